@@ -1,0 +1,8 @@
+//! The national archive: versioned tables of Parquet partitions in an object store.
+//!
+//! Start at [`Archive`] (where it is), [`schema`] (what a declaration is) and then the tables.
+
+pub mod location;
+pub mod schema;
+
+pub use location::Archive;

@@ -1,0 +1,288 @@
+//! The crate's error: one type whose kind names the remedy.
+//!
+//! [`ErrorKind`] says what the reader can do; the message says what happened and where; the source keeps
+//! the cause. The kind is mapped once to an exit status, to a gRPC code (in the scheduler) and, by the
+//! conversion into [`DataFusionError`], to Ballista's retry rule: only [`ErrorKind::Unavailable`] becomes
+//! an IO error, which is the only kind that Ballista tries again.
+
+use std::{error::Error as StdError, fmt, io};
+
+use datafusion::error::DataFusionError;
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the reader of an error can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Mend the input: a file, a mapping, a parameter is wrong.
+    Input,
+    /// Name something that exists.
+    NotFound,
+    /// Ask for rights on the thing named.
+    Denied,
+    /// Wait and try again: a store, a server or a device is away.
+    Unavailable,
+    /// Read again and repeat: somebody else changed it first.
+    Conflict,
+    /// Call an operator: stored data is damaged.
+    Corrupt,
+    /// Nothing: the job was cancelled.
+    Cancelled,
+    /// Report a bug.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The process exit status for an error of this kind: 2 when the command line or a file is wrong,
+    /// 1 when the job failed.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Input | Self::NotFound => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// What went wrong, where, and (by its kind) what to do.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of the given kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// [`ErrorKind::Input`].
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Input, message)
+    }
+
+    /// [`ErrorKind::NotFound`].
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// [`ErrorKind::Unavailable`].
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, message)
+    }
+
+    /// [`ErrorKind::Conflict`].
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, message)
+    }
+
+    /// [`ErrorKind::Corrupt`].
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Corrupt, message)
+    }
+
+    /// [`ErrorKind::Internal`].
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Adds the cause.
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The remedy.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message and every cause below it, on one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let next = error.to_string();
+            if !text.contains(&next) {
+                text.push_str(": ");
+                text.push_str(&next);
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Adds what was being done to an error: a verb in the present tense and an object.
+pub trait ResultExt<T> {
+    /// Wraps the error, keeping its kind: `read("…").context(|| format!("read partition {path}"))`.
+    fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> ResultExt<T> for std::result::Result<T, E> {
+    fn context<S: Into<String>>(self, doing: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|error| {
+            let error = error.into();
+            Error { kind: error.kind, message: doing().into(), source: Some(Box::new(error)) }
+        })
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+            io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
+                ErrorKind::Input
+            }
+            _ => ErrorKind::Unavailable,
+        };
+        // An IO error that only carries one of ours through an engine is ours again.
+        if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            return Self::new(inner.kind, inner.chain());
+        }
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        use object_store::Error as E;
+        let denied = |error: &(dyn StdError + 'static)| {
+            let mut cause = Some(error);
+            while let Some(current) = cause {
+                if let Some(io) = current.downcast_ref::<io::Error>() {
+                    return matches!(
+                        io.kind(),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                    );
+                }
+                cause = current.source();
+            }
+            false
+        };
+        let kind = match &error {
+            E::NotFound { .. } => ErrorKind::NotFound,
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Denied,
+            E::AlreadyExists { .. } | E::Precondition { .. } => ErrorKind::Conflict,
+            E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Input,
+            E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Internal,
+            other if denied(other) => ErrorKind::Denied,
+            _ => ErrorKind::Unavailable,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+impl From<parquet::errors::ParquetError> for Error {
+    fn from(error: parquet::errors::ParquetError) -> Self {
+        Self::corrupt(error.to_string()).with_source(error)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::internal(error.to_string()).with_source(error)
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::corrupt(format!("JSON: {error}")).with_source(error)
+    }
+}
+
+impl From<prost::DecodeError> for Error {
+    fn from(error: prost::DecodeError) -> Self {
+        Self::corrupt(format!("protobuf: {error}")).with_source(error)
+    }
+}
+
+impl From<deltalake_core::DeltaTableError> for Error {
+    fn from(error: deltalake_core::DeltaTableError) -> Self {
+        use deltalake_core::DeltaTableError as E;
+        match error {
+            E::ObjectStore { source } => source.into(),
+            E::NotATable(_) | E::InvalidTableLocation(_) => Self::not_found(error.to_string()),
+            E::VersionAlreadyExists(_) => Self::conflict(error.to_string()),
+            _ => Self::corrupt(error.to_string()).with_source(error),
+        }
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(ours) => *ours,
+                Err(other) => Self::internal(other.to_string()).with_source(other),
+            },
+            DataFusionError::IoError(io) => io.into(),
+            DataFusionError::ObjectStore(store) => (*store).into(),
+            DataFusionError::ParquetError(parquet) => (*parquet).into(),
+            DataFusionError::Context(doing, inner) => {
+                let inner = Self::from(*inner);
+                Self { kind: inner.kind, message: doing, source: Some(Box::new(inner)) }
+            }
+            DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => {
+                Self::input(error.to_string())
+            }
+            DataFusionError::ArrowError(arrow, _) => match *arrow {
+                arrow::error::ArrowError::ExternalError(inner) => match inner.downcast::<Self>() {
+                    Ok(ours) => *ours,
+                    Err(other) => Self::internal(other.to_string()).with_source(other),
+                },
+                other => other.into(),
+            },
+            other => Self::internal(other.to_string()).with_source(other),
+        }
+    }
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        match error.kind {
+            ErrorKind::Unavailable => Self::IoError(io::Error::other(error)),
+            _ => Self::External(Box::new(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_transient_errors_become_io_errors() {
+        let transient = DataFusionError::from(Error::unavailable("the store is away"));
+        assert!(matches!(transient.find_root(), DataFusionError::IoError(_)));
+        let permanent = DataFusionError::from(Error::input("negative mass"));
+        assert!(matches!(permanent.find_root(), DataFusionError::External(_)));
+    }
+
+    #[test]
+    fn the_kind_survives_the_engine_and_added_context() {
+        for kind in [ErrorKind::Input, ErrorKind::Unavailable, ErrorKind::Corrupt] {
+            let error: Error = DataFusionError::from(Error::new(kind, "cause")).into();
+            let error = Err::<(), _>(error).context(|| "read partition 3").expect_err("it is an error");
+            assert_eq!(error.kind(), kind);
+            assert_eq!(error.chain(), "read partition 3: cause");
+        }
+    }
+}

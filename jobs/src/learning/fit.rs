@@ -1,0 +1,175 @@
+//! The contract between a fit's leader and its shards.
+//!
+//! Source of the pattern: synchronous data-parallel training with a central reduction, as XGBoost's and
+//! LightGBM's distributed modes do for histograms (Chen and Guestrin, KDD 2016, section 6; Ke et al.,
+//! NeurIPS 2017). What differs is that the reduction is exact: real numbers are rounded to fixed point by
+//! the shard before they are summed, and integer sums do not depend on their order.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::{Error, Result};
+
+/// What a shard, or several merged, say to one instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contribution {
+    /// Integers to be added element by element; all shards send the same length.
+    Sum(Vec<i64>),
+    /// One message per shard, kept in the order of the shards.
+    Gather(Vec<(u32, Bytes)>),
+}
+
+impl Contribution {
+    /// Merges another contribution to the same round into this one.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] when the two are not of one kind and length.
+    pub fn merge(&mut self, other: Self) -> Result<()> {
+        match (self, other) {
+            (Self::Sum(mine), Self::Sum(theirs)) if mine.len() == theirs.len() => {
+                for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                    *mine += theirs;
+                }
+                Ok(())
+            }
+            (Self::Gather(mine), Self::Gather(theirs)) => {
+                mine.extend(theirs);
+                mine.sort_by_key(|(shard, _)| *shard);
+                Ok(())
+            }
+            _ => Err(Error::internal("contributions of different kinds or lengths cannot be merged")),
+        }
+    }
+
+    /// The bytes of a contribution: a tag, then little-endian integers or length-prefixed messages.
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Sum(values) => {
+                let mut bytes = BytesMut::with_capacity(1 + 8 * values.len());
+                bytes.put_u8(0);
+                for value in values {
+                    bytes.put_i64_le(*value);
+                }
+                bytes.freeze()
+            }
+            Self::Gather(parts) => {
+                let mut bytes = BytesMut::new();
+                bytes.put_u8(1);
+                for (shard, part) in parts {
+                    bytes.put_u32_le(*shard);
+                    bytes.put_u64_le(part.len() as u64);
+                    bytes.put_slice(part);
+                }
+                bytes.freeze()
+            }
+        }
+    }
+
+    /// Reads what [`Contribution::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corrupt`] when the bytes are not of that form.
+    pub fn decode(mut bytes: Bytes) -> Result<Self> {
+        let corrupt = || Error::corrupt("a contribution is cut short or has an unknown tag");
+        if bytes.is_empty() {
+            return Err(corrupt());
+        }
+        match bytes.get_u8() {
+            0 if bytes.len().is_multiple_of(8) => {
+                let mut values = Vec::with_capacity(bytes.len() / 8);
+                while bytes.has_remaining() {
+                    values.push(bytes.get_i64_le());
+                }
+                Ok(Self::Sum(values))
+            }
+            1 => {
+                let mut parts = Vec::new();
+                while bytes.has_remaining() {
+                    if bytes.len() < 12 {
+                        return Err(corrupt());
+                    }
+                    let shard = bytes.get_u32_le();
+                    let length = usize::try_from(bytes.get_u64_le()).map_err(|_| corrupt())?;
+                    if bytes.len() < length {
+                        return Err(corrupt());
+                    }
+                    parts.push((shard, bytes.split_to(length)));
+                }
+                Ok(Self::Gather(parts))
+            }
+            _ => Err(corrupt()),
+        }
+    }
+}
+
+/// How far a fit is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Progress {
+    /// Units done (trees, epochs).
+    pub done: u64,
+    /// Units planned; the fit may stop earlier.
+    pub total: u64,
+    /// What a person following would like to see, such as the loss on the validation months.
+    pub note: String,
+}
+
+/// The driver's side of a fit: a state machine that asks and absorbs.
+pub trait Leader: Send {
+    /// The next round's instruction, the same for every shard; `None` when the fit is finished.
+    fn instruct(&mut self) -> Result<Option<Bytes>>;
+
+    /// Takes the merged contribution of all shards to the last instruction.
+    fn absorb(&mut self, contribution: Contribution) -> Result<()>;
+
+    /// The leader's whole state between two rounds (after `absorb`, before `instruct`): enough to go on
+    /// with after a restart.
+    fn checkpoint(&self) -> Result<Bytes>;
+
+    /// What a newly loaded shard must be given by [`Shard::restore`] to answer the next instruction
+    /// exactly as a shard that was there from the beginning.
+    fn history(&self) -> Result<Bytes>;
+
+    /// Whether now is a good moment to write a checkpoint (for instance, a tree was finished).
+    fn at_milestone(&self) -> bool;
+
+    /// How far the fit is.
+    fn progress(&self) -> Progress;
+}
+
+/// A worker's side of a fit: one shard of the training data, in memory.
+pub trait Shard: Send {
+    /// Brings a freshly loaded shard to the point described by [`Leader::history`].
+    fn restore(&mut self, history: &[u8]) -> Result<()>;
+
+    /// Answers one instruction. A pure function of the data, the history and the instruction.
+    fn contribute(&mut self, instruction: &[u8]) -> Result<Contribution>;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn contributions() -> impl Strategy<Value = Contribution> {
+        prop_oneof![
+            prop::collection::vec(any::<i64>(), 0..50).prop_map(Contribution::Sum),
+            prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u8>(), 0..20)), 0..6).prop_map(
+                |parts| Contribution::Gather(
+                    parts.into_iter().map(|(shard, part)| (shard, Bytes::from(part))).collect()
+                )
+            ),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn decode_reads_what_encode_wrote(contribution in contributions()) {
+            prop_assert_eq!(Contribution::decode(contribution.encode()).expect("decodes"), contribution);
+        }
+
+        #[test]
+        fn decode_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Contribution::decode(Bytes::from(bytes));
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What Tidewaiter does: the archive, the models, their reports, and the jobs that tie them together.
+//!
+//! Everything heavy is a DataFusion plan; the code here runs on any `SessionContext`, in this process or
+//! on a cluster, and does not know which. Start reading at [`archive`] for the data and at [`learning`]
+//! for how models are fitted and applied.
+
+pub mod archive;
+pub mod error;
+pub mod fraud;
+pub mod learning;
+pub mod quality;
+pub mod registry;
+pub mod report;
+pub mod synth;
+
+pub use error::{Error, ErrorKind, Result, ResultExt};

@@ -1,0 +1,16 @@
+//! Makes the Rust types from the `.proto` files with `protox`, so that no `protoc` has to be installed.
+use std::{env, error::Error, path::PathBuf};
+
+const FILES: [&str; 5] = ["archive", "fit", "jobs", "models", "plan"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let paths: Vec<String> = FILES.iter().map(|name| format!("tidewaiter/v1/{name}.proto")).collect();
+    let descriptors = protox::compile(&paths, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    for path in &paths {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    Ok(())
+}
