@@ -1,13 +1,13 @@
 //! Counting: the aggregates behind a [`QualityReport`].
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::{cast, concat_batches},
     datatypes::{DataType, Float64Type},
 };
-use datafusion::prelude::SessionContext;
+use datafusion::{common::TableReference, prelude::SessionContext};
 
 use super::{
     ColumnProfile, MonthProfile, Numbers, QualityReport, QuarantineCount, RuleCount, Scores,
@@ -47,7 +47,7 @@ pub async fn profile(
     let columns: Vec<&Column> = DECLARATION_COLUMNS.iter().filter(|column| has(column.name)).collect();
     let rules: Vec<&Rule> =
         RULES.iter().filter(|rule| rule.columns.iter().all(|column| has(column))).collect();
-    let from = format!("\"{}\"", table.replace('"', "\"\""));
+    let from = TableReference::from(table).to_quoted_string();
 
     let whole = query(session, &whole_query(&columns, &rules, &from)).await?;
     let rows = count(&whole, "rows", 0)?;
@@ -216,7 +216,7 @@ async fn keys(session: &SessionContext, sql: &str) -> Result<Vec<String>> {
 
 async fn query(session: &SessionContext, sql: &str) -> Result<RecordBatch> {
     let frame = session.sql(sql).await.context(|| "plan a quality query")?;
-    let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());
+    let schema = Arc::new(frame.schema().as_arrow().clone());
     let batches = frame.collect().await.context(|| "count the quality of a table")?;
     let schema = batches.first().map_or(schema, RecordBatch::schema);
     Ok(concat_batches(&schema, &batches)?)
@@ -239,8 +239,106 @@ fn text(batch: &RecordBatch, name: &str, row: usize) -> Result<Option<String>> {
     Ok((!values.is_null(row)).then(|| values.value(row).to_owned()))
 }
 
-fn column_of<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a std::sync::Arc<dyn Array>> {
+fn column_of<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Arc<dyn Array>> {
     batch
         .column_by_name(name)
         .ok_or_else(|| Error::internal(format!("a quality query gave no column {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, StringArray, new_null_array,
+    };
+    use datafusion::datasource::MemTable;
+
+    use super::*;
+    use crate::{archive::schema, report::page::Footer};
+
+    /// Five rows: the second repeats the first's key; the third breaks mass, HS length and month; the fourth's
+    /// duty is wrong; the fifth has neither masses nor duty.
+    fn session() -> SessionContext {
+        let schema = schema::with_partitions(&schema::declarations());
+        // 2021-04-01 is day 18718.
+        let given: Vec<(&str, ArrayRef)> = vec![
+            ("declaration_id", Arc::new(StringArray::from(vec!["A", "A", "B", "C", "<script>"]))),
+            ("item_number", Arc::new(Int32Array::from(vec![1, 1, 1, 2, 1]))),
+            ("acceptance_date", Arc::new(Date32Array::from(vec![18718, 18719, 18650, 18747, 18749]))),
+            ("hs_code", Arc::new(StringArray::from(vec!["010121", "010121", "0101", "85171300", "010121"]))),
+            (
+                "net_mass",
+                Arc::new(Float64Array::from(vec![Some(1.0), Some(2.0), Some(9.0), Some(4.0), None])),
+            ),
+            (
+                "gross_mass",
+                Arc::new(Float64Array::from(vec![Some(2.0), Some(2.0), Some(8.0), Some(5.0), None])),
+            ),
+            ("customs_value", Arc::new(Float64Array::from(vec![1000.0; 5]))),
+            ("duty_rate", Arc::new(Float64Array::from(vec![8.0; 5]))),
+            (
+                "duty_amount",
+                Arc::new(Float64Array::from(vec![Some(80.0), Some(81.0), Some(80.5), Some(90.0), None])),
+            ),
+            ("illicit", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None, None, None]))),
+            ("country", Arc::new(StringArray::from(vec!["KR"; 5]))),
+            ("year", Arc::new(Int32Array::from(vec![2021; 5]))),
+            ("month", Arc::new(Int32Array::from(vec![4, 4, 4, 4, 5]))),
+        ];
+        let columns = schema.fields().iter().map(|field| {
+            let found = given.iter().find(|(name, _)| name == field.name());
+            found.map_or_else(|| new_null_array(field.data_type(), 5), |(_, array)| Arc::clone(array))
+        });
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).expect("a batch");
+        let parts = vec![vec![batch.slice(0, 2)], vec![batch.slice(2, 3)]];
+        let table = MemTable::try_new(schema, parts).expect("a table");
+        let session = SessionContext::new();
+        session.register_table("declarations", Arc::new(table)).expect("registered");
+        session
+    }
+
+    #[tokio::test]
+    async fn five_rows_counted_by_hand() {
+        let refused = QuarantineCount { rule: "country".to_owned(), column: "origin".to_owned(), rows: 5 };
+        let report = profile(&session(), "declarations", &[refused]).await.expect("profiled");
+        assert_eq!((report.rows, report.quarantined), (5, 5));
+        let broken = |name: &str| {
+            let rule = report.rules.iter().find(|rule| rule.rule == name).expect("the rule");
+            (rule.checked, rule.broken, rule.examples.join(" "))
+        };
+        assert_eq!(broken("net_within_gross"), (4, 1, "KR B/1".to_owned()));
+        assert_eq!(broken("hs_code_length"), (5, 1, "KR B/1".to_owned()));
+        assert_eq!(broken("accepted_in_its_month"), (5, 1, "KR B/1".to_owned()));
+        assert_eq!(broken("duty_is_value_times_rate"), (4, 1, "KR C/2".to_owned()));
+        assert_eq!(broken("customs_value_not_negative"), (5, 0, String::new()));
+        assert_eq!(broken("illicit_was_inspected"), (0, 0, String::new()));
+        assert_eq!(broken("duplicate_key"), (5, 1, "KR A/1".to_owned()));
+        // One invalid of five archived and five refused; two inconsistent rows; one repeated key.
+        let scores = &report.scores;
+        assert_eq!((scores.validity, scores.uniqueness, scores.consistency), (0.4, 0.8, 0.6));
+        // Six full columns, three that lack one value, and one with two: 30 + 12 + 2 cells.
+        assert!((scores.completeness - 44.0 / (5.0 * DECLARATION_COLUMNS.len() as f64)).abs() < 1e-12);
+        let of = |name: &str| report.columns.iter().find(|column| column.name == name).expect("the column");
+        assert_eq!((of("hs_code").distinct, of("hs_code").completeness), (3, 1.0));
+        assert_eq!((of("illicit").distinct, of("illicit").completeness), (2, 0.4));
+        assert_eq!((of("channel").distinct, of("channel").completeness), (0, 0.0));
+        assert_eq!(of("acceptance_date").min.as_deref(), Some("2021-01-23"));
+        let mass = of("net_mass").numbers.as_ref().expect("numbers");
+        assert_eq!((mass.min, mass.max, mass.mean), (1.0, 9.0, 4.0));
+        let months: Vec<_> = report.months.iter().map(|month| (month.month, month.rows)).collect();
+        assert_eq!(months, [(4, 4), (5, 1)]);
+        let html = report.html(Footer::default());
+        assert!(!html.contains("<script") && !html.contains("http://") && !html.contains("https://"));
+        crate::report::keep("quality.html", &html);
+        let json = serde_json::to_string(&report).expect("serialises");
+        let parsed: QualityReport = serde_json::from_str(&json).expect("parses");
+        assert_eq!(parsed.html(Footer::default()), html);
+    }
+
+    #[tokio::test]
+    async fn a_table_of_something_else_is_the_users_to_mend() {
+        let session = SessionContext::new();
+        session.sql("CREATE TABLE t AS SELECT 1 AS a").await.expect("planned").collect().await.expect("made");
+        let error = profile(&session, "t", &[]).await.expect_err("no key");
+        assert_eq!(error.kind(), crate::ErrorKind::Input);
+    }
 }

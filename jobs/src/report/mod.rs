@@ -9,3 +9,11 @@ pub mod format;
 pub mod fraud;
 pub mod page;
 pub mod table;
+
+/// Writes a test's page into the folder named by `TIDEWAITER_KEEP_REPORTS`, where that is set, to look at it.
+#[cfg(test)]
+pub(crate) fn keep(name: &str, html: &str) {
+    if let Some(folder) = std::env::var_os("TIDEWAITER_KEEP_REPORTS") {
+        std::fs::write(std::path::Path::new(&folder).join(name), html).expect("the folder can be written");
+    }
+}

@@ -10,7 +10,7 @@ const NAMES: f64 = 330.0;
 const VALUES: f64 = 110.0;
 const ROW: f64 = 26.0;
 /// Characters of a name that fit beside a bar.
-const NAME_CHARACTERS: usize = 46;
+const NAME_CHARACTERS: usize = 40;
 
 /// A chart of horizontal bars from zero.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ const BOTTOM: f64 = 56.0;
 /// Least distance of two names at the right edge.
 const NAME_HEIGHT: f64 = 17.0;
 /// Markers on one line, at most.
-const MARKERS: usize = 8;
+const MARKERS: usize = 12;
 
 /// An axis: its name with the unit.
 #[derive(Debug, Clone, Default)]
