@@ -48,17 +48,17 @@ impl QualityReport {
     pub fn headline(&self) -> String {
         let worst = self.rules.iter().filter(|rule| rule.broken > 0).max_by_key(|rule| rule.broken);
         let start = format!(
-            "{} of all cells are filled, {} of rows are valid and {} agree with themselves",
+            "{} of all cells are filled, {} of rows are valid and {} are consistent",
             format::percent(self.scores.completeness),
             format::percent(self.scores.validity),
             format::percent(self.scores.consistency),
         );
         match worst {
-            Some(rule) => format!(
-                "{start}; the rule broken most often, by {} rows: {}.",
-                format::count(rule.broken as f64),
-                rule.meaning
-            ),
+            Some(rule) => {
+                let rows = if rule.broken == 1 { "row" } else { "rows" };
+                let broken = format::count(rule.broken as f64);
+                format!("{start}. The rule broken most often ({broken} {rows}): {}.", rule.meaning)
+            }
             None => format!("{start}; no rule is broken."),
         }
     }
@@ -99,7 +99,7 @@ impl QualityReport {
                 rule.dimension.name().into(),
                 rule.checked.into(),
                 rule.broken.into(),
-                rule.share().into(),
+                (rule.checked > 0).then(|| rule.share()).into(),
                 match rule.examples.is_empty() {
                     true => Cell::Absent,
                     false => Cell::Markup(html! { ul { @for key in &rule.examples { li { (key) } } } }),

@@ -177,7 +177,8 @@ impl FraudReport {
         if !self.currency.is_empty() {
             facts.push(("Currency".to_owned(), self.currency.clone()));
         }
-        let parts: [(&'static str, &str, bool, fn(&Self) -> Markup); 7] = [
+        type Body = fn(&FraudReport) -> Markup;
+        let parts: [(&'static str, &str, bool, Body); 7] = [
             ("decision", "Decision", !self.decision.is_empty(), |it| html! { p { (it.decision) } }),
             ("curves", "What more inspections find", !self.gain.challenger.is_empty(), Self::curves),
             ("metrics", "Metrics on the test months", !self.metrics.is_empty(), Self::metrics),
@@ -365,10 +366,11 @@ impl FraudReport {
             ("Value", Kind::Money),
             ("Probability", Kind::Percent),
             ("Expected revenue", Kind::Money),
-            ("Reasons", Kind::Text),
         ];
-        let mut table =
-            Table::new("The riskiest items; ▲ raises the risk, ▼ lowers it, in log-odds", &columns);
+        let mut table = Table::new(
+            "The riskiest items and, below each, why: ▲ raises the risk, ▼ lowers it, in log-odds",
+            &columns,
+        );
         for item in &self.selection {
             let reasons = html! {
                 ul {
@@ -377,7 +379,7 @@ impl FraudReport {
                     }
                 }
             };
-            table.row(vec![
+            let cells = vec![
                 item.rank.into(),
                 Cell::Text(format!("{} / {}", item.declaration, item.item)),
                 Cell::Markup(html! { span style="white-space:nowrap" { (item.date) } }),
@@ -387,8 +389,8 @@ impl FraudReport {
                 item.value.into(),
                 item.probability.into(),
                 item.expected_revenue.into(),
-                Cell::Markup(reasons),
-            ]);
+            ];
+            table.row_with_note(cells, reasons);
         }
         table.render()
     }

@@ -69,7 +69,9 @@ th,td{padding:.35rem .6rem;vertical-align:top;border-bottom:1px solid var(--rule
 thead th{border-bottom:2px solid var(--soft);vertical-align:bottom}
 tbody th{font-weight:600}
 .n{text-align:right;white-space:nowrap}
-td ul{margin:0;padding:0;list-style:none;min-width:15rem}
+td ul{margin:0;padding:0;list-style:none}
+.noted th,.noted td{border-bottom:0;padding-bottom:0}
+.note ul{display:flex;flex-wrap:wrap;gap:0 1.5rem;padding-left:2.75rem;color:var(--soft)}
 figure{margin:1rem 0}
 figcaption{color:var(--soft);font-size:.9rem}
 svg{width:100%;height:auto;max-width:56rem;display:block}
@@ -83,7 +85,7 @@ footer{color:var(--soft);font-size:.85rem;padding:1rem 1.5rem 2rem;margin-top:3r
 @page{margin:15mm}
 @media print{body{font-size:10.5pt}header,main,footer{padding-left:0;padding-right:0;max-width:none}nav{display:none}
 tr,figure,svg,.lead{break-inside:avoid}h2{break-after:avoid}thead{display:table-header-group}.wide{overflow:visible}
-table{font-size:8pt}th,td{padding:.2rem .3rem}td ul{min-width:0}}
+table{font-size:8pt}th,td{padding:.2rem .3rem}.noted{break-after:avoid}}
 ";
 
 impl Page {

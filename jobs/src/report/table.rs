@@ -76,7 +76,7 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 pub struct Table {
     caption: String,
     columns: Vec<(String, Kind)>,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<(Vec<Cell>, Option<Markup>)>,
 }
 
 impl Table {
@@ -88,7 +88,12 @@ impl Table {
 
     /// Adds a row; cells beyond the columns are dropped, missing ones are shown absent.
     pub fn row(&mut self, cells: Vec<Cell>) {
-        self.rows.push(cells);
+        self.rows.push((cells, None));
+    }
+
+    /// Adds a row with a note below it that takes the whole width.
+    pub fn row_with_note(&mut self, cells: Vec<Cell>, note: Markup) {
+        self.rows.push((cells, Some(note)));
     }
 
     /// The table's markup.
@@ -108,8 +113,8 @@ impl Table {
                         @for (title, kind) in &self.columns { th scope="col" class=(class(*kind)) { (title) } }
                     } }
                     tbody {
-                        @for row in &self.rows {
-                            tr {
+                        @for (row, note) in &self.rows {
+                            tr .noted[note.is_some()] {
                                 @for (index, (_, kind)) in self.columns.iter().enumerate() {
                                     @if index == 0 {
                                         th scope="row" class=(class(*kind)) { (cell(row, index, *kind)) }
@@ -117,6 +122,9 @@ impl Table {
                                         td class=(class(*kind)) { (cell(row, index, *kind)) }
                                     }
                                 }
+                            }
+                            @if let Some(note) = note {
+                                tr .note { td colspan=(self.columns.len()) { (note) } }
                             }
                         }
                     }
