@@ -13,4 +13,5 @@ pub mod registry;
 pub mod report;
 pub mod synth;
 
+pub use archive::Archive;
 pub use error::{Error, ErrorKind, Result, ResultExt};

@@ -125,7 +125,8 @@ pub trait Leader: Send {
     fn checkpoint(&self) -> Result<Bytes>;
 
     /// What a newly loaded shard must be given by [`Shard::restore`] to answer the next instruction
-    /// exactly as a shard that was there from the beginning.
+    /// exactly as a shard that was there from the beginning. It is also asked between `instruct` and
+    /// `absorb`: then it describes the point before the open instruction, which the shard is given next.
     fn history(&self) -> Result<Bytes>;
 
     /// Whether now is a good moment to write a checkpoint (for instance, a tree was finished).
