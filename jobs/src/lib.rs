@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod error;
 pub mod fraud;
+pub mod job;
 pub mod learning;
 pub mod quality;
 pub mod registry;

@@ -9,6 +9,10 @@
 //! - nothing that could run is left while a suitable slot is free;
 //! - partitions that must run as one task are given to one executor or to none.
 
+mod policy;
+
+pub use policy::{DevicePlacement, StageNeeds};
+
 use std::fmt;
 
 /// What an executor has; it is carried in the executor's id, because Ballista's executors have no labels.
