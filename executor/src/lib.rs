@@ -2,12 +2,16 @@
 //!
 //! It holds no durable state: losing it loses no committed work. Its slots are its virtual cores; its
 //! device class is the first part of its id, which is all that Ballista lets an executor say of itself.
-//! Tasks are pulled, so that only the executor opens connections to the scheduler and not the other way.
+//! [`session`] makes the sessions of clients. Tasks are pulled, so that only the executor opens connections to the scheduler and not the other way.
+
+pub mod codec;
+pub mod session;
 
 use std::{path::PathBuf, sync::Arc};
 
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 
 /// What an executor is told when it starts.
 #[derive(Debug, Clone)]
@@ -69,6 +73,14 @@ pub async fn run(options: Options) -> Result<(), Error> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::Options(format!("create {}: {error}", folder.display())))?;
     }
+    let spills = options.work_folder.clone();
+    let runtime = move |_: &datafusion::prelude::SessionConfig| {
+        let builder = RuntimeEnvBuilder::new();
+        session::runtime(match &spills {
+            Some(folder) => builder.with_temp_file_path(folder),
+            None => builder,
+        })
+    };
     let config = ExecutorProcessConfig {
         executor_id: format!("{}-{}", options.device, options.name),
         bind_host: options.host.clone(),
@@ -81,6 +93,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
         task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
         work_dir: options.work_folder.map(|folder| folder.display().to_string()),
         memory_pool_size: options.memory,
+        override_logical_codec: Some(Arc::new(codec::LogicalCodec::default())),
+        override_runtime_producer: Some(Arc::new(runtime)),
         ..ExecutorProcessConfig::default()
     };
     start_executor_process(Arc::new(config)).await.map_err(|source| Error::Run {

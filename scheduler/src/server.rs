@@ -13,8 +13,13 @@ use ballista_scheduler::{
     config::{SchedulerConfig, TaskDistributionPolicy},
     scheduler_process::create_scheduler,
 };
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::{
+    execution::{SessionState, SessionStateBuilder, runtime_env::RuntimeEnvBuilder},
+    physical_plan::ExecutionPlan,
+    prelude::SessionConfig,
+};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use tidewaiter_executor::{codec::LogicalCodec, session};
 use tidewaiter_jobs::{Error, ErrorKind, Result};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -55,6 +60,8 @@ pub async fn serve(listener: TcpListener, needs: StageNeeds) -> Result<()> {
         grpc_server_max_decoding_message_size: LARGEST_MESSAGE,
         grpc_server_max_encoding_message_size: LARGEST_MESSAGE,
         grpc_client_max_message_size: LARGEST_MESSAGE,
+        override_logical_codec: Some(Arc::new(LogicalCodec::default())),
+        override_session_builder: Some(Arc::new(session_state)),
         ..SchedulerConfig::default()
     };
     let assemble = |error: ballista_core::error::BallistaError| {
@@ -81,4 +88,14 @@ pub async fn serve(listener: TcpListener, needs: StageNeeds) -> Result<()> {
         .serve_with_incoming(TcpListenerStream::new(listener))
         .await
         .map_err(|error| Error::unavailable(format!("serve on {address}")).with_source(error))
+}
+
+/// The state in which a client's query is planned: Ballista's rules, and every archive's store.
+fn session_state(config: SessionConfig) -> datafusion::error::Result<SessionState> {
+    Ok(SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(config)
+        .with_runtime_env(session::runtime(RuntimeEnvBuilder::new())?)
+        .with_optimizer_rules(ballista_default_optimizer_rules())
+        .build())
 }

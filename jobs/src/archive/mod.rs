@@ -4,5 +4,6 @@
 
 pub mod location;
 pub mod schema;
+pub mod stores;
 
 pub use location::Archive;

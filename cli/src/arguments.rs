@@ -1,0 +1,114 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Batch analytics on a national customs archive.
+#[derive(Debug, Parser)]
+#[command(name = "tidewaiter", version)]
+pub(crate) struct Arguments {
+    /// Where the archive is: a folder, or a file://, s3:// or memory:// URL.
+    #[arg(long, global = true, env = "TIDEWAITER_ARCHIVE", default_value = "./archive")]
+    pub(crate) archive: String,
+    /// How results are written to stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Text for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at the archive's tables.
+    #[command(subcommand)]
+    Archive(Archive),
+    /// Look at models, and choose the champion.
+    #[command(subcommand)]
+    Models(Models),
+    /// Run a scheduler.
+    Scheduler(Scheduler),
+    /// Run an executor.
+    Executor(Executor),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Archive {
+    /// The tables, with their rows and files.
+    Tables,
+    /// The snapshots of a table, the newest first.
+    Snapshots {
+        /// Name of the table.
+        table: String,
+    },
+    /// Run a query over the tables; `/` in a table's name is written `_`.
+    Sql {
+        /// The query.
+        query: String,
+        /// Run it on the cluster of this scheduler (http://host:port) and not in this process.
+        #[arg(long)]
+        scheduler: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Models {
+    /// Every version of every model, or of one.
+    List {
+        /// Name of the model.
+        name: Option<String>,
+    },
+    /// One version's manifest: NAME (its champion) or NAME@VERSION.
+    Show {
+        /// The model.
+        model: String,
+    },
+    /// Make NAME@VERSION the champion.
+    Promote {
+        /// The model and its version.
+        model: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scheduler {
+    /// Address to listen on; port 0 takes a free one and prints it.
+    #[arg(long, default_value = "127.0.0.1:50050")]
+    pub(crate) bind: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Executor {
+    /// The scheduler, as http://host:port.
+    #[arg(long, default_value = "http://127.0.0.1:50050")]
+    pub(crate) scheduler: String,
+    /// Unique name of this executor.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What it has: cpu or gpu.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Tasks that may run at once.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) slots: usize,
+    /// Address from which results are fetched.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// Port from which results are fetched.
+    #[arg(long, default_value_t = 50051)]
+    pub(crate) port: u16,
+    /// Folder for shuffle data and spills.
+    #[arg(long)]
+    pub(crate) work_folder: Option<PathBuf>,
+    /// Memory of the query engine, in MiB; default: seven tenths of the machine's.
+    #[arg(long)]
+    pub(crate) memory_mib: Option<u64>,
+}
