@@ -64,7 +64,11 @@ impl LogicalExtensionCodec for LogicalCodec {
         }
     }
 
-    fn try_decode_file_format(&self, bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn FileFormatFactory>> {
+    fn try_decode_file_format(
+        &self,
+        bytes: &[u8],
+        context: &TaskContext,
+    ) -> Result<Arc<dyn FileFormatFactory>> {
         self.ballista.try_decode_file_format(bytes, context)
     }
 

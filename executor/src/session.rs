@@ -20,7 +20,8 @@ use crate::codec::LogicalCodec;
 /// # Errors
 /// Those of the engine's own assembly; whether a scheduler answers shows with the first query.
 pub fn remote(url: &str) -> Result<SessionContext> {
-    let config = SessionConfig::new_with_ballista().with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()));
+    let config = SessionConfig::new_with_ballista()
+        .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()));
     let state = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config)

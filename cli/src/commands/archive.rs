@@ -18,7 +18,9 @@ pub(super) async fn run(archive: &Archive, command: arguments::Archive, output: 
     match command {
         arguments::Archive::Tables => tables(archive, output).await,
         arguments::Archive::Snapshots { table } => snapshots(archive, &table, output).await,
-        arguments::Archive::Sql { query, scheduler } => sql(archive, &query, scheduler.as_deref(), output).await,
+        arguments::Archive::Sql { query, scheduler } => {
+            sql(archive, &query, scheduler.as_deref(), output).await
+        }
     }
 }
 
@@ -35,7 +37,8 @@ async fn tables(archive: &Archive, output: Output) -> Result<()> {
         })
         .collect();
     write(output, &json!(documents), || {
-        let mut lines = vec![format!("{:<28} {:>8} {:>14} {:>8} {:>16}", "table", "version", "rows", "files", "bytes")];
+        let mut lines =
+            vec![format!("{:<28} {:>8} {:>14} {:>8} {:>16}", "table", "version", "rows", "files", "bytes")];
         lines.extend(rows.iter().map(|(name, version, rows, files, bytes)| {
             format!("{name:<28} {version:>8} {rows:>14} {files:>8} {bytes:>16}")
         }));
@@ -52,7 +55,9 @@ async fn snapshots(archive: &Archive, table: &str, output: Output) -> Result<()>
     write(output, &json!(documents), || {
         let mut lines = vec![format!("{:>8}  {:<24} operation", "version", "committed (ms)")];
         lines.extend(
-            entries.iter().map(|entry| format!("{:>8}  {:<24} {}", entry.version, entry.committed_ms, entry.operation)),
+            entries
+                .iter()
+                .map(|entry| format!("{:>8}  {:<24} {}", entry.version, entry.committed_ms, entry.operation)),
         );
         lines
     })
