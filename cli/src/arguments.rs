@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidewaiter_jobs::job::Period;
 
 /// Batch analytics on a national customs archive.
 #[derive(Debug, Parser)]
@@ -28,6 +29,12 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Read exports into the archive.
+    #[command(subcommand)]
+    Ingest(Ingest),
+    /// Retrain a model on the archive's past, and judge it on its test months.
+    #[command(subcommand)]
+    Retrain(Retrain),
     /// Look at the archive's tables.
     #[command(subcommand)]
     Archive(Archive),
@@ -38,6 +45,62 @@ pub(crate) enum Command {
     Scheduler(Scheduler),
     /// Run an executor.
     Executor(Executor),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ingest {
+    /// Declarations: CSV (plain, gzip or zstd) or Parquet, one row per goods item.
+    Declarations {
+        /// What the export's columns mean (TOML).
+        #[arg(long)]
+        mapping: PathBuf,
+        /// The export's files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Retrain {
+    /// The fraud model: which goods items an inspection should look at.
+    Fraud(RetrainFraud),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetrainFraud {
+    /// Reporting country, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub(crate) country: String,
+    /// Months that teach, such as 2020-01..2020-12.
+    #[arg(long)]
+    pub(crate) train: Period,
+    /// Months that stop the fit; default: the last tenth of the training months.
+    #[arg(long)]
+    pub(crate) valid: Option<Period>,
+    /// Months that judge the model, looked at once.
+    #[arg(long)]
+    pub(crate) test: Period,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Parts of the training data.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) shards: u32,
+    /// Parts computed at once; default: the machine's cores.
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    /// Most trees.
+    #[arg(long, default_value_t = 600)]
+    pub(crate) trees: u32,
+    /// Leaves of each tree.
+    #[arg(long, default_value_t = 127)]
+    pub(crate) leaves: u32,
+    /// Share of each tree's correction that is kept.
+    #[arg(long, default_value_t = 0.05)]
+    pub(crate) learning_rate: f64,
+    /// Days after acceptance when an outcome is known.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) label_delay_days: u32,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod archive;
+mod jobs;
 mod models;
 mod servers;
 
@@ -8,12 +9,16 @@ use std::io::Write;
 
 use tidewaiter_jobs::{Archive, Result, ResultExt};
 
-use crate::arguments::{Arguments, Command, Output};
+use crate::arguments::{Arguments, Command, Output, Retrain};
 
 /// Runs one command to its end.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let archive = || Archive::open(&arguments.archive);
     match arguments.command {
+        Command::Ingest(command) => jobs::ingest(&archive()?, command, arguments.output).await,
+        Command::Retrain(Retrain::Fraud(options)) => {
+            jobs::retrain_fraud(&archive()?, options, arguments.output).await
+        }
         Command::Archive(command) => archive::run(&archive()?, command, arguments.output).await,
         Command::Models(command) => models::run(&archive()?, command, arguments.output).await,
         Command::Scheduler(options) => servers::scheduler(options).await,

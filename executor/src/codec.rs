@@ -8,11 +8,11 @@ use ballista_core::serde::BallistaLogicalExtensionCodec;
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::TableProvider,
+    common::TableReference,
     datasource::file_format::FileFormatFactory,
     error::Result,
     execution::TaskContext,
     logical_expr::{AggregateUDF, Extension, LogicalPlan, ScalarUDF, WindowUDF},
-    sql::TableReference,
 };
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use tidewaiter_jobs::archive::provider::{decode_provider, try_encode_provider};

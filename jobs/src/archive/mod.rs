@@ -3,6 +3,7 @@
 //! Start at [`Archive`] (where it is), [`schema`] (what a declaration is) [`table`] (versions and commits),
 //! [`writer`] (rows into files) and [`provider`] (files into plans).
 
+pub mod ingest;
 pub mod location;
 pub mod provider;
 pub mod schema;

@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::{
-    error::Result,
-    execution::object_store::ObjectStoreRegistry,
-};
+use datafusion::{error::Result, execution::object_store::ObjectStoreRegistry};
 use object_store::ObjectStore;
 use url::Url;
 

@@ -3,6 +3,7 @@
 //! A job runs on an [`Archive`] and nothing else that lasts; what it did is its [`Outcome`]. Its steps
 //! follow each other, each ends with one commit, and each is timed.
 
+pub mod ingest;
 mod period;
 
 pub use period::Period;
