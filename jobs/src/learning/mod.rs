@@ -9,4 +9,4 @@
 pub mod fit;
 pub mod gbdt;
 
-pub use fit::{Contribution, Leader, Progress, Shard};
+pub use fit::{Contribution, Leader, Progress, Shard, fit_in_process};
