@@ -37,8 +37,9 @@ use crate::{Error, Result};
 pub struct Parameters {
     /// Days after acceptance when an outcome becomes known, at least 1.
     pub label_delay_days: u32,
-    /// Keys of each family that are remembered exactly, at least 1; about 50 to 100 bytes each. Beyond it the
-    /// longest unseen are forgotten.
+    /// Keys of each family that are remembered exactly, at least 1: 30 to 60 bytes each (75 with prices), of
+    /// memory used only as keys come. Beyond it the longest unseen are forgotten, and up to twice as many
+    /// keys are held.
     pub history_capacity: usize,
     /// Weight of the overall illicit rate in a key's rate, in rows, above 0.
     pub smoothing: f64,
@@ -46,7 +47,7 @@ pub struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { label_delay_days: 1, history_capacity: 2_000_000, smoothing: 10.0 }
+        Self { label_delay_days: 1, history_capacity: 1_000_000, smoothing: 10.0 }
     }
 }
 
@@ -192,7 +193,8 @@ impl FeatureBuilder {
     /// ones not required may be absent) and continues the stream in order of `acceptance_date`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Input`] when a required column is absent or the rows are not in time order; the
+    /// [`crate::ErrorKind::Input`] when a required column is absent, null or of the wrong type, or the rows are
+    /// not in time order; the
     /// builder is then as it was before.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<FeatureBatch> {
         let rows = batch.num_rows();
@@ -248,13 +250,11 @@ impl FeatureBuilder {
 
     /// Ends the open day if `day` is a later one, and takes in the outcomes known by then.
     fn advance(&mut self, day: i32) {
-        if self.open.as_ref().is_some_and(|open| open.day < day) {
-            if let Some(mut over) = self.open.take() {
-                self.remember(&over);
-                over.keep_outcomes();
-                if !over.outcomes.is_empty() {
-                    self.waiting.push_back(over);
-                }
+        if let Some(mut over) = self.open.take_if(|open| open.day < day) {
+            self.remember(&over);
+            over.keep_outcomes();
+            if !over.outcomes.is_empty() {
+                self.waiting.push_back(over);
             }
         }
         let known = i64::from(day) - i64::from(self.parameters.label_delay_days);

@@ -173,7 +173,7 @@ impl Prices {
 
     /// Log price less the mean log price; `None` before the first price.
     pub fn log_ratio(&self, log_price: f64) -> Option<f64> {
-        (self.count > 0).then(|| log_price - self.mean)
+        (self.count > 0).then_some(log_price - self.mean)
     }
 
     /// Deviation from the mean in sample standard deviations (no less than

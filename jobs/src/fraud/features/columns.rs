@@ -2,11 +2,11 @@
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int32Array, RecordBatch, StringArray},
-    compute::cast,
+    compute::{CastOptions, cast_with_options},
     datatypes::{DataType, Float64Type},
 };
 
-use crate::{Error, Result, ResultExt, fraud::history};
+use crate::{Error, Result, fraud::history};
 
 /// A column in the archive's own type (engines also hand out views and dictionaries); `None` when the batch
 /// lacks it.
@@ -15,14 +15,23 @@ pub(super) fn column(batch: &RecordBatch, name: &str, kind: &DataType) -> Result
     if array.data_type() == kind {
         return Ok(Some(array.clone()));
     }
-    cast(array, kind).map(Some).context(|| format!("read column {name} of a batch of declarations as {kind}"))
+    // Not `safe`: a value that does not convert is an error and does not turn into a missing one.
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(array, kind, &options).map(Some).map_err(|error| {
+        Error::input(format!("column {name} of a batch of declarations cannot be read as {kind}"))
+            .with_source(error)
+    })
 }
 
-/// A column that every batch must have.
+/// A column that every row must have.
 pub(super) fn required(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<ArrayRef> {
-    column(batch, name, kind)?.ok_or_else(|| {
+    let array = column(batch, name, kind)?.ok_or_else(|| {
         Error::input(format!("a batch of declarations lacks the column {name}: select it from the archive"))
-    })
+    })?;
+    if array.null_count() > 0 {
+        return Err(Error::input(format!("a declaration has no {name}: ingest quarantines such rows")));
+    }
+    Ok(array)
 }
 
 /// A text column, null throughout when the batch lacks it.
@@ -53,13 +62,9 @@ pub(super) fn flags(batch: &RecordBatch, name: &str) -> Result<BooleanArray> {
     })
 }
 
-/// The days of acceptance, checked to be known.
+/// The days of acceptance.
 pub(super) fn days(batch: &RecordBatch) -> Result<Date32Array> {
-    let array = required(batch, "acceptance_date", &DataType::Date32)?;
-    if array.null_count() > 0 {
-        return Err(Error::input("a declaration has no acceptance_date: ingest quarantines such rows"));
-    }
-    Ok(array.as_primitive().clone())
+    Ok(required(batch, "acceptance_date", &DataType::Date32)?.as_primitive().clone())
 }
 
 /// The numbers of the goods items.

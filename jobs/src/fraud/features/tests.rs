@@ -137,6 +137,35 @@ fn rows_out_of_time_order_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn a_missing_or_unreadable_column_is_refused_and_changes_nothing() {
+    let mut builder = FeatureBuilder::new(Parameters::default()).expect("parameters");
+    let good = six();
+    let with = |name: &str, array: Option<ArrayRef>| {
+        let schema = good.schema();
+        let columns = schema.fields().iter().zip(good.columns()).filter_map(|(field, column)| {
+            let column = if field.name() == name { array.clone()? } else { Arc::clone(column) };
+            Some((field.name().clone(), column, true))
+        });
+        RecordBatch::try_from_iter_with_nullable(columns).expect("a batch")
+    };
+    let words = Arc::new(StringArray::from(vec!["dear"; 6])) as ArrayRef;
+    for bad in [
+        with("hs_code", None),
+        with("declaration_id", Some(Arc::new(StringArray::new_null(6)))),
+        with("customs_value", Some(words)),
+    ] {
+        let error = builder.push(&bad).expect_err("refused");
+        assert_eq!(error.kind(), crate::ErrorKind::Input, "{error}");
+    }
+    let fresh = bits(Parameters::default(), std::slice::from_ref(&good));
+    let built = builder.push(&good).expect("features");
+    assert_eq!(built.feature(index("hs6_rate"))[2].to_bits(), fresh[2][index("hs6_rate")]);
+    // An engine's string views are the same text.
+    let view = arrow::compute::cast(good.column_by_name("hs_code").expect("column"), &DataType::Utf8View);
+    assert_eq!(bits(Parameters::default(), &[with("hs_code", Some(view.expect("a view")))]), fresh);
+}
+
+#[test]
 fn parameters_out_of_range_are_refused() {
     for parameters in [
         Parameters { label_delay_days: 0, ..Parameters::default() },
