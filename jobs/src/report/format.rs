@@ -1,0 +1,111 @@
+//! How numbers are written in every report: thousands by a comma, a decimal point, rounded to what is read.
+
+/// What stands where there is no value.
+pub const ABSENT: &str = "–";
+
+/// A whole number with thousands separators: `12,345`.
+pub fn count(value: f64) -> String {
+    fixed(value, 0)
+}
+
+/// A number with a fixed number of decimals and thousands separators: `1,234.50`.
+pub fn fixed(value: f64, decimals: usize) -> String {
+    if !value.is_finite() {
+        return ABSENT.to_owned();
+    }
+    let digits = format!("{:.decimals$}", value.abs());
+    let (whole, fraction) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    let mut text = String::new();
+    // What rounds to zero carries no sign.
+    if value < 0.0 && digits.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
+        text.push('−');
+    }
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text.push_str(fraction);
+    text
+}
+
+/// A share in 0..=1 as a percentage with one decimal: `45.6 %` (with a no-break space).
+pub fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{}\u{a0}%", fixed(share * 100.0, 1)) } else { ABSENT.to_owned() }
+}
+
+/// A share in 0..=1 for a sentence: no decimal where it is zero (`5 %`), else one (`0.1 %`).
+pub fn percent_short(share: f64) -> String {
+    let text = percent(share);
+    text.replace(".0\u{a0}", "\u{a0}")
+}
+
+/// An amount in whole currency units below a million, then three figures: `12.3 million`, `1.20 billion`.
+pub fn money(value: f64) -> String {
+    let size = value.abs();
+    // The bounds are where the smaller unit would round to 1,000 of it.
+    let (unit, name) = match size {
+        _ if size >= 999_500_000_000.0 => (1e12, "trillion"),
+        _ if size >= 999_500_000.0 => (1e9, "billion"),
+        _ if size >= 999_999.5 => (1e6, "million"),
+        _ => return count(value),
+    };
+    let decimals = match size / unit {
+        scaled if scaled >= 99.95 => 0,
+        scaled if scaled >= 9.995 => 1,
+        _ => 2,
+    };
+    if value.is_finite() {
+        format!("{}\u{a0}{name}", fixed(value / unit, decimals))
+    } else {
+        ABSENT.to_owned()
+    }
+}
+
+/// A ratio or a measure such as an area under a curve: three decimals.
+pub fn ratio(value: f64) -> String {
+    fixed(value, 3)
+}
+
+/// A measured number of unknown size: four significant figures, no trailing zeros.
+pub fn number(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 { "0".to_owned() } else { ABSENT.to_owned() };
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    let text = fixed(value, (3 - magnitude).clamp(0, 9) as usize);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_by_hand() {
+        assert_eq!(count(0.0), "0");
+        assert_eq!(count(999.0), "999");
+        assert_eq!(count(12_345.0), "12,345");
+        assert_eq!(count(-1_234_567.4), "−1,234,567");
+        assert_eq!(count(-0.2), "0");
+        assert_eq!(count(f64::NAN), "–");
+        assert_eq!(fixed(1234.5, 2), "1,234.50");
+        assert_eq!(percent(0.4562), "45.6\u{a0}%");
+        assert_eq!(percent_short(0.05), "5\u{a0}%");
+        assert_eq!(percent_short(0.001), "0.1\u{a0}%");
+        assert_eq!(ratio(0.87654), "0.877");
+        assert_eq!(money(999_999.0), "999,999");
+        assert_eq!(money(999_999.9), "1.00\u{a0}million");
+        assert_eq!(money(12_345_678.0), "12.3\u{a0}million");
+        assert_eq!(money(999_600_000.0), "1.00\u{a0}billion");
+        assert_eq!(money(-123_456_789.0), "−123\u{a0}million");
+        assert_eq!(number(12_345.678), "12,346");
+        assert_eq!(number(0.012_345), "0.01234");
+        assert_eq!(number(2.5), "2.5");
+        assert_eq!(number(1200.0), "1,200");
+    }
+}

@@ -1,0 +1,144 @@
+//! Tables: each column has a kind, which rounds and aligns its numbers.
+
+use maud::{Markup, html};
+
+use super::format;
+
+/// What a column holds, which decides rounding and alignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Words or codes, aligned left.
+    Text,
+    /// Whole numbers.
+    Count,
+    /// Shares in 0..=1, shown in percent with one decimal.
+    Percent,
+    /// Amounts of currency.
+    Money,
+    /// Measures with three decimals.
+    Ratio,
+    /// Numbers of unknown size, four significant figures.
+    Number,
+}
+
+impl Kind {
+    /// A number as this kind writes it.
+    pub fn format(self, value: f64) -> String {
+        match self {
+            Self::Count => format::count(value),
+            Self::Percent => format::percent(value),
+            Self::Money => format::money(value),
+            Self::Ratio => format::ratio(value),
+            Self::Text | Self::Number => format::number(value),
+        }
+    }
+}
+
+/// One cell.
+#[derive(Debug, Clone)]
+pub enum Cell {
+    /// Text, which is escaped.
+    Text(String),
+    /// A number, written as its column's kind says.
+    Number(f64),
+    /// Nothing: shown as a dash.
+    Absent,
+    /// Markup made by this crate.
+    Markup(Markup),
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(value: f64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(value: u64) -> Self {
+        Self::Number(value as f64)
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Absent, Into::into)
+    }
+}
+
+/// A table with a caption; the first cell of each row heads the row.
+#[derive(Debug, Clone)]
+pub struct Table {
+    caption: String,
+    columns: Vec<(String, Kind)>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table of the given columns.
+    pub fn new(caption: impl Into<String>, columns: &[(&str, Kind)]) -> Self {
+        let columns = columns.iter().map(|(title, kind)| ((*title).to_owned(), *kind)).collect();
+        Self { caption: caption.into(), columns, rows: Vec::new() }
+    }
+
+    /// Adds a row; cells beyond the columns are dropped, missing ones are shown absent.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        self.rows.push(cells);
+    }
+
+    /// The table's markup.
+    pub fn render(&self) -> Markup {
+        let class = |kind: Kind| if kind == Kind::Text { "t" } else { "n" };
+        let cell = |row: &Vec<Cell>, index: usize, kind: Kind| match row.get(index) {
+            Some(Cell::Text(text)) => html! { (text) },
+            Some(Cell::Number(value)) => html! { (kind.format(*value)) },
+            Some(Cell::Markup(markup)) => markup.clone(),
+            Some(Cell::Absent) | None => html! { (format::ABSENT) },
+        };
+        html! {
+            div .wide tabindex="0" role="region" aria-label=(self.caption) {
+                table {
+                    caption { (self.caption) }
+                    thead { tr {
+                        @for (title, kind) in &self.columns { th scope="col" class=(class(*kind)) { (title) } }
+                    } }
+                    tbody {
+                        @for row in &self.rows {
+                            tr {
+                                @for (index, (_, kind)) in self.columns.iter().enumerate() {
+                                    @if index == 0 {
+                                        th scope="row" class=(class(*kind)) { (cell(row, index, *kind)) }
+                                    } @else {
+                                        td class=(class(*kind)) { (cell(row, index, *kind)) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_round_and_text_is_escaped() {
+        let mut table =
+            Table::new("c", &[("name", Kind::Text), ("share", Kind::Percent), ("n", Kind::Count)]);
+        table.row(vec!["<script>".into(), 0.125.into(), 1234_u64.into()]);
+        table.row(vec!["b".into(), None::<f64>.into()]);
+        let html = table.render().into_string();
+        assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"));
+        assert!(html.contains("12.5\u{a0}%") && html.contains("1,234"));
+        assert!(html.contains(r#"<th scope="row" class="t">b</th><td class="n">–</td><td class="n">–</td>"#));
+    }
+}
