@@ -32,6 +32,10 @@ pub(crate) enum Command {
     /// Read exports into the archive.
     #[command(subcommand)]
     Ingest(Ingest),
+    /// Profile the declarations: completeness, validity, uniqueness, consistency.
+    Quality,
+    /// Generate a national archive's raw exports, with the truth beside them.
+    Synth(Synth),
     /// Retrain a model on the archive's past, and judge it on its test months.
     #[command(subcommand)]
     Retrain(Retrain),
@@ -45,6 +49,27 @@ pub(crate) enum Command {
     Scheduler(Scheduler),
     /// Run an executor.
     Executor(Executor),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Synth {
+    /// Reporting country, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub(crate) country: String,
+    /// Whole years, from January.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) years: u32,
+    /// The first year.
+    #[arg(long, default_value_t = 2020)]
+    pub(crate) first_year: i32,
+    /// Goods items a year.
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) rows_per_year: u64,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Folder that receives the files.
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

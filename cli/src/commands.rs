@@ -16,6 +16,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let archive = || Archive::open(&arguments.archive);
     match arguments.command {
         Command::Ingest(command) => jobs::ingest(&archive()?, command, arguments.output).await,
+        Command::Quality => jobs::quality(&archive()?, arguments.output).await,
+        Command::Synth(options) => jobs::synth(&archive()?, options, arguments.output).await,
         Command::Retrain(Retrain::Fraud(options)) => {
             jobs::retrain_fraud(&archive()?, options, arguments.output).await
         }

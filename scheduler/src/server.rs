@@ -5,10 +5,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use ballista_core::optimizer::ballista_default_optimizer_rules;
 use ballista_core::{
     config::TaskSchedulingPolicy, serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer,
 };
-use ballista_core::optimizer::ballista_default_optimizer_rules;
 use ballista_scheduler::{
     cluster::BallistaCluster,
     config::{SchedulerConfig, TaskDistributionPolicy},

@@ -7,14 +7,14 @@ use tidewaiter_jobs::{
     Archive, Error, Result,
     archive::{WriterSettings, ingest::Mapping},
     fraud::{features, retrain},
-    job::{Job, Outcome, ingest::ingest_declarations},
+    job::{Job, Outcome, ingest::ingest_declarations, quality::check_declarations, synth::generate},
     learning::gbdt,
 };
 use ulid::Ulid;
 
 use super::write;
 use crate::{
-    arguments::{Ingest, Output, RetrainFraud},
+    arguments::{Ingest, Output, RetrainFraud, Synth},
     progress::Bars,
 };
 
@@ -30,6 +30,40 @@ pub(super) async fn ingest(archive: &Archive, command: Ingest, output: Output) -
         let rows = outcome.rows;
         vec![format!("{} rows in = {} archived + {} quarantined", rows.read, rows.archived, rows.quarantined)]
     })
+}
+
+pub(super) async fn quality(archive: &Archive, output: Output) -> Result<()> {
+    let context = session::local()?;
+    let bars = Bars::default();
+    let mut job = Job::new(archive, "quality", &new_id(), &bars);
+    let result = check_declarations(&mut job, &context).await;
+    let outcome = job.finish(&result);
+    drop(bars);
+    report(output, &outcome, result, || {
+        outcome.metrics.values().map(ToString::to_string).chain(outcome.reports.clone()).collect()
+    })
+}
+
+pub(super) async fn synth(archive: &Archive, options: Synth, output: Output) -> Result<()> {
+    let parameters = tidewaiter_jobs::synth::Parameters {
+        country: options.country,
+        first_month: (options.first_year, 1),
+        months: options.years * 12,
+        rows_per_year: options.rows_per_year,
+        seed: options.seed,
+        ..tidewaiter_jobs::synth::Parameters::default()
+    };
+    let bars = Bars::default();
+    let mut job = Job::new(archive, "synth", &new_id(), &bars);
+    let files = generate(&mut job, parameters, &options.out).await;
+    let lines = files.as_ref().map(|files| {
+        vec![format!("{} files in {}, with mapping.toml and the truth", files.len(), options.out.display())]
+    });
+    let lines = lines.unwrap_or_default();
+    let result = files.map(|_| ());
+    let outcome = job.finish(&result);
+    drop(bars);
+    report(output, &outcome, result, || lines)
 }
 
 pub(super) async fn retrain_fraud(archive: &Archive, options: RetrainFraud, output: Output) -> Result<()> {

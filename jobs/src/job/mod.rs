@@ -5,6 +5,8 @@
 
 pub mod ingest;
 mod period;
+pub mod quality;
+pub mod synth;
 
 pub use period::Period;
 
