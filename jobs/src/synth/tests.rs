@@ -90,16 +90,16 @@ fn outcomes_are_known_only_where_inspected_and_never_exceed_the_truth() {
     let raised = declarations["additional_revenue"].as_primitive::<Float64Type>();
     let evaded = numbers(&truth, "additional_revenue");
     let (mut caught, mut missed) = (0, 0);
-    for row in 0..truth.num_rows() {
+    for (row, evaded) in evaded.iter().enumerate() {
         assert_eq!(found.is_valid(row), inspected.value(row));
         assert_eq!(scheme.is_valid(row), illicit.value(row));
-        assert_eq!(evaded[row] > 0.0, illicit.value(row));
+        assert_eq!(*evaded > 0.0, illicit.value(row));
         if inspected.value(row) && illicit.value(row) {
             if found.value(row) { caught += 1 } else { missed += 1 }
         }
         if found.is_valid(row) {
             assert!(!found.value(row) || illicit.value(row));
-            assert!(raised.value(row) == if found.value(row) { evaded[row] } else { 0.0 });
+            assert!(raised.value(row) == if found.value(row) { *evaded } else { 0.0 });
         }
     }
     let noise = share(missed, missed + caught);

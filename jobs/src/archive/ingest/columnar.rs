@@ -59,6 +59,11 @@ impl Columnar {
         Ok(Self { name: name.to_owned(), reader, rules, row: 0 })
     }
 
+    /// Rows read so far.
+    pub(super) fn read(&self) -> i64 {
+        self.row
+    }
+
     pub(super) fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
         let Some(read) = self.reader.next() else { return Ok(None) };
         let source = read.map_err(|error| {

@@ -43,17 +43,19 @@ pub(super) struct Delimited {
     at_end: bool,
     row: i64,
     line: i64,
-    /// The fields of the block's good records one after the other, and where each ends.
+    /// The fields of the block's good records one after the other, and where each ends; both hold more
+    /// room than is used.
     fields: Vec<u8>,
+    fields_used: usize,
     ends: Vec<usize>,
+    ends_used: usize,
 }
 
 enum Split {
-    /// A record: the bytes of the buffer that it took, its fields and their bytes.
+    /// A record: the bytes of the buffer that it took and the number of its fields.
     Record {
         taken: usize,
         count: usize,
-        length: usize,
     },
     Unfinished,
 }
@@ -77,7 +79,9 @@ impl Delimited {
             row: 0,
             line: 1,
             fields: Vec::new(),
+            fields_used: 0,
             ends: Vec::new(),
+            ends_used: 0,
         };
         new.read_header(mapping)?;
         Ok(new)
@@ -95,10 +99,10 @@ impl Delimited {
         if self.buffer.starts_with(&[0xef, 0xbb, 0xbf]) {
             self.buffer.drain(..3);
         }
-        let (taken, count, length) = loop {
+        let (taken, count) = loop {
             self.restart();
             match self.split(0) {
-                Split::Record { taken, count, length } => break (taken, count, length),
+                Split::Record { taken, count } => break (taken, count),
                 Split::Unfinished if self.at_end => {
                     let blank = self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
                     let what = if blank { "holds no records" } else { "opens a quote that is never closed" };
@@ -123,7 +127,6 @@ impl Delimited {
                 start = end;
                 String::from_utf8_lossy(field).trim().to_owned()
             };
-            debug_assert!(length <= self.fields.len());
             self.ends[..count].iter().map(field).collect()
         } else {
             (1..=count).map(|position| position.to_string()).collect()
@@ -171,16 +174,16 @@ impl Delimited {
     fn restart(&mut self) {
         self.splitter.reset();
         let _ = self.splitter.read_record(b"\n", &mut [], &mut []);
-        self.fields.clear();
-        self.ends.clear();
+        self.fields_used = 0;
+        self.ends_used = 0;
     }
 
     /// Splits the record at `start`, appending its fields.
     fn split(&mut self, start: usize) -> Split {
-        let (fields_base, ends_base) = (self.fields.len(), self.ends.len());
+        let (fields_base, ends_base) = (self.fields_used, self.ends_used);
         let (mut taken, mut length, mut count) = (0, 0, 0);
         let input = &self.buffer[start..];
-        loop {
+        while taken < input.len() {
             if self.fields.len() < fields_base + length + 1024 {
                 self.fields.resize(fields_base + length + 4096.max(length), 0);
             }
@@ -197,16 +200,22 @@ impl Delimited {
             count += ended;
             let record = match result {
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => continue,
-                ReadRecordResult::Record => Split::Record { taken, count, length },
+                ReadRecordResult::Record => Split::Record { taken, count },
                 ReadRecordResult::InputEmpty | ReadRecordResult::End => Split::Unfinished,
             };
-            self.fields.truncate(fields_base + length);
-            self.ends.truncate(ends_base + count);
-            for end in &mut self.ends[ends_base..] {
+            self.fields_used += length;
+            self.ends_used += count;
+            for end in &mut self.ends[ends_base..self.ends_used] {
                 *end += fields_base;
             }
             return record;
         }
+        Split::Unfinished
+    }
+
+    /// Data records read so far.
+    pub(super) fn read(&self) -> i64 {
+        self.row
     }
 
     pub(super) fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
@@ -214,23 +223,22 @@ impl Delimited {
             if !self.at_end {
                 self.fill_more()?;
             }
-            let (good, bad) = self.split_block()?;
-            if good.0.is_empty() && bad.is_empty() {
+            let (records, used, bad) = self.split_block()?;
+            if records.is_empty() && bad.is_empty() {
                 if self.at_end {
                     return Ok(None);
                 }
-                self.buffer.drain(..good.1);
+                self.buffer.drain(..used);
                 continue;
             }
-            let (records, used) = good;
             let block = self.parse(&records, bad)?;
             self.buffer.drain(..used);
             return Ok(Some(block));
         }
     }
 
-    /// Splits every whole record of the buffer: the good ones with the bytes used, and the bad ones.
-    fn split_block(&mut self) -> Result<((Vec<Record>, usize), Vec<Bad>)> {
+    /// Splits every whole record of the buffer: the good ones, the bytes used, and the bad ones.
+    fn split_block(&mut self) -> Result<(Vec<Record>, usize, Vec<Bad>)> {
         self.restart();
         let (mut records, mut bad) = (Vec::new(), Vec::new());
         let mut position = 0;
@@ -240,7 +248,11 @@ impl Delimited {
                 self.line += i64::from(*byte == b'\n');
                 position += 1;
             }
-            let (fields_base, ends_base) = (self.fields.len(), self.ends.len());
+            // The splitter takes no bytes for the end of the text.
+            if position == self.buffer.len() {
+                break;
+            }
+            let (fields_base, ends_base) = (self.fields_used, self.ends_used);
             let split = self.split(position);
             let (taken, fault) = match split {
                 Split::Unfinished if self.at_end && position < self.buffer.len() => {
@@ -263,21 +275,21 @@ impl Delimited {
             match fault {
                 None => records.push(record),
                 Some((rule, value)) => {
-                    self.fields.truncate(fields_base);
-                    self.ends.truncate(ends_base);
+                    self.fields_used = fields_base;
+                    self.ends_used = ends_base;
                     bad.push(Bad::new(record.row, Some(record.line), None, rule, value, raw));
                 }
             }
             position += taken;
         }
         // What is left unfinished was split in vain: it is split again with the next block.
-        self.ends.truncate(records.len() * self.width);
-        self.fields.truncate(self.ends.last().copied().unwrap_or(0));
-        Ok(((records, position), bad))
+        self.ends_used = records.len() * self.width;
+        self.fields_used = self.ends[..self.ends_used].last().copied().unwrap_or(0);
+        Ok((records, position, bad))
     }
 
     fn parse(&self, records: &[Record], mut bad: Vec<Bad>) -> Result<ParsedBlock> {
-        let text = std::str::from_utf8(&self.fields)
+        let text = std::str::from_utf8(&self.fields[..self.fields_used])
             .map_err(|error| Error::internal(format!("{}: checked text is not UTF-8: {error}", self.name)))?;
         let cell = |row: usize, field: usize| {
             let place = row * self.width + field;

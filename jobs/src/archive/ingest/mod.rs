@@ -189,15 +189,18 @@ impl DeclarationReader {
     /// [`crate::ErrorKind::Input`] when the file turns out cut off or damaged; the kind of the failure
     /// when reading it fails.
     pub fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
-        let block = match &mut self.input {
-            Input::Delimited(delimited) => delimited.next_block(),
-            Input::Columnar(columnar) => columnar.next_block(),
-        }?;
+        let (block, read) = match &mut self.input {
+            Input::Delimited(delimited) => (delimited.next_block()?, delimited.read()),
+            Input::Columnar(columnar) => (columnar.next_block()?, columnar.read()),
+        };
         if let Some(block) = &block {
             let count = |batch: &RecordBatch| u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             self.counts.archived += count(&block.batch);
             self.counts.quarantined += count(&block.quarantined);
-            self.counts.read = self.counts.archived + self.counts.quarantined;
+            self.counts.read = u64::try_from(read).unwrap_or(u64::MAX);
+            if self.counts.read != self.counts.archived + self.counts.quarantined {
+                return Err(Error::internal(format!("ingest lost count of its rows: {:?}", self.counts)));
+            }
         }
         Ok(block)
     }

@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(Ticks::covering(0.0, 1.0).values, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
         assert_eq!(Ticks::covering(3.0, 97.0).values, [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(Ticks::covering(0.0, 0.1).label(0.02, true), "2\u{a0}%");
-        assert_eq!(Ticks::covering(7.0, 7.0).values.len(), 5);
+        assert_eq!(Ticks::covering(7.0, 7.0).values.len(), 6);
     }
 
     proptest! {
