@@ -1,5 +1,11 @@
 //! Drives the built binary as a user does: exports in, archive, quality, a retrained model, servers.
 
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test stops where it cannot go on, and says what it skips"
+)]
+
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output},

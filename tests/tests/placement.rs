@@ -1,5 +1,11 @@
 //! Placement on a real cluster: a scheduler and two executors in this process, talking over loopback.
 
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test stops where it cannot go on, and says what it skips"
+)]
+
 use std::{
     collections::{BTreeSet, HashMap},
     net::{SocketAddr, TcpListener as StdListener},

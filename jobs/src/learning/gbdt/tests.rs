@@ -146,7 +146,7 @@ fn losses_of_leader_and_shards_change_nothing() {
 #[test]
 fn missing_values_go_to_the_better_side() {
     let rows = 200;
-    let missing = |row: usize| row % 4 == 0;
+    let missing = |row: usize| row.is_multiple_of(4);
     let table = Table {
         features: vec![(0..rows).map(|row| if missing(row) { f32::NAN } else { (row % 2) as f32 }).collect()],
         labels: (0..rows).map(|row| f32::from(u8::from(missing(row) || row % 2 == 1))).collect(),
