@@ -115,13 +115,13 @@ pub(crate) struct RetrainFraud {
     #[arg(long)]
     pub(crate) workers: Option<usize>,
     /// Most trees.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 300)]
     pub(crate) trees: u32,
     /// Leaves of each tree.
-    #[arg(long, default_value_t = 127)]
+    #[arg(long, default_value_t = 31)]
     pub(crate) leaves: u32,
     /// Share of each tree's correction that is kept.
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = 0.1)]
     pub(crate) learning_rate: f64,
     /// Days after acceptance when an outcome is known.
     #[arg(long, default_value_t = 1)]
