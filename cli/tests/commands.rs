@@ -7,8 +7,9 @@
 )]
 
 use std::{
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output},
+    process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -162,6 +163,18 @@ impl Drop for Server {
     }
 }
 
+/// A scheduler that listens, its URL, and its stderr, which must stay open.
+fn start_scheduler() -> ((Server, BufReader<ChildStderr>), String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewaiter"));
+    command.args(["scheduler", "--bind", "127.0.0.1:0"]).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("it says where it listens");
+    let url = line.trim().rsplit(' ').next().expect("a word").to_owned();
+    ((Server(child), stderr), url)
+}
+
 fn free_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     listener.local_addr().expect("has an address").port().to_string()
@@ -175,25 +188,13 @@ fn a_query_on_a_cluster_of_processes_gives_the_rows_of_the_embedded_one() {
     let mapping = folder.path().join("exports/mapping.toml").display().to_string();
     document(&ingest(&archive, &mapping, &files));
 
-    let start = |arguments: &[&str]| {
-        Server(Command::new(env!("CARGO_BIN_EXE_tidewaiter")).args(arguments).spawn().expect("starts"))
-    };
-    let address = format!("127.0.0.1:{}", free_port());
-    let scheduler = format!("http://{address}");
-    let _scheduler = start(&["scheduler", "--bind", &address]);
+    let (_scheduler, scheduler) = start_scheduler();
     let work = |name: &str| folder.path().join(name).display().to_string();
     let _executors = ["a", "b"].map(|name| {
-        start(&[
-            "executor",
-            "--scheduler",
-            &scheduler,
-            "--name",
-            name,
-            "--port",
-            &free_port(),
-            "--work-folder",
-            &work(name),
-        ])
+        let (port, work) = (free_port(), work(name));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewaiter"));
+        command.args(["executor", "--scheduler", &scheduler, "--name", name, "--port", &port]);
+        Server(command.args(["--work-folder", &work]).spawn().expect("starts"))
     });
     let query = "SELECT month, origin, count(*) AS n, sum(customs_value) AS value FROM declarations \
                  WHERE country = 'TW' GROUP BY month, origin ORDER BY month, origin";
