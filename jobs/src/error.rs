@@ -240,6 +240,7 @@ impl From<DataFusionError> for Error {
                 let inner = Self::from(*inner);
                 Self { kind: inner.kind, message: doing, source: Some(Box::new(inner)) }
             }
+            DataFusionError::Diagnostic(_, inner) => (*inner).into(),
             DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => {
                 Self::input(error.to_string())
             }

@@ -7,10 +7,12 @@
 pub mod archive;
 pub mod error;
 pub mod fraud;
+pub mod job;
 pub mod learning;
 pub mod quality;
 pub mod registry;
 pub mod report;
 pub mod synth;
 
+pub use archive::Archive;
 pub use error::{Error, ErrorKind, Result, ResultExt};

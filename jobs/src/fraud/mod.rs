@@ -1,1 +1,13 @@
-//! fraud
+//! Ranking declarations by how likely an inspection finds something.
+//!
+//! [`features`] turns the archive's declarations, in time order, into numbers that use the past only;
+//! [`history`] is the bounded memory behind them; [`metrics`] says how good a ranking was. Start reading at
+//! [`features::FeatureBuilder`] for the data, and at [`retrain`] for the whole way to a model.
+
+pub mod features;
+pub mod history;
+pub mod metrics;
+pub mod retrain;
+
+pub use features::{FeatureBatch, FeatureBuilder, Parameters, feature_schema};
+pub use metrics::{Metrics, evaluate};

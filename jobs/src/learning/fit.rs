@@ -125,7 +125,8 @@ pub trait Leader: Send {
     fn checkpoint(&self) -> Result<Bytes>;
 
     /// What a newly loaded shard must be given by [`Shard::restore`] to answer the next instruction
-    /// exactly as a shard that was there from the beginning.
+    /// exactly as a shard that was there from the beginning. It is also asked between `instruct` and
+    /// `absorb`: then it describes the point before the open instruction, which the shard is given next.
     fn history(&self) -> Result<Bytes>;
 
     /// Whether now is a good moment to write a checkpoint (for instance, a tree was finished).
@@ -142,6 +143,34 @@ pub trait Shard: Send {
 
     /// Answers one instruction. A pure function of the data, the history and the instruction.
     fn contribute(&mut self, instruction: &[u8]) -> Result<Contribution>;
+}
+
+/// Runs a fit to its end with all shards in this process, one thread each.
+///
+/// # Errors
+/// The first error of the leader or of a shard, in the order of the shards; [`crate::ErrorKind::Internal`]
+/// when there are no shards or one panics.
+pub fn fit_in_process(leader: &mut dyn Leader, shards: &mut [Box<dyn Shard>]) -> Result<()> {
+    while let Some(instruction) = leader.instruct()? {
+        let answers: Vec<Result<Contribution>> = match &mut *shards {
+            [only] => vec![only.contribute(&instruction)],
+            shards => std::thread::scope(|scope| {
+                let threads: Vec<_> =
+                    shards.iter_mut().map(|shard| scope.spawn(|| shard.contribute(&instruction))).collect();
+                let panicked = |_| Err(Error::internal("a shard panicked; the log above says where"));
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+            }),
+        };
+        let mut merged: Option<Contribution> = None;
+        for answer in answers {
+            match &mut merged {
+                None => merged = Some(answer?),
+                Some(merged) => merged.merge(answer?)?,
+            }
+        }
+        leader.absorb(merged.ok_or_else(|| Error::internal("a fit needs at least one shard"))?)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! exactly (integer sums, or a gathering in shard order), so the model does not depend on which worker
 //! carried which shard, nor on how many workers there were.
 
+pub mod collective;
 pub mod fit;
 pub mod gbdt;
 
-pub use fit::{Contribution, Leader, Progress, Shard};
+pub use fit::{Contribution, Leader, Progress, Shard, fit_in_process};

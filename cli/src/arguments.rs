@@ -1,0 +1,202 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidewaiter_jobs::job::Period;
+
+/// Batch analytics on a national customs archive.
+#[derive(Debug, Parser)]
+#[command(name = "tidewaiter", version)]
+pub(crate) struct Arguments {
+    /// Where the archive is: a folder, or a file://, s3:// or memory:// URL.
+    #[arg(long, global = true, env = "TIDEWAITER_ARCHIVE", default_value = "./archive")]
+    pub(crate) archive: String,
+    /// How results are written to stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Text for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read exports into the archive.
+    #[command(subcommand)]
+    Ingest(Ingest),
+    /// Profile the declarations: completeness, validity, uniqueness, consistency.
+    Quality,
+    /// Generate a national archive's raw exports, with the truth beside them.
+    Synth(Synth),
+    /// Retrain a model on the archive's past, and judge it on its test months.
+    #[command(subcommand)]
+    Retrain(Retrain),
+    /// Look at the archive's tables.
+    #[command(subcommand)]
+    Archive(Archive),
+    /// Look at models, and choose the champion.
+    #[command(subcommand)]
+    Models(Models),
+    /// Run a scheduler.
+    Scheduler(Scheduler),
+    /// Run an executor.
+    Executor(Executor),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Synth {
+    /// Reporting country, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub(crate) country: String,
+    /// Whole years, from January.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) years: u32,
+    /// The first year.
+    #[arg(long, default_value_t = 2020)]
+    pub(crate) first_year: i32,
+    /// Goods items a year.
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) rows_per_year: u64,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Folder that receives the files.
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ingest {
+    /// Declarations: CSV (plain, gzip or zstd) or Parquet, one row per goods item.
+    Declarations {
+        /// What the export's columns mean (TOML).
+        #[arg(long)]
+        mapping: PathBuf,
+        /// The export's files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Retrain {
+    /// The fraud model: which goods items an inspection should look at.
+    Fraud(RetrainFraud),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetrainFraud {
+    /// Reporting country, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub(crate) country: String,
+    /// Months that teach, such as 2020-01..2020-12.
+    #[arg(long)]
+    pub(crate) train: Period,
+    /// Months that stop the fit; default: the last tenth of the training months.
+    #[arg(long)]
+    pub(crate) valid: Option<Period>,
+    /// Months that judge the model, looked at once.
+    #[arg(long)]
+    pub(crate) test: Period,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Parts of the training data.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) shards: u32,
+    /// Parts computed at once; default: the machine's cores.
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    /// Most trees.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) trees: u32,
+    /// Leaves of each tree.
+    #[arg(long, default_value_t = 31)]
+    pub(crate) leaves: u32,
+    /// Share of each tree's correction that is kept.
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) learning_rate: f64,
+    /// Days after acceptance when an outcome is known.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) label_delay_days: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Archive {
+    /// The tables, with their rows and files.
+    Tables,
+    /// The snapshots of a table, the newest first.
+    Snapshots {
+        /// Name of the table.
+        table: String,
+    },
+    /// Run a query over the tables; `/` in a table's name is written `_`.
+    Sql {
+        /// The query.
+        query: String,
+        /// Run it on the cluster of this scheduler (http://host:port) and not in this process.
+        #[arg(long)]
+        scheduler: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Models {
+    /// Every version of every model, or of one.
+    List {
+        /// Name of the model.
+        name: Option<String>,
+    },
+    /// One version's manifest: NAME (its champion) or NAME@VERSION.
+    Show {
+        /// The model.
+        model: String,
+    },
+    /// Make NAME@VERSION the champion.
+    Promote {
+        /// The model and its version.
+        model: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scheduler {
+    /// Address to listen on; port 0 takes a free one and prints it.
+    #[arg(long, default_value = "127.0.0.1:50050")]
+    pub(crate) bind: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Executor {
+    /// The scheduler, as http://host:port.
+    #[arg(long, default_value = "http://127.0.0.1:50050")]
+    pub(crate) scheduler: String,
+    /// Unique name of this executor.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What it has: cpu or gpu.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Tasks that may run at once.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) slots: usize,
+    /// Address from which results are fetched.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// Port from which results are fetched.
+    #[arg(long, default_value_t = 50051)]
+    pub(crate) port: u16,
+    /// Folder for shuffle data and spills.
+    #[arg(long)]
+    pub(crate) work_folder: Option<PathBuf>,
+    /// Memory of the query engine, in MiB; default: seven tenths of the machine's.
+    #[arg(long)]
+    pub(crate) memory_mib: Option<u64>,
+}

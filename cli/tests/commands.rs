@@ -1,0 +1,213 @@
+//! Drives the built binary as a user does: exports in, archive, quality, a retrained model, servers.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test stops where it cannot go on, and says what it skips"
+)]
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn tidewaiter(archive: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tidewaiter"))
+        .args(["--output", "json", "--archive"])
+        .arg(archive)
+        .args(arguments)
+        .output()
+        .expect("the binary starts")
+}
+
+fn document(output: &Output) -> Value {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|wrong| panic!("one JSON document: {wrong}; {error}"))
+}
+
+/// The error text of a command that must fail with a status.
+fn refusal(output: &Output, status: i32) -> String {
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{error}");
+    error
+}
+
+fn generate(folder: &Path, archive: &Path) -> Vec<String> {
+    let exports = folder.join("exports");
+    let out = exports.display().to_string();
+    let options =
+        ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "6000", "--seed", "3", &out];
+    document(&tidewaiter(archive, &options));
+    let mut files: Vec<String> = std::fs::read_dir(&exports)
+        .expect("the folder was made")
+        .map(|entry| entry.expect("an entry").path().display().to_string())
+        .filter(|path| path.ends_with(".csv"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn ingest(archive: &Path, mapping: &str, files: &[String]) -> Output {
+    let mut arguments = vec!["ingest", "declarations", "--mapping", mapping];
+    arguments.extend(files.iter().map(String::as_str));
+    tidewaiter(archive, &arguments)
+}
+
+#[test]
+fn a_generated_archive_is_ingested_profiled_and_taught_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    let files = generate(folder.path(), &archive);
+    assert_eq!(files.len(), 12);
+    let mapping = folder.path().join("exports/mapping.toml").display().to_string();
+
+    let ingested = document(&ingest(&archive, &mapping, &files));
+    let rows = |name: &str| ingested["rows"][name].as_u64().expect("a count");
+    assert_eq!(rows("in"), 6000);
+    assert_eq!(rows("in"), rows("archived") + rows("quarantined"));
+    assert!(rows("quarantined") > 0, "the generator plants errors");
+
+    let again = document(&ingest(&archive, &mapping, &files));
+    assert_eq!(again["rows"]["archived"], 0, "the same bytes add nothing");
+    let tables = document(&tidewaiter(&archive, &["archive", "tables"]));
+    assert_eq!(tables[0]["rows"].as_u64(), Some(rows("archived")));
+
+    let quality = document(&tidewaiter(&archive, &["quality"]));
+    for report in quality["reports"].as_array().expect("reports") {
+        assert!(PathBuf::from(report.as_str().expect("a path")).is_file());
+    }
+
+    let periods =
+        ["--train", "2020-01..2020-08", "--valid", "2020-09..2020-10", "--test", "2020-11..2020-12"];
+    let size = ["--trees", "20", "--leaves", "8"];
+    let mut models = Vec::new();
+    for (shards, workers) in [("1", "1"), ("3", "2")] {
+        let mut arguments =
+            vec!["retrain", "fraud", "--country", "TW", "--shards", shards, "--workers", workers];
+        arguments.extend(periods.iter().chain(&size));
+        let retrained = document(&tidewaiter(&archive, &arguments));
+        let name = retrained["model"].as_str().expect("a model").replace('@', "/");
+        models.push(std::fs::read(archive.join("models").join(name).join("model.bin")).expect("the model"));
+        let auc = retrained["metrics"]["test"]["roc_auc"].as_f64().expect("a figure");
+        assert!((0.5..1.0).contains(&auc), "{auc}");
+    }
+    assert_eq!(models[0], models[1], "the model does not depend on shards or workers");
+    let listed = document(&tidewaiter(&archive, &["models", "list", "fraud"]));
+    assert_eq!((listed[0]["champion"].clone(), listed[1]["champion"].clone()), (true.into(), false.into()));
+
+    let one_class =
+        ["retrain", "fraud", "--country", "KR", "--train", "2020-01..2020-08", "--test", "2020-11"];
+    assert!(refusal(&tidewaiter(&archive, &one_class), 2).contains("known outcome"));
+}
+
+#[test]
+fn the_published_korean_files_are_archived_whole() {
+    let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let data = PathBuf::from(checkout).join("../shared/data/declarations");
+    if !data.is_dir() {
+        eprintln!("SKIPPED: the published declarations are not beside the checkout");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = ["train", "valid", "test"]
+        .map(|part| data.join(format!("df_syn_{part}_eng.csv.gz")).display().to_string());
+    let ingested = document(&ingest(folder.path(), &format!("{checkout}/examples/korea.toml"), &files));
+    assert_eq!(ingested["rows"]["archived"], 37_385 + 8_134 + 8_481);
+    assert_eq!(ingested["rows"]["quarantined"], 0);
+    let query = "SELECT year, count(*) AS n, count(*) FILTER (WHERE illicit) AS illicit FROM declarations GROUP BY year ORDER BY year";
+    let answer = document(&tidewaiter(folder.path(), &["archive", "sql", query]));
+    assert_eq!(answer[0]["n"], 37_385);
+    assert_eq!(answer[0]["illicit"], 7_720 + 394);
+}
+
+#[test]
+fn wrong_input_is_named_and_nothing_is_half_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    let files = generate(folder.path(), &archive);
+    let mapping = folder.path().join("exports/mapping.toml").display().to_string();
+
+    let missing = ingest(&archive, &mapping, &["nowhere.csv".into()]);
+    assert!(refusal(&missing, 2).contains("nowhere.csv"));
+
+    let empty = folder.path().join("empty.csv");
+    std::fs::write(&empty, "").expect("written");
+    assert!(refusal(&ingest(&archive, &mapping, &[empty.display().to_string()]), 2).contains("empty"));
+
+    let odd = folder.path().join("odd.toml");
+    let text = std::fs::read_to_string(&mapping).expect("read").replace("net_mass =", "nett_mass =");
+    std::fs::write(&odd, text).expect("written");
+    let refused = ingest(&archive, &odd.display().to_string(), &files[..1]);
+    assert!(refusal(&refused, 2).contains("nett_mass"));
+
+    let tables = document(&tidewaiter(&archive, &["archive", "tables"]));
+    assert_eq!(tables[0]["rows"], 0);
+    assert!(refusal(&tidewaiter(&archive, &["models", "show", "fraud@7"]), 2).contains("fraud"));
+    let period = ["retrain", "fraud", "--country", "TW", "--train", "2020-13", "--test", "2021-01"];
+    assert!(refusal(&tidewaiter(&archive, &period), 2).contains("2020-13"));
+}
+
+/// A server process that ends with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A scheduler that listens, its URL, and its stderr, which must stay open.
+fn start_scheduler() -> ((Server, BufReader<ChildStderr>), String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewaiter"));
+    command.args(["scheduler", "--bind", "127.0.0.1:0"]).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("it says where it listens");
+    let url = line.trim().rsplit(' ').next().expect("a word").to_owned();
+    ((Server(child), stderr), url)
+}
+
+fn free_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    listener.local_addr().expect("has an address").port().to_string()
+}
+
+#[test]
+fn a_query_on_a_cluster_of_processes_gives_the_rows_of_the_embedded_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    let files = generate(folder.path(), &archive);
+    let mapping = folder.path().join("exports/mapping.toml").display().to_string();
+    document(&ingest(&archive, &mapping, &files));
+
+    let (_scheduler, scheduler) = start_scheduler();
+    let work = |name: &str| folder.path().join(name).display().to_string();
+    let _executors = ["a", "b"].map(|name| {
+        let (port, work) = (free_port(), work(name));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewaiter"));
+        command.args(["executor", "--scheduler", &scheduler, "--name", name, "--port", &port]);
+        Server(command.args(["--work-folder", &work]).spawn().expect("starts"))
+    });
+    let query = "SELECT month, origin, count(*) AS n, sum(customs_value) AS value FROM declarations \
+                 WHERE country = 'TW' GROUP BY month, origin ORDER BY month, origin";
+    let embedded = document(&tidewaiter(&archive, &["archive", "sql", query]));
+    let remote = document(&tidewaiter(&archive, &["archive", "sql", query, "--scheduler", &scheduler]));
+    assert!(embedded.as_array().is_some_and(|rows| rows.len() > 12));
+    let without_sums = |rows: &Value| -> Vec<Value> {
+        let rows = rows.as_array().expect("rows").iter().cloned();
+        rows.map(|mut row| {
+            row.as_object_mut().expect("a row").remove("value");
+            row
+        })
+        .collect()
+    };
+    assert_eq!(without_sums(&embedded), without_sums(&remote));
+}

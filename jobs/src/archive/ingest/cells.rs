@@ -1,0 +1,270 @@
+//! From a column's cells to an Arrow array, with the checks of [`schema::Check`].
+//!
+//! One pass for each column of a block. A cell that fails leaves a null and marks its row; marked rows are
+//! filtered out of the batch afterwards, so a column never learns of another's failures.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::{
+    array::{
+        ArrayRef, BooleanArray, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder, RecordBatch,
+        RecordBatchOptions, StringBuilder, new_null_array,
+    },
+    compute::filter,
+};
+use chrono::{Datelike, NaiveDate, format::ParseErrorKind};
+
+use super::codes;
+use crate::{
+    Result,
+    archive::schema::{self, Check, Column, Kind},
+};
+
+/// Day number of 1970-01-01 in chrono's count from the common era.
+const EPOCH_DAY: i32 = 719_163;
+
+/// Where a standard column's cells come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Absent,
+    Constant(String),
+    Field(usize),
+}
+
+/// How the cells of one standard column are read.
+#[derive(Debug)]
+pub(super) struct ColumnRule {
+    pub(super) column: &'static Column,
+    pub(super) source: Source,
+    pub(super) formats: Vec<String>,
+    pub(super) decimal_comma: bool,
+    pub(super) values: HashMap<String, String>,
+    pub(super) nulls: Vec<String>,
+}
+
+/// A cell that failed, by its row's place in the block.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) row: usize,
+    pub(super) column: &'static str,
+    pub(super) rule: &'static str,
+    pub(super) value: String,
+}
+
+/// The first fault of each bad row of a block.
+pub(super) struct Faults {
+    good: Vec<bool>,
+    pub(super) list: Vec<Fault>,
+}
+
+impl Faults {
+    pub(super) fn new(rows: usize) -> Self {
+        Self { good: vec![true; rows], list: Vec::new() }
+    }
+
+    fn add(&mut self, row: usize, column: &'static str, rule: &'static str, value: &str) {
+        if std::mem::replace(&mut self.good[row], false) {
+            self.list.push(Fault { row, column, rule, value: value.to_owned() });
+        }
+    }
+}
+
+impl ColumnRule {
+    /// The cell's text after trimming, null values and replacements.
+    fn clean<'a>(&'a self, cell: &'a str) -> Option<&'a str> {
+        let mut text = cell.trim();
+        if text.is_empty() || self.nulls.iter().any(|null| null == text) {
+            return None;
+        }
+        if !self.values.is_empty()
+            && let Some(value) = self.values.get(text)
+        {
+            text = value;
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn number(&self, text: &str, scratch: &mut String) -> Result<f64, &'static str> {
+        let parsed = if self.decimal_comma {
+            if text.contains('.') {
+                return Err("not a number");
+            }
+            scratch.clear();
+            scratch.extend(text.chars().map(|character| if character == ',' { '.' } else { character }));
+            scratch.parse::<f64>()
+        } else {
+            text.parse::<f64>()
+        };
+        match parsed {
+            Ok(number) if !number.is_finite() => Err("not a number"),
+            Ok(number) if number < 0.0 && self.column.check == Check::NotNegative => Err("negative"),
+            Ok(number) => Ok(number),
+            Err(_) => Err("not a number"),
+        }
+    }
+
+    fn integer(&self, text: &str) -> Result<i32, &'static str> {
+        // Exports from spreadsheets and floating columns write 3 as 3.0.
+        let whole = text.strip_suffix(".0").unwrap_or(text);
+        match whole.parse::<i32>() {
+            Ok(number) if number < 0 && self.column.check == Check::NotNegative => Err("negative"),
+            Ok(number) => Ok(number),
+            Err(_) => Err("not a whole number"),
+        }
+    }
+
+    fn date(&self, text: &str) -> Result<i32, &'static str> {
+        let mut rule = "not a date in the mapping's formats";
+        for format in &self.formats {
+            let parsed = if format == "%Y-%m-%d" { iso_date(text) } else { None };
+            let parsed = parsed.map_or_else(|| NaiveDate::parse_from_str(text, format), Ok);
+            match parsed {
+                Ok(date) if (1900..=2200).contains(&date.year()) => {
+                    return Ok(date.num_days_from_ce() - EPOCH_DAY);
+                }
+                Ok(_) => rule = "date outside the years 1900 to 2200",
+                Err(error)
+                    if matches!(error.kind(), ParseErrorKind::OutOfRange | ParseErrorKind::Impossible) =>
+                {
+                    rule = "impossible date";
+                }
+                Err(_) => {}
+            }
+        }
+        Err(rule)
+    }
+
+    fn text<'a>(&self, text: &'a str) -> Result<&'a str, &'static str> {
+        match self.column.check {
+            Check::Country if !codes::is_country(text) => Err("not an ISO 3166-1 alpha-2 country"),
+            Check::Currency if !codes::is_currency(text) => Err("not an ISO 4217 currency"),
+            Check::HsCode if !(2..=12).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_digit()) => {
+                Err("not an HS code of 2 to 12 digits")
+            }
+            Check::OneOf(words) if !words.contains(&text) => Err("not one of the column's words"),
+            _ => Ok(text),
+        }
+    }
+}
+
+/// The common case, ten bytes of `YYYY-MM-DD`, without chrono's interpreter.
+fn iso_date(text: &str) -> Option<NaiveDate> {
+    let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
+    let mut parts = [0_u32; 3];
+    let mut part = 0;
+    for (place, &byte) in bytes.iter().enumerate() {
+        match (place, byte) {
+            (4 | 7, b'-') => part += 1,
+            (4 | 7, _) => return None,
+            (_, b'0'..=b'9') => parts[part] = parts[part] * 10 + u32::from(byte - b'0'),
+            _ => return None,
+        }
+    }
+    NaiveDate::from_ymd_opt(i32::try_from(parts[0]).ok()?, parts[1], parts[2])
+}
+
+fn flag(text: &str) -> Result<bool, &'static str> {
+    let is = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is(["1", "true", "yes", "y"]) {
+        Ok(true)
+    } else if is(["0", "false", "no", "n"]) {
+        Ok(false)
+    } else {
+        Err("not true or false")
+    }
+}
+
+/// Reads one cell after the other; `push` receives every row's value.
+fn each<'a, T>(
+    rule: &'a ColumnRule,
+    rows: usize,
+    cell: impl Fn(usize) -> Option<&'a str>,
+    faults: &mut Faults,
+    mut parse: impl FnMut(&'a str) -> Result<T, &'static str>,
+    mut push: impl FnMut(Option<T>),
+) {
+    for row in 0..rows {
+        let raw = cell(row);
+        let value = match raw.and_then(|raw| rule.clean(raw)) {
+            Some(text) => match parse(text) {
+                Ok(value) => Some(value),
+                Err(broken) => {
+                    faults.add(row, rule.column.name, broken, raw.unwrap_or_default());
+                    None
+                }
+            },
+            None => {
+                if rule.column.required {
+                    faults.add(row, rule.column.name, "missing", raw.unwrap_or_default());
+                }
+                None
+            }
+        };
+        push(value);
+    }
+}
+
+/// The array of one column; rows that fail are null in it and marked in `faults`.
+pub(super) fn convert<'a>(
+    rule: &'a ColumnRule,
+    rows: usize,
+    cell: impl Fn(usize) -> Option<&'a str>,
+    faults: &mut Faults,
+) -> ArrayRef {
+    match rule.column.kind {
+        Kind::Text => {
+            let mut builder = StringBuilder::with_capacity(rows, rows * 8);
+            each(rule, rows, cell, faults, |text| rule.text(text), |value| builder.append_option(value));
+            Arc::new(builder.finish())
+        }
+        Kind::Date => {
+            let mut builder = Date32Builder::with_capacity(rows);
+            each(rule, rows, cell, faults, |text| rule.date(text), |value| builder.append_option(value));
+            Arc::new(builder.finish())
+        }
+        Kind::Integer => {
+            let mut builder = Int32Builder::with_capacity(rows);
+            each(rule, rows, cell, faults, |text| rule.integer(text), |value| builder.append_option(value));
+            Arc::new(builder.finish())
+        }
+        Kind::Number => {
+            let mut builder = Float64Builder::with_capacity(rows);
+            let mut scratch = String::new();
+            let number = |text: &'a str| rule.number(text, &mut scratch);
+            each(rule, rows, cell, faults, number, |value| builder.append_option(value));
+            Arc::new(builder.finish())
+        }
+        Kind::Flag => {
+            let mut builder = BooleanBuilder::with_capacity(rows);
+            each(rule, rows, cell, faults, flag, |value| builder.append_option(value));
+            Arc::new(builder.finish())
+        }
+    }
+}
+
+/// The batch of a block's good rows, and the faults of the others in the order of their rows.
+pub(super) fn assemble<'a>(
+    rules: &'a [ColumnRule],
+    rows: usize,
+    cell: impl Fn(usize, usize) -> Option<&'a str>,
+) -> Result<(RecordBatch, Vec<Fault>)> {
+    let mut faults = Faults::new(rows);
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(rules.len());
+    for rule in rules {
+        arrays.push(match &rule.source {
+            Source::Absent => new_null_array(&rule.column.kind.data_type(), rows),
+            Source::Constant(constant) => convert(rule, rows, |_| Some(constant.as_str()), &mut faults),
+            Source::Field(field) => convert(rule, rows, |row| cell(row, *field), &mut faults),
+        });
+    }
+    let Faults { good, list: mut faults } = faults;
+    if !faults.is_empty() {
+        let good = BooleanArray::from(good);
+        for array in &mut arrays {
+            *array = filter(array, &good)?;
+        }
+    }
+    faults.sort_by_key(|fault| fault.row);
+    let options = RecordBatchOptions::new().with_row_count(Some(rows - faults.len()));
+    Ok((RecordBatch::try_new_with_options(schema::declarations(), arrays, &options)?, faults))
+}

@@ -1,0 +1,318 @@
+//! Delimited text: blocks of whole records, split by `csv-core`.
+//!
+//! A block is read, its complete records are split into fields, and what is left of the last record stays
+//! in the buffer for the next block. The splitter starts anew at each block's first record, so the result
+//! does not depend on where blocks end. Memory holds one block, or one record where that is longer, up to
+//! [`LONGEST_RECORD`].
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use encoding_rs::WINDOWS_1252;
+
+use super::{
+    Bad, ParsedBlock,
+    cells::{ColumnRule, assemble},
+    mapping::{Encoding, Mapping},
+    quarantined,
+    source::Bytes,
+};
+use crate::{Error, Result};
+
+/// Longest record in bytes; a longer one is a quote that was never closed.
+const LONGEST_RECORD: usize = 16 << 20;
+
+/// Where a record lies in the buffer and in the file.
+#[derive(Clone, Copy)]
+struct Record {
+    row: i64,
+    line: i64,
+    start: usize,
+    end: usize,
+}
+
+/// A file of delimited text, read block by block.
+pub(super) struct Delimited {
+    name: String,
+    bytes: Bytes,
+    latin1: bool,
+    block_size: usize,
+    splitter: Reader,
+    rules: Vec<ColumnRule>,
+    width: usize,
+    buffer: Vec<u8>,
+    chunk: Vec<u8>,
+    at_end: bool,
+    row: i64,
+    line: i64,
+    /// The fields of the block's good records one after the other, and where each ends; both hold more
+    /// room than is used.
+    fields: Vec<u8>,
+    fields_used: usize,
+    ends: Vec<usize>,
+    ends_used: usize,
+}
+
+enum Split {
+    /// A record: the bytes of the buffer that it took and the number of its fields.
+    Record {
+        taken: usize,
+        count: usize,
+    },
+    Unfinished,
+}
+
+impl Delimited {
+    pub(super) fn new(name: &str, bytes: Bytes, mapping: &Mapping, block_size: usize) -> Result<Self> {
+        let byte = |character: char| u8::try_from(character).unwrap_or(b',');
+        let mut splitter = ReaderBuilder::new();
+        splitter.delimiter(byte(mapping.delimiter)).quote(byte(mapping.quote));
+        let mut new = Self {
+            name: name.to_owned(),
+            bytes,
+            latin1: mapping.encoding == Encoding::Latin1,
+            block_size: block_size.max(1),
+            splitter: splitter.build(),
+            rules: Vec::new(),
+            width: 0,
+            buffer: Vec::new(),
+            chunk: Vec::new(),
+            at_end: false,
+            row: 0,
+            line: 1,
+            fields: Vec::new(),
+            fields_used: 0,
+            ends: Vec::new(),
+            ends_used: 0,
+        };
+        new.read_header(mapping)?;
+        Ok(new)
+    }
+
+    fn read_header(&mut self, mapping: &Mapping) -> Result<()> {
+        let name = self.name.clone();
+        // Enough to know a binary file and a byte order mark by, whatever the block size.
+        while self.buffer.len() < 4096 && !self.at_end {
+            self.fill(4096)?;
+        }
+        if self.buffer.contains(&0) {
+            return Err(Error::input(format!("{name} is not delimited text: it holds NUL bytes")));
+        }
+        if self.buffer.starts_with(&[0xef, 0xbb, 0xbf]) {
+            self.buffer.drain(..3);
+        }
+        let (taken, count) = loop {
+            self.restart();
+            match self.split(0) {
+                Split::Record { taken, count } => break (taken, count),
+                Split::Unfinished if self.at_end => {
+                    let blank = self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+                    let what = if blank { "holds no records" } else { "opens a quote that is never closed" };
+                    return Err(Error::input(format!("{name} {what}")));
+                }
+                Split::Unfinished => self.fill_more()?,
+            }
+        };
+        if count == 1 && mapping.sources() > 1 {
+            return Err(Error::input(format!(
+                "{name} has a single column where the mapping names {}: it is not text delimited by {:?}; \
+                 check `delimiter` in the mapping",
+                mapping.sources(),
+                mapping.delimiter
+            )));
+        }
+        self.width = count;
+        let columns: Vec<String> = if mapping.header {
+            let mut start = 0;
+            let field = |&end: &usize| {
+                let field = &self.fields[start..end];
+                start = end;
+                String::from_utf8_lossy(field).trim().to_owned()
+            };
+            self.ends[..count].iter().map(field).collect()
+        } else {
+            (1..=count).map(|position| position.to_string()).collect()
+        };
+        self.rules = mapping.rules_for(&name, &columns)?;
+        if mapping.header {
+            self.line += newlines(&self.buffer[..taken]);
+            self.buffer.drain(..taken);
+        }
+        Ok(())
+    }
+
+    /// Reads on; at the end closes the last record with a line end.
+    fn fill(&mut self, wanted: usize) -> Result<()> {
+        let length = if self.latin1 {
+            self.chunk.clear();
+            let length = self.bytes.fill(&mut self.chunk, wanted)?;
+            let (text, _) = WINDOWS_1252.decode_without_bom_handling(&self.chunk);
+            self.buffer.extend_from_slice(text.as_bytes());
+            length
+        } else {
+            self.bytes.fill(&mut self.buffer, wanted)?
+        };
+        if length < wanted {
+            self.at_end = true;
+            self.buffer.push(b'\n');
+        }
+        Ok(())
+    }
+
+    /// Reads on for a record longer than the buffer, doubling it.
+    fn fill_more(&mut self) -> Result<()> {
+        if self.buffer.len() > LONGEST_RECORD {
+            return Err(Error::input(format!(
+                "{} has a record of more than {} MiB at line {}: a quote is opened and never closed",
+                self.name,
+                LONGEST_RECORD >> 20,
+                self.line
+            )));
+        }
+        self.fill(self.block_size.max(self.buffer.len()))
+    }
+
+    /// Puts the splitter at the start of a record; the line end makes it treat no later bytes as a mark.
+    fn restart(&mut self) {
+        self.splitter.reset();
+        let _ = self.splitter.read_record(b"\n", &mut [], &mut []);
+        self.fields_used = 0;
+        self.ends_used = 0;
+    }
+
+    /// Splits the record at `start`, appending its fields.
+    fn split(&mut self, start: usize) -> Split {
+        let (fields_base, ends_base) = (self.fields_used, self.ends_used);
+        let (mut taken, mut length, mut count) = (0, 0, 0);
+        let input = &self.buffer[start..];
+        while taken < input.len() {
+            if self.fields.len() < fields_base + length + 1024 {
+                self.fields.resize(fields_base + length + 4096.max(length), 0);
+            }
+            if self.ends.len() < ends_base + count + 64 {
+                self.ends.resize(ends_base + count + 256.max(count), 0);
+            }
+            let (result, read, wrote, ended) = self.splitter.read_record(
+                &input[taken..],
+                &mut self.fields[fields_base + length..],
+                &mut self.ends[ends_base + count..],
+            );
+            taken += read;
+            length += wrote;
+            count += ended;
+            let record = match result {
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => continue,
+                ReadRecordResult::Record => Split::Record { taken, count },
+                ReadRecordResult::InputEmpty | ReadRecordResult::End => Split::Unfinished,
+            };
+            self.fields_used += length;
+            self.ends_used += count;
+            for end in &mut self.ends[ends_base..self.ends_used] {
+                *end += fields_base;
+            }
+            return record;
+        }
+        Split::Unfinished
+    }
+
+    /// Data records read so far.
+    pub(super) fn read(&self) -> i64 {
+        self.row
+    }
+
+    pub(super) fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
+        loop {
+            if !self.at_end {
+                self.fill_more()?;
+            }
+            let (records, used, bad) = self.split_block()?;
+            if records.is_empty() && bad.is_empty() {
+                if self.at_end {
+                    return Ok(None);
+                }
+                self.buffer.drain(..used);
+                continue;
+            }
+            let block = self.parse(&records, bad)?;
+            self.buffer.drain(..used);
+            return Ok(Some(block));
+        }
+    }
+
+    /// Splits every whole record of the buffer: the good ones, the bytes used, and the bad ones.
+    fn split_block(&mut self) -> Result<(Vec<Record>, usize, Vec<Bad>)> {
+        self.restart();
+        let (mut records, mut bad) = (Vec::new(), Vec::new());
+        let mut position = 0;
+        loop {
+            // Line ends before a record (blank lines, or the second half of CR LF) belong to no record.
+            while let Some(byte) = self.buffer.get(position).filter(|byte| matches!(byte, b'\r' | b'\n')) {
+                self.line += i64::from(*byte == b'\n');
+                position += 1;
+            }
+            // The splitter takes no bytes for the end of the text.
+            if position == self.buffer.len() {
+                break;
+            }
+            let (fields_base, ends_base) = (self.fields_used, self.ends_used);
+            let split = self.split(position);
+            let (taken, fault) = match split {
+                Split::Unfinished if self.at_end && position < self.buffer.len() => {
+                    (self.buffer.len() - position, Some(("unclosed quote", String::new())))
+                }
+                Split::Unfinished => break,
+                Split::Record { taken, count, .. } if count != self.width => {
+                    let value = format!("{count} fields where the file has {}", self.width);
+                    (taken, Some(("wrong number of fields", value)))
+                }
+                Split::Record { taken, .. } => {
+                    let text = std::str::from_utf8(&self.buffer[position..position + taken]);
+                    (taken, text.err().map(|error| ("invalid UTF-8", error.to_string())))
+                }
+            };
+            self.row += 1;
+            let record = Record { row: self.row, line: self.line, start: position, end: position + taken };
+            let raw = &self.buffer[record.start..record.end];
+            self.line += newlines(raw);
+            match fault {
+                None => records.push(record),
+                Some((rule, value)) => {
+                    self.fields_used = fields_base;
+                    self.ends_used = ends_base;
+                    bad.push(Bad::new(record.row, Some(record.line), None, rule, value, raw));
+                }
+            }
+            position += taken;
+        }
+        // What is left unfinished was split in vain: it is split again with the next block.
+        self.ends_used = records.len() * self.width;
+        self.fields_used = self.ends[..self.ends_used].last().copied().unwrap_or(0);
+        Ok((records, position, bad))
+    }
+
+    fn parse(&self, records: &[Record], mut bad: Vec<Bad>) -> Result<ParsedBlock> {
+        let text = std::str::from_utf8(&self.fields[..self.fields_used])
+            .map_err(|error| Error::internal(format!("{}: checked text is not UTF-8: {error}", self.name)))?;
+        let cell = |row: usize, field: usize| {
+            let place = row * self.width + field;
+            let start = if place == 0 { 0 } else { self.ends[place - 1] };
+            text.get(start..self.ends[place])
+        };
+        let (batch, faults) = assemble(&self.rules, records.len(), cell)?;
+        for fault in faults {
+            let record = records[fault.row];
+            let raw = &self.buffer[record.start..record.end];
+            bad.push(Bad::new(
+                record.row,
+                Some(record.line),
+                Some(fault.column),
+                fault.rule,
+                fault.value,
+                raw,
+            ));
+        }
+        Ok(ParsedBlock { batch, quarantined: quarantined(&self.name, bad)? })
+    }
+}
+
+fn newlines(bytes: &[u8]) -> i64 {
+    i64::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(i64::MAX)
+}

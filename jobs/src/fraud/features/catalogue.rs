@@ -1,0 +1,151 @@
+//! Which features there are: their names, in order, and what each means.
+
+use std::sync::LazyLock;
+
+/// A column whose values are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Hs6,
+    Hs4,
+    Hs2,
+    Origin,
+    Departure,
+    Office,
+    Importer,
+    Declarant,
+    Exporter,
+    Carrier,
+    Preference,
+    Procedure,
+}
+
+/// Number of [`Key`]s.
+pub(super) const KEYS: usize = Key::Procedure as usize + 1;
+
+/// The history of one key, or of two together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) first: Key,
+    pub(super) second: Option<Key>,
+    /// Also how often and how long ago it was seen, whatever the outcome.
+    pub(super) activity: bool,
+    /// Also how the price per kilogram compares with its past.
+    pub(super) prices: bool,
+    meaning: &'static str,
+}
+
+const fn one(name: &'static str, key: Key, activity: bool, meaning: &'static str) -> Family {
+    Family { name, first: key, second: None, activity, prices: matches!(key, Key::Hs6), meaning }
+}
+
+const fn two(name: &'static str, first: Key, second: Key, activity: bool, meaning: &'static str) -> Family {
+    let prices = matches!((first, second), (Key::Hs6, Key::Origin));
+    Family { name, first, second: Some(second), activity, prices, meaning }
+}
+
+/// Every history that is kept.
+pub(super) const FAMILIES: &[Family] = &[
+    one("hs6", Key::Hs6, true, "the commodity (6 digits)"),
+    one("hs4", Key::Hs4, false, "the heading (4 digits)"),
+    one("hs2", Key::Hs2, false, "the chapter (2 digits)"),
+    one("origin", Key::Origin, false, "the country of origin"),
+    one("departure", Key::Departure, false, "the country of departure"),
+    one("office", Key::Office, false, "the customs office"),
+    one("importer", Key::Importer, true, "the importer"),
+    one("declarant", Key::Declarant, true, "the declarant"),
+    one("exporter", Key::Exporter, true, "the exporter"),
+    one("carrier", Key::Carrier, false, "the carrier"),
+    one("preference", Key::Preference, false, "the tariff treatment"),
+    one("procedure", Key::Procedure, false, "the customs procedure"),
+    two("hs6_origin", Key::Hs6, Key::Origin, true, "the commodity from that origin"),
+    two("hs6_departure", Key::Hs6, Key::Departure, false, "the commodity from that departure"),
+    two("hs6_preference", Key::Hs6, Key::Preference, false, "the commodity under that treatment"),
+    two("importer_hs6", Key::Importer, Key::Hs6, true, "the importer with that commodity"),
+    two("importer_origin", Key::Importer, Key::Origin, true, "the importer with that origin"),
+    two("exporter_hs6", Key::Exporter, Key::Hs6, true, "the exporter with that commodity"),
+    two("declarant_hs4", Key::Declarant, Key::Hs4, false, "the declarant with that heading"),
+    two("office_hs6", Key::Office, Key::Hs6, false, "the office with that commodity"),
+    two("hs4_origin", Key::Hs4, Key::Origin, false, "the heading from that origin"),
+    two("origin_departure", Key::Origin, Key::Departure, false, "the origin by that departure"),
+];
+
+/// Features of the row alone, in order.
+pub(super) const OWN: &[(&str, &str)] = &[
+    ("ln_customs_value", "ln(1 + customs value), national currency"),
+    ("ln_net_mass", "ln(1 + net mass), kg"),
+    ("ln_quantity", "ln(1 + supplementary quantity)"),
+    ("ln_price_per_kg", "ln(customs value / net mass), national currency per kg"),
+    ("ln_value_per_quantity", "ln(customs value / quantity), national currency per unit"),
+    ("gross_net_ratio", "gross mass / net mass"),
+    ("duty_rate", "tariff rate, percent"),
+    ("tax_rate", "rate of other taxes, percent"),
+    ("tax_ratio", "(duty + other taxes) / customs value; an amount not given counts as none"),
+    ("hs6_code", "first 6 digits of the commodity code as a number"),
+    ("hs4_code", "first 4 digits of the commodity code as a number"),
+    ("hs2_code", "first 2 digits of the commodity code as a number"),
+    ("day_of_week", "day of acceptance, 1 Monday .. 7 Sunday"),
+    ("month", "month of acceptance, 1 .. 12"),
+    ("day_of_year", "day of acceptance, 1 .. 366"),
+];
+
+/// Columns whose code is a feature `<column>_code`: its first three bytes as a big-endian number.
+pub(super) const CODES: &[&str] = &[
+    "office",
+    "declaration_type",
+    "procedure",
+    "goods_use",
+    "payment_method",
+    "carrier",
+    "origin",
+    "departure",
+    "origin_marking",
+    "transport_mode",
+    "preference",
+    "quantity_unit",
+];
+
+/// A feature's name and meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feature {
+    /// Its column's name.
+    pub name: String,
+    /// What it says, with unit and range.
+    pub meaning: String,
+}
+
+/// Every feature, in the order of the columns. A missing value is NaN.
+pub fn features() -> &'static [Feature] {
+    static ALL: LazyLock<Vec<Feature>> = LazyLock::new(|| {
+        let feature = |name: String, meaning: String| Feature { name, meaning };
+        let mut all: Vec<Feature> =
+            OWN.iter().map(|(name, meaning)| feature((*name).into(), (*meaning).into())).collect();
+        all.extend(CODES.iter().map(|column| {
+            feature(format!("{column}_code"), format!("first three bytes of {column} as a big-endian number"))
+        }));
+        for family in FAMILIES {
+            let Family { name, meaning, .. } = family;
+            all.push(feature(
+                format!("{name}_rate"),
+                format!("smoothed past illicit share of {meaning}, 0 .. 1"),
+            ));
+            all.push(feature(format!("{name}_labelled"), format!("ln(1 + past outcomes) of {meaning}")));
+            if family.activity {
+                all.push(feature(format!("{name}_seen"), format!("ln(1 + past rows) of {meaning}")));
+                all.push(feature(format!("{name}_days"), format!("days since the last row of {meaning}")));
+            }
+            if family.prices {
+                all.push(feature(
+                    format!("{name}_price_deviation"),
+                    format!("log price per kg against the past of {meaning}, in standard deviations"),
+                ));
+                all.push(feature(
+                    format!("{name}_price_ratio"),
+                    format!("ln(price per kg / past geometric mean) of {meaning}"),
+                ));
+            }
+        }
+        all
+    });
+    &ALL
+}

@@ -1,0 +1,97 @@
+//! Periods of whole months, as users write them: `2020-01..2020-12`, both ends included.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{Days, Months, NaiveDate};
+
+use crate::{Error, Result};
+
+/// One or more whole months.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    first: NaiveDate,
+    last: NaiveDate,
+}
+
+impl Period {
+    /// The first day.
+    pub fn first(&self) -> NaiveDate {
+        self.first
+    }
+
+    /// The last day.
+    pub fn last(&self) -> NaiveDate {
+        self.last
+    }
+
+    /// The first and last day as days since 1970-01-01, as Arrow's dates are.
+    pub fn days(&self) -> std::ops::RangeInclusive<i32> {
+        let day = |date: NaiveDate| {
+            let days = date.signed_duration_since(NaiveDate::default()).num_days();
+            i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX })
+        };
+        day(self.first)..=day(self.last)
+    }
+
+    /// Whether the whole of this period lies before another begins.
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.last < other.first
+    }
+}
+
+impl FromStr for Period {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |why: &str| {
+            Error::input(format!(
+                "the period {text:?} {why}; write it as 2020-01..2020-12, both ends included"
+            ))
+        };
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        let month = |part: &str| {
+            NaiveDate::parse_from_str(&format!("{}-01", part.trim()), "%Y-%m-%d")
+                .map_err(|_| wrong(&format!("has no month in {part:?}")))
+        };
+        let (first, last) = (month(first)?, month(last)?);
+        let last = last
+            .checked_add_months(Months::new(1))
+            .and_then(|next| next.checked_sub_days(Days::new(1)))
+            .ok_or_else(|| wrong("lies outside the calendar"))?;
+        if last < first {
+            return Err(wrong("ends before it begins"));
+        }
+        Ok(Self { first, last })
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.first.format("%Y-%m"), self.last.format("%Y-%m"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_are_included() {
+        let period: Period = "2020-01..2020-02".parse().expect("a period");
+        assert_eq!(
+            (period.first().to_string(), period.last().to_string()),
+            ("2020-01-01".into(), "2020-02-29".into())
+        );
+        assert_eq!(period.days(), 18262..=18321);
+        assert_eq!(period.to_string(), "2020-01..2020-02");
+        assert!(period.is_before(&"2020-03".parse().expect("a period")));
+    }
+
+    #[test]
+    fn a_wrong_period_is_the_users_to_mend() {
+        for text in ["", "2020", "2020-13", "2020-02..2020-01", "x..y", "262142-12"] {
+            let error = text.parse::<Period>().expect_err(text);
+            assert_eq!(error.kind(), crate::ErrorKind::Input, "{text}");
+        }
+    }
+}

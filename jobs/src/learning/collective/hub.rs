@@ -1,0 +1,276 @@
+//! The leader's side: takes workers in, runs the rounds, hands merged contributions to the leader.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use tidewaiter_proto::v1::{
+    Assign, Contribution as ContributionMessage, Done, Failure, Instruct, LeaderMessage, WorkerMessage,
+    leader_message, worker_message,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    CHANNEL_DEPTH, Connection,
+    assignment::{Assignment, assign},
+};
+use crate::{
+    Error, Result,
+    learning::{Contribution, Leader, Progress},
+};
+
+/// Where workers join a fit. Cheap to clone; the fit itself runs in [`lead`].
+#[derive(Debug, Clone)]
+pub struct Hub {
+    events: mpsc::Sender<Event>,
+}
+
+/// The hub's receiving end, consumed by [`lead`].
+#[derive(Debug)]
+pub struct Floor {
+    events: mpsc::Receiver<Event>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Joined { worker: String, to_worker: mpsc::Sender<LeaderMessage> },
+    Said { worker: String, message: WorkerMessage },
+    Left { worker: String },
+}
+
+impl Hub {
+    /// A hub and the floor on which its fit will be led.
+    pub fn new() -> (Self, Floor) {
+        let (events, receiver) = mpsc::channel(CHANNEL_DEPTH);
+        (Self { events }, Floor { events: receiver })
+    }
+
+    /// Takes a worker in under a name that no other worker present has.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Cancelled`] when the fit is over.
+    pub async fn join(&self, worker: String) -> Result<Connection> {
+        let (outgoing, mut said) = mpsc::channel(CHANNEL_DEPTH);
+        let (to_worker, incoming) = mpsc::channel(CHANNEL_DEPTH);
+        let over = |_| Error::new(crate::ErrorKind::Cancelled, "the fit is over");
+        self.events.send(Event::Joined { worker: worker.clone(), to_worker }).await.map_err(over)?;
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            while let Some(message) = said.recv().await {
+                if events.send(Event::Said { worker: worker.clone(), message }).await.is_err() {
+                    return;
+                }
+            }
+            // The fit may be over by now; then nobody has to know.
+            let _ = events.send(Event::Left { worker }).await;
+        });
+        Ok(Connection { outgoing, incoming })
+    }
+}
+
+/// What the driver wants to hear of a fit under way.
+#[async_trait::async_trait]
+pub trait Observer: Send {
+    /// After each absorbed round.
+    fn progress(&mut self, progress: Progress);
+
+    /// At the leader's milestones: the place to store a checkpoint.
+    async fn checkpoint(&mut self, checkpoint: Bytes) -> Result<()>;
+}
+
+/// Leads a fit of `shards` shards to its end, or until `cancel` fires or its sender is dropped.
+///
+/// # Errors
+/// The leader's own, a worker's permanent failure, or [`crate::ErrorKind::Cancelled`].
+pub async fn lead(
+    floor: Floor,
+    leader: &mut dyn Leader,
+    shards: u32,
+    observer: &mut dyn Observer,
+    mut cancel: oneshot::Receiver<()>,
+) -> Result<()> {
+    let mut session = Session { floor, shards, workers: BTreeMap::new(), round: 0, open: None };
+    let led = tokio::select! {
+        led = session.run(leader, observer) => led,
+        _ = &mut cancel => Err(Error::new(crate::ErrorKind::Cancelled, "the fit was cancelled")),
+    };
+    let reason = led.as_ref().err().map(Error::chain).unwrap_or_default();
+    session.dismiss(&reason).await;
+    led
+}
+
+/// A fit under way.
+struct Session {
+    floor: Floor,
+    shards: u32,
+    workers: BTreeMap<String, Worker>,
+    round: u64,
+    open: Option<Round>,
+}
+
+struct Worker {
+    to_worker: mpsc::Sender<LeaderMessage>,
+    carries: BTreeSet<u32>,
+}
+
+/// The round under way: what was asked, and what was answered so far.
+struct Round {
+    instruction: Bytes,
+    answered: BTreeSet<u32>,
+    merged: Option<Contribution>,
+}
+
+impl Session {
+    async fn run(&mut self, leader: &mut dyn Leader, observer: &mut dyn Observer) -> Result<()> {
+        while let Some(instruction) = leader.instruct()? {
+            self.round += 1;
+            self.open = Some(Round { instruction, answered: BTreeSet::new(), merged: None });
+            self.rebalance(leader).await?;
+            self.instruct_everybody().await;
+            let contribution = self.collect(leader).await?;
+            leader.absorb(contribution)?;
+            observer.progress(leader.progress());
+            if leader.at_milestone() {
+                observer.checkpoint(leader.checkpoint()?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every shard has answered the open round.
+    async fn collect(&mut self, leader: &dyn Leader) -> Result<Contribution> {
+        loop {
+            if let Some(round) = &mut self.open
+                && round.answered.len() == self.shards as usize
+                && let Some(merged) = round.merged.take()
+            {
+                self.open = None;
+                return Ok(merged);
+            }
+            let event = self.floor.events.recv().await;
+            let event = event.ok_or_else(|| Error::internal("the fit's hub was dropped while it was led"))?;
+            self.take(event, leader).await?;
+        }
+    }
+
+    async fn take(&mut self, event: Event, leader: &dyn Leader) -> Result<()> {
+        match event {
+            Event::Joined { worker, to_worker } => {
+                tracing::info!(worker, "worker joined the fit");
+                self.workers.insert(worker, Worker { to_worker, carries: BTreeSet::new() });
+                // Shards in use are moved between rounds; only what nobody carries is given out now.
+                self.adopt_orphans(leader).await
+            }
+            Event::Left { worker } => {
+                tracing::warn!(worker, "worker left the fit");
+                self.workers.remove(&worker);
+                self.adopt_orphans(leader).await
+            }
+            Event::Said { worker, message } => match message.message {
+                Some(worker_message::Message::Contribution(contribution)) => {
+                    self.merge(&worker, contribution)
+                }
+                Some(worker_message::Message::Failure(failure)) => self.fail(&worker, failure, leader).await,
+                Some(worker_message::Message::Hello(_)) | None => Ok(()),
+            },
+        }
+    }
+
+    fn merge(&mut self, worker: &str, message: ContributionMessage) -> Result<()> {
+        // What a worker that left still had on the way may answer for shards that others now carry.
+        let Some(sender) = self.workers.get(worker) else { return Ok(()) };
+        let Some(round) = &mut self.open else { return Ok(()) };
+        let fresh = message.shards.iter().all(|shard| sender.carries.contains(shard))
+            && message.shards.iter().all(|shard| !round.answered.contains(shard));
+        if message.round != self.round || !fresh {
+            return Ok(());
+        }
+        round.answered.extend(message.shards);
+        let contribution = Contribution::decode(message.payload.into())?;
+        match &mut round.merged {
+            Some(merged) => merged.merge(contribution),
+            none => {
+                *none = Some(contribution);
+                Ok(())
+            }
+        }
+    }
+
+    async fn fail(&mut self, worker: &str, failure: Failure, leader: &dyn Leader) -> Result<()> {
+        if !failure.transient {
+            return Err(Error::internal(format!("worker {worker}: {}", failure.message)));
+        }
+        tracing::warn!(worker, error = failure.message, "worker failed and leaves the fit");
+        self.workers.remove(worker);
+        self.adopt_orphans(leader).await
+    }
+
+    /// Between rounds: evens the loads out.
+    async fn rebalance(&mut self, leader: &dyn Leader) -> Result<()> {
+        let wanted = assign(self.shards, &self.carried());
+        self.apply(wanted, leader, false).await
+    }
+
+    /// Within a round: gives shards that nobody carries to those present, and moves nothing else.
+    async fn adopt_orphans(&mut self, leader: &dyn Leader) -> Result<()> {
+        let mut wanted = self.carried();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let carried: BTreeSet<u32> = wanted.values().flatten().copied().collect();
+        for shard in (0..self.shards).filter(|shard| !carried.contains(shard)) {
+            if let Some(lightest) = wanted.values_mut().min_by_key(|shards| shards.len()) {
+                lightest.insert(shard);
+            }
+        }
+        self.apply(wanted, leader, true).await
+    }
+
+    fn carried(&self) -> Assignment {
+        self.workers.iter().map(|(name, worker)| (name.clone(), worker.carries.clone())).collect()
+    }
+
+    /// Tells the workers whose load changes; those that gained shards in an open round are asked again.
+    async fn apply(&mut self, wanted: Assignment, leader: &dyn Leader, ask: bool) -> Result<()> {
+        let mut history = None;
+        for (name, shards) in wanted {
+            let Some(worker) = self.workers.get_mut(&name) else { continue };
+            if worker.carries == shards {
+                continue;
+            }
+            if history.is_none() {
+                history = Some(leader.history()?);
+            }
+            worker.carries = shards.clone();
+            let assign = Assign {
+                shards: shards.into_iter().collect(),
+                history: history.clone().unwrap_or_default().to_vec(),
+            };
+            send(worker, leader_message::Message::Assign(assign)).await;
+            if ask && let Some(round) = &self.open {
+                let payload = round.instruction.to_vec();
+                send(worker, leader_message::Message::Instruct(Instruct { round: self.round, payload }))
+                    .await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn instruct_everybody(&self) {
+        let Some(round) = &self.open else { return };
+        for worker in self.workers.values() {
+            let instruct = Instruct { round: self.round, payload: round.instruction.to_vec() };
+            send(worker, leader_message::Message::Instruct(instruct)).await;
+        }
+    }
+
+    async fn dismiss(&mut self, reason: &str) {
+        for worker in std::mem::take(&mut self.workers).into_values() {
+            send(&worker, leader_message::Message::Done(Done { reason: reason.to_owned() })).await;
+        }
+    }
+}
+
+/// Sends without minding that the worker is gone: its leaving arrives as an event of its own.
+async fn send(worker: &Worker, message: leader_message::Message) {
+    let _ = worker.to_worker.send(LeaderMessage { message: Some(message) }).await;
+}

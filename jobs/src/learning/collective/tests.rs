@@ -1,0 +1,263 @@
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use tidewaiter_proto::v1::fit_service_server::FitServiceServer;
+use tokio::sync::oneshot;
+use tokio_stream::wrappers::TcpListenerStream;
+
+use super::{
+    grpc::{Hubs, join},
+    *,
+};
+use crate::{
+    Error, ErrorKind, Result,
+    learning::{Contribution, Leader, Progress, Shard},
+};
+
+/// A fit whose state can be computed by hand: each round every shard adds the state of the round before,
+/// which it must remember itself, to its own number.
+#[derive(Clone, Debug, PartialEq)]
+struct Chain {
+    rounds: u64,
+    done: u64,
+    states: Vec<i64>,
+}
+
+impl Leader for Chain {
+    fn instruct(&mut self) -> Result<Option<Bytes>> {
+        let state = self.states.last().copied().unwrap_or(1);
+        Ok((self.done < self.rounds).then(|| Bytes::copy_from_slice(&state.to_le_bytes())))
+    }
+
+    fn absorb(&mut self, contribution: Contribution) -> Result<()> {
+        let Contribution::Sum(sums) = contribution else { return Err(Error::internal("sums expected")) };
+        self.states.push(sums[0] % 1_000_003);
+        self.done += 1;
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<Bytes> {
+        self.history()
+    }
+
+    /// The instructions of all rounds that are over.
+    fn history(&self) -> Result<Bytes> {
+        let mut sent = vec![1];
+        sent.extend(&self.states);
+        sent.truncate(self.done as usize);
+        Ok(sent.iter().flat_map(|state: &i64| state.to_le_bytes()).collect())
+    }
+
+    fn at_milestone(&self) -> bool {
+        self.done.is_multiple_of(5)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { done: self.done, total: self.rounds, note: String::new() }
+    }
+}
+
+struct Link {
+    number: i64,
+    heard: i64,
+}
+
+impl Shard for Link {
+    fn restore(&mut self, history: &[u8]) -> Result<()> {
+        self.heard = history.chunks_exact(8).map(|c| i64::from_le_bytes(c.try_into().expect("8"))).sum();
+        Ok(())
+    }
+
+    fn contribute(&mut self, instruction: &[u8]) -> Result<Contribution> {
+        self.heard += i64::from_le_bytes(instruction.try_into().expect("8 bytes"));
+        Ok(Contribution::Sum(vec![(self.heard % 1_000_003) * (self.number + 1)]))
+    }
+}
+
+/// Loads links; fails once its budget of loads is spent, as a worker that dies does.
+struct Links {
+    loads: Mutex<usize>,
+    kind: ErrorKind,
+}
+
+#[async_trait::async_trait]
+impl ShardLoader for Links {
+    async fn load(&self, shard: u32) -> Result<Box<dyn Shard>> {
+        let mut loads = self.loads.lock().expect("not poisoned");
+        if *loads == 0 {
+            return Err(Error::new(self.kind, "no memory left"));
+        }
+        *loads -= 1;
+        Ok(Box::new(Link { number: i64::from(shard), heard: 0 }))
+    }
+}
+
+fn loader() -> Links {
+    Links { loads: Mutex::new(usize::MAX), kind: ErrorKind::Unavailable }
+}
+
+#[derive(Default)]
+struct Seen {
+    checkpoints: usize,
+    /// Called after each round with the number of rounds done.
+    after_round: Option<Box<dyn FnMut(u64) + Send>>,
+}
+
+#[async_trait::async_trait]
+impl Observer for Seen {
+    fn progress(&mut self, progress: Progress) {
+        if let Some(after_round) = &mut self.after_round {
+            after_round(progress.done);
+        }
+    }
+
+    async fn checkpoint(&mut self, _: Bytes) -> Result<()> {
+        self.checkpoints += 1;
+        Ok(())
+    }
+}
+
+const ROUNDS: u64 = 20;
+const SHARDS: u32 = 5;
+
+fn chain() -> Chain {
+    Chain { rounds: ROUNDS, done: 0, states: Vec::new() }
+}
+
+/// The states, computed without any collective.
+fn expected() -> Vec<i64> {
+    let mut chain = chain();
+    let mut links: Vec<Link> = (0..SHARDS).map(|n| Link { number: i64::from(n), heard: 0 }).collect();
+    while let Some(instruction) = chain.instruct().expect("instructs") {
+        let mut merged = Contribution::Sum(vec![0]);
+        for link in &mut links {
+            merged.merge(link.contribute(&instruction).expect("contributes")).expect("merges");
+        }
+        chain.absorb(merged).expect("absorbs");
+    }
+    chain.states
+}
+
+#[tokio::test]
+async fn a_fit_on_three_workers_equals_the_computation_on_none() {
+    let (hub, floor) = Hub::new();
+    let workers: Vec<_> = (0..3)
+        .map(|n| {
+            let hub = hub.clone();
+            tokio::spawn(async move { work(hub.join(format!("w{n}")).await?, &loader()).await })
+        })
+        .collect();
+    let (_cancel, cancelled) = oneshot::channel();
+    let (mut leader, mut seen) = (chain(), Seen::default());
+    lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await.expect("the fit ends");
+    assert_eq!(leader.states, expected());
+    assert_eq!(seen.checkpoints, 4);
+    for worker in workers {
+        worker.await.expect("no panic").expect("the worker is dismissed in peace");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_lost_in_the_middle_and_one_that_joins_late_change_nothing() {
+    let (hub, floor) = Hub::new();
+    let first = hub.clone();
+    let doomed = tokio::spawn(async move { work(first.join("doomed".into()).await?, &loader()).await });
+    let late = Arc::new(Mutex::new(BTreeSet::new()));
+    let started = Arc::clone(&late);
+    let abort = doomed.abort_handle();
+    let mut seen = Seen {
+        after_round: Some(Box::new(move |done| {
+            if done == 7 {
+                abort.abort();
+            }
+            if done == 7 || done == 12 {
+                started.lock().expect("not poisoned").insert(done);
+                let hub = hub.clone();
+                tokio::spawn(async move { work(hub.join(format!("late{done}")).await?, &loader()).await });
+            }
+        })),
+        ..Seen::default()
+    };
+    let (_cancel, cancelled) = oneshot::channel();
+    let mut leader = chain();
+    lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await.expect("the fit ends");
+    assert_eq!(leader.states, expected());
+    assert_eq!(late.lock().expect("not poisoned").len(), 2, "both late workers were started");
+    assert!(doomed.await.expect_err("it was aborted").is_cancelled());
+}
+
+#[tokio::test]
+async fn a_transient_failure_moves_the_shards_and_a_permanent_one_ends_the_fit() {
+    for kind in [ErrorKind::Unavailable, ErrorKind::Corrupt] {
+        let (hub, floor) = Hub::new();
+        let broken = hub.clone();
+        tokio::spawn(async move {
+            let loader = Links { loads: Mutex::new(1), kind };
+            work(broken.join("broken".into()).await?, &loader).await
+        });
+        let whole = hub.clone();
+        tokio::spawn(async move { work(whole.join("whole".into()).await?, &loader()).await });
+        let (_cancel, cancelled) = oneshot::channel();
+        let mut leader = chain();
+        let led = lead(floor, &mut leader, SHARDS, &mut Seen::default(), cancelled).await;
+        if kind == ErrorKind::Unavailable {
+            led.expect("the other worker carries on");
+            assert_eq!(leader.states, expected());
+        } else {
+            assert!(led.expect_err("it is permanent").chain().contains("no memory left"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_fit_dismisses_its_workers() {
+    let (hub, floor) = Hub::new();
+    let worker = tokio::spawn(async move { work(hub.join("w".into()).await?, &loader()).await });
+    let (cancel, cancelled) = oneshot::channel();
+    let mut cancel = Some(cancel);
+    let mut seen = Seen {
+        after_round: Some(Box::new(move |done| {
+            if done == 3 {
+                cancel.take().map(|cancel| cancel.send(()));
+            }
+        })),
+        ..Seen::default()
+    };
+    let mut leader = Chain { rounds: u64::MAX, ..chain() };
+    let led = lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await;
+    assert_eq!(led.expect_err("cancelled").kind(), ErrorKind::Cancelled);
+    worker.await.expect("no panic").expect("dismissed, not failed");
+}
+
+#[tokio::test]
+async fn the_same_fit_over_grpc_gives_the_same_states() {
+    let hubs = Hubs::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let url = format!("http://{}", listener.local_addr().expect("has an address"));
+    let service = FitServiceServer::new(hubs.clone());
+    tokio::spawn(
+        tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener)),
+    );
+    let (hub, floor) = Hub::new();
+    hubs.open("fit-1", hub);
+    let workers: Vec<_> = (0..2)
+        .map(|n| {
+            let url = url.clone();
+            tokio::spawn(async move { work(join(&url, "fit-1", &format!("w{n}")).await?, &loader()).await })
+        })
+        .collect();
+    let (_cancel, cancelled) = oneshot::channel();
+    let mut leader = chain();
+    lead(floor, &mut leader, SHARDS, &mut Seen::default(), cancelled).await.expect("the fit ends");
+    assert_eq!(leader.states, expected());
+    for worker in workers {
+        worker.await.expect("no panic").expect("dismissed");
+    }
+    let unknown = join(&url, "fit-2", "w").await.expect_err("no such fit");
+    assert_eq!(unknown.kind(), ErrorKind::Unavailable);
+}

@@ -1,0 +1,129 @@
+//! A worker's side: loads the shards it is given, answers instructions, leaves when told.
+
+use std::collections::BTreeMap;
+
+use tidewaiter_proto::v1::{
+    Assign, Contribution as ContributionMessage, Failure, Instruct, WorkerMessage, leader_message,
+    worker_message,
+};
+
+use super::Connection;
+use crate::{
+    Error, ErrorKind, Result, ResultExt,
+    learning::{Contribution, Shard},
+};
+
+/// Loads a shard of a fit's training data into memory.
+#[async_trait::async_trait]
+pub trait ShardLoader: Send + Sync {
+    /// The shard, freshly loaded; its history is restored by the caller.
+    async fn load(&self, shard: u32) -> Result<Box<dyn Shard>>;
+}
+
+/// Works for a fit until it is done; returns the number of rounds answered.
+///
+/// # Errors
+/// What went wrong here, after the leader was told; [`ErrorKind::Unavailable`] when the leader went away,
+/// so that the task is tried again and joins the fit that its driver resumes.
+pub async fn work(mut connection: Connection, loader: &dyn ShardLoader) -> Result<u64> {
+    match serve(&mut connection, loader).await {
+        Ok(rounds) => Ok(rounds),
+        Err(error) => {
+            let failure =
+                Failure { message: error.chain(), transient: error.kind() == ErrorKind::Unavailable };
+            // If the leader is gone too, the error below is all there is to say.
+            let _ = say(&connection, worker_message::Message::Failure(failure)).await;
+            Err(error)
+        }
+    }
+}
+
+/// A shard at work, and the last round that it answered.
+struct Carried {
+    shard: Box<dyn Shard>,
+    answered: u64,
+}
+
+async fn serve(connection: &mut Connection, loader: &dyn ShardLoader) -> Result<u64> {
+    let mut carried: BTreeMap<u32, Carried> = BTreeMap::new();
+    let mut rounds = 0;
+    while let Some(message) = connection.incoming.recv().await {
+        match message.message {
+            Some(leader_message::Message::Assign(assign)) => {
+                carried = take_up(carried, assign, loader).await?;
+            }
+            Some(leader_message::Message::Instruct(instruct)) => {
+                let (returned, answer) = compute(carried, instruct).await?;
+                carried = returned;
+                if let Some(answer) = answer {
+                    rounds += 1;
+                    say(connection, worker_message::Message::Contribution(answer)).await?;
+                }
+            }
+            Some(leader_message::Message::Done(_)) => return Ok(rounds),
+            None => {}
+        }
+    }
+    Err(Error::unavailable("the leader of the fit went away"))
+}
+
+/// Drops the shards that are no longer this worker's and loads the new ones.
+async fn take_up(
+    mut carried: BTreeMap<u32, Carried>,
+    assign: Assign,
+    loader: &dyn ShardLoader,
+) -> Result<BTreeMap<u32, Carried>> {
+    carried.retain(|shard, _| assign.shards.contains(shard));
+    for number in assign.shards {
+        if carried.contains_key(&number) {
+            continue;
+        }
+        let mut shard = loader.load(number).await.context(|| format!("load shard {number}"))?;
+        let history = assign.history.clone();
+        let shard = on_cpu(move || shard.restore(&history).map(|()| shard)).await?;
+        carried.insert(number, Carried { shard, answered: 0 });
+    }
+    Ok(carried)
+}
+
+/// Answers a round for every shard that has not answered it yet.
+async fn compute(
+    mut carried: BTreeMap<u32, Carried>,
+    instruct: Instruct,
+) -> Result<(BTreeMap<u32, Carried>, Option<ContributionMessage>)> {
+    on_cpu(move || {
+        let mut merged: Option<Contribution> = None;
+        let mut shards = Vec::new();
+        for (number, carried) in &mut carried {
+            if carried.answered == instruct.round {
+                continue;
+            }
+            carried.answered = instruct.round;
+            shards.push(*number);
+            let contribution = carried.shard.contribute(&instruct.payload)?;
+            match &mut merged {
+                Some(merged) => merged.merge(contribution)?,
+                none => *none = Some(contribution),
+            }
+        }
+        let answer = merged.map(|merged| ContributionMessage {
+            round: instruct.round,
+            shards,
+            payload: merged.encode().to_vec(),
+        });
+        Ok((carried, answer))
+    })
+    .await
+}
+
+/// Runs CPU work off the async threads.
+async fn on_cpu<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal("a shard's computation stopped").with_source(error))?
+}
+
+async fn say(connection: &Connection, message: worker_message::Message) -> Result<()> {
+    let gone = |_| Error::unavailable("the leader of the fit went away");
+    connection.outgoing.send(WorkerMessage { message: Some(message) }).await.map_err(gone)
+}

@@ -1,0 +1,158 @@
+//! Additive attributions by TreeSHAP: what each feature added to a row's raw score.
+//!
+//! Source: Lundberg, Erion and Lee, "Consistent Individualized Feature Attribution for Tree Ensembles"
+//! (arXiv:1802.03888), algorithm 2, with the training rows that came to each node as its cover.
+
+use super::model::{Model, Tree};
+use crate::Result;
+
+/// One feature on the way from the root: the shares of permutations that come by without it and with it.
+#[derive(Clone, Copy)]
+struct Step {
+    feature: u32,
+    zero: f64,
+    one: f64,
+    weight: f64,
+}
+
+/// The feature of the step that stands for the root.
+const ROOT: u32 = u32::MAX;
+
+impl Model {
+    /// The mean raw score over the rows that grew the trees: what attributions start from.
+    pub fn expected_raw(&self) -> f64 {
+        self.base
+            + self
+                .trees
+                .iter()
+                .map(|tree| {
+                    let rows: u64 = tree.leaf_rows.iter().sum();
+                    let sum: f64 =
+                        tree.leaf_values.iter().zip(&tree.leaf_rows).map(|(v, rows)| v * *rows as f64).sum();
+                    if rows == 0 { 0.0 } else { sum / rows as f64 }
+                })
+                .sum::<f64>()
+    }
+
+    /// What each feature of each row adds to the raw score, in log odds: rows one after the other, each with
+    /// one number per feature. [`Model::expected_raw`] plus a row's numbers is the row's raw score.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when the columns do not fit the model.
+    pub fn attributions(&self, columns: &[&[f32]]) -> Result<Vec<f64>> {
+        let rows = self.rows_of(columns)?;
+        let features = self.features as usize;
+        let mut all = vec![0.0; rows * features];
+        if features == 0 {
+            return Ok(all);
+        }
+        let mut path = Vec::new();
+        for (row, attributions) in all.chunks_exact_mut(features).enumerate() {
+            for tree in self.trees.iter().filter(|tree| !tree.features.is_empty()) {
+                path.clear();
+                let mut walk = Walk { tree, columns, row, attributions };
+                walk.visit(0, &mut path, 0, Step { feature: ROOT, zero: 1.0, one: 1.0, weight: 0.0 });
+            }
+        }
+        Ok(all)
+    }
+}
+
+struct Walk<'a> {
+    tree: &'a Tree,
+    columns: &'a [&'a [f32]],
+    row: usize,
+    attributions: &'a mut [f64],
+}
+
+impl Walk<'_> {
+    /// Visits a child with the path to its parent, which begins at `start` of the shared buffer.
+    fn visit(&mut self, child: i32, buffer: &mut Vec<Step>, start: usize, step: Step) {
+        // Each visit works on its own copy of the path, laid after its parent's in one buffer.
+        let own = buffer.len();
+        buffer.extend_from_within(start..);
+        extend(buffer, own, step);
+        if child < 0 {
+            let value = self.tree.leaf_values[!child as usize];
+            let path = &buffer[own..];
+            for at in 1..path.len() {
+                let step = path[at];
+                self.attributions[step.feature as usize] +=
+                    unwound_weight(path, at) * (step.one - step.zero) * value;
+            }
+        } else {
+            let node = child as usize;
+            let feature = self.tree.features[node];
+            let left = self.tree.value_goes_left(node, self.columns[feature as usize][self.row]);
+            let (hot, cold) = if left {
+                (self.tree.left[node], self.tree.right[node])
+            } else {
+                (self.tree.right[node], self.tree.left[node])
+            };
+            let (mut zero, mut one) = (1.0, 1.0);
+            if let Some(at) = buffer[own..].iter().position(|step| step.feature == feature) {
+                (zero, one) = (buffer[own + at].zero, buffer[own + at].one);
+                unwind(buffer, own, at);
+            }
+            let rows = self.tree.cover(child).max(1.0);
+            let share = |child| zero * self.tree.cover(child) / rows;
+            let (hot_share, cold_share) = (share(hot), share(cold));
+            self.visit(hot, buffer, own, Step { feature, zero: hot_share, one, weight: 0.0 });
+            self.visit(cold, buffer, own, Step { feature, zero: cold_share, one: 0.0, weight: 0.0 });
+        }
+        buffer.truncate(own);
+    }
+}
+
+fn extend(buffer: &mut Vec<Step>, own: usize, step: Step) {
+    let length = buffer.len() - own;
+    buffer.push(Step { weight: if length == 0 { 1.0 } else { 0.0 }, ..step });
+    let path = &mut buffer[own..];
+    let all = (length + 1) as f64;
+    for at in (0..length).rev() {
+        path[at + 1].weight += step.one * path[at].weight * (at + 1) as f64 / all;
+        path[at].weight = step.zero * path[at].weight * (length - at) as f64 / all;
+    }
+}
+
+/// Takes back what the step at `at` did to the path.
+fn unwind(buffer: &mut Vec<Step>, own: usize, at: usize) {
+    let path = &mut buffer[own..];
+    let last = path.len() - 1;
+    let all = (last + 1) as f64;
+    let Step { zero, one, .. } = path[at];
+    let mut next = path[last].weight;
+    for j in (0..last).rev() {
+        if one != 0.0 {
+            let before = path[j].weight;
+            path[j].weight = next * all / ((j + 1) as f64 * one);
+            next = before - path[j].weight * zero * (last - j) as f64 / all;
+        } else {
+            path[j].weight = path[j].weight * all / (zero * (last - j) as f64);
+        }
+    }
+    for j in at..last {
+        let Step { feature, zero, one, .. } = path[j + 1];
+        path[j] = Step { feature, zero, one, weight: path[j].weight };
+    }
+    buffer.pop();
+}
+
+/// The sum of the weights that [`unwind`] would leave.
+fn unwound_weight(path: &[Step], at: usize) -> f64 {
+    let last = path.len() - 1;
+    let all = (last + 1) as f64;
+    let Step { zero, one, .. } = path[at];
+    let mut next = path[last].weight;
+    let mut sum = 0.0;
+    for j in (0..last).rev() {
+        if one != 0.0 {
+            let weight = next * all / ((j + 1) as f64 * one);
+            sum += weight;
+            next = path[j].weight - weight * zero * (last - j) as f64 / all;
+        } else {
+            sum += path[j].weight * all / (zero * (last - j) as f64);
+        }
+    }
+    sum
+}

@@ -1,0 +1,168 @@
+//! Quantile bins from mergeable summaries.
+//!
+//! A summary holds the distinct values of a feature with exact counts. When there are more than
+//! [`SUMMARY_VALUES`], those with the smallest hashes are kept (a bottom-k sketch, Cohen and Kaplan, PODC
+//! 2007): a value among the smallest of all rows is among the smallest of every shard that holds it, so
+//! merging loses nothing and the result does not depend on the sharding.
+
+use std::collections::BTreeMap;
+
+use super::{
+    mix,
+    wire::{Edges, FeatureSummary},
+};
+use crate::{Error, Result};
+
+/// The most distinct values that a summary keeps per feature.
+pub(super) const SUMMARY_VALUES: usize = 16384;
+
+/// Maps a number that is not NaN to an integer of the same order; both zeros are one.
+fn key_of(value: f32) -> u32 {
+    let bits = (value + 0.0).to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | (1 << 31) }
+}
+
+fn value_of(key: u32) -> f32 {
+    f32::from_bits(if key >> 31 == 1 { key & !(1 << 31) } else { !key })
+}
+
+/// Summarises the values of one feature; missing values (NaN) are left out.
+pub(super) fn summarise(values: impl Iterator<Item = f32>) -> FeatureSummary {
+    let mut keys: Vec<u32> = values.filter(|value| !value.is_nan()).map(key_of).collect();
+    keys.sort_unstable();
+    let distinct = keys.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64)).collect();
+    bounded(distinct)
+}
+
+fn bounded(mut distinct: Vec<(u32, u64)>) -> FeatureSummary {
+    if distinct.len() > SUMMARY_VALUES {
+        distinct.select_nth_unstable_by_key(SUMMARY_VALUES, |(key, _)| mix(u64::from(*key)));
+        distinct.truncate(SUMMARY_VALUES);
+        distinct.sort_unstable();
+    }
+    let (keys, counts) = distinct.into_iter().unzip();
+    FeatureSummary { keys, counts }
+}
+
+/// Merges the summaries of one feature from all shards.
+pub(super) fn merge<'a>(summaries: impl Iterator<Item = &'a FeatureSummary>) -> Result<FeatureSummary> {
+    let mut distinct = BTreeMap::new();
+    for summary in summaries {
+        if summary.keys.len() != summary.counts.len() {
+            return Err(Error::internal("boosted trees: a shard's summary has keys without counts"));
+        }
+        for (key, count) in summary.keys.iter().zip(&summary.counts) {
+            *distinct.entry(*key).or_insert(0) += count;
+        }
+    }
+    Ok(bounded(distinct.into_iter().collect()))
+}
+
+/// Cuts a feature into at most `bins` bins: one per value when there are few, else of about equal counts,
+/// with frequent values alone in theirs.
+pub(super) fn edges(summary: &FeatureSummary, bins: usize) -> Edges {
+    let (keys, counts) = (&summary.keys, &summary.counts);
+    let between = |at: usize| {
+        let (below, above) = (value_of(keys[at]), value_of(keys[at + 1]));
+        let middle = below + (above - below) / 2.0;
+        // Rounding and infinities can put the middle outside; the lower value is always a good edge.
+        if below <= middle && middle < above { middle } else { below }
+    };
+    if keys.len() <= bins {
+        return Edges { upper: (0..keys.len().saturating_sub(1)).map(between).collect() };
+    }
+    let total: u64 = counts.iter().sum();
+    let mean = total as f64 / bins as f64;
+    let (mut upper, mut filled, mut left) = (Vec::with_capacity(bins - 1), 0, total);
+    for at in 0..keys.len() - 1 {
+        let open = bins - upper.len();
+        if open == 1 {
+            break;
+        }
+        filled += counts[at];
+        let target = left as f64 / open as f64;
+        let frequent_next = counts[at + 1] as f64 >= mean && filled as f64 >= mean / 2.0;
+        if filled as f64 >= target || frequent_next {
+            upper.push(between(at));
+            left -= filled;
+            filled = 0;
+        }
+    }
+    Edges { upper }
+}
+
+impl Edges {
+    /// The bin of a value: 0 for a missing one, else 1 and up.
+    pub(super) fn bin(&self, value: f32) -> u8 {
+        if value.is_nan() {
+            return 0;
+        }
+        // There are at most 254 edges, so that the bin fits.
+        1 + self.upper.partition_point(|edge| *edge < value) as u8
+    }
+
+    /// How many bins there are, the one of missing values included.
+    pub(super) fn bins(&self) -> usize {
+        self.upper.len() + 2
+    }
+
+    /// The largest value that belongs to a bin or one below it.
+    pub(super) fn threshold(&self, bin: usize) -> f32 {
+        self.upper.get(bin - 1).copied().unwrap_or(f32::INFINITY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn few_values_get_a_bin_each() {
+        let summary = summarise([3.0, 1.0, f32::NAN, 1.0, -0.0, 0.0].into_iter());
+        assert_eq!(summary.counts, [2, 2, 1]);
+        let edges = edges(&summary, 255);
+        assert_eq!(edges.upper, [0.5, 2.0]);
+        assert_eq!([f32::NAN, -9.0, 0.5, 0.6, 7.0].map(|value| edges.bin(value)), [0, 1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn infinities_are_values() {
+        let summary = summarise([f32::NEG_INFINITY, 0.0, f32::INFINITY].into_iter());
+        let edges = edges(&summary, 255);
+        assert_eq!([f32::NEG_INFINITY, 0.0, f32::INFINITY].map(|value| edges.bin(value)), [1, 2, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn keys_keep_the_order(a in any::<f32>(), b in any::<f32>()) {
+            prop_assume!(!a.is_nan() && !b.is_nan());
+            prop_assert_eq!(key_of(a).cmp(&key_of(b)), a.partial_cmp(&b).expect("ordered"));
+            prop_assert_eq!(value_of(key_of(a)), a);
+        }
+
+        #[test]
+        fn merging_does_not_depend_on_the_sharding(seed in any::<u64>(), shards in 2_usize..5) {
+            let values: Vec<f32> =
+                (0..40_000).map(|i| (mix(seed ^ i) % 30_000) as f32 / 7.0).collect();
+            let whole = summarise(values.iter().copied());
+            let parts: Vec<_> = (0..shards)
+                .map(|shard| summarise(values.iter().copied().skip(shard).step_by(shards)))
+                .collect();
+            prop_assert_eq!(merge(parts.iter()).expect("merges"), whole);
+        }
+
+        #[test]
+        fn bins_are_within_bounds_and_ordered(
+            mut values in prop::collection::vec(-50_i16..50, 1..400), bins in 2_usize..60
+        ) {
+            let edges = edges(&summarise(values.iter().map(|v| f32::from(*v))), bins);
+            prop_assert!(edges.bins() <= bins + 1);
+            prop_assert!(edges.upper.windows(2).all(|pair| pair[0] < pair[1]));
+            values.sort_unstable();
+            let binned: Vec<_> = values.iter().map(|v| edges.bin(f32::from(*v))).collect();
+            prop_assert!(binned.is_sorted() && binned[0] == 1);
+        }
+    }
+}

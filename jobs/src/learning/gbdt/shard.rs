@@ -1,0 +1,447 @@
+//! A worker's side of the fit: rows as bins, partitioned by leaf, and the histograms of leaves.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use prost::Message;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{
+    binning, mix,
+    model::Tree,
+    wire::{Ask, Binning, History, Instruction, Summary},
+};
+use crate::{
+    Error, Result,
+    learning::{Contribution, Shard},
+};
+
+/// The bits of fraction of a summed loss.
+pub(super) const LOSS_SCALE: f64 = (1_u64 << 24) as f64;
+
+/// The largest gradient of a row is rounded to this integer.
+const GRADIENT_SCALE: f64 = (1_u64 << 28) as f64;
+
+/// A row's loss is cut here, so that no sum of losses leaves its integer.
+const MOST_LOSS: f64 = 100.0;
+
+/// How many rows are binned together: their bins fit the processor's cache.
+const BLOCK_ROWS: usize = 2048;
+
+/// The integer that a first derivative of 1 becomes.
+pub(super) fn gradient_scale(binning: &Binning) -> f64 {
+    GRADIENT_SCALE / binning.positive_weight.max(1.0)
+}
+
+/// The integer that a second derivative of 1 becomes; none is above a quarter of the largest weight.
+pub(super) fn hessian_scale(binning: &Binning) -> f64 {
+    4.0 * f64::from((1_u32 << binning.hessian_bits) - 1) / binning.positive_weight.max(1.0)
+}
+
+/// The low bits of a packed histogram entry that count rows, when second derivatives have so many bits.
+pub(super) fn count_bits(hessian_bits: u32) -> u32 {
+    (64 - hessian_bits) / 2
+}
+
+/// The rows of one shard before binning.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    features: Vec<Vec<f32>>,
+    positive: Vec<bool>,
+    is_validation: Vec<bool>,
+}
+
+impl Dataset {
+    /// Rows given by column: features (NaN is a missing value), labels (0 or 1), and which rows only measure
+    /// the loss that stops the fit. A shard may have no rows, but must have all columns.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when there is no feature, the lengths differ or a label is neither 0 nor 1.
+    pub fn new(features: Vec<Vec<f32>>, labels: &[f32], is_validation: Vec<bool>) -> Result<Self> {
+        let rows = labels.len();
+        if features.is_empty() {
+            return Err(Error::input("boosted trees: there are no features; give at least one column"));
+        }
+        if u32::try_from(rows).is_err() {
+            return Err(Error::input(format!("boosted trees: a shard has {rows} rows; use more shards")));
+        }
+        for (at, column) in features.iter().enumerate() {
+            if column.len() != rows {
+                return Err(Error::input(format!(
+                    "boosted trees: feature {at} has {} rows but there are {rows} labels; give one value per \
+                     label, NaN where it is missing",
+                    column.len()
+                )));
+            }
+        }
+        if is_validation.len() != rows {
+            return Err(Error::input(format!(
+                "boosted trees: {} validation flags were given for {rows} labels; give one per label",
+                is_validation.len()
+            )));
+        }
+        if let Some(row) = labels.iter().position(|label| *label != 0.0 && *label != 1.0) {
+            return Err(Error::input(format!(
+                "boosted trees: the label of row {row} is {}; leave out rows whose label is neither 0 nor 1",
+                labels[row]
+            )));
+        }
+        let positive = labels.iter().map(|label| *label == 1.0).collect();
+        Ok(Self { features, positive, is_validation })
+    }
+}
+
+/// One shard of the training data, in memory.
+pub struct GbdtShard {
+    index: u32,
+    /// The features; given up once they are binned.
+    raw: Vec<Vec<f32>>,
+    features: usize,
+    positive: Vec<bool>,
+    training: Vec<u32>,
+    validation: Vec<u32>,
+    binned: Option<Binned>,
+}
+
+/// The state after binning.
+struct Binned {
+    binning: Binning,
+    /// The bins, row after row.
+    cells: Vec<u8>,
+    /// A number per row that depends on its bins alone; empty when every tree uses all rows.
+    lots: Vec<u64>,
+    scores: Vec<f64>,
+    /// How many trees are in the scores.
+    finished: u32,
+    growing: Growing,
+    /// One array of bins per feature, so that a bin of 8 bits needs no check of bounds.
+    histogram: Vec<[[i64; 2]; 256]>,
+}
+
+/// The partition of the rows by the leaves of the tree under way.
+#[derive(Default)]
+struct Growing {
+    /// How many splits are applied; `None` before the tree is begun.
+    splits: Option<usize>,
+    /// The rows of each leaf, side by side.
+    order: Vec<u32>,
+    leaves: Vec<Range<usize>>,
+    /// The training rows that this tree is not grown on.
+    left_out: Vec<u32>,
+    /// First and second derivative of each row.
+    derivatives: Vec<[i32; 2]>,
+    spare: Vec<u32>,
+}
+
+impl GbdtShard {
+    /// A shard of the given number, counted from 0.
+    pub fn new(index: u32, data: Dataset) -> Self {
+        let Dataset { features: raw, positive, is_validation } = data;
+        let (validation, training) = (0..positive.len() as u32).partition(|row| is_validation[*row as usize]);
+        Self { index, features: raw.len(), raw, positive, training, validation, binned: None }
+    }
+
+    fn summarise(&self) -> Result<Contribution> {
+        if self.raw.is_empty() {
+            return Err(Error::internal(
+                "boosted trees: the shard is binned already; load it again to begin a new fit",
+            ));
+        }
+        let positives = |rows: &[u32]| rows.iter().filter(|row| self.positive[**row as usize]).count() as u64;
+        let summary = Summary {
+            training_rows: self.training.len() as u64,
+            training_positives: positives(&self.training),
+            validation_rows: self.validation.len() as u64,
+            validation_positives: positives(&self.validation),
+            features: self
+                .raw
+                .iter()
+                .map(|column| binning::summarise(self.training.iter().map(|row| column[*row as usize])))
+                .collect(),
+        };
+        Ok(Contribution::Gather(vec![(self.index, Bytes::from(summary.encode_to_vec()))]))
+    }
+
+    /// Bins the rows, or only resets the scores when they are binned in this way already.
+    fn prepare(&mut self, binning: Binning) -> Result<()> {
+        if let Some(binned) = &mut self.binned {
+            if binned.binning != binning {
+                return Err(Error::internal(
+                    "boosted trees: the shard is binned for another fit; load it again",
+                ));
+            }
+            binned.scores.fill(binning.base);
+            binned.finished = 0;
+            binned.growing.splits = None;
+            return Ok(());
+        }
+        if binning.features.len() != self.features {
+            return Err(Error::input(format!(
+                "boosted trees: shard {} has {} features but others have {}; load all shards with one schema",
+                self.index,
+                self.features,
+                binning.features.len()
+            )));
+        }
+        let rows = self.positive.len();
+        if self.training.len() >= 1 << count_bits(binning.hessian_bits) {
+            return Err(Error::input(format!(
+                "boosted trees: shard {} has {} training rows, more than its histograms can count exactly; \
+                 use more shards",
+                self.index,
+                self.training.len()
+            )));
+        }
+        let mut cells = vec![0; rows * self.features];
+        for (block, cells) in cells.chunks_mut(BLOCK_ROWS * self.features).enumerate() {
+            let first = block * BLOCK_ROWS;
+            for (feature, (edges, column)) in binning.features.iter().zip(&self.raw).enumerate() {
+                for (cell, value) in cells[feature..].iter_mut().step_by(self.features).zip(&column[first..])
+                {
+                    *cell = edges.bin(*value);
+                }
+            }
+        }
+        let lots = if binning.row_fraction < 1.0 {
+            let lot = |(cells, positive): (&[u8], &bool)| {
+                xxh3_64_with_seed(cells, binning.seed ^ u64::from(*positive))
+            };
+            cells.chunks_exact(self.features).zip(&self.positive).map(lot).collect()
+        } else {
+            Vec::new()
+        };
+        self.raw = Vec::new();
+        self.binned = Some(Binned {
+            cells,
+            lots,
+            scores: vec![binning.base; rows],
+            finished: 0,
+            growing: Growing::default(),
+            histogram: vec![[[0; 2]; 256]; self.features],
+            binning,
+        });
+        Ok(())
+    }
+
+    fn binned(&mut self) -> Result<&mut Binned> {
+        self.binned.as_mut().ok_or_else(|| {
+            Error::internal("boosted trees: a shard was asked to grow a tree before it was restored")
+        })
+    }
+
+    /// Brings the tree under way to the given splits, beginning it when need be.
+    fn follow(&mut self, index: u32, tree: &Tree) -> Result<()> {
+        let Self { positive, training, .. } = self;
+        let binned = self.binned.as_mut().ok_or_else(|| {
+            Error::internal("boosted trees: a shard was asked to grow a tree before it was restored")
+        })?;
+        if binned.finished != index {
+            return Err(Error::internal(format!(
+                "boosted trees: a shard has {} finished trees but was asked to grow the one after {index}",
+                binned.finished
+            )));
+        }
+        let done = match binned.growing.splits {
+            Some(done) if done <= tree.features.len() => done,
+            _ => {
+                binned.begin_tree(positive, training);
+                0
+            }
+        };
+        for node in done..tree.features.len() {
+            binned.split(tree, node);
+        }
+        binned.growing.splits = Some(tree.features.len());
+        Ok(())
+    }
+
+    /// Adds a finished tree to the scores.
+    fn finish(&mut self, index: u32, tree: &Tree) -> Result<()> {
+        self.follow(index, tree)?;
+        let Binned { cells, scores, growing, finished, .. } = match &mut self.binned {
+            Some(binned) => binned,
+            None => return Err(Error::internal("boosted trees: a shard lost its bins")),
+        };
+        for (leaf, value) in growing.leaves.iter().zip(&tree.leaf_values) {
+            for row in &growing.order[leaf.clone()] {
+                scores[*row as usize] += value;
+            }
+        }
+        for row in self.validation.iter().chain(&growing.left_out) {
+            let row = *row as usize;
+            let leaf = tree.leaf_of_cells(&cells[row * self.features..][..self.features]);
+            scores[row] += tree.leaf_values[leaf];
+        }
+        growing.splits = None;
+        *finished += 1;
+        Ok(())
+    }
+
+    /// The weighted log loss of the validation rows, as an integer.
+    fn loss(&mut self) -> Result<Contribution> {
+        let (validation, positive) =
+            (std::mem::take(&mut self.validation), std::mem::take(&mut self.positive));
+        let sum = self.binned().map(|binned| {
+            validation
+                .iter()
+                .map(|row| {
+                    let (score, positive) = (binned.scores[*row as usize], positive[*row as usize]);
+                    let margin = if positive { score } else { -score };
+                    // ln(1 + exp(-margin)) without overflow.
+                    let loss = (-margin.abs()).exp().ln_1p() + (-margin).max(0.0);
+                    let weight = if positive { binned.binning.positive_weight } else { 1.0 };
+                    let scale = LOSS_SCALE / binned.binning.positive_weight.max(1.0);
+                    (loss.min(MOST_LOSS) * weight * scale).round() as i64
+                })
+                .sum()
+        });
+        (self.validation, self.positive) = (validation, positive);
+        Ok(Contribution::Sum(vec![sum?]))
+    }
+}
+
+impl Binned {
+    fn begin_tree(&mut self, positive: &[bool], training: &[u32]) {
+        let Growing { order, leaves, left_out, derivatives, .. } = &mut self.growing;
+        order.clear();
+        left_out.clear();
+        if self.lots.is_empty() {
+            order.extend_from_slice(training);
+        } else {
+            let salt = mix(self.binning.seed.wrapping_add(u64::from(self.finished)));
+            let bound = (self.binning.row_fraction * u64::MAX as f64) as u64;
+            for row in training {
+                let chosen = mix(self.lots[*row as usize] ^ salt) < bound;
+                if chosen { order.push(*row) } else { left_out.push(*row) }
+            }
+        }
+        leaves.clear();
+        leaves.push(0..order.len());
+        derivatives.resize(positive.len(), [0; 2]);
+        let (gradient_scale, hessian_scale) = (gradient_scale(&self.binning), hessian_scale(&self.binning));
+        for row in order.iter() {
+            let row = *row as usize;
+            let probability = 1.0 / (1.0 + (-self.scores[row]).exp());
+            let (label, weight) =
+                if positive[row] { (1.0, self.binning.positive_weight) } else { (0.0, 1.0) };
+            let gradient = (probability - label) * weight;
+            let hessian = probability * (1.0 - probability) * weight;
+            derivatives[row] =
+                [(gradient * gradient_scale).round() as i32, (hessian * hessian_scale).round() as i32];
+        }
+    }
+
+    /// Parts the rows of the leaf that a node splits, keeping their order on both sides.
+    fn split(&mut self, tree: &Tree, node: usize) {
+        let Growing { order, leaves, spare, .. } = &mut self.growing;
+        let (feature, bin) = (tree.features[node] as usize, tree.bins[node]);
+        let width = self.binning.features.len();
+        let mut side = [false; 256];
+        for (cell, left) in side.iter_mut().enumerate() {
+            *left = if cell == 0 { tree.missing_left[node] } else { cell as u32 <= bin };
+        }
+        let leaf = leaf_split_by(tree, node);
+        let range = leaves[leaf].clone();
+        let rows = &mut order[range.clone()];
+        spare.resize(spare.len().max(rows.len()), 0);
+        let (mut lefts, mut rights) = (0, 0);
+        for at in 0..rows.len() {
+            let row = rows[at];
+            let left = side[usize::from(self.cells[row as usize * width + feature])];
+            // Both are written and one counts: a branch here would be guessed wrong half the time.
+            rows[lefts] = row;
+            spare[rights] = row;
+            lefts += usize::from(left);
+            rights += usize::from(!left);
+        }
+        rows[lefts..].copy_from_slice(&spare[..rights]);
+        leaves[leaf] = range.start..range.start + lefts;
+        leaves.push(range.start + lefts..range.end);
+    }
+
+    /// The histogram of a leaf: per feature and bin the sums of both derivatives and the number of rows.
+    fn histogram(&mut self, leaf: usize) -> Result<Contribution> {
+        let range = self.growing.leaves.get(leaf).cloned().ok_or_else(|| {
+            Error::internal(format!("boosted trees: a shard was asked for leaf {leaf}, which is not there"))
+        })?;
+        let width = self.binning.features.len();
+        let count_bits = count_bits(self.binning.hessian_bits);
+        self.histogram.fill([[0; 2]; 256]);
+        for row in &self.growing.order[range] {
+            let row = *row as usize;
+            let [gradient, hessian] = self.growing.derivatives[row];
+            let gradient = i64::from(gradient);
+            let packed = (i64::from(hessian) << count_bits) | 1;
+            let cells = &self.cells[row * width..][..width];
+            for (bins, cell) in self.histogram.iter_mut().zip(cells) {
+                let entry = &mut bins[usize::from(*cell)];
+                entry[0] = entry[0].wrapping_add(gradient);
+                // The sum may use the sign's bit; it is read as an unsigned number below.
+                entry[1] = entry[1].wrapping_add(packed);
+            }
+        }
+        let mut sums = Vec::new();
+        for (bins, edges) in self.histogram.iter().zip(&self.binning.features) {
+            for [gradient, packed] in &bins[..edges.bins()] {
+                let packed = *packed as u64;
+                let rows = packed & ((1 << count_bits) - 1);
+                sums.extend([*gradient, (packed >> count_bits) as i64, rows as i64]);
+            }
+        }
+        Ok(Contribution::Sum(sums))
+    }
+}
+
+/// The leaf that a node took its rows from: its leftmost, because left children keep the number.
+fn leaf_split_by(tree: &Tree, node: usize) -> usize {
+    let mut at = tree.left[node];
+    while at >= 0 {
+        at = tree.left[at as usize];
+    }
+    !at as usize
+}
+
+impl Shard for GbdtShard {
+    fn restore(&mut self, history: &[u8]) -> Result<()> {
+        let History { binning, trees } = History::decode(history)?;
+        let Some(binning) = binning else { return Ok(()) };
+        self.prepare(binning)?;
+        for tree in &trees {
+            tree.check(self.features)?;
+            let (validation, training, features) = (&self.validation, &self.training, self.features);
+            if let Some(Binned { cells, scores, finished, .. }) = &mut self.binned {
+                for row in validation.iter().chain(training) {
+                    let row = *row as usize;
+                    let leaf = tree.leaf_of_cells(&cells[row * features..][..features]);
+                    scores[row] += tree.leaf_values[leaf];
+                }
+                *finished += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn contribute(&mut self, instruction: &[u8]) -> Result<Contribution> {
+        let ask = Instruction::decode(instruction)?
+            .ask
+            .ok_or_else(|| Error::internal("boosted trees: an instruction asks for nothing"))?;
+        match ask {
+            Ask::Summarise(_) => self.summarise(),
+            Ask::Prepare(binning) => {
+                self.prepare(binning)?;
+                self.loss()
+            }
+            Ask::Grow(grow) => {
+                self.follow(grow.index, &grow.tree)?;
+                self.binned()?.histogram(grow.leaf as usize)
+            }
+            Ask::Finish(finish) => {
+                // Asked again, as after a lost answer, the tree is in the scores already.
+                if self.binned()?.finished != finish.index + 1 {
+                    self.finish(finish.index, &finish.tree)?;
+                }
+                self.loss()
+            }
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! One month of declarations, written column by column from the month's own random stream.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder, RecordBatch, StringBuilder,
+    },
+    error::ArrowError,
+};
+use chrono::{Datelike, NaiveDate, Weekday};
+use rand::{Rng, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::{
+    BATCH_ROWS, PLANTED_ERRORS, Parameters, SCHEMES, SynthBatch,
+    economy::{
+        CURRENCIES, Economy, Good, MODES, RANDOM_RED, RED_OF_INSPECTED, RULE_NOISE, Route, mix, propensity,
+    },
+    revenue_evaded, truth_schema,
+};
+use crate::{Result, archive::schema};
+
+/// Rounds to hundredths, as amounts and masses are declared.
+fn cents(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// The batches of one month, in date order.
+pub struct Month {
+    parameters: Arc<Parameters>,
+    economy: Arc<Economy>,
+    rng: Xoshiro256PlusPlus,
+    /// Months since the first.
+    since: u32,
+    year: i32,
+    month: u32,
+    /// Row numbers at which each next day begins.
+    day_ends: Vec<u64>,
+    first_day: i32,
+    rows: u64,
+    done: u64,
+    declaration: u64,
+    /// Items still to come of the open declaration.
+    open: Option<Open>,
+    rates: [f64; CURRENCIES.len()],
+}
+
+/// What the items of one declaration share.
+#[derive(Clone, Copy)]
+struct Open {
+    importer: usize,
+    route: Route,
+    propensity: f64,
+    newcomer: bool,
+    item: i32,
+    items: i32,
+    day: i32,
+    channel: &'static str,
+    inspected: bool,
+}
+
+impl Month {
+    pub(super) fn new(parameters: Arc<Parameters>, economy: Arc<Economy>, since: u32, rows: u64) -> Self {
+        let (year, month) = parameters.month_at(since);
+        let absolute = i64::from(year) * 12 + i64::from(month);
+        let first = NaiveDate::from_ymd_opt(year, month, 1).unwrap_or_default();
+        let weights: Vec<f64> = first
+            .iter_days()
+            .take_while(|day| day.month() == month)
+            .map(|day| match day.weekday() {
+                Weekday::Sat => 0.4,
+                Weekday::Sun => 0.15,
+                _ => 1.0,
+            })
+            .collect();
+        let total: f64 = weights.iter().sum();
+        let mut sum = 0.0;
+        let day_ends = weights
+            .iter()
+            .map(|weight| {
+                sum += weight;
+                (sum / total * rows as f64).round() as u64
+            })
+            .collect();
+        let mut rates = [0.0; CURRENCIES.len()];
+        for (index, rate) in rates.iter_mut().enumerate() {
+            // A slow swing and a quicker small one: a function of the month alone, so that months stay
+            // independent.
+            let phase = (mix(parameters.seed, index as u64) % 628) as f64 / 100.0;
+            let time = absolute as f64;
+            let swing = 0.10 * (time / 7.0 + phase).sin() + 0.03 * (time / 1.7 + 2.0 * phase).sin();
+            *rate = CURRENCIES[index].1 * swing.exp();
+        }
+        Self {
+            rng: Xoshiro256PlusPlus::seed_from_u64(mix(parameters.seed, absolute as u64)),
+            first_day: first.num_days_from_ce() - 719_163,
+            parameters,
+            economy,
+            since,
+            year,
+            month,
+            day_ends,
+            rows,
+            done: 0,
+            declaration: 0,
+            open: None,
+            rates,
+        }
+    }
+
+    fn declare(&mut self) -> Open {
+        let economy = &*self.economy;
+        let rng = &mut self.rng;
+        self.declaration += 1;
+        let index = economy.importer_draw.draw(rng);
+        let importer = &economy.importers[index];
+        let route = importer.routes[rng.random_range(0..importer.routes.len())];
+        let mut inclination = importer.propensity;
+        if self.parameters.drift {
+            // Each half year another tenth of the importers has changed its ways.
+            for epoch in 1..=u64::from(self.since / 6) {
+                let word = mix(self.parameters.seed ^ epoch, index as u64);
+                if word.is_multiple_of(10) {
+                    inclination = propensity((word >> 11) as f64 / (1u64 << 53) as f64);
+                }
+            }
+        }
+        let (year, month) = (self.year, self.month);
+        let newcomer = self.parameters.new_scheme_from.is_some_and(|from| (year, month) >= from)
+            && mix(self.parameters.seed ^ 0x4E, index as u64) % 100 < 6;
+        let good = &economy.goods[route.goods[0] as usize];
+        let score = economy.weight(inclination, &route, good).ln()
+            + RULE_NOISE * rng.sample::<f64, _>(StandardNormal);
+        let by_lot = RED_OF_INSPECTED * self.parameters.inspection_rate * RANDOM_RED;
+        let lot = rng.random::<f64>();
+        let (channel, inspected) = if score > economy.red || lot < by_lot {
+            ("red", true)
+        } else if score > economy.yellow {
+            ("yellow", rng.random())
+        } else {
+            ("green", false)
+        };
+        let mut items = 1;
+        while items < 9 && rng.random::<f64>() < 0.45 {
+            items += 1;
+        }
+        let day = self.day_ends.partition_point(|&end| end <= self.done);
+        Open {
+            importer: index,
+            route,
+            propensity: inclination,
+            newcomer,
+            item: 0,
+            items,
+            day: self.first_day + day.min(self.day_ends.len() - 1) as i32,
+            channel,
+            inspected,
+        }
+    }
+
+    /// Which scheme an item follows: an index into [`SCHEMES`].
+    fn scheme(&mut self, open: &Open, good: &Good) -> Option<usize> {
+        let economy = &*self.economy;
+        let rng = &mut self.rng;
+        let chance = economy.weight(open.propensity, &open.route, good) * economy.scale;
+        let (fraud, by_newcomer) = (rng.random::<f64>(), rng.random::<f64>());
+        if open.newcomer && by_newcomer < 0.35 {
+            return Some(4);
+        }
+        if fraud >= chance.min(0.9) {
+            return None;
+        }
+        let switches = &self.parameters.schemes;
+        let true_origin = &economy.countries[usize::from(open.route.origin)];
+        let possible = [
+            switches.undervaluation,
+            switches.misclassification && good.neighbour.is_some(),
+            switches.false_origin
+                && true_origin.preference.is_none()
+                && good.duty >= 2.5
+                && !economy.preferred.is_empty(),
+            switches.under_weighing,
+        ];
+        let habit = usize::from(open.route.scheme);
+        let wanted = if rng.random::<f64>() < 0.8 { habit } else { rng.random_range(0..4) };
+        // Where the wanted scheme cannot work, the next that can.
+        (0..4).map(|step| (wanted + step) % 4).find(|&scheme| possible[scheme])
+    }
+
+    fn batch(&mut self) -> Result<SynthBatch> {
+        let rows = (self.rows - self.done).min(BATCH_ROWS as u64) as usize;
+        let economy = Arc::clone(&self.economy);
+        let mut out = Columns::new(rows);
+        let mut id = format!("{}{:04}{:02}-", self.parameters.country, self.year, self.month).into_bytes();
+        let prefix = id.len();
+        id.resize(prefix + 9, b'0');
+        // Prices rise by three per cent a year; with drift, three times as fast.
+        let inflation = f64::from(self.since) * if self.parameters.drift { 0.0075 } else { 0.0025 };
+        for _ in 0..rows {
+            let mut open = match self.open.take() {
+                Some(open) => open,
+                None => self.declare(),
+            };
+            open.item += 1;
+            let route = open.route;
+            let good = &economy.goods[route.goods[self.rng.random_range(0..4)] as usize];
+            let origin = &economy.countries[usize::from(route.origin)];
+            let importer = &economy.importers[open.importer];
+
+            // What truly crosses the border.
+            let mut normal = || self.rng.sample::<f64, _>(StandardNormal);
+            let net = (good.log_mass + 1.1 * normal()).exp().max(0.1);
+            let price = (good.log_price + origin.log_price + good.spread * normal() + inflation).exp();
+            let per_unit = good.unit_mass * (0.1 * normal()).exp();
+            let freight = MODES[usize::from(route.mode)].2 * (0.4 * normal()).exp();
+            let packing = 1.0 + 0.06 * (0.6 * normal()).exp();
+            let rate = self.rates[origin.currency];
+            // Prices stand in US dollars; the invoice is in the exporter's currency.
+            let true_value = cents(net * price * self.rates[0] * (1.0 + freight));
+            let quantity = cents(net / per_unit).max(0.01);
+            let claims = self.rng.random::<f64>() < 0.85;
+            let true_preference = if claims { origin.preference } else { None };
+            let true_rate = good.duty * true_preference.unwrap_or(1.0);
+
+            // What is declared.
+            let scheme = self.scheme(&open, good);
+            let (mut declared, mut declared_origin, mut preference) = (good, origin, true_preference);
+            let (mut mass_share, mut value_share) = (1.0, 1.0);
+            match scheme {
+                Some(0) => value_share = self.rng.random_range(0.25..0.75),
+                Some(1) => {
+                    if let Some(neighbour) = good.neighbour {
+                        declared = &economy.goods[neighbour as usize];
+                    }
+                }
+                Some(2) => {
+                    let claimed = economy.preferred[self.rng.random_range(0..economy.preferred.len())];
+                    declared_origin = &economy.countries[usize::from(claimed)];
+                    preference = declared_origin.preference;
+                }
+                Some(3) => {
+                    mass_share = self.rng.random_range(0.4..0.8);
+                    value_share = mass_share;
+                }
+                Some(_) => value_share = self.rng.random_range(0.5..0.85),
+                None => {}
+            }
+            let value = cents(true_value * value_share);
+            let duty_rate = declared.duty * preference.unwrap_or(1.0);
+            let duty = cents(value * duty_rate / 100.0);
+            let tax = cents((value + duty) * declared.tax / 100.0);
+            let evaded = revenue_evaded(true_value, true_rate, good.tax, duty + tax);
+            // A scheme that evades nothing is no fraud.
+            let scheme = scheme.filter(|_| evaded >= 1.0);
+            let evaded = if scheme.is_some() { evaded } else { 0.0 };
+            let net_declared = cents(net * mass_share).max(0.01);
+
+            let mut number = self.declaration;
+            for digit in id[prefix..].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+            out.declaration.append_value(std::str::from_utf8(&id).unwrap_or_default());
+            out.item.append_value(open.item);
+            out.date.append_value(open.day);
+            out.office.append_value(&economy.offices[usize::from(route.office)]);
+            out.kind.append_value(if open.items > 3 { "IM-A" } else { "IM-B" });
+            let warehouse = self.rng.random::<f64>() < 0.08;
+            out.procedure.append_value(if warehouse { "7100" } else { "4000" });
+            out.goods_use.append_value(if good.chapter < 30 { "01" } else { "02" });
+            out.payment.append_value(if route.declarant % 3 == 0 { "E" } else { "A" });
+            out.importer.append_value(&importer.name);
+            out.declarant.append_value(&economy.declarants[route.declarant as usize]);
+            out.exporter.append_value(&economy.exporters[route.exporter as usize]);
+            out.carrier.append_value(&economy.carriers[route.carrier as usize]);
+            out.origin.append_value(declared_origin.code);
+            out.departure.append_value(economy.countries[usize::from(route.departure)].code);
+            out.marking.append_value(if route.exporter % 4 == 0 { "B" } else { "Y" });
+            out.mode.append_value(MODES[usize::from(route.mode)].0);
+            out.hs_code.append_value(&declared.code);
+            // Half of the misclassified keep the description of the true goods.
+            let described = if self.rng.random() { good } else { declared };
+            let text = &described.descriptions[self.rng.random_range(0..described.descriptions.len())];
+            out.description.append_value(text);
+            out.preference.append_value(if preference.is_some() { "300" } else { "100" });
+            out.net.append_value(net_declared);
+            out.gross.append_value(cents(net_declared * packing));
+            out.quantity.append_value(quantity);
+            out.unit.append_value(good.unit);
+            out.invoice.append_value(cents(value / (1.0 + freight) / rate));
+            out.currency.append_value(CURRENCIES[origin.currency].0);
+            out.value.append_value(value);
+            out.duty_rate.append_value(duty_rate);
+            out.duty.append_value(duty);
+            out.tax_rate.append_value(declared.tax);
+            out.tax.append_value(tax);
+            out.channel.append_value(open.channel);
+            out.inspected.append_value(open.inspected);
+            let missed = self.rng.random::<f64>() < self.parameters.label_noise;
+            if open.inspected {
+                let found = scheme.is_some() && !missed;
+                out.illicit.append_value(found);
+                out.raised.append_value(if found { evaded } else { 0.0 });
+            } else {
+                out.illicit.append_null();
+                out.raised.append_null();
+            }
+            out.true_illicit.append_value(scheme.is_some());
+            out.true_scheme.append_option(scheme.map(|index| SCHEMES[index]));
+            out.true_revenue.append_value(evaded);
+            let planted = self.rng.random::<f64>() < self.parameters.planted_error_rate;
+            let which = self.rng.random_range(0..PLANTED_ERRORS.len());
+            out.planted.append_option(planted.then(|| PLANTED_ERRORS[which]));
+
+            self.done += 1;
+            if open.item < open.items {
+                self.open = Some(open);
+            }
+        }
+        Ok(out.finish()?)
+    }
+}
+
+impl Iterator for Month {
+    type Item = Result<SynthBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.done < self.rows).then(|| self.batch())
+    }
+}
+
+macro_rules! columns {
+    ($($name:ident: $builder:ident),* ; $($truth:ident: $truth_builder:ident),* $(,)?) => {
+        /// One builder per column, in the order of the schema, then those of the truth.
+        struct Columns { $($name: $builder,)* $($truth: $truth_builder,)* }
+
+        impl Columns {
+            fn finish(mut self) -> std::result::Result<SynthBatch, ArrowError> {
+                let columns: Vec<ArrayRef> = vec![$(Arc::new(self.$name.finish())),*];
+                let truth: Vec<ArrayRef> = vec![$(Arc::new(self.$truth.finish())),*];
+                Ok(SynthBatch {
+                    declarations: RecordBatch::try_new(schema::declarations(), columns)?,
+                    truth: RecordBatch::try_new(truth_schema(), truth)?,
+                })
+            }
+
+            fn new(rows: usize) -> Self {
+                Self { $($name: <$builder as WithRoom>::sized(rows),)* $($truth: <$truth_builder as WithRoom>::sized(rows),)* }
+            }
+        }
+    };
+}
+
+/// Builders with room for a batch.
+trait WithRoom {
+    fn sized(rows: usize) -> Self;
+}
+
+macro_rules! sized {
+    ($($builder:ident),*) => {
+        $(impl WithRoom for $builder { fn sized(rows: usize) -> Self { Self::with_capacity(rows) } })*
+    };
+}
+sized!(BooleanBuilder, Date32Builder, Float64Builder, Int32Builder);
+
+impl WithRoom for StringBuilder {
+    fn sized(rows: usize) -> Self {
+        Self::with_capacity(rows, rows * 8)
+    }
+}
+
+columns! {
+    declaration: StringBuilder, item: Int32Builder, date: Date32Builder, office: StringBuilder,
+    kind: StringBuilder, procedure: StringBuilder, goods_use: StringBuilder, payment: StringBuilder,
+    importer: StringBuilder, declarant: StringBuilder, exporter: StringBuilder, carrier: StringBuilder,
+    origin: StringBuilder, departure: StringBuilder, marking: StringBuilder, mode: StringBuilder,
+    hs_code: StringBuilder, description: StringBuilder, preference: StringBuilder, net: Float64Builder,
+    gross: Float64Builder, quantity: Float64Builder, unit: StringBuilder, invoice: Float64Builder,
+    currency: StringBuilder, value: Float64Builder, duty_rate: Float64Builder, duty: Float64Builder,
+    tax_rate: Float64Builder, tax: Float64Builder, channel: StringBuilder, inspected: BooleanBuilder,
+    illicit: BooleanBuilder, raised: Float64Builder;
+    true_illicit: BooleanBuilder, true_scheme: StringBuilder, true_revenue: Float64Builder,
+    planted: StringBuilder,
+}

@@ -1,0 +1,179 @@
+use arrow::{
+    array::{Array, AsArray},
+    compute::concat_batches,
+    datatypes::{Date32Type, Float64Type},
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::archive::schema;
+
+fn small() -> Parameters {
+    Parameters { rows_per_year: 120_000, months: 3, planted_error_rate: 0.02, ..Parameters::default() }
+}
+
+fn all(parameters: Parameters) -> SynthBatch {
+    let batches: Vec<SynthBatch> =
+        Synth::new(parameters).expect("valid").collect::<Result<_>>().expect("generated");
+    let declarations: Vec<_> = batches.iter().map(|batch| batch.declarations.clone()).collect();
+    let truth: Vec<_> = batches.iter().map(|batch| batch.truth.clone()).collect();
+    SynthBatch {
+        declarations: concat_batches(&schema::declarations(), &declarations).expect("one schema"),
+        truth: concat_batches(&truth_schema(), &truth).expect("one schema"),
+    }
+}
+
+fn numbers<'a>(batch: &'a RecordBatch, name: &str) -> &'a [f64] {
+    batch[name].as_primitive::<Float64Type>().values()
+}
+
+fn share(count: usize, of: usize) -> f64 {
+    count as f64 / of as f64
+}
+
+#[test]
+fn the_same_parameters_give_the_same_rows_and_another_seed_others() {
+    let first = all(small());
+    assert_eq!(first, all(small()));
+    assert_ne!(first, all(Parameters { seed: 2, ..small() }));
+}
+
+#[test]
+fn months_do_not_depend_on_their_order() {
+    let whole: Vec<_> = Synth::new(small()).expect("valid").map(|batch| batch.expect("generated")).collect();
+    let synth = Synth::new(small()).expect("valid");
+    let mut apart: Vec<_> = (0..3).rev().map(|since| synth.month(since)).collect();
+    let mut apart: Vec<Vec<_>> =
+        apart.iter_mut().map(|month| month.map(|batch| batch.expect("generated")).collect()).collect();
+    apart.reverse();
+    assert_eq!(whole, apart.concat());
+}
+
+#[test]
+fn shares_lie_near_their_parameters_and_the_schemes_all_occur() {
+    let SynthBatch { declarations, truth } = all(small());
+    let rows = declarations.num_rows();
+    assert_eq!(rows as u64, Synth::new(small()).expect("valid").rows());
+    assert_eq!(declarations.schema(), schema::declarations());
+    let illicit = share(truth["illicit"].as_boolean().true_count(), rows);
+    assert!((0.035..0.08).contains(&illicit), "illicit {illicit}");
+    let inspected = share(declarations["inspected"].as_boolean().true_count(), rows);
+    assert!((0.08..0.12).contains(&inspected), "inspected {inspected}");
+    let planted = share(rows - truth["planted_error"].null_count(), rows);
+    assert!((0.016..0.024).contains(&planted), "planted {planted}");
+    for scheme in &SCHEMES[..4] {
+        let count = truth["scheme"].as_string::<i32>().iter().filter(|s| *s == Some(*scheme)).count();
+        assert!(share(count, rows) > 0.002, "{scheme} {count}");
+    }
+}
+
+#[test]
+fn rows_are_in_date_order_and_their_amounts_agree() {
+    let rows = all(small()).declarations;
+    assert!(rows["acceptance_date"].as_primitive::<Date32Type>().values().is_sorted());
+    let (value, duty, tax) =
+        (numbers(&rows, "customs_value"), numbers(&rows, "duty_amount"), numbers(&rows, "tax_amount"));
+    let (duty_rate, tax_rate) = (numbers(&rows, "duty_rate"), numbers(&rows, "tax_rate"));
+    let (net, gross) = (numbers(&rows, "net_mass"), numbers(&rows, "gross_mass"));
+    for row in 0..rows.num_rows() {
+        assert!((duty[row] - value[row] * duty_rate[row] / 100.0).abs() < 0.0051);
+        assert!((tax[row] - (value[row] + duty[row]) * tax_rate[row] / 100.0).abs() < 0.0051);
+        assert!(gross[row] >= net[row] && net[row] > 0.0);
+    }
+}
+
+#[test]
+fn outcomes_are_known_only_where_inspected_and_never_exceed_the_truth() {
+    let SynthBatch { declarations, truth } = all(small());
+    let (inspected, found) = (declarations["inspected"].as_boolean(), declarations["illicit"].as_boolean());
+    let (illicit, scheme) = (truth["illicit"].as_boolean(), &truth["scheme"]);
+    let raised = declarations["additional_revenue"].as_primitive::<Float64Type>();
+    let evaded = numbers(&truth, "additional_revenue");
+    let (mut caught, mut missed) = (0, 0);
+    for (row, evaded) in evaded.iter().enumerate() {
+        assert_eq!(found.is_valid(row), inspected.value(row));
+        assert_eq!(scheme.is_valid(row), illicit.value(row));
+        assert_eq!(*evaded > 0.0, illicit.value(row));
+        if inspected.value(row) && illicit.value(row) {
+            if found.value(row) { caught += 1 } else { missed += 1 }
+        }
+        if found.is_valid(row) {
+            assert!(!found.value(row) || illicit.value(row));
+            assert!(raised.value(row) == if found.value(row) { *evaded } else { 0.0 });
+        }
+    }
+    let noise = share(missed, missed + caught);
+    assert!((0.05..0.15).contains(&noise), "label noise {noise}");
+}
+
+#[test]
+fn evaded_revenue_by_hand() {
+    // True value 1000 at 20 % duty and 15 % tax owes 200 + 180 = 380. Declared at 400, it was assessed
+    // 80 + 72 = 152. The difference is 228.
+    assert!((revenue_evaded(1000.0, 20.0, 15.0, 152.0) - 228.0).abs() < 1e-9);
+}
+
+#[test]
+fn schemes_obey_their_switches_and_the_new_one_its_date() {
+    let none = Schemes {
+        undervaluation: false,
+        misclassification: false,
+        false_origin: false,
+        under_weighing: false,
+    };
+    let parameters = Parameters { schemes: none, new_scheme_from: Some((2019, 3)), ..small() };
+    let synth = Synth::new(parameters).expect("valid");
+    for since in 0..3 {
+        let batches = synth.month(since).map(|batch| batch.expect("generated"));
+        let illicit: usize = batches.map(|batch| batch.truth["illicit"].as_boolean().true_count()).sum();
+        assert_eq!(illicit > 0, since == 2, "month {since}: {illicit}");
+    }
+}
+
+#[test]
+fn the_raw_export_has_a_line_for_each_row_and_the_named_errors() {
+    let batch = all(Parameters { months: 1, ..small() });
+    let mut text = Vec::new();
+    let bad = write_csv(&batch, true, &mut text).expect("written");
+    let text = String::from_utf8(text).expect("UTF-8");
+    let planted = batch.truth["planted_error"].as_string::<i32>();
+    assert_eq!(bad as usize, planted.len() - planted.null_count());
+    assert_eq!(text.lines().count(), batch.declarations.num_rows() + 1);
+    let names: Vec<_> = schema::DECLARATION_COLUMNS.iter().map(|column| column.name).collect();
+    assert_eq!(text.lines().next(), Some(names.join(",").as_str()));
+    let dates = planted.iter().filter(|error| *error == Some("impossible_date")).count();
+    assert_eq!(text.matches(",2021-02-30,").count(), dates);
+    let sound = SynthBatch {
+        declarations: batch.declarations.clone(),
+        truth: all(Parameters { months: 1, planted_error_rate: 0.0, ..small() }).truth,
+    };
+    let mut clean = Vec::new();
+    assert_eq!(write_csv(&sound, true, &mut clean).expect("written"), 0);
+    let reader = arrow::csv::ReaderBuilder::new(schema::declarations()).with_header(true);
+    let read: Vec<_> = reader
+        .build(clean.as_slice())
+        .expect("a reader")
+        .collect::<std::result::Result<_, _>>()
+        .expect("every cell has its type");
+    let read = concat_batches(&schema::declarations(), &read).expect("one schema");
+    assert_eq!(read, batch.declarations);
+}
+
+#[test]
+fn a_wrong_parameter_is_named() {
+    let error = Synth::new(Parameters { inspection_rate: 0.9, ..small() }).err().expect("refused");
+    assert_eq!(error.kind(), crate::ErrorKind::Input);
+    assert!(error.to_string().contains("inspection_rate is 0.9"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+    #[test]
+    fn any_seed_gives_the_promised_number_of_rows(seed: u64, rows_per_year in 12u64..30_000, drift: bool) {
+        let parameters = Parameters { seed, rows_per_year, drift, months: 2, ..small() };
+        let synth = Synth::new(parameters).expect("valid");
+        let wanted = synth.rows();
+        let rows: usize = synth.map(|batch| batch.expect("generated").declarations.num_rows()).sum();
+        prop_assert_eq!(rows as u64, wanted);
+    }
+}

@@ -1,0 +1,189 @@
+//! Which executor runs which of a stage's partitions: GPU stages on executors that have one.
+//!
+//! [`place`] is the decision, a pure function from what is pending and what is free to who takes what. Its
+//! properties, each held by a test:
+//!
+//! - a stage that needs a GPU goes to executors that have one, and nowhere else;
+//! - other stages go to executors without a GPU while those have room, so that GPUs stay free;
+//! - no executor is given more than its free slots, no stage more than it has pending;
+//! - nothing that could run is left while a suitable slot is free;
+//! - partitions that must run as one task are given to one executor or to none.
+
+mod policy;
+
+pub use policy::{DevicePlacement, StageNeeds};
+
+use std::fmt;
+
+/// What an executor has; it is carried in the executor's id, because Ballista's executors have no labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// Processor cores only.
+    Cpu,
+    /// At least one CUDA device.
+    Gpu,
+}
+
+impl Device {
+    /// The class that an executor's id declares (`gpu-…`, `cpu-…`); one that declares none has no GPU.
+    pub fn of_executor(id: &str) -> Self {
+        if id.starts_with("gpu-") { Self::Gpu } else { Self::Cpu }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        })
+    }
+}
+
+/// A stage with partitions that wait for a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// Partitions that wait.
+    pub partitions: usize,
+    /// The device that its plan asks for.
+    pub needs: Device,
+    /// All partitions make one task on one slot (the stage collapses its input).
+    pub as_one: bool,
+    /// Most partitions in one task; 0: as many as fit.
+    pub per_task: usize,
+}
+
+/// An executor with free slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// Slots that are free.
+    pub slots: usize,
+    /// What it has.
+    pub device: Device,
+}
+
+/// One task: a number of a stage's partitions on one executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// Index of the stage in the problem.
+    pub stage: usize,
+    /// Index of the executor in the problem.
+    pub executor: usize,
+    /// Partitions it takes.
+    pub partitions: usize,
+    /// Slots it occupies.
+    pub slots: usize,
+}
+
+/// Places stages, in their order, on executors.
+pub fn place(stages: &[Pending], executors: &[Free]) -> Vec<Task> {
+    let mut free: Vec<usize> = executors.iter().map(|executor| executor.slots).collect();
+    let mut tasks = Vec::new();
+    // Stages that only a GPU can serve choose before those that could go elsewhere.
+    let gpu_first = (0..stages.len()).filter(|stage| stages[*stage].needs == Device::Gpu);
+    let others = (0..stages.len()).filter(|stage| stages[*stage].needs == Device::Cpu);
+    for stage in gpu_first.chain(others) {
+        let pending = stages[stage];
+        let mut left = pending.partitions;
+        while left > 0 {
+            let Some(executor) = best_executor(pending.needs, executors, &free) else { break };
+            let slots = if pending.as_one { 1 } else { task_size(pending, left, free[executor]) };
+            let partitions = if pending.as_one { left } else { slots };
+            free[executor] -= slots;
+            left -= partitions;
+            tasks.push(Task { stage, executor, partitions, slots });
+        }
+    }
+    tasks
+}
+
+/// The suitable executor with most free slots, one without a GPU before one with, the first of equals.
+fn best_executor(needs: Device, executors: &[Free], free: &[usize]) -> Option<usize> {
+    (0..executors.len())
+        .filter(|index| free[*index] > 0)
+        .filter(|index| needs == Device::Cpu || executors[*index].device == Device::Gpu)
+        .max_by_key(|index| {
+            let spares_a_gpu = executors[*index].device == Device::Cpu;
+            (spares_a_gpu, free[*index], usize::MAX - *index)
+        })
+}
+
+fn task_size(pending: Pending, left: usize, free: usize) -> usize {
+    let most = if pending.per_task == 0 { usize::MAX } else { pending.per_task };
+    left.min(free).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn device() -> impl Strategy<Value = Device> {
+        prop_oneof![Just(Device::Cpu), Just(Device::Gpu)]
+    }
+
+    fn stage() -> impl Strategy<Value = Pending> {
+        (0usize..10, device(), any::<bool>(), 0usize..4)
+            .prop_map(|(partitions, needs, as_one, per_task)| Pending { partitions, needs, as_one, per_task })
+    }
+
+    fn executor() -> impl Strategy<Value = Free> {
+        (0usize..5, device()).prop_map(|(slots, device)| Free { slots, device })
+    }
+
+    proptest! {
+        #[test]
+        fn placement_keeps_its_properties(
+            stages in prop::collection::vec(stage(), 0..6),
+            executors in prop::collection::vec(executor(), 0..6),
+        ) {
+            let tasks = place(&stages, &executors);
+            let used = |executor: usize| -> usize {
+                tasks.iter().filter(|task| task.executor == executor).map(|task| task.slots).sum()
+            };
+            for (index, executor) in executors.iter().enumerate() {
+                prop_assert!(used(index) <= executor.slots);
+            }
+            for (index, stage) in stages.iter().enumerate() {
+                let mine: Vec<_> = tasks.iter().filter(|task| task.stage == index).collect();
+                let given: usize = mine.iter().map(|task| task.partitions).sum();
+                prop_assert!(given <= stage.partitions);
+                prop_assert!(mine.iter().all(|task| task.partitions > 0));
+                if stage.needs == Device::Gpu {
+                    prop_assert!(mine.iter().all(|task| executors[task.executor].device == Device::Gpu));
+                }
+                if stage.as_one {
+                    prop_assert!(mine.is_empty() || (mine.len() == 1 && given == stage.partitions));
+                } else if stage.per_task > 0 {
+                    prop_assert!(mine.iter().all(|task| task.partitions <= stage.per_task));
+                }
+                if given < stage.partitions {
+                    let suitable_and_free = executors.iter().enumerate().any(|(index, executor)| {
+                        used(index) < executor.slots
+                            && (stage.needs == Device::Cpu || executor.device == Device::Gpu)
+                    });
+                    prop_assert!(!suitable_and_free, "a slot is free that stage {} could use", index);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn processor_work_leaves_the_gpu_free() {
+        let stages = [
+            Pending { partitions: 3, needs: Device::Cpu, as_one: false, per_task: 0 },
+            Pending { partitions: 2, needs: Device::Gpu, as_one: false, per_task: 1 },
+        ];
+        let executors = [Free { slots: 2, device: Device::Gpu }, Free { slots: 3, device: Device::Cpu }];
+        let tasks = place(&stages, &executors);
+        assert_eq!(
+            tasks,
+            [
+                Task { stage: 1, executor: 0, partitions: 1, slots: 1 },
+                Task { stage: 1, executor: 0, partitions: 1, slots: 1 },
+                Task { stage: 0, executor: 1, partitions: 3, slots: 3 },
+            ]
+        );
+    }
+}
