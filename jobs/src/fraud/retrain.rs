@@ -5,7 +5,7 @@
 //! are looked at once, for the challenger and the champion alike. What it promises: the same snapshot,
 //! parameters and seed give the same model, byte for byte, with any number of workers.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray},
@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{
-    features::{self, FeatureBuilder, features},
+    features::{self, FeatureBatch, FeatureBuilder, features},
     metrics::{self, Metrics},
 };
 use crate::{
@@ -224,38 +224,49 @@ async fn read(
         let days = records.column(2).as_primitive::<Date32Type>().values();
         let revenue = records.column(4).as_primitive::<Float64Type>();
         let labels = computed.labels();
-        for row in 0..computed.rows() {
-            if labels.is_null(row) {
-                continue;
-            }
-            let day = days[row];
-            let is_validation = valid.contains(&day);
-            let (columns, outcomes) = if is_validation || train.contains(&day) {
-                let part = &mut parts[(taught / ROWS_PER_TURN) % parameters.shards as usize];
+        let labelled =
+            |days: &RangeInclusive<i32>, day: i32, row: usize| days.contains(&day) && labels.is_valid(row);
+        let mut chosen = vec![Vec::new(); parts.len()];
+        let mut held = Vec::new();
+        for (row, day) in days.iter().enumerate() {
+            if labelled(&train, *day, row) || labelled(&valid, *day, row) {
+                let part = (taught / ROWS_PER_TURN) % parts.len();
                 taught += 1;
-                part.is_validation.push(is_validation);
-                (&mut part.columns, &mut part.labels)
-            } else if test.contains(&day) {
+                chosen[part].push(row);
+                parts[part].is_validation.push(valid.contains(day));
+            } else if labelled(&test, *day, row) {
+                held.push(row);
                 judged.revenue.push(if revenue.is_null(row) { f64::NAN } else { revenue.value(row) });
-                (&mut judged.columns, &mut judged.labels)
-            } else {
-                continue;
-            };
-            outcomes.push(labels.value(row));
-            for (index, column) in columns.iter_mut().enumerate() {
-                column.push(computed.feature(index)[row]);
             }
         }
+        for (part, rows) in parts.iter_mut().zip(&chosen) {
+            gather(&computed, rows, &mut part.columns, &mut part.labels);
+        }
+        gather(&computed, &held, &mut judged.columns, &mut judged.labels);
     }
-    check_classes(
-        "training and validation",
-        &parameters.country,
-        selected.train,
-        parts.iter().flat_map(|part| &part.labels),
-    )?;
+    for (what, period, validates) in
+        [("training", selected.train, false), ("validation", selected.valid, true)]
+    {
+        let of_period = |part: &'_ Part| -> Vec<f32> {
+            let rows = part.labels.iter().zip(&part.is_validation);
+            rows.filter(|(_, is_validation)| **is_validation == validates).map(|(label, _)| *label).collect()
+        };
+        let labels: Vec<f32> = parts.iter().flat_map(of_period).collect();
+        check_classes(what, &parameters.country, period, &labels)?;
+    }
     check_classes("test", &parameters.country, selected.test, &judged.labels)?;
     let shards = parts.into_iter().map(|part| Dataset::new(part.columns, &part.labels, part.is_validation));
     Ok(Rows { read, shards: shards.collect::<Result<_>>()?, test: judged })
+}
+
+/// Appends the chosen rows of a batch, column by column.
+fn gather(batch: &FeatureBatch, rows: &[usize], columns: &mut [Vec<f32>], labels: &mut Vec<f32>) {
+    let outcomes = batch.labels().values();
+    labels.extend(rows.iter().map(|row| outcomes[*row]));
+    for (index, column) in columns.iter_mut().enumerate() {
+        let values = batch.feature(index);
+        column.extend(rows.iter().map(|row| values[*row]));
+    }
 }
 
 fn check_classes<'a>(

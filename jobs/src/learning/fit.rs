@@ -145,12 +145,13 @@ pub trait Shard: Send {
     fn contribute(&mut self, instruction: &[u8]) -> Result<Contribution>;
 }
 
-/// Runs a fit to its end with all shards in this process, one thread each.
+/// Runs a fit to its end without a collective, one thread for each shard: what tests compare with.
 ///
 /// # Errors
 /// The first error of the leader or of a shard, in the order of the shards; [`crate::ErrorKind::Internal`]
 /// when there are no shards or one panics.
-pub fn fit_in_process(leader: &mut dyn Leader, shards: &mut [Box<dyn Shard>]) -> Result<()> {
+#[cfg(test)]
+pub(crate) fn fit_in_process(leader: &mut dyn Leader, shards: &mut [Box<dyn Shard>]) -> Result<()> {
     while let Some(instruction) = leader.instruct()? {
         let answers: Vec<Result<Contribution>> = match &mut *shards {
             [only] => vec![only.contribute(&instruction)],

@@ -10,4 +10,4 @@ pub mod collective;
 pub mod fit;
 pub mod gbdt;
 
-pub use fit::{Contribution, Leader, Progress, Shard, fit_in_process};
+pub use fit::{Contribution, Leader, Progress, Shard};

@@ -13,8 +13,8 @@
 //! the truth: only the inspected rows have an outcome, they are chosen by a noisy rule, and a share of the
 //! illicit ones is missed.
 //!
-//! How hard it is: a tuned booster should stay between 0.75 and 0.92 ROC AUC on inspected rows of later
-//! months.
+//! How hard it is meant to be: a tuned booster between 0.75 and 0.92 ROC AUC on inspected rows of later
+//! months. That is an aim; no sound measurement of it stands yet.
 //!
 //! Start at [`Parameters`].
 
