@@ -9,14 +9,34 @@ use tidewaiter_jobs::job::Period;
 #[derive(Debug, Parser)]
 #[command(name = "tidewaiter", version)]
 pub(crate) struct Arguments {
-    /// Where the archive is: a folder, or a file://, s3:// or memory:// URL.
-    #[arg(long, global = true, env = "TIDEWAITER_ARCHIVE", default_value = "./archive")]
-    pub(crate) archive: String,
+    /// Where the archive is: a folder, or a file://, s3:// or memory:// URL; default: ./archive, or what a
+    /// pipeline names.
+    #[arg(long, global = true, env = "TIDEWAITER_ARCHIVE")]
+    pub(crate) archive: Option<String>,
     /// How results are written to stdout.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) place: Place,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Where jobs and queries run.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Run on the cluster of this scheduler (http://host:port), in the scheduler's archive.
+    #[arg(long, global = true, env = "TIDEWAITER_SCHEDULER")]
+    pub(crate) scheduler: Option<String>,
+    /// With --scheduler: submit the job, print its id, and do not follow it.
+    #[arg(long, global = true, requires = "scheduler")]
+    pub(crate) detach: bool,
+    /// Without --scheduler: tasks that run at once; default: the machine's cores.
+    #[arg(long, global = true)]
+    pub(crate) workers: Option<usize>,
+    /// Without --scheduler: memory for sorts and buffers, beyond which they spill to disk, in MiB.
+    #[arg(long, global = true, default_value_t = 1024)]
+    pub(crate) memory_mib: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,6 +49,11 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Do the jobs of a pipeline's file, one after the other.
+    Run {
+        /// The pipeline (TOML).
+        pipeline: PathBuf,
+    },
     /// Read exports into the archive.
     #[command(subcommand)]
     Ingest(Ingest),
@@ -39,6 +64,12 @@ pub(crate) enum Command {
     /// Retrain a model on the archive's past, and judge it on its test months.
     #[command(subcommand)]
     Retrain(Retrain),
+    /// Score the archive's items by a model.
+    #[command(subcommand)]
+    Apply(Apply),
+    /// Look at the scheduler's jobs.
+    #[command(subcommand)]
+    Jobs(Jobs),
     /// Look at the archive's tables.
     #[command(subcommand)]
     Archive(Archive),
@@ -111,9 +142,6 @@ pub(crate) struct RetrainFraud {
     /// Parts of the training data.
     #[arg(long, default_value_t = 8)]
     pub(crate) shards: u32,
-    /// Parts computed at once; default: the machine's cores.
-    #[arg(long)]
-    pub(crate) workers: Option<usize>,
     /// Most trees.
     #[arg(long, default_value_t = 300)]
     pub(crate) trees: u32,
@@ -123,9 +151,62 @@ pub(crate) struct RetrainFraud {
     /// Share of each tree's correction that is kept.
     #[arg(long, default_value_t = 0.1)]
     pub(crate) learning_rate: f64,
+    /// Share of the features that each tree may use.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) feature_fraction: f64,
+    /// Fewest training rows of a leaf.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) min_rows_per_leaf: u64,
     /// Days after acceptance when an outcome is known.
     #[arg(long, default_value_t = 1)]
     pub(crate) label_delay_days: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Apply {
+    /// The fraud model: probability, rank and reasons of the goods items of some months.
+    Fraud(ApplyFraud),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyFraud {
+    /// Reporting country, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub(crate) country: String,
+    /// Months whose items are scored, such as 2021-04..2021-06.
+    #[arg(long)]
+    pub(crate) months: Period,
+    /// Version of the model; default: the champion.
+    #[arg(long)]
+    pub(crate) version: Option<u64>,
+    /// Percent of the items that can be inspected; those get reasons.
+    #[arg(long, default_value_t = 5.0)]
+    pub(crate) capacity_percent: f64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// Every job, the newest first.
+    List {
+        /// Most jobs; 0: all.
+        #[arg(long, default_value_t = 0)]
+        limit: u32,
+    },
+    /// One job as it stands.
+    Show {
+        /// Its id.
+        job: String,
+    },
+    /// Follow a job to its end.
+    Watch {
+        /// Its id.
+        job: String,
+    },
+    /// End a job and free its executors.
+    Cancel {
+        /// Its id.
+        job: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,9 +222,6 @@ pub(crate) enum Archive {
     Sql {
         /// The query.
         query: String,
-        /// Run it on the cluster of this scheduler (http://host:port) and not in this process.
-        #[arg(long)]
-        scheduler: Option<String>,
     },
 }
 
@@ -171,13 +249,13 @@ pub(crate) struct Scheduler {
     /// Address to listen on; port 0 takes a free one and prints it.
     #[arg(long, default_value = "127.0.0.1:50050")]
     pub(crate) bind: SocketAddr,
+    /// Address at which executors reach it, as http://host:port; default: the one it listens on.
+    #[arg(long)]
+    pub(crate) advertise: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Executor {
-    /// The scheduler, as http://host:port.
-    #[arg(long, default_value = "http://127.0.0.1:50050")]
-    pub(crate) scheduler: String,
     /// Unique name of this executor.
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -196,7 +274,4 @@ pub(crate) struct Executor {
     /// Folder for shuffle data and spills.
     #[arg(long)]
     pub(crate) work_folder: Option<PathBuf>,
-    /// Memory of the query engine, in MiB; default: seven tenths of the machine's.
-    #[arg(long)]
-    pub(crate) memory_mib: Option<u64>,
 }

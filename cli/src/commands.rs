@@ -4,27 +4,98 @@ mod archive;
 mod jobs;
 mod models;
 mod servers;
+mod summary;
 
 use std::io::Write;
 
-use tidewaiter_jobs::{Archive, Result, ResultExt};
+use tidewaiter_jobs::{
+    Archive, Error, Result, ResultExt,
+    catalogue::{self, Specification, read_pipeline},
+    fraud,
+    job::{ingest, synth},
+    learning::gbdt,
+};
 
-use crate::arguments::{Arguments, Command, Output, Retrain};
+use crate::arguments::{Apply, Arguments, Command, Ingest, Output, Retrain, RetrainFraud};
 
 /// Runs one command to its end.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let archive = || Archive::open(&arguments.archive);
-    match arguments.command {
-        Command::Ingest(command) => jobs::ingest(&archive()?, command, arguments.output).await,
-        Command::Quality => jobs::quality(&archive()?, arguments.output).await,
-        Command::Synth(options) => jobs::synth(&archive()?, options, arguments.output).await,
-        Command::Retrain(Retrain::Fraud(options)) => {
-            jobs::retrain_fraud(&archive()?, options, arguments.output).await
+    let Arguments { archive, output, place, command } = arguments;
+    let open = || Archive::open(archive.as_deref().unwrap_or(DEFAULT_ARCHIVE));
+    match command {
+        Command::Scheduler(options) => servers::scheduler(open()?, options).await,
+        Command::Executor(options) => servers::executor(place, options).await,
+        Command::Jobs(command) => jobs::look(&place, command, output).await,
+        Command::Archive(command) => archive::run(&open()?, &place, command, output).await,
+        Command::Models(command) => models::run(&open()?, command, output).await,
+        Command::Run { pipeline } => {
+            let (named, specification) = read_pipeline(&pipeline)?;
+            let archive = archive.or(named);
+            let archive = Archive::open(archive.as_deref().unwrap_or(DEFAULT_ARCHIVE))?;
+            jobs::run(&archive, &place, specification, output).await
         }
-        Command::Archive(command) => archive::run(&archive()?, command, arguments.output).await,
-        Command::Models(command) => models::run(&archive()?, command, arguments.output).await,
-        Command::Scheduler(options) => servers::scheduler(options).await,
-        Command::Executor(options) => servers::executor(options).await,
+        command => jobs::run(&open()?, &place, specification(command)?, output).await,
+    }
+}
+
+/// The archive of a command that names none.
+const DEFAULT_ARCHIVE: &str = "./archive";
+
+/// The job that a command asks for.
+fn specification(command: Command) -> Result<Specification> {
+    let text = |path: std::path::PathBuf| path.display().to_string();
+    Ok(match command {
+        Command::Quality => Specification::Quality {},
+        Command::Synth(options) => Specification::Synth(synth::Parameters {
+            out: text(options.out),
+            archive: tidewaiter_jobs::synth::Parameters {
+                country: options.country,
+                first_month: (options.first_year, 1),
+                months: options.years * 12,
+                rows_per_year: options.rows_per_year,
+                seed: options.seed,
+                ..tidewaiter_jobs::synth::Parameters::default()
+            },
+        }),
+        Command::Ingest(Ingest::Declarations { mapping, files }) => {
+            let files = files.into_iter().map(text).collect();
+            Specification::Ingest(ingest::Parameters { mapping: text(mapping), files })
+        }
+        Command::Retrain(Retrain::Fraud(options)) => {
+            Specification::Retrain(catalogue::Retrain::Fraud(retrain_fraud(options)))
+        }
+        Command::Apply(Apply::Fraud(options)) => {
+            Specification::Apply(catalogue::Apply::Fraud(fraud::apply::Parameters {
+                country: options.country,
+                months: options.months,
+                version: options.version,
+                capacity_percent: options.capacity_percent,
+            }))
+        }
+        other => return Err(Error::internal(format!("{other:?} is no job"))),
+    })
+}
+
+fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
+    fraud::retrain::Parameters {
+        country: options.country,
+        train: options.train,
+        valid: options.valid,
+        test: options.test,
+        features: fraud::features::Parameters {
+            label_delay_days: options.label_delay_days,
+            ..fraud::features::Parameters::default()
+        },
+        trees: gbdt::Parameters {
+            trees: options.trees,
+            leaves: options.leaves,
+            learning_rate: options.learning_rate,
+            feature_fraction: options.feature_fraction,
+            min_rows_per_leaf: options.min_rows_per_leaf,
+            seed: options.seed,
+            ..gbdt::Parameters::default()
+        },
+        shards: options.shards,
     }
 }
 

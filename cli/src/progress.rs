@@ -35,9 +35,10 @@ impl Listener for Bars {
     }
 }
 
-impl Drop for Bars {
-    fn drop(&mut self) {
-        let current = self.current.get_mut().unwrap_or_else(PoisonError::into_inner);
+impl Bars {
+    /// Ends the last bar.
+    pub(crate) fn finish(&self) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, bar)) = current.take() {
             bar.finish();
         }

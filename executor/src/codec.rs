@@ -1,24 +1,47 @@
-//! How our table providers travel: by reference, beside everything that Ballista's codec carries itself.
+//! How our table providers and plan nodes travel, beside everything that Ballista's codecs carry themselves.
 //!
-//! The same codec sits in the client, the scheduler and the executors.
+//! Providers travel by reference, nodes as their operators' messages. The same codecs sit in the client, the
+//! scheduler and the executors.
 
 use std::sync::Arc;
 
-use ballista_core::serde::BallistaLogicalExtensionCodec;
+use ballista_core::serde::{BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::TableProvider,
     common::TableReference,
     datasource::file_format::FileFormatFactory,
-    error::Result,
+    error::{DataFusionError, Result},
     execution::TaskContext,
     logical_expr::{AggregateUDF, Extension, LogicalPlan, ScalarUDF, WindowUDF},
+    physical_plan::ExecutionPlan,
 };
-use datafusion_proto::logical_plan::LogicalExtensionCodec;
-use tidewaiter_jobs::archive::provider::{decode_provider, try_encode_provider};
+use datafusion_proto::{
+    logical_plan::LogicalExtensionCodec,
+    physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension},
+};
+use prost::Message;
+use tidewaiter_jobs::{
+    archive::provider::{decode_provider, try_encode_provider},
+    catalogue,
+    plan::{self, Operator, OperatorExec, OperatorNode},
+};
+use tidewaiter_proto::v1;
 
-/// First byte of what this codec writes; Ballista's own providers begin with another.
+/// First byte of what these codecs write; Ballista's own messages begin with another.
 const OURS: u8 = 0xD5;
+
+fn decode_operator(message: &[u8]) -> Result<Arc<dyn Operator>> {
+    Ok(catalogue::operator(v1::PlanOperator::decode(message).map_err(tidewaiter_jobs::Error::from)?)?)
+}
+
+fn one<T>(inputs: Vec<T>) -> Result<T> {
+    let count = inputs.len();
+    let input = inputs.into_iter().next().filter(|_| count == 1);
+    input.ok_or_else(|| {
+        DataFusionError::Plan(format!("a plan node of tidewaiter has {count} inputs, not one"))
+    })
+}
 
 /// The logical codec of a Tidewaiter cluster.
 #[derive(Debug, Default)]
@@ -28,11 +51,24 @@ pub struct LogicalCodec {
 
 impl LogicalExtensionCodec for LogicalCodec {
     fn try_decode(&self, bytes: &[u8], inputs: &[LogicalPlan], context: &TaskContext) -> Result<Extension> {
-        self.ballista.try_decode(bytes, inputs, context)
+        match bytes.split_first() {
+            Some((&OURS, message)) => {
+                let node = OperatorNode::new(decode_operator(message)?, one(inputs.to_vec())?)?;
+                Ok(Extension { node: Arc::new(node) })
+            }
+            _ => self.ballista.try_decode(bytes, inputs, context),
+        }
     }
 
     fn try_encode(&self, node: &Extension, bytes: &mut Vec<u8>) -> Result<()> {
-        self.ballista.try_encode(node, bytes)
+        match node.node.as_any().downcast_ref::<OperatorNode>() {
+            Some(ours) => {
+                bytes.push(OURS);
+                bytes.extend(plan::encode(ours.operator().as_ref()));
+                Ok(())
+            }
+            None => self.ballista.try_encode(node, bytes),
+        }
     }
 
     fn try_decode_table_provider(
@@ -74,6 +110,69 @@ impl LogicalExtensionCodec for LogicalCodec {
 
     fn try_encode_file_format(&self, bytes: &mut Vec<u8>, format: Arc<dyn FileFormatFactory>) -> Result<()> {
         self.ballista.try_encode_file_format(bytes, format)
+    }
+
+    fn try_decode_udf(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
+        self.ballista.try_decode_udf(name, bytes)
+    }
+
+    fn try_encode_udf(&self, function: &ScalarUDF, bytes: &mut Vec<u8>) -> Result<()> {
+        self.ballista.try_encode_udf(function, bytes)
+    }
+
+    fn try_decode_udaf(&self, name: &str, bytes: &[u8]) -> Result<Arc<AggregateUDF>> {
+        self.ballista.try_decode_udaf(name, bytes)
+    }
+
+    fn try_encode_udaf(&self, function: &AggregateUDF, bytes: &mut Vec<u8>) -> Result<()> {
+        self.ballista.try_encode_udaf(function, bytes)
+    }
+
+    fn try_decode_udwf(&self, name: &str, bytes: &[u8]) -> Result<Arc<WindowUDF>> {
+        self.ballista.try_decode_udwf(name, bytes)
+    }
+
+    fn try_encode_udwf(&self, function: &WindowUDF, bytes: &mut Vec<u8>) -> Result<()> {
+        self.ballista.try_encode_udwf(function, bytes)
+    }
+}
+
+/// The physical codec of a Tidewaiter cluster.
+#[derive(Debug, Default)]
+pub struct PhysicalCodec {
+    ballista: BallistaPhysicalExtensionCodec,
+}
+
+impl PhysicalExtensionCodec for PhysicalCodec {
+    fn try_decode(
+        &self,
+        bytes: &[u8],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match bytes.split_first() {
+            Some((&OURS, message)) => {
+                Ok(Arc::new(OperatorExec::new(decode_operator(message)?, one(inputs.to_vec())?)?))
+            }
+            _ => self.ballista.try_decode(bytes, inputs, context, converter),
+        }
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        bytes: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        match node.downcast_ref::<OperatorExec>() {
+            Some(ours) => {
+                bytes.push(OURS);
+                bytes.extend(plan::encode(ours.operator().as_ref()));
+                Ok(())
+            }
+            None => self.ballista.try_encode(node, bytes, converter),
+        }
     }
 
     fn try_decode_udf(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {

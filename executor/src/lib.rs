@@ -2,7 +2,8 @@
 //!
 //! It holds no durable state: losing it loses no committed work. Its slots are its virtual cores; its
 //! device class is the first part of its id, which is all that Ballista lets an executor say of itself.
-//! [`session`] makes the sessions of clients. Tasks are pulled, so that only the executor opens connections to the scheduler and not the other way.
+//! [`session`] makes the sessions of clients. Tasks are pulled, so that only the executor opens connections
+//! to the scheduler and not the other way.
 
 pub mod codec;
 pub mod session;
@@ -12,6 +13,7 @@ use std::{path::PathBuf, sync::Arc};
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use tidewaiter_jobs::engine::runtime;
 
 /// What an executor is told when it starts.
 #[derive(Debug, Clone)]
@@ -55,6 +57,9 @@ pub enum Error {
     },
 }
 
+/// Seconds from one sign of life to the next; the scheduler gives up after several.
+const HEARTBEAT_SECONDS: u64 = 5;
+
 /// Seconds to wait for a scheduler that is still starting.
 const SCHEDULER_WAIT_SECONDS: u16 = 10;
 
@@ -74,12 +79,12 @@ pub async fn run(options: Options) -> Result<(), Error> {
             .map_err(|error| Error::Options(format!("create {}: {error}", folder.display())))?;
     }
     let spills = options.work_folder.clone();
-    let runtime = move |_: &datafusion::prelude::SessionConfig| {
+    let produce = move |_: &datafusion::prelude::SessionConfig| {
         let builder = RuntimeEnvBuilder::new();
-        session::runtime(match &spills {
+        Ok(runtime(match &spills {
             Some(folder) => builder.with_temp_file_path(folder),
             None => builder,
-        })
+        })?)
     };
     let config = ExecutorProcessConfig {
         executor_id: format!("{}-{}", options.device, options.name),
@@ -90,11 +95,13 @@ pub async fn run(options: Options) -> Result<(), Error> {
         scheduler_port: options.scheduler_port,
         scheduler_connect_timeout_seconds: SCHEDULER_WAIT_SECONDS,
         vcores: options.slots,
+        executor_heartbeat_interval_seconds: HEARTBEAT_SECONDS,
         task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
         work_dir: options.work_folder.map(|folder| folder.display().to_string()),
         memory_pool_size: options.memory,
         override_logical_codec: Some(Arc::new(codec::LogicalCodec::default())),
-        override_runtime_producer: Some(Arc::new(runtime)),
+        override_physical_codec: Some(Arc::new(codec::PhysicalCodec::default())),
+        override_runtime_producer: Some(Arc::new(produce)),
         ..ExecutorProcessConfig::default()
     };
     start_executor_process(Arc::new(config)).await.map_err(|source| Error::Run {

@@ -8,12 +8,14 @@
 use std::{error::Error as StdError, fmt, io};
 
 use datafusion::error::DataFusionError;
+use serde::{Deserialize, Serialize};
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What the reader of an error can do about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// Mend the input: a file, a mapping, a parameter is wrong.
     Input,
@@ -139,6 +141,40 @@ impl<T, E: Into<Error>> ResultExt<T> for std::result::Result<T, E> {
             let error = error.into();
             Error { kind: error.kind, message: doing().into(), source: Some(Box::new(error)) }
         })
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        use tonic::Code;
+        let code = match error.kind {
+            ErrorKind::Input => Code::InvalidArgument,
+            ErrorKind::NotFound => Code::NotFound,
+            ErrorKind::Denied => Code::PermissionDenied,
+            ErrorKind::Unavailable => Code::Unavailable,
+            ErrorKind::Conflict => Code::Aborted,
+            ErrorKind::Corrupt => Code::DataLoss,
+            ErrorKind::Cancelled => Code::Cancelled,
+            ErrorKind::Internal => Code::Internal,
+        };
+        Self::new(code, error.chain())
+    }
+}
+
+impl From<tonic::Status> for Error {
+    fn from(status: tonic::Status) -> Self {
+        use tonic::Code;
+        let kind = match status.code() {
+            Code::InvalidArgument | Code::OutOfRange => ErrorKind::Input,
+            Code::NotFound => ErrorKind::NotFound,
+            Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
+            Code::Unavailable | Code::DeadlineExceeded | Code::Unknown => ErrorKind::Unavailable,
+            Code::Aborted | Code::AlreadyExists => ErrorKind::Conflict,
+            Code::DataLoss => ErrorKind::Corrupt,
+            Code::Cancelled => ErrorKind::Cancelled,
+            _ => ErrorKind::Internal,
+        };
+        Self::new(kind, status.message())
     }
 }
 
@@ -275,6 +311,15 @@ mod tests {
         assert!(matches!(transient.find_root(), DataFusionError::IoError(_)));
         let permanent = DataFusionError::from(Error::input("negative mass"));
         assert!(matches!(permanent.find_root(), DataFusionError::External(_)));
+    }
+
+    #[test]
+    fn the_kind_survives_the_wire() {
+        use ErrorKind::{Cancelled, Conflict, Corrupt, Denied, Input, Internal, NotFound, Unavailable};
+        for kind in [Input, NotFound, Denied, Unavailable, Conflict, Corrupt, Cancelled, Internal] {
+            let error = Error::from(tonic::Status::from(Error::new(kind, "cause")));
+            assert_eq!((error.kind(), error.chain().as_str()), (kind, "cause"));
+        }
     }
 
     #[test]

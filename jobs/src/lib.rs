@@ -5,10 +5,13 @@
 //! for how models are fitted and applied.
 
 pub mod archive;
+pub mod catalogue;
+pub mod engine;
 pub mod error;
 pub mod fraud;
 pub mod job;
 pub mod learning;
+pub mod plan;
 pub mod quality;
 pub mod registry;
 pub mod report;

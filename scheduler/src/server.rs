@@ -1,6 +1,6 @@
 //! The scheduler process: Ballista's scheduler on our own gRPC server, with our placement.
 //!
-//! One port serves Ballista's scheduler, gRPC health and reflection. Assembling the server here and not
+//! One port serves Ballista's scheduler, the jobs, fits, models and tables, gRPC health and reflection. Assembling the server here and not
 //! through Ballista's helper is what lets TLS, access control and our own services stand beside it.
 
 use std::{net::SocketAddr, sync::Arc};
@@ -20,20 +20,59 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use tidewaiter_executor::{codec::LogicalCodec, session};
-use tidewaiter_jobs::{Error, ErrorKind, Result};
+use tidewaiter_executor::codec::{LogicalCodec, PhysicalCodec};
+use tidewaiter_jobs::{
+    Archive, Error, ErrorKind, Result,
+    engine::{Engine, runtime},
+    learning::collective::grpc::LARGEST_MESSAGE as LARGEST_FIT_MESSAGE,
+    plan::{OperatorExec, QueryPlanner},
+    registry::Registry,
+};
+use tidewaiter_proto::{
+    DESCRIPTORS,
+    v1::{
+        archive_service_server::ArchiveServiceServer, fit_service_server::FitServiceServer,
+        job_service_server::JobServiceServer, model_service_server::ModelServiceServer,
+    },
+};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 
-use crate::placement::{Device, DevicePlacement, StageNeeds};
+use crate::{
+    cluster::Cluster,
+    driver::{Driver, Sources},
+    placement::{Device, DevicePlacement, StageNeeds},
+    services::{Jobs, Models, Tables},
+};
+
+/// Seconds without a heartbeat after which an executor counts as lost and its tasks run elsewhere.
+const EXECUTOR_TIMEOUT_SECONDS: u64 = 20;
 
 /// The largest message between scheduler, executors and clients, in bytes.
 const LARGEST_MESSAGE: u32 = 64 << 20;
 
-/// No plan node of today computes on a GPU, so every stage may run anywhere.
-pub fn no_stage_needs_a_gpu(_: &Arc<dyn ExecutionPlan>) -> Device {
-    Device::Cpu
+/// The device that a stage's plan asks for: a GPU where one of its operators computes on one.
+pub fn needs_of_plan(plan: &Arc<dyn ExecutionPlan>) -> Device {
+    let own = plan.downcast_ref::<OperatorExec>().is_some_and(|node| node.operator().needs_gpu());
+    if own || plan.children().into_iter().any(|child| needs_of_plan(child) == Device::Gpu) {
+        Device::Gpu
+    } else {
+        Device::Cpu
+    }
+}
+
+/// What a scheduler is told when it starts.
+pub struct Options {
+    /// The archive that holds the ledger, and that its jobs work on.
+    pub archive: Archive,
+    /// The address at which executors and the driver reach this scheduler, `http://host:port`; absent: the
+    /// one it listens on.
+    pub advertise: Option<String>,
+    /// Says which device a stage asks for.
+    pub needs: StageNeeds,
+    /// Time and names.
+    pub sources: Sources,
 }
 
 /// Binds the scheduler's port; port 0 takes a free one.
@@ -50,8 +89,10 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
 ///
 /// # Errors
 /// When the scheduler cannot be assembled or its port fails.
-pub async fn serve(listener: TcpListener, needs: StageNeeds) -> Result<()> {
+pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
+    let Options { archive, advertise, needs, sources } = options;
     let address = listener.local_addr()?;
+    let url = advertise.unwrap_or_else(|| format!("http://{address}"));
     let config = SchedulerConfig {
         external_host: address.ip().to_string(),
         bind_host: address.ip().to_string(),
@@ -62,7 +103,10 @@ pub async fn serve(listener: TcpListener, needs: StageNeeds) -> Result<()> {
         grpc_server_max_encoding_message_size: LARGEST_MESSAGE,
         grpc_client_max_message_size: LARGEST_MESSAGE,
         override_logical_codec: Some(Arc::new(LogicalCodec::default())),
+        override_physical_codec: Some(Arc::new(PhysicalCodec::default())),
         override_session_builder: Some(Arc::new(session_state)),
+        executor_timeout_seconds: EXECUTOR_TIMEOUT_SECONDS,
+        expire_dead_executor_interval_seconds: EXECUTOR_TIMEOUT_SECONDS / 4,
         ..SchedulerConfig::default()
     };
     let assemble = |error: ballista_core::error::BallistaError| {
@@ -70,7 +114,12 @@ pub async fn serve(listener: TcpListener, needs: StageNeeds) -> Result<()> {
     };
     let cluster = BallistaCluster::new_from_config(&config).await.map_err(assemble)?;
     let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config)).await;
-    let scheduler = SchedulerGrpcServer::new(scheduler.map_err(assemble)?)
+    let scheduler = scheduler.map_err(assemble)?;
+    let driver = Driver::new(archive.clone(), Cluster::new(scheduler.clone(), url), sources);
+    let fits = FitServiceServer::new(driver.cluster().hubs().clone())
+        .max_decoding_message_size(LARGEST_FIT_MESSAGE)
+        .max_encoding_message_size(LARGEST_FIT_MESSAGE);
+    let scheduler = SchedulerGrpcServer::new(scheduler)
         .max_decoding_message_size(LARGEST_MESSAGE as usize)
         .max_encoding_message_size(LARGEST_MESSAGE as usize);
 
@@ -78,12 +127,18 @@ pub async fn serve(listener: TcpListener, needs: StageNeeds) -> Result<()> {
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
         .build_v1()
         .map_err(|error| Error::internal("describe the services").with_source(error))?;
 
+    driver.resume().await?;
     tracing::info!(%address, "scheduler is listening");
     Server::builder()
         .add_service(scheduler)
+        .add_service(fits)
+        .add_service(JobServiceServer::new(Jobs(driver)))
+        .add_service(ModelServiceServer::new(Models(Registry::new(&archive))))
+        .add_service(ArchiveServiceServer::new(Tables(archive)))
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming(TcpListenerStream::new(listener))
@@ -96,7 +151,8 @@ fn session_state(config: SessionConfig) -> datafusion::error::Result<SessionStat
     Ok(SessionStateBuilder::new()
         .with_default_features()
         .with_config(config)
-        .with_runtime_env(session::runtime(RuntimeEnvBuilder::new())?)
+        .with_runtime_env(runtime(RuntimeEnvBuilder::new())?)
+        .with_query_planner(Arc::new(QueryPlanner))
         .with_optimizer_rules(ballista_default_optimizer_rules())
         .build())
 }

@@ -23,7 +23,8 @@ use datafusion::{
     physical_plan::ExecutionPlan,
     prelude::{ParquetReadOptions, SessionContext},
 };
-use tidewaiter_scheduler::{placement::Device, server};
+use tidewaiter_jobs::Archive;
+use tidewaiter_scheduler::{driver::Sources, placement::Device, server};
 
 const QUERY: &str = "SELECT k % 7 AS k, count(*) AS n, sum(v) AS s FROM t GROUP BY k % 7 ORDER BY k";
 
@@ -104,7 +105,13 @@ async fn stages_that_need_a_gpu_run_only_where_one_is_and_the_rows_are_the_same(
 
     let listener = server::bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
     let scheduler = listener.local_addr().expect("has an address");
-    tokio::spawn(server::serve(listener, everything_needs_a_gpu));
+    let options = server::Options {
+        archive: Archive::open("memory://placement").expect("opens"),
+        advertise: None,
+        needs: everything_needs_a_gpu,
+        sources: Sources { now_ms: || 0, new_id: || "job".to_owned() },
+    };
+    tokio::spawn(server::serve(listener, options));
     start_executor("cpu", &work, scheduler);
     start_executor("gpu", &work, scheduler);
 

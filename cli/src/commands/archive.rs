@@ -9,18 +9,23 @@ use tidewaiter_jobs::{
         provider::snapshot_provider,
         table::{Table, list_tables},
     },
+    engine::Engine,
+    plan::Meter,
 };
 
 use super::write;
-use crate::arguments::{self, Output};
+use crate::arguments::{self, Output, Place};
 
-pub(super) async fn run(archive: &Archive, command: arguments::Archive, output: Output) -> Result<()> {
+pub(super) async fn run(
+    archive: &Archive,
+    place: &Place,
+    command: arguments::Archive,
+    output: Output,
+) -> Result<()> {
     match command {
         arguments::Archive::Tables => tables(archive, output).await,
         arguments::Archive::Snapshots { table } => snapshots(archive, &table, output).await,
-        arguments::Archive::Sql { query, scheduler } => {
-            sql(archive, &query, scheduler.as_deref(), output).await
-        }
+        arguments::Archive::Sql { query } => sql(archive, place, &query, output).await,
     }
 }
 
@@ -63,10 +68,10 @@ async fn snapshots(archive: &Archive, table: &str, output: Output) -> Result<()>
     })
 }
 
-async fn sql(archive: &Archive, query: &str, scheduler: Option<&str>, output: Output) -> Result<()> {
-    let context = match scheduler {
-        Some(url) => session::remote(url)?,
-        None => session::local()?,
+async fn sql(archive: &Archive, place: &Place, query: &str, output: Output) -> Result<()> {
+    let context = match &place.scheduler {
+        Some(url) => session::remote(url, "sql")?,
+        None => super::jobs::engine(place)?.session("sql", Meter::new(|_| ()))?,
     };
     for name in list_tables(archive).await? {
         let provider = snapshot_provider(archive, &name, None).await?;

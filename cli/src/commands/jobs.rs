@@ -1,127 +1,183 @@
-//! The jobs, run in this process: ingest, retrain.
+//! The jobs: run in this process or on a cluster, and looked at.
 
-use std::{num::NonZero, thread::available_parallelism, time::SystemTime};
+use std::{num::NonZero, sync::Arc, thread::available_parallelism, time::SystemTime};
 
-use tidewaiter_executor::session;
+use serde_json::json;
 use tidewaiter_jobs::{
-    Archive, Error, Result,
-    archive::{WriterSettings, ingest::Mapping},
-    fraud::{features, retrain},
-    job::{Job, Outcome, ingest::ingest_declarations, quality::check_declarations, synth::generate},
-    learning::gbdt,
+    Archive, Error, ErrorKind, Result, ResultExt,
+    catalogue::{self, Specification},
+    engine::Local,
+    job::{Job, Listener, NoLog, Outcome, Setting},
 };
+use tidewaiter_proto::v1::{
+    CancelRequest, GetJobRequest, JobStatus, ListJobsRequest, SubmitRequest, WatchRequest,
+    job_service_client::JobServiceClient,
+};
+use tonic::transport::Channel;
 use ulid::Ulid;
 
-use super::write;
+use super::{summary, write};
 use crate::{
-    arguments::{Ingest, Output, RetrainFraud, Synth},
+    arguments::{Jobs, Output, Place},
     progress::Bars,
 };
 
-pub(super) async fn ingest(archive: &Archive, command: Ingest, output: Output) -> Result<()> {
-    let Ingest::Declarations { mapping, files } = command;
-    let mapping = Mapping::open(&mapping)?;
-    let bars = Bars::default();
-    let mut job = Job::new(archive, "ingest", &new_id(), &bars);
-    let result = ingest_declarations(&mut job, &mapping, &files, WriterSettings::default()).await;
-    let outcome = job.finish(&result);
-    drop(bars);
-    report(output, &outcome, result, || {
-        let rows = outcome.rows;
-        vec![format!("{} rows in = {} archived + {} quarantined", rows.read, rows.archived, rows.quarantined)]
-    })
+/// Runs a job where `place` says, and writes its outcome.
+pub(super) async fn run(
+    archive: &Archive,
+    place: &Place,
+    mut specification: Specification,
+    output: Output,
+) -> Result<()> {
+    catalogue::absolute(&mut specification)?;
+    let Some(url) = &place.scheduler else { return embedded(archive, place, &specification, output).await };
+    let mut client = connect(url).await?;
+    let specification = serde_json::to_string(&specification)?;
+    let request = SubmitRequest { specification, request_id: new_id() };
+    let job = client.submit(request).await?.into_inner().job;
+    if place.detach {
+        return write(output, &json!({ "job": job }), || vec![job.clone()]);
+    }
+    follow(&mut client, &job, output).await
 }
 
-pub(super) async fn quality(archive: &Archive, output: Output) -> Result<()> {
-    let context = session::local()?;
-    let bars = Bars::default();
-    let mut job = Job::new(archive, "quality", &new_id(), &bars);
-    let result = check_declarations(&mut job, &context).await;
-    let outcome = job.finish(&result);
-    drop(bars);
-    report(output, &outcome, result, || {
-        outcome.metrics.values().map(ToString::to_string).chain(outcome.reports.clone()).collect()
-    })
-}
-
-pub(super) async fn synth(archive: &Archive, options: Synth, output: Output) -> Result<()> {
-    let parameters = tidewaiter_jobs::synth::Parameters {
-        country: options.country,
-        first_month: (options.first_year, 1),
-        months: options.years * 12,
-        rows_per_year: options.rows_per_year,
-        seed: options.seed,
-        ..tidewaiter_jobs::synth::Parameters::default()
-    };
-    let bars = Bars::default();
-    let mut job = Job::new(archive, "synth", &new_id(), &bars);
-    let files = generate(&mut job, parameters, &options.out).await;
-    let lines = files.as_ref().map(|files| {
-        vec![format!("{} files in {}, with mapping.toml and the truth", files.len(), options.out.display())]
-    });
-    let lines = lines.unwrap_or_default();
-    let result = files.map(|_| ());
-    let outcome = job.finish(&result);
-    drop(bars);
-    report(output, &outcome, result, || lines)
-}
-
-pub(super) async fn retrain_fraud(archive: &Archive, options: RetrainFraud, output: Output) -> Result<()> {
-    let parameters = retrain::Parameters {
-        country: options.country,
-        train: options.train,
-        valid: options.valid,
-        test: options.test,
-        features: features::Parameters {
-            label_delay_days: options.label_delay_days,
-            ..features::Parameters::default()
-        },
-        trees: gbdt::Parameters {
-            trees: options.trees,
-            leaves: options.leaves,
-            learning_rate: options.learning_rate,
-            seed: options.seed,
-            ..gbdt::Parameters::default()
-        },
-        shards: options.shards,
-        workers: options.workers.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)),
-        created_ms: now_ms()?,
-    };
-    let context = session::local()?;
-    let bars = Bars::default();
-    let mut job = Job::new(archive, "retrain", &new_id(), &bars);
-    let result = retrain::retrain(&mut job, &context, &parameters).await;
-    let outcome = job.finish(&result);
-    drop(bars);
-    report(output, &outcome, result, || {
-        let mut lines = vec![format!("model {}", outcome.model.as_deref().unwrap_or("none"))];
-        for (part, figures) in &outcome.metrics {
-            lines.push(format!("{part}: {figures}"));
+/// Looks at the jobs of a scheduler.
+pub(super) async fn look(place: &Place, command: Jobs, output: Output) -> Result<()> {
+    let url = place.scheduler.as_deref();
+    let url =
+        url.ok_or_else(|| Error::input("say which scheduler's jobs, with --scheduler http://host:port"))?;
+    let mut client = connect(url).await?;
+    match command {
+        Jobs::List { limit } => {
+            let jobs = client.list(ListJobsRequest { limit }).await?.into_inner().jobs;
+            let documents: Vec<_> = jobs
+                .iter()
+                .map(|job| {
+                    json!({"job": job.job, "kind": job.kind, "status": status(job.status()),
+                           "step": job.step, "submitted_ms": job.submitted_ms})
+                })
+                .collect();
+            write(output, &json!(documents), || {
+                let mut lines = vec![format!("{:<28} {:<10} {:<10} step", "job", "kind", "status")];
+                lines.extend(jobs.iter().map(|job| {
+                    format!("{:<28} {:<10} {:<10} {}", job.job, job.kind, status(job.status()), job.step)
+                }));
+                lines
+            })
         }
-        lines
-    })
+        Jobs::Show { job } => {
+            let job = client.get(GetJobRequest { job }).await?.into_inner();
+            let parse = |text: &str| serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
+            let document = json!({
+                "job": job.job, "kind": job.kind, "status": status(job.status()), "step": job.step,
+                "submitted_ms": job.submitted_ms, "specification": parse(&job.specification),
+                "outcome": parse(&job.outcome),
+            });
+            let text = serde_json::to_string_pretty(&document)?;
+            write(output, &document, || vec![text])
+        }
+        Jobs::Watch { job } => follow(&mut client, &job, output).await,
+        Jobs::Cancel { job } => {
+            let job = client.cancel(CancelRequest { job }).await?.into_inner();
+            let document = json!({ "job": job.job, "status": status(job.status()) });
+            write(output, &document, || vec![format!("{} is {}", job.job, status(job.status()))])
+        }
+    }
+}
+
+async fn embedded(
+    archive: &Archive,
+    place: &Place,
+    specification: &Specification,
+    output: Output,
+) -> Result<()> {
+    let engine = engine(place)?;
+    let bars = Arc::new(Bars::default());
+    let listener: Arc<dyn Listener> = Arc::clone(&bars) as _;
+    let id = new_id();
+    let submitted_ms = now_ms();
+    let setting = Setting { archive, engine: &engine, listener, log: &NoLog, id: &id, submitted_ms };
+    let mut job = Job::new(specification.kind(), setting);
+    let result = catalogue::run(&mut job, specification).await;
+    let outcome = job.finish(&result);
+    bars.finish();
+    report(output, &outcome, result)
+}
+
+/// The engine of this process.
+pub(super) fn engine(place: &Place) -> Result<Local> {
+    let workers = place.workers.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
+    Local::new(workers, place.memory_mib << 20)
+}
+
+/// Follows a job of a scheduler to its end, and writes its outcome.
+async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output) -> Result<()> {
+    let mut events = client.watch(WatchRequest { job: id.to_owned() }).await?.into_inner();
+    let bars = Bars::default();
+    let mut last = None;
+    while let Some(event) = events.message().await.context(|| format!("follow job {id}"))? {
+        if let Some(progress) = event.progress {
+            bars.progress(&progress.step, progress.done, progress.total, &progress.unit);
+        }
+        last = event.job.or(last);
+    }
+    bars.finish();
+    let last = last.ok_or_else(|| Error::unavailable(format!("the scheduler said nothing of job {id}")))?;
+    let outcome =
+        || serde_json::from_str::<Outcome>(&last.outcome).context(|| format!("read job {id}'s outcome"));
+    match last.status() {
+        JobStatus::Succeeded => report(output, &outcome()?, Ok(())),
+        JobStatus::Failed => {
+            let outcome = outcome()?;
+            let error = outcome.error.clone().unwrap_or_default();
+            let kind = outcome.error_kind.unwrap_or(ErrorKind::Internal);
+            report(output, &outcome, Err(Error::new(kind, error)))
+        }
+        JobStatus::Cancelled => Err(Error::new(ErrorKind::Cancelled, format!("job {id} was cancelled"))),
+        _ => Err(Error::unavailable(format!(
+            "the scheduler stopped telling of job {id}; `tidewaiter jobs watch {id}` goes on"
+        ))),
+    }
+}
+
+async fn connect(url: &str) -> Result<JobServiceClient<Channel>> {
+    let client = JobServiceClient::connect(url.to_owned()).await.map_err(|error| {
+        Error::unavailable(format!("reach the scheduler at {url}; is one running there?")).with_source(error)
+    })?;
+    Ok(client.max_decoding_message_size(LARGEST_MESSAGE))
+}
+
+/// The largest message from a scheduler, in bytes: a pipeline's outcome document.
+const LARGEST_MESSAGE: usize = 64 << 20;
+
+fn status(status: JobStatus) -> &'static str {
+    match status {
+        JobStatus::Unspecified => "unknown",
+        JobStatus::Queued => "queued",
+        JobStatus::Running => "running",
+        JobStatus::Succeeded => "succeeded",
+        JobStatus::Failed => "failed",
+        JobStatus::Cancelled => "cancelled",
+    }
 }
 
 /// Writes the outcome of a job that succeeded; one that failed is written only as JSON.
-fn report(
-    output: Output,
-    outcome: &Outcome,
-    result: Result<()>,
-    text: impl FnOnce() -> Vec<String>,
-) -> Result<()> {
+fn report(output: Output, outcome: &Outcome, result: Result<()>) -> Result<()> {
     if result.is_ok() || output == Output::Json {
-        write(output, &serde_json::to_value(outcome)?, text)?;
+        write(output, &serde_json::to_value(outcome)?, || summary::lines(outcome))?;
     }
     result
 }
 
 /// A job's id: the time it was asked for, then chance.
-fn new_id() -> String {
+#[allow(clippy::disallowed_methods, reason = "the command line is where time and chance come in")]
+pub(super) fn new_id() -> String {
     Ulid::new().to_string()
 }
 
-fn now_ms() -> Result<i64> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let since = since.map_err(|error| Error::internal(format!("the clock is before 1970: {error}")))?;
-    i64::try_from(since.as_millis()).map_err(|_| Error::internal("the clock is beyond all dates"))
+/// Milliseconds since 1970; 0 where the clock is before that.
+#[allow(clippy::disallowed_methods, reason = "the command line is where time and chance come in")]
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

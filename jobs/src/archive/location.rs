@@ -122,6 +122,12 @@ impl Archive {
         }
     }
 
+    /// The size of an object, in bytes.
+    pub async fn size(&self, relative: &str) -> Result<u64> {
+        let meta = self.store.head(&self.path(relative)).await;
+        Ok(meta.context(|| format!("look at {}", self.display(relative)))?.size)
+    }
+
     /// Every object below a folder, in the order of their paths.
     pub async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
         let prefix = self.path(folder);

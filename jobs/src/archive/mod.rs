@@ -11,6 +11,7 @@ pub mod stores;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod write_operator;
 pub mod writer;
 
 pub use location::Archive;

@@ -26,6 +26,7 @@ use deltalake_core::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt, prefix::PrefixStore};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
@@ -48,7 +49,7 @@ const OPERATION: &str = "tidewaiterOperation";
 const NOT_TABLES: [&str; 3] = ["ledger", "models", "quarantine"];
 
 /// One Parquet file of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
     /// Its path, relative to the table's folder.
     pub path: String,

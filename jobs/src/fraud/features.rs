@@ -9,6 +9,7 @@
 
 mod catalogue;
 mod columns;
+mod files;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,8 @@ use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use catalogue::{CODES, FAMILIES, Family, KEYS, Key, OWN};
-pub use catalogue::{Feature, features};
+pub use catalogue::{Feature, Measure, Source, features};
+pub use files::{FeatureFile, FeatureFiles, FeaturesOperator, INPUT, Outcomes, Written, file_schema};
 
 use super::history::{Counts, MISSING, Prices, Table, pair};
 use crate::{Error, Result};

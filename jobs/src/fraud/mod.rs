@@ -2,12 +2,19 @@
 //!
 //! [`features`] turns the archive's declarations, in time order, into numbers that use the past only;
 //! [`history`] is the bounded memory behind them; [`metrics`] says how good a ranking was. Start reading at
-//! [`features::FeatureBuilder`] for the data, and at [`retrain`] for the whole way to a model.
+//! [`features::FeatureBuilder`] for the data, and at [`retrain`] for the whole way to a model; [`apply`] uses one.
 
+pub mod apply;
 pub mod features;
 pub mod history;
+pub mod judgement;
 pub mod metrics;
+mod prepare;
+pub mod report;
 pub mod retrain;
+pub mod score;
+mod scoring;
+pub mod wording;
 
 pub use features::{FeatureBatch, FeatureBuilder, Parameters, feature_schema};
 pub use metrics::{Metrics, evaluate};

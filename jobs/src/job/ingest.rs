@@ -1,172 +1,164 @@
 //! The ingest of declarations: export files in, one commit per file, what failed put aside.
 //!
-//! Each file is one step and one commit: it is archived whole, or not at all. A file whose bytes were
-//! ingested before adds nothing. Rows that fail a check are written to `quarantine/<job>/`, with the
-//! reason and the raw text, before the good ones are committed, so that no row is lost between the two.
+//! Files are read by the tasks of one query, and committed here in the order in which they were named: each
+//! is archived whole, or not at all. A file whose bytes were ingested before adds nothing. Rows that fail a
+//! check are written to `quarantine/<job>/`, with the reason and the raw text, before the good ones are
+//! committed, so that no row is lost between the two.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use arrow::array::RecordBatch;
-use parquet::arrow::ArrowWriter;
-use tokio::sync::mpsc;
+use serde::{Deserialize, Serialize};
+use tidewaiter_proto::v1;
 
-use super::Job;
+use super::{Job, Rows};
 use crate::{
-    Archive, Error, Result, ResultExt,
+    Error, Result, ResultExt,
     archive::{
-        Commit, PartitionWriter, Table, WriterSettings,
-        ingest::{DeclarationReader, Mapping, ParsedBlock, RowCounts, quarantine_schema, source_digest},
+        Commit, Table,
+        ingest::{Fate, FileReport, IngestOperator, Mapping},
         schema::{self, DECLARATIONS},
     },
+    plan::{self, tasks},
 };
 
-/// Parsed blocks that wait for the writer; the reader pauses when it is this far ahead.
-const BLOCKS_AHEAD: usize = 2;
+/// Files that are read by one query.
+const FILES_PER_STEP: usize = 64;
+
+/// What an ingest is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The mapping's file (TOML).
+    pub mapping: String,
+    /// The export files, as every executor can open them. In a file's name `*` stands for anything; such
+    /// files are taken in the order of their names.
+    pub files: Vec<String>,
+}
 
 /// Ingests export files of declarations under one mapping.
 ///
 /// # Errors
 /// The first file's that could not be read; the other files are ingested all the same.
-pub async fn ingest_declarations(
-    job: &mut Job<'_>,
-    mapping: &Mapping,
-    files: &[PathBuf],
-    settings: WriterSettings,
-) -> Result<()> {
+pub async fn ingest_declarations(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
+    let mapping = std::fs::read_to_string(&parameters.mapping)
+        .context(|| format!("read the mapping {}", parameters.mapping))?;
+    Mapping::parse(&mapping).context(|| format!("read the mapping {}", parameters.mapping))?;
+    let all = job.step("list files", async { list(&parameters.files) }).await?;
     let table = Table::open_or_create(job.archive, DECLARATIONS, &schema::declarations()).await?;
-    let mut first_failure = None;
-    for (number, file) in files.iter().enumerate() {
-        let source = Source { mapping, file, name: format!("{}-{number}", job.outcome.job) };
-        let name = format!("ingest {}", file.display());
-        let work = ingest_file(&table, source, settings, job.listener, &name);
-        match job.step(&name, work).await {
-            Ok(counts) => {
-                job.outcome.rows.read += counts.read;
-                job.outcome.rows.archived += counts.archived;
-                job.outcome.rows.quarantined += counts.quarantined;
-            }
-            Err(error) => {
-                tracing::error!(file = %file.display(), error = error.chain(), "file is not ingested");
-                first_failure.get_or_insert(error);
-            }
-        }
+    let mut failures = Vec::new();
+    for (step, files) in all.chunks(FILES_PER_STEP).enumerate() {
+        let first = step * FILES_PER_STEP;
+        let name = format!("read files {}..{}", first + 1, first + files.len());
+        let query = read(job, &name, &mapping, first, files);
+        let reports = job.step(&name, query).await?;
+        let name = format!("commit files {}..{}", first + 1, first + files.len());
+        let committed = job.step(&name, commit(&table, reports)).await?;
+        job.outcome.rows.read += committed.rows.read;
+        job.outcome.rows.archived += committed.rows.archived;
+        job.outcome.rows.quarantined += committed.rows.quarantined;
+        failures.extend(committed.failures);
     }
     job.outcome.tables.push(format!("{DECLARATIONS}@{}", table.version().await?));
-    first_failure.map_or(Ok(()), Err)
-}
-
-/// One export file of an ingest.
-struct Source<'a> {
-    mapping: &'a Mapping,
-    file: &'a Path,
-    /// Begins the names of the files that are written for it.
-    name: String,
-}
-
-async fn ingest_file(
-    table: &Table,
-    source: Source<'_>,
-    settings: WriterSettings,
-    listener: &dyn super::Listener,
-    step: &str,
-) -> Result<RowCounts> {
-    let path = source.file.to_owned();
-    let digest = on_thread(move || source_digest(&path)).await?;
-    if !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
-        tracing::warn!(file = %source.file.display(), "file was ingested before: nothing is added");
-        return Ok(RowCounts::default());
-    }
-    let archive = table.archive();
-    let country = &source.mapping.country;
-    let schema = schema::declarations();
-    let mut writer = PartitionWriter::new(
-        archive,
-        DECLARATIONS,
-        &schema,
-        country,
-        "acceptance_date",
-        &source.name,
-        settings,
-    )?;
-    let mut quarantine = Quarantine::default();
-    let (mut blocks, reading) = read_ahead(source.file, source.mapping);
-    let mut counts = RowCounts::default();
-    while let Some(block) = blocks.recv().await {
-        counts.archived += block.batch.num_rows() as u64;
-        counts.quarantined += block.quarantined.num_rows() as u64;
-        writer.write(&block.batch).await?;
-        quarantine.take(&block.quarantined)?;
-        listener.progress(step, counts.archived + counts.quarantined, 0, "rows");
-    }
-    counts.read =
-        reading.await.map_err(|error| Error::internal("the reader stopped").with_source(error))??;
-    if counts.read != counts.archived + counts.quarantined {
-        return Err(Error::internal(format!(
-            "{}: {} rows read, but {} archived and {} quarantined",
-            source.file.display(),
-            counts.read,
-            counts.archived,
-            counts.quarantined
-        )));
-    }
-    quarantine.write(archive, &source.name).await?;
-    let adds = writer.finish().await?;
-    match table.commit(&adds, &[digest], "ingest").await? {
-        // Another ingest of the same bytes was faster: its rows are the same, ours stay unseen.
-        Commit::AlreadyThere => Ok(RowCounts::default()),
-        Commit::Version(_) => Ok(counts),
+    match failures.into_iter().next() {
+        None => Ok(()),
+        Some(failure) => Err(Error::new(failure.kind, failure.error)),
     }
 }
 
-/// Reads and checks a file on a thread of its own, a few blocks ahead; gives the number of rows read.
-fn read_ahead(
-    file: &Path,
-    mapping: &Mapping,
-) -> (mpsc::Receiver<ParsedBlock>, tokio::task::JoinHandle<Result<u64>>) {
-    let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
-    let (file, mapping) = (file.to_owned(), mapping.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut reader = DeclarationReader::open(&file, &mapping)?;
-        while let Some(block) = reader.next_block()? {
-            if sender.blocking_send(block).is_err() {
-                break;
+/// The files named, with those that a `*` stands for.
+fn list(named: &[String]) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for name in named {
+        let path = Path::new(name);
+        let pattern = path.file_name().and_then(|name| name.to_str()).filter(|name| name.contains('*'));
+        let Some((before, after)) = pattern.and_then(|pattern| pattern.split_once('*')) else {
+            files.push(name.clone());
+            continue;
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).context(|| format!("list {}", folder.display()))? {
+            let entry = entry.context(|| format!("list {}", folder.display()))?.path();
+            let matches = |name: &str| {
+                name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
+            };
+            if entry.file_name().and_then(|name| name.to_str()).is_some_and(matches) {
+                found.push(entry.display().to_string());
             }
         }
-        Ok(reader.counts().read)
-    });
-    (blocks, reading)
-}
-
-/// Quarantined rows of one file, on their way to one Parquet file.
-#[derive(Default)]
-struct Quarantine {
-    writer: Option<ArrowWriter<Vec<u8>>>,
-}
-
-impl Quarantine {
-    fn take(&mut self, rows: &RecordBatch) -> Result<()> {
-        if rows.num_rows() == 0 {
-            return Ok(());
+        if found.is_empty() {
+            return Err(Error::not_found(format!("no file is named {name}")));
         }
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => none.insert(ArrowWriter::try_new(Vec::new(), quarantine_schema(), None)?),
-        };
-        Ok(writer.write(rows)?)
+        found.sort();
+        files.extend(found);
     }
+    Ok(files)
+}
 
-    async fn write(self, archive: &Archive, name: &str) -> Result<()> {
-        let Some(writer) = self.writer else { return Ok(()) };
-        let bytes = writer.into_inner()?;
-        let job = name.rsplit_once('-').map_or(name, |(job, _)| job);
-        archive
-            .put(&format!("quarantine/{job}/{name}.parquet"), bytes)
-            .await
-            .context(|| "write the quarantine")
+/// Reads files by the tasks of one query.
+fn read<'a>(
+    job: &Job<'a>,
+    step: &str,
+    mapping: &'a str,
+    first: usize,
+    files: &'a [String],
+) -> impl Future<Output = Result<Vec<FileReport>>> + use<'a> {
+    let (archive, id, session) = (job.archive, job.outcome.job.clone(), job.session(step));
+    let (folder, engine) = (format!("{}/files-{first}", job.work_folder()), job.engine);
+    async move {
+        let partitions = engine.most_tasks().await.min(files.len()).max(1);
+        let rows = tasks::spread(&session?, archive, &folder, files, partitions).await?;
+        let message = v1::IngestOperator {
+            archive: archive.url().to_string(),
+            job: id,
+            first: u32::try_from(first).unwrap_or(u32::MAX),
+            mapping: mapping.to_owned(),
+            memory_bytes: engine.task_memory() as u64,
+        };
+        let query = plan::above(rows, IngestOperator::new(message)?)?;
+        let mut reports: Vec<FileReport> = plan::reports::<Vec<FileReport>>(query).await?.concat();
+        reports.sort_by_key(|report| report.number);
+        Ok(reports)
     }
 }
 
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::internal("a file's reader stopped").with_source(error))?
+/// What became of some files.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Committed {
+    rows: Rows,
+    failures: Vec<Failure>,
+}
+
+/// A file that was not ingested.
+#[derive(Debug, Serialize, Deserialize)]
+struct Failure {
+    error: String,
+    kind: crate::ErrorKind,
+}
+
+/// Commits what was written, file by file.
+async fn commit(table: &Table, reports: Vec<FileReport>) -> Result<Committed> {
+    let mut committed = Committed::default();
+    for FileReport { file, fate, .. } in reports {
+        match fate {
+            Fate::Written { rows, digest, files } => match table.commit(&files, &[digest], "ingest").await? {
+                Commit::Version(_) => {
+                    committed.rows.read += rows.read;
+                    committed.rows.archived += rows.archived;
+                    committed.rows.quarantined += rows.quarantined;
+                }
+                Commit::AlreadyThere => skipped(&file),
+            },
+            Fate::AlreadyThere => skipped(&file),
+            Fate::Failed { error, kind } => {
+                tracing::error!(file, error, "file is not ingested");
+                committed.failures.push(Failure { error, kind });
+            }
+        }
+    }
+    Ok(committed)
+}
+
+fn skipped(file: &str) {
+    tracing::warn!(file, "file was ingested before: nothing is added");
 }

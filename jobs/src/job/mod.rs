@@ -10,14 +10,22 @@ pub mod synth;
 
 pub use period::Period;
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
-use serde::Serialize;
+use async_trait::async_trait;
+use datafusion::prelude::SessionContext;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Archive, Result};
+use crate::{Archive, ErrorKind, Result, ResultExt, engine::Engine, plan::Meter};
 
 /// What a job did: the document that `--output json` prints and that the ledger keeps.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// The job's id.
     pub job: String,
@@ -30,10 +38,10 @@ pub struct Outcome {
     /// Rows read, archived and quarantined.
     pub rows: Rows,
     /// The model made or used, `name@version`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Figures by part (`test`, `champion`), by the names of the documentation.
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub metrics: serde_json::Map<String, serde_json::Value>,
     /// Tables written, `name@version`.
     pub tables: Vec<String>,
@@ -41,12 +49,18 @@ pub struct Outcome {
     pub reports: Vec<String>,
     /// The steps, in their order.
     pub steps: Vec<Step>,
+    /// The outcomes of a pipeline's jobs, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Outcome>,
     /// What went wrong, where, and what to do.
     pub error: Option<String>,
+    /// The remedy, of a job that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<ErrorKind>,
 }
 
 /// Rows in, and what became of them; `in` equals `archived` plus `quarantined`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     /// Rows read.
     #[serde(rename = "in")]
@@ -58,7 +72,7 @@ pub struct Rows {
 }
 
 /// One step of a job.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Step {
     /// Its name.
     pub name: String,
@@ -72,35 +86,131 @@ pub trait Listener: Send + Sync {
     fn progress(&self, step: &str, done: u64, total: u64, unit: &str);
 }
 
-/// A job under way: where it works, its name, its clock and who listens.
+/// What is kept of a job's steps, so that a job taken up again does not repeat them.
+#[async_trait]
+pub trait StepLog: Send + Sync {
+    /// What a step gave, when it was finished before.
+    fn finished(&self, step: &str) -> Option<serde_json::Value>;
+
+    /// Notes that a step begins.
+    async fn start(&self, step: &str) -> Result<()>;
+
+    /// Notes what a step gave; it is durable when this returns.
+    async fn finish(&self, step: &str, outcome: &serde_json::Value) -> Result<()>;
+}
+
+/// Keeps nothing: the job of a process that is not resumed.
+#[derive(Debug, Clone, Copy)]
+pub struct NoLog;
+
+#[async_trait]
+impl StepLog for NoLog {
+    fn finished(&self, _: &str) -> Option<serde_json::Value> {
+        None
+    }
+
+    async fn start(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn finish(&self, _: &str, _: &serde_json::Value) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A job under way: where it works, on which engine, its name, its clock and who listens.
 pub struct Job<'a> {
     /// The archive.
     pub archive: &'a Archive,
+    /// Where its queries and fits run.
+    pub engine: &'a dyn Engine,
     /// The outcome so far.
     pub outcome: Outcome,
     /// Who hears of progress.
-    pub listener: &'a dyn Listener,
+    pub listener: Arc<dyn Listener>,
+    /// When it was asked for, milliseconds since 1970.
+    pub submitted_ms: i64,
+    log: &'a dyn StepLog,
+    /// Begins the names of its steps: set while it is a part of another job.
+    prefix: String,
     started: Instant,
 }
 
+/// What a job is and where it stands in the world.
+pub struct Setting<'a> {
+    /// The archive.
+    pub archive: &'a Archive,
+    /// Where its queries and fits run.
+    pub engine: &'a dyn Engine,
+    /// Who hears of progress.
+    pub listener: Arc<dyn Listener>,
+    /// What is kept of its steps.
+    pub log: &'a dyn StepLog,
+    /// Its id.
+    pub id: &'a str,
+    /// When it was asked for, milliseconds since 1970.
+    pub submitted_ms: i64,
+}
+
 impl<'a> Job<'a> {
-    /// A job of a kind, named by an id.
+    /// A job of a kind.
     #[allow(clippy::disallowed_methods, reason = "the one place that times jobs; no result depends on it")]
-    pub fn new(archive: &'a Archive, kind: &str, id: &str, listener: &'a dyn Listener) -> Self {
+    pub fn new(kind: &str, setting: Setting<'a>) -> Self {
+        let Setting { archive, engine, listener, log, id, submitted_ms } = setting;
         let outcome = Outcome { job: id.to_owned(), kind: kind.to_owned(), ..Outcome::default() };
-        Self { archive, outcome, listener, started: Instant::now() }
+        let (prefix, started) = (String::new(), Instant::now());
+        Self { archive, engine, outcome, listener, submitted_ms, log, prefix, started }
     }
 
-    /// Runs one step and notes how long it took.
+    /// A job that is a part of this one; its id and its steps' names begin with this one's.
+    #[allow(clippy::disallowed_methods, reason = "times the part; no result depends on it")]
+    pub fn part(&self, kind: &str, number: usize) -> Job<'a> {
+        let id = format!("{}-{number}", self.outcome.job);
+        let outcome = Outcome { job: id, kind: kind.to_owned(), ..Outcome::default() };
+        let prefix = format!("{}{number} {kind}: ", self.prefix);
+        Job { outcome, prefix, started: Instant::now(), listener: Arc::clone(&self.listener), ..*self }
+    }
+
+    /// Where the job keeps what nobody needs once it is over.
+    pub fn work_folder(&self) -> String {
+        format!("work/{}", self.outcome.job)
+    }
+
+    /// A session on the job's engine, whose operators tell the listener how many rows of `step` are done.
     ///
     /// # Errors
-    /// The step's own.
-    pub async fn step<T>(&mut self, name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Those of the engine.
+    pub fn session(&self, step: &str) -> Result<SessionContext> {
+        let (listener, step) = (Arc::clone(&self.listener), step.to_owned());
+        let done = AtomicU64::new(0);
+        let meter = Meter::new(move |rows| {
+            let done = done.fetch_add(rows, Ordering::Relaxed) + rows;
+            listener.progress(&step, done, 0, "rows");
+        });
+        self.engine.session(&self.outcome.job, meter)
+    }
+
+    /// Runs one step and notes how long it took; a step that was finished before gives what it gave then.
+    ///
+    /// # Errors
+    /// The step's own, and those of the log.
+    pub async fn step<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let logged = format!("{}{name}", self.prefix);
+        if let Some(outcome) = self.log.finished(&logged) {
+            let outcome = serde_json::from_value(outcome);
+            return outcome.context(|| format!("read what the step {logged:?} gave before"));
+        }
+        self.log.start(&logged).await?;
         let before = self.started.elapsed();
-        let result = work.await;
+        let outcome = work.await?;
         let seconds = (self.started.elapsed() - before).as_secs_f64();
         self.outcome.steps.push(Step { name: name.to_owned(), seconds });
-        result
+        self.log.finish(&logged, &serde_json::to_value(&outcome)?).await?;
+        Ok(outcome)
     }
 
     /// The outcome document of a job that ended.
@@ -111,6 +221,7 @@ impl<'a> Job<'a> {
             Err(error) => {
                 self.outcome.status = "failed".into();
                 self.outcome.error = Some(error.chain());
+                self.outcome.error_kind = Some(error.kind());
             }
         }
         self.outcome

@@ -2,12 +2,14 @@
 
 use std::{fmt, str::FromStr};
 
-use chrono::{Days, Months, NaiveDate};
+use chrono::{Datelike, Days, Months, NaiveDate};
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// One or more whole months.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Period {
     first: NaiveDate,
     last: NaiveDate,
@@ -31,6 +33,20 @@ impl Period {
             i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX })
         };
         day(self.first)..=day(self.last)
+    }
+
+    /// How many months it has.
+    pub fn months(&self) -> u32 {
+        let month = |date: NaiveDate| date.year() * 12 + date.month0() as i32;
+        (month(self.last) - month(self.first) + 1).unsigned_abs()
+    }
+
+    /// Parts the last `months` from those before; `None` unless both parts have months.
+    pub fn split_last(&self, months: u32) -> Option<(Self, Self)> {
+        let before = self.months().checked_sub(months).filter(|before| *before > 0 && months > 0)?;
+        let boundary = self.first.checked_add_months(Months::new(before))?;
+        let last = boundary.pred_opt()?;
+        Some((Self { first: self.first, last }, Self { first: boundary, last: self.last }))
     }
 
     /// Whether the whole of this period lies before another begins.
@@ -62,6 +78,20 @@ impl FromStr for Period {
             return Err(wrong("ends before it begins"));
         }
         Ok(Self { first, last })
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Period> for String {
+    fn from(period: Period) -> Self {
+        period.to_string()
     }
 }
 

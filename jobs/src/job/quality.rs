@@ -1,6 +1,6 @@
 //! The quality job: a profile of the declarations, as one HTML page and one JSON document.
 
-use datafusion::prelude::SessionContext;
+use serde::{Deserialize, Serialize};
 
 use super::Job;
 use crate::{
@@ -10,28 +10,46 @@ use crate::{
     report::page::Footer,
 };
 
+/// What a profile found.
+#[derive(Debug, Serialize, Deserialize)]
+struct Profiled {
+    rows: u64,
+    scores: serde_json::Value,
+    reports: Vec<String>,
+}
+
 /// Profiles the newest snapshot of the declarations.
 ///
 /// # Errors
 /// [`crate::ErrorKind::NotFound`] when nothing was ingested yet.
-pub async fn check_declarations(job: &mut Job<'_>, context: &SessionContext) -> Result<()> {
-    let version = Table::open(job.archive, DECLARATIONS).await?.version().await?;
-    let provider = snapshot_provider(job.archive, DECLARATIONS, Some(version)).await?;
-    context.register_table(DECLARATIONS, provider)?;
-    let report = job.step("profile", profile(context, DECLARATIONS, &[])).await?;
-    job.outcome.rows.read = report.rows;
-    job.outcome.metrics.insert("declarations".into(), serde_json::to_value(&report.scores)?);
-
-    let footer = Footer {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        seed: None,
-        snapshot: Some(format!("{DECLARATIONS}@{version}")),
-    };
-    let (html, json) = (report.html(footer), serde_json::to_vec_pretty(&report)?);
-    for (ending, bytes) in [("html", html.into_bytes()), ("json", json)] {
-        let path = format!("reports/quality-{version}.{ending}");
-        job.archive.put(&path, bytes).await?;
-        job.outcome.reports.push(job.archive.display(&path));
-    }
+pub async fn check_declarations(job: &mut Job<'_>) -> Result<()> {
+    let profiled = job.step("profile", check(job)).await?;
+    job.outcome.rows.read = profiled.rows;
+    job.outcome.metrics.insert("declarations".into(), profiled.scores);
+    job.outcome.reports.extend(profiled.reports.iter().map(|report| job.archive.display(report)));
     Ok(())
+}
+
+fn check<'a>(job: &Job<'a>) -> impl Future<Output = Result<Profiled>> + use<'a> {
+    let (archive, session) = (job.archive, job.session("profile"));
+    async move {
+        let session = session?;
+        let version = Table::open(archive, DECLARATIONS).await?.version().await?;
+        let provider = snapshot_provider(archive, DECLARATIONS, Some(version)).await?;
+        session.register_table(DECLARATIONS, provider)?;
+        let report = profile(&session, DECLARATIONS, &[]).await?;
+        let footer = Footer {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: None,
+            snapshot: Some(format!("{DECLARATIONS}@{version}")),
+        };
+        let (html, json) = (report.html(footer), serde_json::to_vec_pretty(&report)?);
+        let mut reports = Vec::new();
+        for (ending, bytes) in [("html", html.into_bytes()), ("json", json)] {
+            let path = format!("reports/quality-{version}.{ending}");
+            archive.put(&path, bytes).await?;
+            reports.push(path);
+        }
+        Ok(Profiled { rows: report.rows, scores: serde_json::to_value(&report.scores)?, reports })
+    }
 }

@@ -3,42 +3,72 @@
 use std::{
     fs::{self, File},
     io::{BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
+    sync::Arc,
 };
 
 use parquet::arrow::ArrowWriter;
+use serde::{Deserialize, Serialize};
 
 use super::Job;
 use crate::{
     Error, Result, ResultExt,
     archive::schema::DECLARATION_COLUMNS,
-    synth::{Parameters, Synth, truth_schema, write_csv},
+    synth::{self, Synth, truth_schema, write_csv},
 };
 
-/// Generates the exports into a folder: `declarations-YYYY-MM.csv`, `truth-YYYY-MM.parquet` and
-/// `mapping.toml`. Gives the CSV files, in the order of their months.
-///
-/// # Errors
-/// [`crate::ErrorKind::Input`] for parameters out of range; those of the file system.
-pub async fn generate(job: &mut Job<'_>, parameters: Parameters, folder: &Path) -> Result<Vec<PathBuf>> {
-    let listener = job.listener;
-    let folder = folder.to_owned();
-    let (files, rows) = job.step("generate", async { write_all(parameters, &folder, listener) }).await?;
-    job.outcome.rows.read = rows;
-    Ok(files)
+/// What to generate, and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The folder that receives the files, on the machine that runs the job.
+    pub out: String,
+    /// What is generated.
+    pub archive: synth::Parameters,
 }
 
-fn write_all(
-    parameters: Parameters,
-    folder: &Path,
-    listener: &dyn super::Listener,
-) -> Result<(Vec<PathBuf>, u64)> {
-    let (months, country) = (parameters.months, parameters.country.clone());
-    let synth = Synth::new(parameters)?;
+/// Remembers in the folder what was generated, so that the same is not generated again.
+const DONE: &str = "generated.json";
+
+/// Generates the exports into a folder: `declarations-YYYY-MM.csv`, `truth-YYYY-MM.parquet` and
+/// `mapping.toml`. A folder that holds them already is left as it is.
+///
+/// # Errors
+/// [`crate::ErrorKind::Input`] for parameters out of range, or when the folder holds another archive's files;
+/// those of the file system.
+pub async fn generate(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
+    let (parameters, listener) = (parameters.clone(), Arc::clone(&job.listener));
+    let work = tokio::task::spawn_blocking(move || write_all(&parameters, listener.as_ref()));
+    let work =
+        async { work.await.map_err(|error| Error::internal("the generator stopped").with_source(error))? };
+    job.outcome.rows.read = job.step("generate", work).await?;
+    Ok(())
+}
+
+/// Writes the files; gives the number of rows.
+fn write_all(parameters: &Parameters, listener: &dyn super::Listener) -> Result<u64> {
+    let folder = Path::new(&parameters.out);
+    let wanted = serde_json::to_string_pretty(&parameters.archive)?;
+    let (months, country) = (parameters.archive.months, parameters.archive.country.clone());
+    let synth = Synth::new(parameters.archive.clone())?;
+    if months == 0 {
+        return Err(Error::input("the archive has no months; give one or more"));
+    }
+    let done = folder.join(DONE);
+    match fs::read_to_string(&done) {
+        Ok(there) if there == wanted => return Ok(synth.rows()),
+        Ok(_) => {
+            return Err(Error::input(format!(
+                "{} holds an archive that was generated otherwise; choose another folder",
+                folder.display()
+            )));
+        }
+        Err(_) => {}
+    }
     fs::create_dir_all(folder).context(|| format!("make the folder {}", folder.display()))?;
-    let mapping = folder.join("mapping.toml");
-    fs::write(&mapping, mapping_text(&country)).context(|| format!("write {}", mapping.display()))?;
-    let mut files = Vec::new();
+    let write =
+        |path: &Path, text: &str| fs::write(path, text).context(|| format!("write {}", path.display()));
+    write(&folder.join("mapping.toml"), &mapping_text(&country))?;
     let mut written = 0;
     for since in 0..months {
         let (year, month) = synth.month_at(since);
@@ -56,12 +86,9 @@ fn write_all(
         }
         csv.flush().context(|| format!("write {}", path.display()))?;
         truths.close()?;
-        files.push(path);
     }
-    if files.is_empty() {
-        return Err(Error::input("the archive has no months; give one or more"));
-    }
-    Ok((files, written))
+    write(&done, &wanted)?;
+    Ok(written)
 }
 
 /// A mapping in which every standard column comes from the export's column of the same name.

@@ -113,7 +113,7 @@ pub struct Progress {
 }
 
 /// The driver's side of a fit: a state machine that asks and absorbs.
-pub trait Leader: Send {
+pub trait Leader: Send + Sync {
     /// The next round's instruction, the same for every shard; `None` when the fit is finished.
     fn instruct(&mut self) -> Result<Option<Bytes>>;
 

@@ -8,6 +8,8 @@
 
 pub mod collective;
 pub mod fit;
+pub mod fit_operator;
 pub mod gbdt;
+pub mod run;
 
 pub use fit::{Contribution, Leader, Progress, Shard};

@@ -66,13 +66,15 @@ pub struct Facts {
     pub created_ms: i64,
 }
 
+/// Writes a model's card, as HTML, once its version is known.
+pub type Card = Box<dyn FnOnce(u64) -> Result<String> + Send>;
+
 /// A model to be published.
-#[derive(Debug, Clone)]
 pub struct Publication {
     /// The model's bytes.
     pub model: Bytes,
-    /// The model's card, as HTML.
-    pub card: Option<String>,
+    /// The model's card.
+    pub card: Option<Card>,
     /// How it came about.
     pub facts: Facts,
 }
@@ -136,14 +138,13 @@ impl Registry {
     pub async fn publish(&self, name: &str, publication: Publication) -> Result<Manifest> {
         check_name(name)?;
         let mut files = BTreeMap::from([(MODEL.to_owned(), digest(&publication.model))]);
-        if let Some(card) = &publication.card {
-            files.insert(CARD.to_owned(), digest(card.as_bytes()));
-        }
         let mut version = self.numbers(name).await?.last().copied().unwrap_or(0) + 1;
         while !self.archive.put_new(&file(name, version, MODEL), publication.model.clone()).await? {
             version += 1;
         }
         if let Some(card) = publication.card {
+            let card = card(version)?;
+            files.insert(CARD.to_owned(), digest(card.as_bytes()));
             self.archive.put(&file(name, version, CARD), card).await?;
         }
         let manifest = Manifest { name: name.to_owned(), version, facts: publication.facts, files };
@@ -236,10 +237,27 @@ impl Registry {
         let Some(path) = moves.last().and_then(|meta| self.archive.relative(&meta.location)) else {
             return Ok(None);
         };
-        let bytes = self.archive.get(&path).await?;
-        let champion: Champion = serde_json::from_slice(&bytes)
-            .map_err(|error| self.damaged(&path, name, "is not a champion's pointer").with_source(error))?;
-        Ok(Some(champion))
+        Ok(Some(self.read_champion(name, &path).await?))
+    }
+
+    /// The champion before a move of the pointer; `None` before the first.
+    pub async fn champion_before(&self, name: &str, sequence: u64) -> Result<Option<Champion>> {
+        check_name(name)?;
+        match sequence.checked_sub(1) {
+            None | Some(0) => Ok(None),
+            Some(before) => Ok(Some(self.read_champion(name, &pointer(name, before)).await?)),
+        }
+    }
+
+    async fn read_champion(&self, name: &str, path: &str) -> Result<Champion> {
+        let bytes = self.archive.get(path).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| self.damaged(path, name, "is not a champion's pointer").with_source(error))
+    }
+
+    /// The path of a version's bytes in the archive.
+    pub fn model_path(&self, name: &str, version: u64) -> String {
+        file(name, version, MODEL)
     }
 
     /// Makes a version the champion, if the pointer was moved `expected_sequence` times so far (0 before
@@ -252,7 +270,7 @@ impl Registry {
         self.manifest(name, Which::Version(version)).await?;
         let current = self.champion(name).await?.map_or(0, |champion| champion.sequence);
         let champion = Champion { version, sequence: expected_sequence + 1 };
-        let path = format!("models/{name}/champion/{:010}", champion.sequence);
+        let path = pointer(name, champion.sequence);
         if current != expected_sequence
             || !self.archive.put_new(&path, serde_json::to_vec(&champion)?).await?
         {
@@ -326,6 +344,10 @@ impl Registry {
 
 fn file(name: &str, version: u64, file: &str) -> String {
     format!("models/{name}/{version}/{file}")
+}
+
+fn pointer(name: &str, sequence: u64) -> String {
+    format!("models/{name}/champion/{sequence:010}")
 }
 
 fn check_name(name: &str) -> Result<()> {

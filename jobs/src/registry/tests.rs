@@ -13,7 +13,8 @@ fn registry(name: &str) -> (Archive, Registry) {
 }
 
 fn publication(model: &str) -> Publication {
-    Publication { model: Bytes::from(model.to_owned()), card: Some("<p>card</p>".to_owned()), facts: facts() }
+    let card: Card = Box::new(|version| Ok(format!("<p>card of version {version}</p>")));
+    Publication { model: Bytes::from(model.to_owned()), card: Some(card), facts: facts() }
 }
 
 fn facts() -> Facts {
@@ -43,7 +44,7 @@ async fn what_is_loaded_is_what_was_published() {
     assert_eq!(registry.publish("fraud", publication("two")).await.expect("publishes").version, 2);
     let model = registry.load("fraud", Which::Version(1)).await.expect("loads");
     assert_eq!((model.manifest, model.model.as_ref()), (manifest, b"one".as_slice()));
-    assert_eq!(model.card.as_deref(), Some(b"<p>card</p>".as_slice()));
+    assert_eq!(model.card.as_deref(), Some(b"<p>card of version 1</p>".as_slice()));
     let all = registry.list(None).await.expect("lists");
     assert_eq!(all.iter().map(|manifest| manifest.version).collect::<Vec<_>>(), [1, 2]);
 }
@@ -133,6 +134,8 @@ async fn of_promotions_at_once_one_succeeds_and_publishers_share_no_version() {
     assert_eq!(won.len(), 1);
     assert_eq!(registry.champion("fraud").await.expect("reads"), Some(won[0]));
     let next = registry.promote("fraud", 2, 1).await.expect("promotes");
+    assert_eq!(registry.champion_before("fraud", next.sequence).await.expect("reads"), Some(won[0]));
+    assert_eq!(registry.champion_before("fraud", 1).await.expect("reads"), None);
     assert_eq!(next, Champion { version: 2, sequence: 2 });
     let champion = registry.load("fraud", Which::Champion).await.expect("loads");
     assert_eq!(champion.manifest.version, 2);

@@ -53,6 +53,8 @@ pub enum Event {
     Failed {
         /// What went wrong, where, and what to do.
         error: String,
+        /// The outcome document, as far as the job came.
+        outcome: serde_json::Value,
         /// When.
         at_ms: i64,
     },
@@ -98,7 +100,7 @@ pub struct JobState {
     pub step: Option<String>,
     /// The steps that are committed, with their outcomes.
     pub finished: BTreeMap<String, serde_json::Value>,
-    /// The outcome document, of a job that succeeded.
+    /// The outcome document, of a job that succeeded or failed.
     pub outcome: Option<serde_json::Value>,
     /// What went wrong, of a job that failed.
     pub error: Option<String>,
@@ -144,8 +146,9 @@ impl JobState {
                 self.status = Status::Succeeded;
                 self.outcome = Some(outcome.clone());
             }
-            Event::Failed { error, .. } => {
+            Event::Failed { error, outcome, .. } => {
                 self.status = Status::Failed;
+                self.outcome = Some(outcome.clone());
                 self.error = Some(error.clone());
             }
             Event::Cancelled { .. } => self.status = Status::Cancelled,

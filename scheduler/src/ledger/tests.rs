@@ -68,7 +68,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => step.clone().prop_map(started),
         4 => step.prop_map(finished),
         1 => Just(Event::Succeeded { outcome: json!({}), at_ms: 5 }),
-        1 => Just(Event::Failed { error: "x".into(), at_ms: 5 }),
+        1 => Just(Event::Failed { error: "x".into(), outcome: json!({}), at_ms: 5 }),
         1 => Just(Event::Cancelled { at_ms: 5 }),
     ];
     prop::collection::vec(event, 0..12)

@@ -10,6 +10,7 @@ pub mod codes;
 mod columnar;
 mod delimited;
 mod mapping;
+mod operator;
 pub mod run;
 mod source;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use parquet::file::reader::ChunkReader;
 use self::{columnar::Columnar, delimited::Delimited, source::Bytes};
 pub use self::{
     mapping::{ColumnMapping, Encoding, Format, Mapping},
+    operator::{Fate, FileReport, IngestOperator},
     run::{FileOutcome, ingest_file},
     source::source_digest,
 };

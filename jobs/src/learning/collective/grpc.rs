@@ -14,7 +14,7 @@ use tidewaiter_proto::v1::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming, transport::Endpoint};
+use tonic::{Code, Request, Response, Status, Streaming, transport::Endpoint};
 
 use super::{CHANNEL_DEPTH, Connection, Hub};
 use crate::{Error, Result};
@@ -80,7 +80,8 @@ impl FitService for Hubs {
 /// Joins the fit that the process at `url` leads.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Unavailable`] when the process cannot be reached or leads no such fit (yet).
+/// [`crate::ErrorKind::Unavailable`] when the process cannot be reached, [`crate::ErrorKind::NotFound`] when it
+/// leads no such fit.
 pub async fn join(url: &str, fit: &str, worker: &str) -> Result<Connection> {
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|error| Error::input(format!("the collective's address {url:?}: {error}")))?;
@@ -95,7 +96,10 @@ pub async fn join(url: &str, fit: &str, worker: &str) -> Result<Connection> {
     let hello = Hello { fit: fit.to_owned(), worker: worker.to_owned() };
     let hello = WorkerMessage { message: Some(worker_message::Message::Hello(hello)) };
     outgoing.send(hello).await.map_err(|error| unreachable(&error))?;
-    let response = client.join(ReceiverStream::new(said)).await.map_err(|error| unreachable(&error))?;
+    let response = client.join(ReceiverStream::new(said)).await.map_err(|status| match status.code() {
+        Code::NotFound => Error::not_found(format!("no fit {fit} is under way at {url}")),
+        _ => unreachable(&status),
+    })?;
     let mut stream = response.into_inner();
 
     let (to_worker, incoming) = mpsc::channel(CHANNEL_DEPTH);

@@ -15,6 +15,7 @@ mod attribution;
 mod binning;
 mod grow;
 mod leader;
+mod load;
 mod model;
 mod parameters;
 mod shard;
@@ -24,6 +25,7 @@ mod wire;
 mod tests;
 
 pub use leader::GbdtLeader;
+pub use load::{LEARNER, Layout, ParquetShards};
 pub use model::{Model, Tree};
 pub use parameters::Parameters;
 pub use shard::{Dataset, GbdtShard};

@@ -1,0 +1,198 @@
+//! Everything that Tidewaiter does, in two lists: the kinds of job and the plan nodes.
+//!
+//! A [`Specification`] is what a user asks for, as the command line, a pipeline's TOML, the job service and
+//! the ledger write it; [`run`] does it. [`operator`] makes a plan node of its message, for the codec.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tidewaiter_proto::v1;
+
+use crate::{
+    Archive, Error, Result, ResultExt,
+    archive::{ingest::IngestOperator, write_operator::WriteOperator},
+    fraud::{self, features::FeaturesOperator, score::ScoreOperator},
+    job::{Job, ingest, quality, synth},
+    learning::{
+        collective::ShardLoader,
+        fit_operator::FitOperator,
+        gbdt::{self, ParquetShards},
+    },
+    plan::{self, Operator},
+};
+
+/// A job: its kind and its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Specification {
+    /// Generate raw exports.
+    Synth(synth::Parameters),
+    /// Read exports into the archive.
+    Ingest(ingest::Parameters),
+    /// Profile the declarations.
+    Quality {},
+    /// Retrain a model.
+    Retrain(Retrain),
+    /// Apply a model.
+    Apply(Apply),
+    /// Do several jobs, one after the other.
+    Pipeline {
+        /// The jobs.
+        jobs: Vec<Specification>,
+    },
+}
+
+/// The models that can be retrained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "kebab-case")]
+pub enum Retrain {
+    /// Which goods items an inspection should look at.
+    Fraud(fraud::retrain::Parameters),
+}
+
+/// The models that can be applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "kebab-case")]
+pub enum Apply {
+    /// Which goods items an inspection should look at.
+    Fraud(fraud::apply::Parameters),
+}
+
+impl Specification {
+    /// Reads the JSON that a specification is sent and kept as.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when it is not one.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::input(format!("the job's specification: {error}")))
+    }
+
+    /// The kind's name, as `--output json` and the ledger have it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Synth(_) => "synth",
+            Self::Ingest(_) => "ingest",
+            Self::Quality {} => "quality",
+            Self::Retrain(_) => "retrain",
+            Self::Apply(_) => "apply",
+            Self::Pipeline { .. } => "pipeline",
+        }
+    }
+}
+
+/// Makes the paths of a specification absolute, so that it means the same wherever it runs.
+///
+/// # Errors
+/// [`crate::ErrorKind::Input`] when there is no current folder.
+pub fn absolute(specification: &mut Specification) -> Result<()> {
+    let absolute = |path: &mut String| {
+        let full = std::path::absolute(&*path).context(|| format!("find {path:?}"))?;
+        *path = full.display().to_string();
+        Ok(())
+    };
+    match specification {
+        Specification::Synth(parameters) => absolute(&mut parameters.out),
+        Specification::Ingest(parameters) => {
+            absolute(&mut parameters.mapping)?;
+            parameters.files.iter_mut().try_for_each(absolute)
+        }
+        Specification::Pipeline { jobs } => jobs.iter_mut().try_for_each(self::absolute),
+        Specification::Quality {} | Specification::Retrain(_) | Specification::Apply(_) => Ok(()),
+    }
+}
+
+/// Does a job. What it did is in its outcome.
+///
+/// # Errors
+/// The job's own.
+pub async fn run(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
+    match specification {
+        Specification::Synth(parameters) => synth::generate(job, parameters).await,
+        Specification::Ingest(parameters) => ingest::ingest_declarations(job, parameters).await,
+        Specification::Quality {} => quality::check_declarations(job).await,
+        Specification::Retrain(Retrain::Fraud(parameters)) => fraud::retrain::retrain(job, parameters).await,
+        Specification::Apply(Apply::Fraud(parameters)) => fraud::apply::apply(job, parameters).await,
+        Specification::Pipeline { jobs } => pipeline(job, jobs).await,
+    }
+}
+
+/// Does jobs one after the other, up to the first that fails.
+async fn pipeline(job: &mut Job<'_>, jobs: &[Specification]) -> Result<()> {
+    for (number, specification) in jobs.iter().enumerate() {
+        let mut part = job.part(specification.kind(), number + 1);
+        let result = Box::pin(run(&mut part, specification)).await;
+        let outcome = part.finish(&result);
+        job.outcome.tables.extend(outcome.tables.iter().cloned());
+        job.outcome.reports.extend(outcome.reports.iter().cloned());
+        if outcome.model.is_some() {
+            job.outcome.model.clone_from(&outcome.model);
+        }
+        if specification.kind() == "ingest" {
+            job.outcome.rows.read += outcome.rows.read;
+            job.outcome.rows.archived += outcome.rows.archived;
+            job.outcome.rows.quarantined += outcome.rows.quarantined;
+        }
+        job.outcome.parts.push(outcome);
+        result.context(|| format!("job {} of the pipeline ({})", number + 1, specification.kind()))?;
+    }
+    Ok(())
+}
+
+/// A pipeline's file: TOML with one `[[job]]` table per job.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PipelineFile {
+    archive: Option<String>,
+    #[serde(rename = "job")]
+    jobs: Vec<toml::Table>,
+}
+
+/// Reads a pipeline: the archive that it names, if any, and its jobs.
+///
+/// # Errors
+/// [`crate::ErrorKind::Input`], naming the job that is wrong.
+pub fn read_pipeline(path: &std::path::Path) -> Result<(Option<String>, Specification)> {
+    let text = std::fs::read_to_string(path).context(|| format!("read the pipeline {}", path.display()))?;
+    let wrong = |error: &dyn std::fmt::Display| Error::input(format!("{}: {error}", path.display()));
+    let file: PipelineFile = toml::from_str(&text).map_err(|error| wrong(&error))?;
+    let mut jobs = Vec::new();
+    for (number, table) in file.jobs.into_iter().enumerate() {
+        let job = table.try_into::<Specification>();
+        jobs.push(job.map_err(|error| wrong(&format!("job {}: {error}", number + 1)))?);
+    }
+    if jobs.is_empty() {
+        return Err(wrong(&"there is no [[job]]"));
+    }
+    Ok((file.archive, Specification::Pipeline { jobs }))
+}
+
+/// Makes a plan node of its message.
+///
+/// # Errors
+/// [`crate::ErrorKind::Corrupt`] when the message is not one of this version.
+pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
+    use v1::plan_operator::Operator as Message;
+    Ok(match message.operator.ok_or_else(plan::unknown)? {
+        Message::Ingest(message) => Arc::new(IngestOperator::new(message)?),
+        Message::Features(message) => Arc::new(FeaturesOperator::new(message)?),
+        Message::Fit(message) => {
+            let loader = loader(&message)?;
+            Arc::new(FitOperator::new(message, loader))
+        }
+        Message::Score(message) => Arc::new(ScoreOperator::new(message)?),
+        Message::Write(message) => Arc::new(WriteOperator::new(message)?),
+    })
+}
+
+/// Loads the shards of a fit, by its learner.
+fn loader(fit: &v1::FitOperator) -> Result<Arc<dyn ShardLoader>> {
+    let archive = Archive::open(&fit.archive)?;
+    let task = fit.task.clone().ok_or_else(plan::unknown)?;
+    match task.learner.as_str() {
+        gbdt::LEARNER => {
+            let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
+            Ok(Arc::new(ParquetShards::new(archive, task.shards, layout)))
+        }
+        _ => Err(plan::unknown()),
+    }
+}

@@ -1,0 +1,311 @@
+//! Features as files: one pass over a country's rows in time order, dealt to Parquet files.
+//!
+//! [`FeaturesOperator`] is the plan node. Its rows come sorted by [`ORDER`]; each of its outputs takes the
+//! rows of some days and deals them in blocks to its parts, so that every part sees all of the time and the
+//! dealing depends on nothing but the rows. A file has the columns of [`file_schema`].
+
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, LazyLock},
+};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, UInt32Array},
+    compute::take_record_batch,
+    datatypes::{DataType, Date32Type, Field, Schema, SchemaRef},
+};
+use futures::{StreamExt, stream::BoxStream};
+use object_store::buffered::BufWriter;
+use parquet::{
+    arrow::AsyncArrowWriter,
+    basic::{Compression, ZstdLevel},
+    file::properties::WriterProperties,
+};
+use serde::{Deserialize, Serialize};
+use tidewaiter_proto::v1;
+
+use super::{FeatureBuilder, Parameters, columns, feature_schema};
+use crate::{
+    Archive, Error, Result, ResultExt,
+    plan::{self, Input, Operator},
+};
+
+/// The order of the operator's input. The first three name a goods item; the others settle the order of
+/// items that were declared twice under one number.
+pub(super) const ORDER: [&str; 6] =
+    ["acceptance_date", "declaration_id", "item_number", "hs_code", "customs_value", "net_mass"];
+
+/// What was declared, for people who read a selection: columns after the features, null where not given.
+const DECLARED_TEXTS: [&str; 3] = ["importer", "hs_code", "origin"];
+
+/// The columns of the declarations that the operator reads.
+pub const INPUT: &[&str] = &[
+    "declaration_id",
+    "item_number",
+    "acceptance_date",
+    "office",
+    "declaration_type",
+    "procedure",
+    "goods_use",
+    "payment_method",
+    "importer",
+    "declarant",
+    "exporter",
+    "carrier",
+    "origin",
+    "departure",
+    "origin_marking",
+    "transport_mode",
+    "hs_code",
+    "preference",
+    "net_mass",
+    "gross_mass",
+    "quantity",
+    "quantity_unit",
+    "customs_value",
+    "duty_rate",
+    "duty_amount",
+    "tax_rate",
+    "tax_amount",
+    "illicit",
+    "additional_revenue",
+];
+
+/// Consecutive rows that go to one part before the next part's turn.
+const ROWS_PER_TURN: usize = 4096;
+
+/// Rows of a file that are encoded together.
+const ROW_GROUP_ROWS: usize = 32 << 10;
+
+/// The columns of a feature file: those of [`feature_schema`], then `importer`, `hs_code`, `origin` and
+/// `customs_value` as declared.
+pub fn file_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let mut fields = feature_schema().fields().to_vec();
+        fields.extend(DECLARED_TEXTS.map(|name| Arc::new(Field::new(name, DataType::Utf8, true))));
+        fields.push(Arc::new(Field::new("customs_value", DataType::Float64, true)));
+        Arc::new(Schema::new(fields))
+    });
+    Arc::clone(&SCHEMA)
+}
+
+/// What the operator wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureFiles {
+    /// Rows read.
+    pub rows: u64,
+    /// Keys forgotten for want of capacity; 0: every feature is exact.
+    pub forgotten: u64,
+    /// By output, in the order of the request.
+    pub outputs: Vec<Written>,
+}
+
+/// What one output received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Its files, by part; a part without rows has an empty file.
+    pub files: Vec<FeatureFile>,
+    /// Its rows, by the request's ranges of days.
+    pub ranges: Vec<Outcomes>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureFile {
+    /// In the archive.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// Rows, and how many of them are known to be illicit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// All rows.
+    pub rows: u64,
+    /// Rows with a known outcome.
+    pub labelled: u64,
+    /// Rows known to be illicit.
+    pub illicit: u64,
+}
+
+/// The plan node.
+#[derive(Debug)]
+pub struct FeaturesOperator {
+    message: v1::FeaturesOperator,
+    archive: Archive,
+    parameters: Parameters,
+}
+
+impl FeaturesOperator {
+    /// The operator of a message.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corrupt`] when the message is not one of this version.
+    pub fn new(message: v1::FeaturesOperator) -> Result<Self> {
+        let archive = Archive::open(&message.archive)?;
+        let parameters = serde_json::from_str(&message.parameters).context(|| "read a features operator")?;
+        Ok(Self { message, archive, parameters })
+    }
+}
+
+impl Operator for FeaturesOperator {
+    fn name(&self) -> &'static str {
+        "FeaturesExec"
+    }
+
+    fn message(&self) -> v1::PlanOperator {
+        let operator = v1::plan_operator::Operator::Features(self.message.clone());
+        v1::PlanOperator { operator: Some(operator) }
+    }
+
+    fn schema(&self, input: &Schema) -> Result<SchemaRef> {
+        match ORDER.iter().find(|name| input.index_of(name).is_err()) {
+            None => Ok(plan::report_schema()),
+            Some(name) => Err(Error::input(format!("features need the column {name} of the declarations"))),
+        }
+    }
+
+    fn order(&self) -> &[&'static str] {
+        &ORDER
+    }
+
+    fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
+        futures::stream::once(async move { plan::report(&self.write(input).await?) }).boxed()
+    }
+}
+
+impl FeaturesOperator {
+    async fn write(&self, mut input: Input) -> Result<FeatureFiles> {
+        let mut builder = FeatureBuilder::new(self.parameters)?;
+        let mut outputs: Vec<Output> = self
+            .message
+            .outputs
+            .iter()
+            .map(|output| Output::new(&self.archive, &self.message.folder, output))
+            .collect::<Result<_>>()?;
+        let mut rows = 0;
+        while let Some(batch) = input.rows.next().await {
+            let batch = batch?;
+            let (returned, records) = on_cpu(builder, batch).await?;
+            builder = returned;
+            for output in &mut outputs {
+                output.take(&records).await?;
+            }
+            rows += records.num_rows() as u64;
+            input.meter.advance(records.num_rows() as u64);
+        }
+        let mut written = Vec::new();
+        for output in outputs {
+            written.push(output.finish(&self.archive).await?);
+        }
+        Ok(FeatureFiles { rows, forgotten: builder.forgotten(), outputs: written })
+    }
+}
+
+/// Computes a batch's features off the async threads.
+async fn on_cpu(mut builder: FeatureBuilder, batch: RecordBatch) -> Result<(FeatureBuilder, RecordBatch)> {
+    let computed = tokio::task::spawn_blocking(move || {
+        let features = builder.push(&batch)?;
+        let mut arrays: Vec<ArrayRef> = features.records().columns().to_vec();
+        for name in DECLARED_TEXTS {
+            arrays.push(Arc::new(columns::text(&batch, name)?));
+        }
+        let values = columns::column(&batch, "customs_value", &DataType::Float64)?;
+        arrays.push(values.unwrap_or_else(|| Arc::new(Float64Array::new_null(batch.num_rows()))));
+        Ok((builder, RecordBatch::try_new(file_schema(), arrays)?))
+    });
+    computed
+        .await
+        .map_err(|error| Error::internal("the computation of features stopped").with_source(error))?
+}
+
+/// One output while it is written.
+struct Output {
+    days: Vec<RangeInclusive<i32>>,
+    labelled_only: bool,
+    parts: Vec<Part>,
+    ranges: Vec<Outcomes>,
+    dealt: usize,
+}
+
+struct Part {
+    path: String,
+    rows: u64,
+    writer: AsyncArrowWriter<BufWriter>,
+}
+
+impl Output {
+    fn new(archive: &Archive, folder: &str, output: &v1::FeatureOutput) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_dictionary_enabled(false)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_created_by("tidewaiter".to_owned())
+            .build();
+        let parts = (0..output.parts.max(1)).map(|part| {
+            let path = format!("{folder}/{}-{part:04}.parquet", output.name);
+            let file = BufWriter::new(Arc::clone(archive.store()), archive.path(&path));
+            let writer = AsyncArrowWriter::try_new(file, file_schema(), Some(properties.clone()))?;
+            Ok(Part { path, rows: 0, writer })
+        });
+        Ok(Self {
+            days: output.days.iter().map(|range| range.first..=range.last).collect(),
+            labelled_only: output.labelled_only,
+            parts: parts.collect::<Result<_>>()?,
+            ranges: vec![Outcomes::default(); output.days.len()],
+            dealt: 0,
+        })
+    }
+
+    /// Takes the rows that are this output's.
+    async fn take(&mut self, records: &RecordBatch) -> Result<()> {
+        let days = records.column(2).as_primitive::<Date32Type>().values();
+        let labels: &Float32Array = records.column(3).as_primitive();
+        let mut chosen = vec![Vec::new(); self.parts.len()];
+        for (row, day) in days.iter().enumerate() {
+            let Some(range) = self.days.iter().position(|days| days.contains(day)) else { continue };
+            let labelled = labels.is_valid(row);
+            if self.labelled_only && !labelled {
+                continue;
+            }
+            let counts = &mut self.ranges[range];
+            counts.rows += 1;
+            counts.labelled += u64::from(labelled);
+            counts.illicit += u64::from(labelled && labels.value(row) > 0.5);
+            chosen[self.dealt / ROWS_PER_TURN % self.parts.len()].push(row as u32);
+            self.dealt += 1;
+        }
+        for (part, rows) in self.parts.iter_mut().zip(chosen) {
+            if !rows.is_empty() {
+                part.rows += rows.len() as u64;
+                let rows = take_record_batch(records, &UInt32Array::from(rows))?;
+                part.writer.write(&rows).await.context(|| format!("write {}", part.path))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(self, archive: &Archive) -> Result<Written> {
+        let mut files = Vec::new();
+        for part in self.parts {
+            part.writer.close().await.context(|| format!("write {}", part.path))?;
+            let size = archive.size(&part.path).await?;
+            files.push(FeatureFile { path: part.path, size, rows: part.rows });
+        }
+        Ok(Written { files, ranges: self.ranges })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fraud::features::catalogue::CODES;
+
+    #[test]
+    fn every_code_and_the_order_are_read() {
+        assert!(CODES.iter().chain(&ORDER).all(|column| INPUT.contains(column)));
+    }
+}
