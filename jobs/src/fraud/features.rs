@@ -26,7 +26,7 @@ use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use catalogue::{CODES, FAMILIES, Family, KEYS, Key, OWN};
-pub use catalogue::{Feature, features};
+pub use catalogue::{Feature, Measure, Source, features};
 
 use super::history::{Counts, MISSING, Prices, Table, pair};
 use crate::{Error, Result};

@@ -77,6 +77,8 @@ pub struct Gain {
     pub inspected: f64,
     /// Share of the illicit rows found, 0 .. 1.
     pub recall: f64,
+    /// Illicit share of the rows inspected, 0 .. 1; absent where the share is less than one row.
+    pub precision: Option<f64>,
     /// Share of the revenue found, 0 .. 1; absent where there is none.
     pub revenue_recall: Option<f64>,
 }
@@ -209,10 +211,14 @@ pub fn evaluate(scores: &[f64], labels: &[f32], revenue: Option<&[f64]>) -> Resu
 
 /// Number of rows that a share of K percent inspects: rounded down, at least 1.
 pub fn inspected(rows: usize, percent: f64) -> usize {
+    inspected_or_none(rows, percent).max(1)
+}
+
+fn inspected_or_none(rows: usize, percent: f64) -> usize {
     // In thousandths of a percent, so that 0.1 percent of 1000 rows is 1 and not a rounding error below it.
     let thousandths = (percent * 1000.0).round() as u128;
     let count = rows as u128 * thousandths / 100_000;
-    usize::try_from(count).unwrap_or(rows).clamp(1, rows.max(1))
+    usize::try_from(count).unwrap_or(rows).min(rows)
 }
 
 /// The figures of each calendar month; `days` are days since 1970-01-01, in any order.
@@ -249,11 +255,16 @@ pub fn by_month(days: &[i32], scores: &[f64], labels: &[f32], revenue: Option<&[
         .collect()
 }
 
-/// The gain curve at 0, 1, 2 .. 100 percent inspected (rows rounded down).
+/// What inspecting each of these shares of the rows finds; a share is in 0 .. 1, its rows are rounded down.
 ///
 /// # Errors
 /// As [`evaluate`], except that only illicit rows are needed, not both kinds.
-pub fn gain_curve(scores: &[f64], labels: &[f32], revenue: Option<&[f64]>) -> Result<Vec<Gain>> {
+pub fn gain_curve(
+    scores: &[f64],
+    labels: &[f32],
+    revenue: Option<&[f64]>,
+    shares: &[f64],
+) -> Result<Vec<Gain>> {
     let ranking = Ranking::new(scores, labels, revenue)?;
     let rows = ranking.rows();
     let illicit = ranking.found(rows);
@@ -262,15 +273,17 @@ pub fn gain_curve(scores: &[f64], labels: &[f32], revenue: Option<&[f64]>) -> Re
             "a period has no illicit row: there is nothing to gain, choose a longer period",
         ));
     }
-    let gain = |percent: usize| {
-        let inspected = rows * percent / 100;
+    let gain = |share: &f64| {
+        let inspected = inspected_or_none(rows, share * 100.0);
+        let found = ranking.found(inspected) as f64;
         Gain {
-            inspected: inspected as f64 / rows as f64,
-            recall: ranking.found(inspected) as f64 / illicit as f64,
+            inspected: *share,
+            recall: found / illicit as f64,
+            precision: (inspected > 0).then(|| found / inspected as f64),
             revenue_recall: ranking.revenue_share(inspected),
         }
     };
-    Ok((0..=100).map(gain).collect())
+    Ok(shares.iter().map(gain).collect())
 }
 
 /// Predicted against observed in `bins` groups of equally many rows (to within one), lowest scores first;
@@ -385,10 +398,12 @@ mod tests {
     fn the_gain_curve_and_the_calibration_of_a_small_case() {
         let scores = [0.8, 0.6, 0.4, 0.2];
         let labels = [1.0, 0.0, 1.0, 0.0];
-        let curve = gain_curve(&scores, &labels, Some(&[3.0, 0.0, 1.0, 0.0])).expect("illicit rows");
-        assert_eq!(curve.len(), 101);
-        assert_eq!(curve[50], Gain { inspected: 0.5, recall: 0.5, revenue_recall: Some(0.75) });
-        near(curve[100].recall, 1.0);
+        let revenue = [3.0, 0.0, 1.0, 0.0];
+        let curve = gain_curve(&scores, &labels, Some(&revenue), &[0.0, 0.5, 1.0]).expect("illicit rows");
+        let half = Gain { inspected: 0.5, recall: 0.5, precision: Some(0.5), revenue_recall: Some(0.75) };
+        assert_eq!(curve[1], half);
+        assert_eq!((curve[0].recall, curve[0].precision), (0.0, None));
+        near(curve[2].recall, 1.0);
         let bins = calibration(&scores, &labels, 2).expect("bins");
         assert_eq!(bins.len(), 2);
         near(bins[0].predicted, 0.3);

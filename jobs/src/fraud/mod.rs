@@ -6,8 +6,11 @@
 
 pub mod features;
 pub mod history;
+pub mod judgement;
 pub mod metrics;
+pub mod report;
 pub mod retrain;
+pub mod wording;
 
 pub use features::{FeatureBatch, FeatureBuilder, Parameters, feature_schema};
 pub use metrics::{Metrics, evaluate};

@@ -131,6 +131,7 @@ impl QualityReport {
             y: Axis { title: "goods items".to_owned(), share: false, covers: vec![0.0] },
             series: vec![Series { name: "all items".to_owned(), points }],
             reference: None,
+            mark: None,
             labels: rows.keys().map(|(year, month)| format!("{year}-{month:02}")).collect(),
         };
         let columns = [

@@ -13,7 +13,9 @@ use super::{
         line::{Axis, LineChart, Series},
     },
     format,
+    measures::{self, Metric},
     page::{Footer, Page, Section},
+    selection::{self, SelectedItem},
     table::{Cell, Kind, Table},
 };
 
@@ -27,6 +29,8 @@ pub struct FraudReport {
     pub model: String,
     /// The model in use, `name@version`, where there is one.
     pub champion: Option<String>,
+    /// The reporting country whose declarations were used; empty: not named.
+    pub country: String,
     /// Whether the new model takes the champion's place, and why.
     pub decision: String,
     /// Share of items that customs can inspect; the first sentence speaks of it.
@@ -43,6 +47,8 @@ pub struct FraudReport {
     pub gain: Curves,
     /// Share inspected to share of the inspected that is illicit.
     pub precision: Curves,
+    /// Share inspected to share of all revenue raised; empty where none is known.
+    pub revenue: Curves,
     /// The test month by month.
     pub by_month: Vec<Month>,
     /// What the model looks at.
@@ -71,17 +77,6 @@ pub struct Periods {
     pub valid: String,
     /// Months that it was judged on.
     pub test: String,
-}
-
-/// One metric of both models.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
-    /// Its name, such as `precision@5`.
-    pub name: String,
-    /// Value of the new model.
-    pub challenger: f64,
-    /// Value of the model in use.
-    pub champion: Option<f64>,
 }
 
 /// One curve per model: points of (share inspected, value), by rising share.
@@ -113,6 +108,9 @@ pub struct Month {
 pub struct Importance {
     /// Its name.
     pub feature: String,
+    /// A few words that name it in the chart; empty: its name.
+    #[serde(default)]
+    pub label: String,
     /// What it means.
     pub meaning: String,
     /// Its share of the model's gain.
@@ -130,40 +128,13 @@ pub struct CalibrationBin {
     pub rows: u64,
 }
 
-/// One item selected for inspection.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SelectedItem {
-    /// Place in the order, from 1.
-    pub rank: u64,
-    /// Declaration.
-    pub declaration: String,
-    /// Number of the goods item.
-    pub item: u64,
-    /// Day of acceptance, `2021-04-01`.
-    pub date: String,
-    /// Importer.
-    pub importer: String,
-    /// Commodity code.
-    pub hs_code: String,
-    /// Country of origin.
-    pub origin: String,
-    /// Customs value.
-    pub value: Option<f64>,
-    /// Predicted probability of fraud.
-    pub probability: f64,
-    /// Revenue expected from inspecting it.
-    pub expected_revenue: Option<f64>,
-    /// Why: a text and its contribution in log-odds, the strongest first.
-    pub reasons: Vec<(String, f64)>,
-}
-
 impl FraudReport {
     /// The report's HTML file.
     pub fn html(&self) -> String {
         let mut facts = vec![("Model".to_owned(), self.model.clone())];
         facts.push(("Model in use".to_owned(), self.champion.clone().unwrap_or_else(|| "none".to_owned())));
         for (name, period) in [
+            ("Country", &self.country),
             ("Learned from", &self.periods.train),
             ("Fit stopped by", &self.periods.valid),
             ("Judged on", &self.periods.test),
@@ -185,7 +156,9 @@ impl FraudReport {
             ("months", "Month by month", !self.by_month.is_empty(), Self::months),
             ("features", "What the model looks at", !self.importance.is_empty(), Self::features),
             ("calibration", "Can its probabilities be trusted?", !self.calibration.is_empty(), Self::bins),
-            ("selection", "Items to inspect first", !self.selection.is_empty(), Self::items),
+            ("selection", "The riskiest items and why", !self.selection.is_empty(), |it| {
+                selection::items(&it.selection, &it.currency)
+            }),
         ];
         let sections = parts.into_iter().filter(|part| part.2);
         let sections = sections.map(|(anchor, title, _, body)| Section {
@@ -247,58 +220,38 @@ impl FraudReport {
     }
 
     fn curves(&self) -> Markup {
-        let x = Axis { title: "items inspected, % of all".to_owned(), share: true, covers: vec![0.0] };
-        let gain = LineChart {
-            title: "Fraud found by inspecting the riskiest items first".to_owned(),
-            x: x.clone(),
-            y: Axis { title: "fraud found, % of all".to_owned(), share: true, covers: vec![0.0, 1.0] },
-            series: self.lines(&self.gain),
-            reference: self.gain.challenger.last().map(|(share, _)| Series {
+        let chart = |title: &str, y: &str, curves: &Curves, at_random: Option<f64>| LineChart {
+            title: title.to_owned(),
+            x: Axis { title: "items inspected, % of all".to_owned(), share: true, covers: vec![0.0] },
+            y: Axis { title: y.to_owned(), share: true, covers: vec![0.0, 1.0] },
+            series: self.lines(curves),
+            reference: curves.challenger.last().map(|(share, _)| Series {
                 name: "at random".to_owned(),
-                points: vec![(0.0, 0.0), (*share, *share)],
+                points: vec![(0.0, at_random.unwrap_or(0.0)), (*share, at_random.unwrap_or(*share))],
             }),
+            mark: (self.capacity > 0.0)
+                .then(|| (self.capacity, format!("{} inspected", format::percent_short(self.capacity)))),
             labels: Vec::new(),
         };
-        let precision = LineChart {
-            title: "Illicit items among the inspected".to_owned(),
-            x,
-            y: Axis { title: "illicit, % of inspected".to_owned(), share: true, covers: vec![0.0, 1.0] },
-            series: self.lines(&self.precision),
-            reference: self.precision.challenger.last().map(|(share, _)| Series {
-                name: "at random".to_owned(),
-                points: vec![(0.0, self.illicit_rate), (*share, self.illicit_rate)],
-            }),
-            labels: Vec::new(),
-        };
+        let (gain, revenue, precision) = (
+            ("Fraud found by inspecting the riskiest items first", "fraud found, % of all"),
+            ("Revenue raised by inspecting the riskiest items first", "revenue raised, % of all"),
+            ("Illicit items among the inspected", "illicit, % of inspected"),
+        );
         html! {
-            (gain.render())
-            @if !self.precision.challenger.is_empty() { (precision.render()) }
+            (chart(gain.0, gain.1, &self.gain, None).render())
+            @if !self.precision.challenger.is_empty() {
+                (chart(precision.0, precision.1, &self.precision, Some(self.illicit_rate)).render())
+            }
+            @if !self.revenue.challenger.is_empty() {
+                (chart(revenue.0, revenue.1, &self.revenue, None).render())
+            }
         }
     }
 
     fn metrics(&self) -> Markup {
-        let mut columns = vec![("Metric", Kind::Text), ("This model", Kind::Ratio)];
-        if self.champion.is_some() {
-            columns.extend([("Model in use", Kind::Ratio), ("Difference", Kind::Ratio)]);
-        }
-        let mut table = Table::new("Measured on months that neither model learned from", &columns);
-        for metric in &self.metrics {
-            let difference = metric.champion.map(|champion| metric.challenger - champion);
-            table.row(vec![
-                metric.name.as_str().into(),
-                metric.challenger.into(),
-                metric.champion.into(),
-                difference.into(),
-            ]);
-        }
-        html! {
-            (table.render())
-            p {
-                "precision@K: share of illicit items among the riskiest K % of items. recall@K: share of all illicit \
-                 items found there. revenue_recall@K: the same, weighted by the revenue at stake. roc_auc: 0.5 is \
-                 chance, 1 is perfect. log_loss: lower is better."
-            }
-        }
+        let caption = "Measured on months that neither model learned from";
+        measures::table(caption, &self.metrics, self.champion.is_some())
     }
 
     fn months(&self) -> Markup {
@@ -319,8 +272,7 @@ impl FraudReport {
     }
 
     fn features(&self) -> Markup {
-        let name =
-            |one: &Importance| if one.meaning.is_empty() { &one.feature } else { &one.meaning }.clone();
+        let name = |one: &Importance| if one.label.is_empty() { &one.feature } else { &one.label }.clone();
         let chart = BarChart {
             title: "Share of the model's gain, % of all; the first 15 features".to_owned(),
             kind: Kind::Percent,
@@ -345,6 +297,7 @@ impl FraudReport {
             y: axis("observed illicit, %"),
             series: vec![Series { name: "this model".to_owned(), points }],
             reference: Some(Series { name: "perfect".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] }),
+            mark: None,
             labels: Vec::new(),
         };
         let columns = [("Predicted", Kind::Percent), ("Observed", Kind::Percent), ("Items", Kind::Count)];
@@ -353,46 +306,6 @@ impl FraudReport {
             table.row(vec![bin.predicted.into(), bin.observed.into(), bin.rows.into()]);
         }
         html! { (chart.render()) (table.render()) }
-    }
-
-    fn items(&self) -> Markup {
-        let columns = [
-            ("Rank", Kind::Count),
-            ("Declaration / item", Kind::Text),
-            ("Date", Kind::Text),
-            ("Importer", Kind::Text),
-            ("HS code", Kind::Text),
-            ("Origin", Kind::Text),
-            ("Value", Kind::Money),
-            ("Probability", Kind::Percent),
-            ("Expected revenue", Kind::Money),
-        ];
-        let mut table = Table::new(
-            "The riskiest items and, below each, why: ▲ raises the risk, ▼ lowers it, in log-odds",
-            &columns,
-        );
-        for item in &self.selection {
-            let reasons = html! {
-                ul {
-                    @for (text, contribution) in &item.reasons {
-                        li { (if *contribution < 0.0 { "▼ " } else { "▲ " }) (text) " (" (format::fixed(*contribution, 2)) ")" }
-                    }
-                }
-            };
-            let cells = vec![
-                item.rank.into(),
-                Cell::Text(format!("{} / {}", item.declaration, item.item)),
-                Cell::Markup(html! { span style="white-space:nowrap" { (item.date) } }),
-                item.importer.as_str().into(),
-                item.hs_code.as_str().into(),
-                item.origin.as_str().into(),
-                item.value.into(),
-                item.probability.into(),
-                item.expected_revenue.into(),
-            ];
-            table.row_with_note(cells, reasons);
-        }
-        table.render()
     }
 }
 
@@ -432,6 +345,7 @@ mod tests {
             title: "Fraud selection, fraud@3".to_owned(),
             model: "fraud@3".to_owned(),
             champion: Some("fraud@2".to_owned()),
+            country: "KR".to_owned(),
             decision: "Promoted: revenue_recall@5 rises from 0.431 to 0.462, more than the 0.005 asked for."
                 .to_owned(),
             capacity: 0.05,
@@ -450,6 +364,7 @@ mod tests {
             ],
             gain: Curves { challenger: curve(12.1), champion: curve(11.0) },
             precision: Curves { challenger: falling(1.2), champion: falling(2.0) },
+            revenue: Curves::default(),
             by_month: (4..=6)
                 .map(|month| Month {
                     month: format!("2021-0{month}"),
@@ -463,6 +378,7 @@ mod tests {
                 .zip([0.41, 0.22, 0.17, 0.12, 0.08])
                 .map(|((feature, meaning), share)| Importance {
                     feature: (*feature).to_owned(),
+                    label: String::new(),
                     meaning: (*meaning).to_owned(),
                     share,
                 })
@@ -490,6 +406,7 @@ mod tests {
                     value: Some(1_250_300.0 / rank as f64),
                     probability: 0.99 - rank as f64 / 100.0,
                     expected_revenue: Some(84_000.0 / rank as f64),
+                    illicit: Some(rank != 5),
                     reasons: vec![
                         ("the importer's past illicit rate is 62.5 %".to_owned(), 1.93),
                         ("value per kg is 0.21 of the usual".to_owned(), 1.12),

@@ -2,12 +2,15 @@
 //!
 //! Promises: no outside resource (a content security policy forbids it), so a report opens on a PC without
 //! a network; every text from the data is escaped; the same input gives the same bytes. Start at
-//! [`page::Page`], which holds [`table::Table`]s and [`chart`]s; [`fraud`] is one whole report.
+//! [`page::Page`], which holds [`table::Table`]s and [`chart`]s; [`fraud`] and [`selection`] are
+//! whole reports.
 
 pub mod chart;
 pub mod format;
 pub mod fraud;
+pub mod measures;
 pub mod page;
+pub mod selection;
 pub mod table;
 
 /// Writes a test's page into the folder named by `TIDEWAITER_KEEP_REPORTS`, where that is set, to look at it.

@@ -80,6 +80,7 @@ svg .soft{fill:var(--soft)}
 svg .grid{stroke:var(--rule);stroke-width:1}
 svg .axis{stroke:var(--soft);stroke-width:1}
 svg .reference{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:3 4;fill:none}
+svg .mark{stroke:var(--soft);stroke-width:1}
 svg .line{fill:none;stroke-width:2.25}
 footer{color:var(--soft);font-size:.85rem;padding:1rem 1.5rem 2rem;margin-top:3rem;border-top:1px solid var(--rule)}
 @page{margin:15mm}

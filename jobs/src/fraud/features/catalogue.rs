@@ -112,37 +112,66 @@ pub struct Feature {
     pub name: String,
     /// What it says, with unit and range.
     pub meaning: String,
+    /// What it is made from.
+    pub source: Source,
+}
+
+/// What a feature is made from, by which its values can be put into words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Amounts, rates and days of the row alone.
+    Row,
+    /// The code in this column: its first three bytes as a big-endian number.
+    Code(&'static str),
+    /// A measure of the past of something, such as `the importer`.
+    Past(Measure, &'static str),
+}
+
+/// What is measured of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Smoothed illicit share, 0 .. 1.
+    Rate,
+    /// ln(1 + outcomes).
+    Labelled,
+    /// ln(1 + rows).
+    Seen,
+    /// Days since the last row.
+    Days,
+    /// Logarithm of the price per kilogram against its past, in standard deviations.
+    PriceDeviation,
+    /// ln(price per kilogram / past geometric mean).
+    PriceRatio,
 }
 
 /// Every feature, in the order of the columns. A missing value is NaN.
 pub fn features() -> &'static [Feature] {
     static ALL: LazyLock<Vec<Feature>> = LazyLock::new(|| {
-        let feature = |name: String, meaning: String| Feature { name, meaning };
-        let mut all: Vec<Feature> =
-            OWN.iter().map(|(name, meaning)| feature((*name).into(), (*meaning).into())).collect();
+        let feature = |name: String, meaning: String, source| Feature { name, meaning, source };
+        let mut all: Vec<Feature> = OWN
+            .iter()
+            .map(|(name, meaning)| feature((*name).into(), (*meaning).into(), Source::Row))
+            .collect();
         all.extend(CODES.iter().map(|column| {
-            feature(format!("{column}_code"), format!("first three bytes of {column} as a big-endian number"))
+            let meaning = format!("first three bytes of {column} as a big-endian number");
+            feature(format!("{column}_code"), meaning, Source::Code(column))
         }));
         for family in FAMILIES {
-            let Family { name, meaning, .. } = family;
-            all.push(feature(
-                format!("{name}_rate"),
-                format!("smoothed past illicit share of {meaning}, 0 .. 1"),
-            ));
-            all.push(feature(format!("{name}_labelled"), format!("ln(1 + past outcomes) of {meaning}")));
+            let Family { name, meaning: of, .. } = *family;
+            let mut past = |ending: &str, meaning: String, measure| {
+                all.push(feature(format!("{name}_{ending}"), meaning, Source::Past(measure, of)));
+            };
+            past("rate", format!("smoothed past illicit share of {of}, 0 .. 1"), Measure::Rate);
+            past("labelled", format!("ln(1 + past outcomes) of {of}"), Measure::Labelled);
             if family.activity {
-                all.push(feature(format!("{name}_seen"), format!("ln(1 + past rows) of {meaning}")));
-                all.push(feature(format!("{name}_days"), format!("days since the last row of {meaning}")));
+                past("seen", format!("ln(1 + past rows) of {of}"), Measure::Seen);
+                past("days", format!("days since the last row of {of}"), Measure::Days);
             }
             if family.prices {
-                all.push(feature(
-                    format!("{name}_price_deviation"),
-                    format!("log price per kg against the past of {meaning}, in standard deviations"),
-                ));
-                all.push(feature(
-                    format!("{name}_price_ratio"),
-                    format!("ln(price per kg / past geometric mean) of {meaning}"),
-                ));
+                let deviation = format!("log price per kg against the past of {of}, in standard deviations");
+                past("price_deviation", deviation, Measure::PriceDeviation);
+                let ratio = format!("ln(price per kg / past geometric mean) of {of}");
+                past("price_ratio", ratio, Measure::PriceRatio);
             }
         }
         all

@@ -50,6 +50,8 @@ pub struct LineChart {
     pub series: Vec<Series>,
     /// A dotted line to compare with, and its name.
     pub reference: Option<Series>,
+    /// A vertical line at this x, and its name.
+    pub mark: Option<(f64, String)>,
     /// Names of the positions 0, 1, … of x (months, say) instead of numbers.
     pub labels: Vec<String>,
 }
@@ -60,7 +62,8 @@ impl LineChart {
         let series: Vec<Series> = self.series.iter().take(super::SERIES).map(finite).collect();
         let reference = self.reference.as_ref().map(finite);
         let every = || series.iter().chain(&reference).flat_map(|one| one.points.iter().copied());
-        let x_ticks = covering(every().map(|point| point.0), &self.x.covers);
+        let marked = self.mark.iter().map(|mark| mark.0);
+        let x_ticks = covering(every().map(|point| point.0).chain(marked), &self.x.covers);
         let y_ticks = covering(every().map(|point| point.1), &self.y.covers);
         let category = !self.labels.is_empty();
         let (x_low, x_high) = match category {
@@ -109,6 +112,10 @@ impl LineChart {
                     }
                     text .soft x=(at((LEFT + right) / 2.0)) y=(at(HEIGHT - 8.0)) text-anchor="middle" {
                         (self.x.title)
+                    }
+                    @if let Some((at_x, name)) = &self.mark {
+                        line .mark x1=(at(x(*at_x))) x2=(at(x(*at_x))) y1=(at(TOP)) y2=(at(bottom)) {}
+                        text .soft x=(at(x(*at_x) + 6.0)) y=(at(bottom - 8.0)) { (name) }
                     }
                     @if let Some(reference) = &reference {
                         path .reference d=(path(&reference.points)) {}

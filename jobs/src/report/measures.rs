@@ -1,0 +1,87 @@
+//! Metrics of a ranking as a table, each with its meaning in words.
+
+use maud::Markup;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    format,
+    table::{Kind, Table},
+};
+
+/// One metric of both models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Its name, such as `precision@5`.
+    pub name: String,
+    /// Value of the new model.
+    pub challenger: f64,
+    /// Value of the model in use.
+    pub champion: Option<f64>,
+}
+
+/// What a metric of that name says; empty for a name that is not known.
+pub fn meaning(name: &str) -> String {
+    match name.split_once('@') {
+        None => match name {
+            "average_precision" => "mean illicit share above each illicit item; 100 % would be 1".to_owned(),
+            "roc_auc" => {
+                "chance that an illicit item stands above a clean one; 0.5 at random, 1 perfect".to_owned()
+            }
+            "log_loss" => "error of the probabilities; lower is better".to_owned(),
+            _ => String::new(),
+        },
+        Some((what, percent)) => {
+            let percent = percent.parse::<f64>().map_or(f64::NAN, |percent| percent / 100.0);
+            let riskiest = format!("the riskiest {} of items", format::percent_short(percent));
+            match what {
+                "precision" => format!("illicit share of {riskiest}"),
+                "recall" => format!("share of all illicit items among {riskiest}"),
+                "revenue_recall" => format!("share of all revenue raised among {riskiest}"),
+                _ => String::new(),
+            }
+        }
+    }
+}
+
+/// The table of metrics: of one model, or of both and their difference.
+pub(super) fn table(caption: &str, metrics: &[Metric], compares: bool) -> Markup {
+    let mut columns = vec![("Metric", Kind::Text), ("Meaning", Kind::Text), ("This model", Kind::Ratio)];
+    if compares {
+        columns.extend([("Model in use", Kind::Ratio), ("Difference", Kind::Ratio)]);
+    }
+    let mut table = Table::new(caption, &columns);
+    for metric in metrics {
+        let difference = metric.champion.map(|champion| metric.challenger - champion);
+        let mut cells = vec![
+            metric.name.as_str().into(),
+            meaning(&metric.name).as_str().into(),
+            metric.challenger.into(),
+        ];
+        if compares {
+            cells.extend([metric.champion.into(), difference.into()]);
+        }
+        table.row(cells);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_explained() {
+        assert_eq!(meaning("precision@0.1"), "illicit share of the riskiest 0.1\u{a0}% of items");
+        assert_eq!(meaning("recall@10"), "share of all illicit items among the riskiest 10\u{a0}% of items");
+        assert!(meaning("roc_auc").contains("0.5"));
+        assert_eq!((meaning("accuracy@1/6"), meaning("colour")), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn one_model_has_no_column_for_the_other() {
+        let metrics = [Metric { name: "roc_auc".to_owned(), challenger: 0.9, champion: Some(0.85) }];
+        let alone = table("c", &metrics, false).into_string();
+        assert!(!alone.contains("Model in use") && !alone.contains("0.850"));
+        assert!(table("c", &metrics, true).into_string().contains("0.050"));
+    }
+}
