@@ -335,9 +335,8 @@ pub fn selection(
         .map(|row| {
             let contributions = &attributions[row * width..(row + 1) * width];
             let reasons = strongest(contributions, REASONS, |contribution| contribution);
-            let reasons = reasons
-                .into_iter()
-                .map(|at| (wording::sentence(&features()[at], values[at][row]), contributions[at]));
+            let sentence = |at: usize| wording::sentence(at, |other| values[other][row]);
+            let reasons = reasons.into_iter().map(|at| (sentence(at), contributions[at]));
             SelectedItem {
                 rank: row as u64 + 1,
                 declaration: identifiers.value(row).to_owned(),
