@@ -43,7 +43,7 @@ async fn list(registry: &Registry, name: Option<&str>, output: Output) -> Result
         let mark = if champion { "  champion" } else { "" };
         lines.push(format!("{}@{}{mark}", manifest.name, manifest.version));
         documents.push(json!({
-            "name": manifest.name, "version": manifest.version, "champion": champion, "metrics": manifest.metrics
+            "name": manifest.name, "version": manifest.version, "champion": champion, "metrics": manifest.facts.metrics
         }));
     }
     write(output, &json!(documents), || lines)

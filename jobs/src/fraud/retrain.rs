@@ -32,7 +32,7 @@ use crate::{
         collective::{Hub, Observer, ShardLoader, lead, work},
         gbdt::{self, Dataset, GbdtLeader, GbdtShard, Model},
     },
-    registry::{Publication, Registry, TrainingSnapshot, Which},
+    registry::{Facts, Publication, Registry, TrainingSnapshot, Which},
 };
 
 /// The model's name in the registry.
@@ -107,13 +107,16 @@ pub async fn retrain(job: &mut Job<'_>, context: &SessionContext, parameters: &P
     let publication = Publication {
         model: Bytes::from(model.to_bytes()),
         card: None,
-        config: serde_json::to_value(&configuration)?,
-        features: features().iter().map(|feature| feature.name.clone()).collect(),
-        snapshot: Some(TrainingSnapshot { table: DECLARATIONS.to_owned(), version }),
-        code_version: env!("CARGO_PKG_VERSION").to_owned(),
-        metrics: json!({ "test": judged.challenger }),
-        seed: parameters.trees.seed,
-        created_ms: parameters.created_ms,
+        facts: Facts {
+            job: job.outcome.job.clone(),
+            config: serde_json::to_value(&configuration)?,
+            features: features().iter().map(|feature| feature.name.clone()).collect(),
+            snapshot: Some(TrainingSnapshot { table: DECLARATIONS.to_owned(), version }),
+            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            metrics: json!({ "test": judged.challenger }),
+            seed: parameters.trees.seed,
+            created_ms: parameters.created_ms,
+        },
     };
     let promoted = job.step("publish", publish(&registry, publication, &judged)).await?;
     job.outcome.model = Some(format!("{MODEL}@{}", promoted.version));

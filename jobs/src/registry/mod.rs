@@ -38,6 +38,18 @@ pub struct Manifest {
     pub name: String,
     /// Its version, from 1.
     pub version: u64,
+    /// How it came about.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// SHA-256 of each file of the version, in hexadecimal.
+    pub files: BTreeMap<String, String>,
+}
+
+/// How a model came about: what its publisher says of it, and what a repetition of the fit needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The id of the job that made it.
+    pub job: String,
     /// The learner's configuration.
     pub config: Value,
     /// The features that it reads, in order.
@@ -52,8 +64,6 @@ pub struct Manifest {
     pub seed: u64,
     /// When it was fitted: milliseconds since 1970-01-01 UTC.
     pub created_ms: i64,
-    /// SHA-256 of each file of the version, in hexadecimal.
-    pub files: BTreeMap<String, String>,
 }
 
 /// A model to be published.
@@ -63,20 +73,8 @@ pub struct Publication {
     pub model: Bytes,
     /// The model's card, as HTML.
     pub card: Option<String>,
-    /// The learner's configuration.
-    pub config: Value,
-    /// The features that it reads, in order.
-    pub features: Vec<String>,
-    /// What it was fitted on.
-    pub snapshot: Option<TrainingSnapshot>,
-    /// The version of the code that fitted it.
-    pub code_version: String,
-    /// How well it did on the held-out months.
-    pub metrics: Value,
-    /// The seed of the fit.
-    pub seed: u64,
-    /// When it was fitted: milliseconds since 1970-01-01 UTC.
-    pub created_ms: i64,
+    /// How it came about.
+    pub facts: Facts,
 }
 
 /// Which version is meant.
@@ -148,18 +146,7 @@ impl Registry {
         if let Some(card) = publication.card {
             self.archive.put(&file(name, version, CARD), card).await?;
         }
-        let manifest = Manifest {
-            name: name.to_owned(),
-            version,
-            config: publication.config,
-            features: publication.features,
-            snapshot: publication.snapshot,
-            code_version: publication.code_version,
-            metrics: publication.metrics,
-            seed: publication.seed,
-            created_ms: publication.created_ms,
-            files,
-        };
+        let manifest = Manifest { name: name.to_owned(), version, facts: publication.facts, files };
         let path = file(name, version, MANIFEST);
         if !self.archive.put_new(&path, serde_json::to_vec_pretty(&manifest)?).await? {
             return Err(Error::conflict(format!(
@@ -210,6 +197,21 @@ impl Registry {
             return Err(self.damaged(&path, name, "is another model's manifest"));
         }
         Ok(manifest)
+    }
+
+    /// The newest version of a model that a job made; `None` when it made none. A step that publishes asks
+    /// this first, so that its repetition after a crash finds what it published.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corrupt`], naming the manifest that is damaged.
+    pub async fn of_job(&self, name: &str, job: &str) -> Result<Option<Manifest>> {
+        for version in self.versions(name).await?.into_iter().rev() {
+            let manifest = self.manifest(name, Which::Version(version)).await?;
+            if manifest.facts.job == job {
+                return Ok(Some(manifest));
+            }
+        }
+        Ok(None)
     }
 
     /// The manifests of every version of a model, or of all models, by name and version.
@@ -344,123 +346,4 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::ErrorKind;
-
-    fn registry(name: &str) -> (Archive, Registry) {
-        let archive = Archive::open(&format!("memory://{name}/archive")).expect("opens");
-        let registry = Registry::new(&archive);
-        (archive, registry)
-    }
-
-    fn publication(model: &str) -> Publication {
-        Publication {
-            model: Bytes::from(model.to_owned()),
-            card: Some("<p>card</p>".to_owned()),
-            config: json!({ "trees": 10 }),
-            features: vec!["hs_code".to_owned()],
-            snapshot: Some(TrainingSnapshot { table: "declarations".to_owned(), version: 3 }),
-            code_version: "0.1.0".to_owned(),
-            metrics: json!({ "auc": 0.9 }),
-            seed: 7,
-            created_ms: 1_700_000_000_000,
-        }
-    }
-
-    #[test]
-    fn digests_are_sha_256_in_hexadecimal() {
-        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(digest(b"abc"), known);
-    }
-
-    #[tokio::test]
-    async fn what_is_loaded_is_what_was_published() {
-        let (_, registry) = registry("registry-load");
-        let manifest = registry.publish("fraud", publication("one")).await.expect("publishes");
-        assert_eq!(manifest.version, 1);
-        assert_eq!(registry.publish("fraud", publication("two")).await.expect("publishes").version, 2);
-        let model = registry.load("fraud", Which::Version(1)).await.expect("loads");
-        assert_eq!((model.manifest, model.model.as_ref()), (manifest, b"one".as_slice()));
-        assert_eq!(model.card.as_deref(), Some(b"<p>card</p>".as_slice()));
-        let all = registry.list(None).await.expect("lists");
-        assert_eq!(all.iter().map(|manifest| manifest.version).collect::<Vec<_>>(), [1, 2]);
-    }
-
-    #[tokio::test]
-    async fn what_does_not_exist_is_answered_with_what_does() {
-        let (archive, registry) = registry("registry-absent");
-        registry.publish("fraud", publication("one")).await.expect("publishes");
-        for (name, which, says) in [
-            ("hs", Which::Version(1), "models here: fraud"),
-            ("fraud", Which::Version(9), "no version 9; its versions: 1"),
-            ("fraud", Which::Champion, "no champion; its versions: 1"),
-        ] {
-            let error = registry.load(name, which).await.expect_err("absent");
-            assert_eq!(error.kind(), ErrorKind::NotFound);
-            assert!(error.chain().contains(says), "{}", error.chain());
-        }
-        // A publisher that failed before its manifest leaves no version, and its number is skipped.
-        archive.put("models/fraud/2/model.bin", "half").await.expect("writes");
-        assert_eq!(registry.versions("fraud").await.expect("lists"), [1]);
-        assert_eq!(registry.publish("fraud", publication("three")).await.expect("publishes").version, 3);
-        let error = registry.publish("../fraud", publication("x")).await.expect_err("not a name");
-        assert_eq!(error.kind(), ErrorKind::Input);
-    }
-
-    #[tokio::test]
-    async fn a_damaged_file_is_named() {
-        let (archive, registry) = registry("registry-damaged");
-        for (version, path) in [(1, MODEL), (2, CARD), (3, MANIFEST)] {
-            registry.publish("fraud", publication("one")).await.expect("publishes");
-            let path = file("fraud", version, path);
-            archive.put(&path, "damaged").await.expect("writes");
-            let error = registry.load("fraud", Which::Version(version)).await.expect_err("damaged");
-            assert_eq!(error.kind(), ErrorKind::Corrupt);
-            assert!(error.chain().contains(&path) && error.chain().contains("backup"), "{}", error.chain());
-        }
-        registry.publish("fraud", publication("four")).await.expect("publishes");
-        let model = archive.path("models/fraud/4/model.bin");
-        object_store::ObjectStoreExt::delete(archive.store(), &model).await.expect("deletes");
-        let error = registry.load("fraud", Which::Version(4)).await.expect_err("missing");
-        assert_eq!(error.kind(), ErrorKind::Corrupt);
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn of_promotions_at_once_one_succeeds_and_publishers_share_no_version() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let archive = Archive::open(&folder.path().to_string_lossy()).expect("opens");
-        let registry = Registry::new(&archive);
-        let publish = (0..6).map(|task| {
-            let registry = registry.clone();
-            tokio::spawn(async move { registry.publish("fraud", publication(&task.to_string())).await })
-        });
-        let mut versions = Vec::new();
-        for task in publish.collect::<Vec<_>>() {
-            versions.push(task.await.expect("the task ends").expect("publishes").version);
-        }
-        versions.sort_unstable();
-        assert_eq!(versions, [1, 2, 3, 4, 5, 6]);
-        let promote = (1..=6).map(|version| {
-            let registry = registry.clone();
-            tokio::spawn(async move { registry.promote("fraud", version, 0).await })
-        });
-        let mut won = Vec::new();
-        for task in promote.collect::<Vec<_>>() {
-            match task.await.expect("the task ends") {
-                Ok(champion) => won.push(champion),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict),
-            }
-        }
-        assert_eq!(won.len(), 1);
-        assert_eq!(registry.champion("fraud").await.expect("reads"), Some(won[0]));
-        let next = registry.promote("fraud", 2, 1).await.expect("promotes");
-        assert_eq!(next, Champion { version: 2, sequence: 2 });
-        let champion = registry.load("fraud", Which::Champion).await.expect("loads");
-        assert_eq!(champion.manifest.version, 2);
-        let ahead = registry.promote("fraud", 3, 7).await.expect_err("a gap");
-        assert_eq!(ahead.kind(), ErrorKind::Conflict);
-    }
-}
+mod tests;
