@@ -194,19 +194,16 @@ fn curve_shares(capacity: f64) -> Vec<f64> {
 
 /// The metrics in the order of reading: overall ones, then each at rising shares.
 fn metric_rows(challenger: &Metrics, champion: Option<&Metrics>) -> Vec<Metric> {
-    let overall: [(&str, fn(&Metrics) -> f64); 3] = [
-        ("average_precision", |of| of.average_precision),
-        ("roc_auc", |of| of.roc_auc),
-        ("log_loss", |of| of.log_loss),
+    let overall = |name: &str, of: fn(&Metrics) -> f64| Metric {
+        name: name.to_owned(),
+        challenger: of(challenger),
+        champion: champion.map(of),
+    };
+    let mut rows = vec![
+        overall("average_precision", |of| of.average_precision),
+        overall("roc_auc", |of| of.roc_auc),
+        overall("log_loss", |of| of.log_loss),
     ];
-    let mut rows: Vec<Metric> = overall
-        .into_iter()
-        .map(|(name, of)| Metric {
-            name: name.to_owned(),
-            challenger: of(challenger),
-            champion: champion.map(of),
-        })
-        .collect();
     for what in ["precision", "recall", "revenue_recall"] {
         for percent in PERCENTS {
             let name = format!("{what}@{percent}");
@@ -335,9 +332,8 @@ pub fn selection(
         .map(|row| {
             let contributions = &attributions[row * width..(row + 1) * width];
             let reasons = strongest(contributions, REASONS, |contribution| contribution);
-            let reasons = reasons
-                .into_iter()
-                .map(|at| (wording::sentence(&features()[at], values[at][row]), contributions[at]));
+            let sentence = |at: usize| wording::sentence(at, |other| values[other][row]);
+            let reasons = reasons.into_iter().map(|at| (sentence(at), contributions[at]));
             SelectedItem {
                 rank: row as u64 + 1,
                 declaration: identifiers.value(row).to_owned(),

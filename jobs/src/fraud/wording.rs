@@ -1,9 +1,10 @@
 //! Features and their values in words, for people who never saw the model.
 //!
-//! A history feature speaks of the past of something (`the importer`, `the commodity from that origin`); what
-//! the features hold as logarithms is said as the amount or the count itself. Start at [`sentence`].
+//! A history feature speaks of the past of something (`the importer`) or of two things together (`HS 6 ×
+//! origin`); what the features hold as logarithms is said as the amount or the count itself. Start at
+//! [`sentence`].
 
-use super::features::{Feature, Measure, Source};
+use super::features::{Feature, Measure, Source, features};
 use crate::{archive::schema::DECLARATION_COLUMNS, report::format};
 
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -62,8 +63,8 @@ pub fn label(feature: &Feature) -> String {
 pub fn meaning(feature: &Feature) -> String {
     match feature.source {
         Source::Past(Measure::Rate, of) => format!(
-            "Illicit share of the earlier outcomes of {of}; where there are few, it is drawn towards the share of \
-             all items."
+            "Illicit share of the earlier outcomes of {of}; the fewer there are, the more it is drawn towards the \
+             share of all items."
         ),
         Source::Past(Measure::Labelled, of) => format!("How many earlier outcomes of {of} are known."),
         Source::Past(Measure::Seen, of) => format!("How many items of {of} came on earlier days."),
@@ -79,20 +80,33 @@ pub fn meaning(feature: &Feature) -> String {
     }
 }
 
-/// What a value of the feature says of an item: `past illicit share of the importer: 41.2 %`.
-pub fn sentence(feature: &Feature, value: f32) -> String {
-    if value.is_nan() {
+/// What the feature at `index` of [`features`] says of an item: `past illicit share of the importer: 41.2 %, from
+/// 120 outcomes`. `value` gives the item's value of any feature; NaN is missing.
+pub fn sentence(index: usize, value: impl Fn(usize) -> f32) -> String {
+    let Some(feature) = features().get(index) else { return String::new() };
+    let own = value(index);
+    if own.is_nan() {
         return format!("{}: not known", label(feature));
     }
-    let value = f64::from(value);
+    let own = f64::from(own);
     match feature.source {
-        Source::Past(measure, of) => past(feature, measure, of, value),
-        Source::Code(_) => match code(value) {
+        Source::Past(measure, of) => {
+            let mut text = past(feature, measure, of, own);
+            let outcomes =
+                features().iter().position(|other| other.source == Source::Past(Measure::Labelled, of));
+            if let (Measure::Rate, Some(outcomes)) = (measure, outcomes) {
+                let count = f64::from(value(outcomes)).exp_m1().round();
+                let noun = if count == 1.0 { "outcome" } else { "outcomes" };
+                text.push_str(&format!(", from {} {noun}", format::count(count)));
+            }
+            text
+        }
+        Source::Code(_) => match code(own) {
             // The feature ends after three bytes, so a longer code cannot be told from one of three.
             code if code.len() == 3 => format!("{} beginning with {code}", label(feature)),
             code => format!("{}: {code}", label(feature)),
         },
-        Source::Row => format!("{}: {}", label(feature), declared(&feature.name, value)),
+        Source::Row => format!("{}: {}", label(feature), declared(&feature.name, own)),
     }
 }
 
@@ -154,11 +168,11 @@ fn code(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fraud::features::features;
 
     fn said(name: &str, value: f32) -> String {
-        let feature = features().iter().find(|feature| feature.name == name).expect("a feature");
-        sentence(feature, value).replace('\u{a0}', " ")
+        let place = features().iter().position(|feature| feature.name == name).expect("a feature");
+        let others = 3_f32.ln_1p();
+        sentence(place, |at| if at == place { value } else { others }).replace('\u{a0}', " ")
     }
 
     #[test]
@@ -186,14 +200,14 @@ mod tests {
             ]
             .join("\n"),
             @r"
-        past illicit share of the commodity from that origin: 41.2 %
+        past illicit share of HS 6 × origin: 41.2 %, from 3 outcomes
         first item of the importer
         past items of the importer: 123
         no past outcome of the exporter
         days since the last item of the declarant: 12
-        price per kg is 31.0 % of the usual of the commodity (6 digits)
-        price per kg is 3.2 times the usual of the commodity from that origin
-        price per kg 2.1 standard deviations below the past of the commodity (6 digits)
+        price per kg is 31.0 % of the usual of the HS 6 code
+        price per kg is 3.2 times the usual of HS 6 × origin
+        price per kg 2.1 standard deviations below the past of the HS 6 code
         customs value: 1,250,300
         net mass: 12.5 kg
         tariff rate: 8 %
@@ -215,7 +229,7 @@ mod tests {
         for feature in features() {
             assert!(feature.name == "month" || label(feature) != feature.name, "{}", feature.name);
             assert!(!label(feature).contains('_') && meaning(feature).ends_with('.'), "{}", feature.name);
-            assert!(label(feature).chars().count() <= 60, "{}", label(feature));
+            assert!(label(feature).chars().count() <= 57, "{}", label(feature));
         }
     }
 }

@@ -30,7 +30,8 @@ impl QualityReport {
         ]);
         Page {
             title: format!("Data quality of {}", self.table),
-            subtitle: "Completeness, validity, uniqueness and consistency of the archive".to_owned(),
+            subtitle: "Completeness, validity, uniqueness, consistency and timeliness of the archive"
+                .to_owned(),
             lead: self.headline(),
             facts: vec![
                 ("Goods items".to_owned(), format::count(self.rows as f64)),
@@ -47,35 +48,38 @@ impl QualityReport {
     /// The quality in a sentence.
     pub fn headline(&self) -> String {
         let worst = self.rules.iter().filter(|rule| rule.broken > 0).max_by_key(|rule| rule.broken);
-        let start = format!(
-            "{} of all cells are filled, {} of rows are valid and {} are consistent",
-            format::percent(self.scores.completeness),
+        let empty = self.columns.iter().filter(|column| column.completeness == 0.0).count();
+        let rows = |count: u64| {
+            format!("{} {}", format::count(count as f64), if count == 1 { "row" } else { "rows" })
+        };
+        let mut text = format!("{} of all cells are filled", format::percent(self.scores.completeness));
+        if empty > 0 && self.rows > 0 {
+            text.push_str(&format!(" ({empty} of {} columns hold nothing)", self.columns.len()));
+        }
+        text.push_str(&format!(
+            ", {} of rows are valid and {} are consistent",
             format::percent(self.scores.validity),
             format::percent(self.scores.consistency),
-        );
+        ));
         match worst {
-            Some(rule) => {
-                let rows = if rule.broken == 1 { "row" } else { "rows" };
-                let broken = format::count(rule.broken as f64);
-                format!("{start}. The rule broken most often ({broken} {rows}): {}.", rule.meaning)
-            }
-            None => format!("{start}; no rule is broken."),
+            Some(rule) => text.push_str(&format!(
+                ". The rule broken most often ({}): {}.",
+                rows(rule.broken),
+                rule.meaning
+            )),
+            None => text.push_str("; no rule is broken."),
         }
+        if self.quarantined > 0 {
+            let were = if self.quarantined == 1 { "was" } else { "were" };
+            text.push_str(&format!(" {} {were} refused at ingest.", rows(self.quarantined)));
+        }
+        text
     }
 
     fn scores_table(&self) -> Markup {
         let columns = [("Dimension", Kind::Text), ("Score", Kind::Percent), ("What is counted", Kind::Text)];
         let mut table = Table::new("100 % is perfect", &columns);
-        for (name, score, meaning) in [
-            ("completeness", self.scores.completeness, "cells that hold a value, of all cells"),
-            (
-                "validity",
-                self.scores.validity,
-                "rows that break no validity rule, of all rows with those refused at ingest",
-            ),
-            ("uniqueness", self.scores.uniqueness, "rows that do not repeat another's key, of all rows"),
-            ("consistency", self.scores.consistency, "rows that break no consistency rule, of all rows"),
-        ] {
+        for (name, score, meaning) in self.scores.named() {
             table.row(vec![name.into(), score.into(), meaning.into()]);
         }
         table.render()

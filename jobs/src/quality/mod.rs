@@ -1,14 +1,17 @@
-//! Data quality of the table of declarations: a profile, named rules and four scores.
+//! Data quality of the table of declarations: a profile, named rules and scores.
 //!
 //! Dimensions follow DAMA-UK, "The six primary dimensions for data quality assessment" (2013), which the
 //! WCO's data quality guideline takes up: completeness, validity, uniqueness and consistency, each a share
-//! in 0..=1. Everything is counted by DataFusion aggregates in a few passes over the columns. Counts are
+//! in 0..=1. The fifth that reports name, timeliness, compares two times of one event (arrival and acceptance,
+//! acceptance and archiving); a table of declarations holds the day of acceptance alone, so that it is not
+//! measurable there and stands as such. Everything is counted by DataFusion aggregates in a few passes over the columns. Counts are
 //! exact; `distinct` (HyperLogLog) and the quantiles (t-digest) are approximate, and quantiles may differ in
 //! their last digits with the number of partitions. Start at [`profile`]; the rules stand in [`rules`].
 
 mod html;
 mod profile;
 pub mod rules;
+mod tables;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +37,7 @@ pub struct QualityReport {
     pub rows: u64,
     /// Rows refused by ingest.
     pub quarantined: u64,
-    /// The four scores.
+    /// The scores.
     pub scores: Scores,
     /// The columns, in the table's order.
     pub columns: Vec<ColumnProfile>,
@@ -57,6 +60,30 @@ pub struct Scores {
     pub uniqueness: f64,
     /// Rows that break no consistency rule, of all rows.
     pub consistency: f64,
+    /// Rows that were there in time; `None`, as the table has no second time to compare with.
+    pub timeliness: Option<f64>,
+}
+
+impl Scores {
+    /// Each dimension's name, score and what is counted.
+    pub fn named(&self) -> [(&'static str, Option<f64>, &'static str); 5] {
+        [
+            ("completeness", Some(self.completeness), "cells that hold a value, of all cells"),
+            (
+                "validity",
+                Some(self.validity),
+                "rows that break no validity rule, of all rows with those refused at ingest",
+            ),
+            ("uniqueness", Some(self.uniqueness), "rows that do not repeat another's key, of all rows"),
+            ("consistency", Some(self.consistency), "rows that break no consistency rule, of all rows"),
+            (
+                "timeliness",
+                self.timeliness,
+                "not measurable from this table: it holds the day of acceptance and no other time, such as arrival, \
+                 to compare it with",
+            ),
+        ]
+    }
 }
 
 /// One column.

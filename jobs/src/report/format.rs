@@ -30,8 +30,15 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     text
 }
 
-/// A share in 0..=1 as a percentage with one decimal: `45.6 %` (with a no-break space).
+/// A share in 0..=1 as a percentage with one decimal: `45.6 %` (with a no-break space). All but everything is
+/// `>99.9 %` and next to nothing `<0.1 %`: neither is rounded to the whole or to none.
 pub fn percent(share: f64) -> String {
+    if (0.9995..1.0).contains(&share) {
+        return ">99.9\u{a0}%".to_owned();
+    }
+    if share > 0.0 && share < 0.0005 {
+        return "<0.1\u{a0}%".to_owned();
+    }
     if share.is_finite() { format!("{}\u{a0}%", fixed(share * 100.0, 1)) } else { ABSENT.to_owned() }
 }
 
@@ -95,6 +102,8 @@ mod tests {
         assert_eq!(count(f64::NAN), "–");
         assert_eq!(fixed(1234.5, 2), "1,234.50");
         assert_eq!(percent(0.4562), "45.6\u{a0}%");
+        assert_eq!((percent(0.99991), percent(1.0)), (">99.9\u{a0}%".to_owned(), "100.0\u{a0}%".to_owned()));
+        assert_eq!((percent(0.0004), percent(0.0)), ("<0.1\u{a0}%".to_owned(), "0.0\u{a0}%".to_owned()));
         assert_eq!(percent_short(0.05), "5\u{a0}%");
         assert_eq!(percent_short(0.001), "0.1\u{a0}%");
         assert_eq!(ratio(0.87654), "0.877");

@@ -47,7 +47,7 @@ pub struct FraudReport {
     pub gain: Curves,
     /// Share inspected to share of the inspected that is illicit.
     pub precision: Curves,
-    /// Share inspected to share of all revenue raised; empty where none is known.
+    /// Share inspected to share of all revenue recovered; empty where none is known.
     pub revenue: Curves,
     /// The test month by month.
     pub by_month: Vec<Month>,
@@ -132,11 +132,11 @@ impl FraudReport {
     /// The report's HTML file.
     pub fn html(&self) -> String {
         let mut facts = vec![("Model".to_owned(), self.model.clone())];
-        facts.push(("Model in use".to_owned(), self.champion.clone().unwrap_or_else(|| "none".to_owned())));
+        facts.push(("In use so far".to_owned(), self.champion.clone().unwrap_or_else(|| "none".to_owned())));
         for (name, period) in [
             ("Country", &self.country),
             ("Learned from", &self.periods.train),
-            ("Fit stopped by", &self.periods.valid),
+            ("Tuned on", &self.periods.valid),
             ("Judged on", &self.periods.test),
         ] {
             if !period.is_empty() {
@@ -189,16 +189,21 @@ impl FraudReport {
                 .to_owned();
         };
         let capacity = format::percent_short(self.capacity);
-        let mut text = format!(
-            "Inspecting the riskiest {capacity} of items finds {:.0}\u{a0}% of the fraud",
-            found * 100.0
-        );
+        let champion = read(&self.gain.champion, self.capacity);
+        // A decimal where whole percents would not tell the two models apart.
+        let same = champion.is_some_and(|champion| (champion * 100.0).round() == (found * 100.0).round());
+        let percent = |share: f64| format!("{}\u{a0}%", format::fixed(share * 100.0, usize::from(same)));
+        let mut text =
+            format!("Inspecting the riskiest {capacity} of items finds {} of the fraud", percent(found));
+        if let Some(revenue) = read(&self.revenue.challenger, self.capacity) {
+            text.push_str(&format!(" and {} of the revenue to be recovered", percent(revenue)));
+        }
         if let Some(precision) = read(&self.precision.challenger, self.capacity) {
             text.push_str(&format!("; {:.0} of 100 inspected items are illicit", precision * 100.0));
         }
         text.push_str(&format!(". Inspecting as many at random would find {capacity} of it"));
-        if let Some(champion) = read(&self.gain.champion, self.capacity) {
-            text.push_str(&format!("; the model in use finds {:.0}\u{a0}%", champion * 100.0));
+        if let Some(champion) = champion {
+            text.push_str(&format!("; the model in use so far finds {}", percent(champion)));
         }
         text.push('.');
         text
@@ -212,7 +217,7 @@ impl FraudReport {
         if !curves.champion.is_empty() {
             let model = self.champion.as_deref().unwrap_or_default();
             series.push(Series {
-                name: format!("{} (in use)", name("champion", model)),
+                name: format!("{} (so far)", name("champion", model)),
                 points: curves.champion.clone(),
             });
         }
@@ -235,7 +240,7 @@ impl FraudReport {
         };
         let (gain, revenue, precision) = (
             ("Fraud found by inspecting the riskiest items first", "fraud found, % of all"),
-            ("Revenue raised by inspecting the riskiest items first", "revenue raised, % of all"),
+            ("Revenue recovered by inspecting the riskiest items first", "revenue recovered, % of all"),
             ("Illicit items among the inspected", "illicit, % of inspected"),
         );
         html! {
@@ -283,7 +288,14 @@ impl FraudReport {
         for one in &self.importance {
             table.row(vec![one.feature.as_str().into(), one.meaning.as_str().into(), one.share.into()]);
         }
-        html! { (chart.render()) (table.render()) }
+        html! {
+            (chart.render())
+            p {
+                "HS 6 × origin: earlier items of the same commodity (the first six digits of its code) and the same \
+                 origin together; likewise with the other names. HS 4 is the heading, HS 2 the chapter."
+            }
+            (table.render())
+        }
     }
 
     fn bins(&self) -> Markup {
@@ -364,7 +376,7 @@ mod tests {
             ],
             gain: Curves { challenger: curve(12.1), champion: curve(11.0) },
             precision: Curves { challenger: falling(1.2), champion: falling(2.0) },
-            revenue: Curves::default(),
+            revenue: Curves { challenger: curve(14.0), champion: curve(12.5) },
             by_month: (4..=6)
                 .map(|month| Month {
                     month: format!("2021-0{month}"),
@@ -435,7 +447,7 @@ mod tests {
         assert_eq!(
             report.headline().replace('\u{a0}', " "),
             "Inspecting the riskiest 5 % of items finds 46 % of the fraud; 95 of 100 inspected items are illicit. \
-             Inspecting as many at random would find 5 % of it; the model in use finds 40 %."
+             Inspecting as many at random would find 5 % of it; the model in use so far finds 40 %."
         );
     }
 

@@ -15,7 +15,7 @@ pub struct Metric {
     pub name: String,
     /// Value of the new model.
     pub challenger: f64,
-    /// Value of the model in use.
+    /// Value of the model in use so far.
     pub champion: Option<f64>,
 }
 
@@ -23,7 +23,9 @@ pub struct Metric {
 pub fn meaning(name: &str) -> String {
     match name.split_once('@') {
         None => match name {
-            "average_precision" => "mean illicit share above each illicit item; 100 % would be 1".to_owned(),
+            "average_precision" => {
+                "illicit share of the list down to each illicit item, on average; 1 is perfect".to_owned()
+            }
             "roc_auc" => {
                 "chance that an illicit item stands above a clean one; 0.5 at random, 1 perfect".to_owned()
             }
@@ -36,7 +38,7 @@ pub fn meaning(name: &str) -> String {
             match what {
                 "precision" => format!("illicit share of {riskiest}"),
                 "recall" => format!("share of all illicit items among {riskiest}"),
-                "revenue_recall" => format!("share of all revenue raised among {riskiest}"),
+                "revenue_recall" => format!("share of all revenue recovered among {riskiest}"),
                 _ => String::new(),
             }
         }
@@ -47,7 +49,7 @@ pub fn meaning(name: &str) -> String {
 pub(super) fn table(caption: &str, metrics: &[Metric], compares: bool) -> Markup {
     let mut columns = vec![("Metric", Kind::Text), ("Meaning", Kind::Text), ("This model", Kind::Ratio)];
     if compares {
-        columns.extend([("Model in use", Kind::Ratio), ("Difference", Kind::Ratio)]);
+        columns.extend([("In use so far", Kind::Ratio), ("Difference", Kind::Ratio)]);
     }
     let mut table = Table::new(caption, &columns);
     for metric in metrics {
@@ -81,7 +83,7 @@ mod tests {
     fn one_model_has_no_column_for_the_other() {
         let metrics = [Metric { name: "roc_auc".to_owned(), challenger: 0.9, champion: Some(0.85) }];
         let alone = table("c", &metrics, false).into_string();
-        assert!(!alone.contains("Model in use") && !alone.contains("0.850"));
+        assert!(!alone.contains("In use so far") && !alone.contains("0.850"));
         assert!(table("c", &metrics, true).into_string().contains("0.050"));
     }
 }

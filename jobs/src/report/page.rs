@@ -63,15 +63,16 @@ dd{margin:0;font-weight:600;overflow-wrap:anywhere}
 nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;padding:0;margin:1rem 0 0}
 a{color:var(--link)}
 .wide{overflow-x:auto;margin:1rem 0}
-table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;min-width:min(100%,40rem);font-size:.9rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);padding-bottom:.4rem}
 th,td{padding:.35rem .6rem;vertical-align:top;border-bottom:1px solid var(--rule);text-align:left}
 thead th{border-bottom:2px solid var(--soft);vertical-align:bottom}
 tbody th{font-weight:600}
 .n{text-align:right;white-space:nowrap}
+.c{white-space:nowrap}
 td ul{margin:0;padding:0;list-style:none}
 .noted th,.noted td{border-bottom:0;padding-bottom:0}
-.note ul{display:flex;flex-wrap:wrap;gap:0 1.5rem;padding-left:2.75rem;color:var(--soft)}
+.note ul{padding-left:2.75rem;color:var(--soft)}
 figure{margin:1rem 0}
 figcaption{color:var(--soft);font-size:.9rem}
 svg{width:100%;height:auto;max-width:56rem;display:block}
@@ -83,10 +84,10 @@ svg .reference{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:3 4;fill:non
 svg .mark{stroke:var(--soft);stroke-width:1}
 svg .line{fill:none;stroke-width:2.25}
 footer{color:var(--soft);font-size:.85rem;padding:1rem 1.5rem 2rem;margin-top:3rem;border-top:1px solid var(--rule)}
-@page{margin:15mm}
+@page{size:A4;margin:15mm}
 @media print{body{font-size:10.5pt}header,main,footer{padding-left:0;padding-right:0;max-width:none}nav{display:none}
-tr,figure,svg,.lead{break-inside:avoid}h2{break-after:avoid}thead{display:table-header-group}.wide{overflow:visible}
-table{font-size:8pt}th,td{padding:.2rem .3rem}.noted{break-after:avoid}}
+tr,figure,svg,.lead,.short{break-inside:avoid}h2,section>p{break-after:avoid}thead{display:table-header-group}.wide{overflow:visible}
+svg{max-width:16cm}table{font-size:8pt}th,td{padding:.2rem .3rem}.noted{break-after:avoid}}
 ";
 
 impl Page {

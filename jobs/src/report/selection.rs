@@ -244,16 +244,13 @@ pub(super) fn items(items: &[SelectedItem], currency: &str) -> Markup {
         ("Probability", Kind::Percent),
     ];
     let optional: [(bool, &str, Kind); 3] = [
-        (has_value, &value, Kind::Money),
-        (has_expected, &expected, Kind::Money),
+        (has_value, &value, Kind::Count),
+        (has_expected, &expected, Kind::Count),
         (has_outcome, "Proved illicit", Kind::Text),
     ];
     columns.extend(optional.iter().filter(|column| column.0).map(|(_, name, kind)| (*name, *kind)));
     let mut table = Table::new("The riskiest items and, below each, why", &columns);
-    let code = |text: &str| match text {
-        "" => Cell::Absent,
-        _ => Cell::Markup(html! { span style="white-space:nowrap" { (text) } }),
-    };
+    let code = |text: &str| if text.is_empty() { Cell::Absent } else { text.into() };
     for item in items {
         let reasons = html! {
             ul {
@@ -269,7 +266,7 @@ pub(super) fn items(items: &[SelectedItem], currency: &str) -> Markup {
             item.rank.into(),
             Cell::Text(format!("{} / {}", item.declaration, item.item)),
             code(&item.date),
-            if item.importer.is_empty() { Cell::Absent } else { item.importer.as_str().into() },
+            code(&item.importer),
             code(&item.hs_code),
             code(&item.origin),
             item.probability.into(),
@@ -283,7 +280,9 @@ pub(super) fn items(items: &[SelectedItem], currency: &str) -> Markup {
     html! {
         p {
             "▲ raises the probability, ▼ lowers it, by so much in log-odds: +0.69 doubles the odds of fraud, +1.39 \
-             makes them four times as high. An item has more reasons than are shown."
+             makes them four times as high. An item has more reasons than are shown. HS 6 × origin: earlier items of \
+             the same commodity (six digits) and origin; illicit shares are drawn towards that of all items, the \
+             more so the fewer outcomes there are."
         }
         (table.render())
     }
@@ -342,7 +341,7 @@ mod tests {
     fn only_what_is_known_has_a_column() {
         let mut report = example();
         let html = report.html();
-        for absent in ["Customs value", "Proved illicit", "Outcome known<", "How good", "<script", "http"] {
+        for absent in ["Customs value", "Proved illicit", "Outcome known<", "How good", "<script", "http:"] {
             assert!(!html.contains(absent), "{absent}");
         }
         assert!(html.contains("▲ first item of the importer (+1.25)") && html.contains("▼ x (−0.50)"));
@@ -351,7 +350,7 @@ mod tests {
         report.currency = "KRW".to_owned();
         report.by_month[0].known = 3;
         let html = report.html();
-        for present in ["Customs value, KRW", "1.23\u{a0}million", "Proved illicit", "Outcome known<"] {
+        for present in ["Customs value, KRW", "1,234,567", "Proved illicit", "Outcome known<"] {
             assert!(html.contains(present), "{present}");
         }
         let json = serde_json::to_string(&report).expect("serialises");

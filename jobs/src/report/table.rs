@@ -71,6 +71,9 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
     }
 }
 
+/// Tables of so many rows at most stay on one sheet of paper.
+const SHORT: usize = 12;
+
 /// A table with a caption; the first cell of each row heads the row.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -100,6 +103,10 @@ impl Table {
     pub fn render(&self) -> Markup {
         let class = |kind: Kind| if kind == Kind::Text { "t" } else { "n" };
         let cell = |row: &Vec<Cell>, index: usize, kind: Kind| match row.get(index) {
+            // A date or a code is read whole.
+            Some(Cell::Text(text)) if text.len() <= 16 && !text.contains(' ') => {
+                html! { span .c { (text) } }
+            }
             Some(Cell::Text(text)) => html! { (text) },
             Some(Cell::Number(value)) => html! { (kind.format(*value)) },
             Some(Cell::Markup(markup)) => markup.clone(),
@@ -107,7 +114,7 @@ impl Table {
         };
         html! {
             div .wide tabindex="0" role="region" aria-label=(self.caption) {
-                table {
+                table .short[self.rows.len() <= SHORT] {
                     caption { (self.caption) }
                     thead { tr {
                         @for (title, kind) in &self.columns { th scope="col" class=(class(*kind)) { (title) } }
@@ -147,6 +154,6 @@ mod tests {
         let html = table.render().into_string();
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"));
         assert!(html.contains("12.5\u{a0}%") && html.contains("1,234"));
-        assert!(html.contains(r#"<th scope="row" class="t">b</th><td class="n">–</td><td class="n">–</td>"#));
+        assert!(html.contains(r#"<th scope="row" class="t"><span class="c">b</span></th><td class="n">–</td><td class="n">–</td>"#));
     }
 }

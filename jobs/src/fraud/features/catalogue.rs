@@ -46,11 +46,11 @@ const fn two(name: &'static str, first: Key, second: Key, activity: bool, meanin
 
 /// Every history that is kept.
 pub(super) const FAMILIES: &[Family] = &[
-    one("hs6", Key::Hs6, true, "the commodity (6 digits)"),
-    one("hs4", Key::Hs4, false, "the heading (4 digits)"),
-    one("hs2", Key::Hs2, false, "the chapter (2 digits)"),
-    one("origin", Key::Origin, false, "the country of origin"),
-    one("departure", Key::Departure, false, "the country of departure"),
+    one("hs6", Key::Hs6, true, "the HS 6 code"),
+    one("hs4", Key::Hs4, false, "the HS 4 code"),
+    one("hs2", Key::Hs2, false, "the HS 2 code"),
+    one("origin", Key::Origin, false, "the origin"),
+    one("departure", Key::Departure, false, "the departure country"),
     one("office", Key::Office, false, "the customs office"),
     one("importer", Key::Importer, true, "the importer"),
     one("declarant", Key::Declarant, true, "the declarant"),
@@ -58,16 +58,16 @@ pub(super) const FAMILIES: &[Family] = &[
     one("carrier", Key::Carrier, false, "the carrier"),
     one("preference", Key::Preference, false, "the tariff treatment"),
     one("procedure", Key::Procedure, false, "the customs procedure"),
-    two("hs6_origin", Key::Hs6, Key::Origin, true, "the commodity from that origin"),
-    two("hs6_departure", Key::Hs6, Key::Departure, false, "the commodity from that departure"),
-    two("hs6_preference", Key::Hs6, Key::Preference, false, "the commodity under that treatment"),
-    two("importer_hs6", Key::Importer, Key::Hs6, true, "the importer with that commodity"),
-    two("importer_origin", Key::Importer, Key::Origin, true, "the importer with that origin"),
-    two("exporter_hs6", Key::Exporter, Key::Hs6, true, "the exporter with that commodity"),
-    two("declarant_hs4", Key::Declarant, Key::Hs4, false, "the declarant with that heading"),
-    two("office_hs6", Key::Office, Key::Hs6, false, "the office with that commodity"),
-    two("hs4_origin", Key::Hs4, Key::Origin, false, "the heading from that origin"),
-    two("origin_departure", Key::Origin, Key::Departure, false, "the origin by that departure"),
+    two("hs6_origin", Key::Hs6, Key::Origin, true, "HS 6 × origin"),
+    two("hs6_departure", Key::Hs6, Key::Departure, false, "HS 6 × departure country"),
+    two("hs6_preference", Key::Hs6, Key::Preference, false, "HS 6 × tariff treatment"),
+    two("importer_hs6", Key::Importer, Key::Hs6, true, "importer × HS 6"),
+    two("importer_origin", Key::Importer, Key::Origin, true, "importer × origin"),
+    two("exporter_hs6", Key::Exporter, Key::Hs6, true, "exporter × HS 6"),
+    two("declarant_hs4", Key::Declarant, Key::Hs4, false, "declarant × HS 4"),
+    two("office_hs6", Key::Office, Key::Hs6, false, "office × HS 6"),
+    two("hs4_origin", Key::Hs4, Key::Origin, false, "HS 4 × origin"),
+    two("origin_departure", Key::Origin, Key::Departure, false, "origin × departure country"),
 ];
 
 /// Features of the row alone, in order.
@@ -123,7 +123,7 @@ pub enum Source {
     Row,
     /// The code in this column: its first three bytes as a big-endian number.
     Code(&'static str),
-    /// A measure of the past of something, such as `the importer`.
+    /// A measure of the past of something, such as `the importer` or `HS 6 × origin` (both together).
     Past(Measure, &'static str),
 }
 

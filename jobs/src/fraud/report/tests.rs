@@ -42,7 +42,7 @@ fn a_retrain_of_ten_rows_counted_by_hand() {
     importance[3] = 0.25;
     importance[0] = 0.75;
     let report = fraud_report(&judged(), facts(), &importance, Vec::new()).expect("filled");
-    insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspecting the riskiest 20 % of items finds 67 % of the fraud; 100 of 100 inspected items are illicit. Inspecting as many at random would find 20 % of it; the model in use finds 33 %.");
+    insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspecting the riskiest 20 % of items finds 67 % of the fraud and 100 % of the revenue to be recovered; 100 of 100 inspected items are illicit. Inspecting as many at random would find 20 % of it; the model in use so far finds 33 %.");
     insta::assert_snapshot!(report.decision, @"fraud@3 becomes the model in use: average precision 0.917 against 0.476 of fraud@2. fraud@2 is kept and can be put back.");
     assert_eq!((report.test_rows, report.illicit_rate), (10, 0.3));
     assert_eq!(report.periods.train, "2020-01 to 2020-12");
@@ -139,9 +139,9 @@ fn an_item_has_the_three_reasons_that_raise_it_most() {
     assert_eq!(
         reasons,
         [
-            ("past illicit share of the commodity (6 digits): 0.0 %".to_owned(), 1.5),
-            ("first item of the commodity from that origin".to_owned(), 0.9),
-            ("past illicit share of the importer: 0.0 %".to_owned(), 0.5),
+            ("past illicit share of the HS 6 code: 0.0 %, from 0 outcomes".to_owned(), 1.5),
+            ("first item of HS 6 × origin".to_owned(), 0.9),
+            ("past illicit share of the importer: 0.0 %, from 0 outcomes".to_owned(), 0.5),
         ]
     );
     assert_eq!((items[0].rank, items[0].item, items[0].date.as_str()), (1, 1, "2021-04-01"));

@@ -7,10 +7,10 @@ use maud::{Markup, html};
 use super::{at, colour, dash, ticks::Ticks};
 
 const WIDTH: f64 = 820.0;
-const HEIGHT: f64 = 360.0;
+const HEIGHT: f64 = 372.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 170.0;
-const TOP: f64 = 34.0;
+const TOP: f64 = 46.0;
 const BOTTOM: f64 = 56.0;
 /// Least distance of two names at the right edge.
 const NAME_HEIGHT: f64 = 17.0;
@@ -115,7 +115,7 @@ impl LineChart {
                     }
                     @if let Some((at_x, name)) = &self.mark {
                         line .mark x1=(at(x(*at_x))) x2=(at(x(*at_x))) y1=(at(TOP)) y2=(at(bottom)) {}
-                        text .soft x=(at(x(*at_x) + 6.0)) y=(at(bottom - 8.0)) { (name) }
+                        text .soft x=(at(x(*at_x))) y=(at(TOP - 6.0)) { (name) }
                     }
                     @if let Some(reference) = &reference {
                         path .reference d=(path(&reference.points)) {}
