@@ -208,10 +208,7 @@ fn parts_used(file: &File) -> Vec<(usize, String)> {
     let depth = inside.trim_end_matches("/mod.rs").matches('/').count() + 1;
     let to_root = "super::".repeat(depth);
     let mut used = Vec::new();
-    for (start, root) in ["crate::", to_root.as_str()]
-        .into_iter()
-        .flat_map(|root| code.match_indices(root).map(|(start, root)| (start, root)))
-    {
+    for (start, root) in ["crate::", to_root.as_str()].into_iter().flat_map(|root| code.match_indices(root)) {
         let line_of = |offset: usize| code[..offset].matches('\n').count() + 1;
         let after = start + root.len();
         let word = |from: usize| -> String {
