@@ -32,10 +32,10 @@ use super::{Archive, table::DataFile};
 use crate::{Error, Result, ResultExt};
 
 /// What an open file keeps for its next upload, in bytes: S3's smallest part.
-const UPLOAD_BYTES: usize = 5 << 20;
+pub(super) const UPLOAD_BYTES: usize = 5 << 20;
 
 /// Parts of one file that may be on their way at once.
-const UPLOADS: usize = 2;
+pub(super) const UPLOADS: usize = 2;
 
 /// Rows handed to the Parquet encoder at a time.
 const SLICE_ROWS: usize = 64 << 10;
@@ -185,14 +185,35 @@ impl PartitionWriter {
     }
 
     /// Writes what is held and closes every file.
+    ///
+    /// # Errors
+    /// The store's; open files are given up then.
     pub async fn finish(mut self) -> Result<Vec<DataFile>> {
         let months: Vec<i32> = self.months.keys().copied().collect();
         for month in months {
-            self.flush(month).await?;
-            self.close(month).await?;
+            let written = async {
+                self.flush(month).await?;
+                self.close(month).await
+            };
+            if let Err(error) = written.await {
+                self.abort().await;
+                return Err(error);
+            }
         }
         self.done.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(self.done)
+    }
+
+    /// Gives up the files that are open, so that nothing of them stays in the store. Files that were closed
+    /// stay, unseen by readers: another attempt at the same job may have committed the same paths.
+    pub async fn abort(self) {
+        for (_, month) in self.months {
+            if let Some(OpenFile { name, writer, .. }) = month.file
+                && let Err(error) = writer.into_inner().abort().await
+            {
+                tracing::warn!(file = name, %error, "parts of a file that was given up may remain");
+            }
+        }
     }
 
     /// The batch's rows by month, counted from year 0.
@@ -329,7 +350,7 @@ fn month_numbers(dates: &ArrayRef) -> Result<Int32Array> {
 }
 
 /// A file's error while it is uploaded: the store's, where the encoder carries one.
-fn store_error(error: parquet::errors::ParquetError) -> Error {
+pub(super) fn store_error(error: parquet::errors::ParquetError) -> Error {
     match error {
         parquet::errors::ParquetError::External(inner) => match inner.downcast::<object_store::Error>() {
             Ok(store) => (*store).into(),

@@ -3,13 +3,14 @@
 //! Promises: memory stays within a block; no input panics; no row is lost, so that the records read are
 //! the rows of the batches plus the rows quarantined; the result does not depend on the block size. CSV is
 //! RFC 4180 with the mapping's delimiter, quote and encoding. Start at [`Mapping`] and
-//! [`DeclarationReader`].
+//! [`DeclarationReader`], and at [`ingest_file`] for the whole way of one file.
 
 mod cells;
 pub mod codes;
 mod columnar;
 mod delimited;
 mod mapping;
+pub mod run;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use parquet::file::reader::ChunkReader;
 use self::{columnar::Columnar, delimited::Delimited, source::Bytes};
 pub use self::{
     mapping::{ColumnMapping, Encoding, Format, Mapping},
+    run::{FileOutcome, ingest_file},
     source::source_digest,
 };
 use crate::{Error, Result, ResultExt};

@@ -28,9 +28,9 @@ net_mass = { from = "mass" }
 channel = { from = "channel", values = { A = "green", C = "red" } }
 "#;
 
-const HEADER: &str = "id,date,hs,origin,text,mass,channel\n";
+pub(super) const HEADER: &str = "id,date,hs,origin,text,mass,channel\n";
 
-fn mapping() -> Mapping {
+pub(super) fn mapping() -> Mapping {
     Mapping::parse(MAPPING).expect("the mapping is right")
 }
 
@@ -201,7 +201,7 @@ fn a_byte_order_mark_and_a_file_without_header() {
     assert_eq!(read_in(rows, &mapping, 8).expect("reads").0.num_rows(), 2);
 }
 
-fn many_rows(rows: usize) -> String {
+pub(super) fn many_rows(rows: usize) -> String {
     let row = |n: usize| format!("{n},2020-01-01,0101,KR,\"text, {n}\nmore\",{n}.5,A\n");
     HEADER.to_owned() + &(0..rows).map(row).collect::<String>()
 }

@@ -1,0 +1,279 @@
+//! The ingest of one export file, up to its commit.
+//!
+//! [`ingest_file`] promises: every record is either in a data file or in quarantine, counted; memory stays
+//! within the writer's settings and a few blocks; the same bytes under the same name give the same files.
+//! Nothing it writes is seen by a reader of the table until [`Table::commit`], which is the caller's, and no
+//! file is left half-written when it fails. The reader works on a thread of its own, a few blocks ahead.
+
+use std::path::Path;
+
+use object_store::buffered::BufWriter;
+use parquet::arrow::AsyncArrowWriter;
+use tokio::sync::mpsc;
+
+use super::{DeclarationReader, Mapping, ParsedBlock, RowCounts, quarantine_schema, source_digest};
+use crate::{
+    Archive, Error, Result, ResultExt,
+    archive::{
+        DataFile, PartitionWriter, Table, WriterSettings, schema,
+        writer::{UPLOAD_BYTES, UPLOADS, store_error},
+    },
+};
+
+/// Parsed blocks that wait for the writer; the reader pauses when it is this far ahead.
+const BLOCKS_AHEAD: usize = 2;
+
+/// What the ingest of a file wrote, to be committed together with its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOutcome {
+    /// The file's records; all zero when they were ingested before.
+    pub counts: RowCounts,
+    /// The SHA-256 of the file's bytes, by which the table knows it again.
+    pub digest: String,
+    /// The data files written, in the order of their paths, not committed yet.
+    pub files: Vec<DataFile>,
+    /// Whether the table has the file's rows already; nothing was written then.
+    pub already_there: bool,
+}
+
+/// Reads and checks one export file of declarations and writes its rows under the table's folder, those
+/// that fail a check to `quarantine/<job>/<name>.parquet`, which is complete before the last data file is.
+///
+/// `name` begins the names of the data files: two files of one table must not share it. `<job>` is the part
+/// of it before its last `-`, or all of it. `progress` is told the number of rows done so far.
+///
+/// # Errors
+/// [`crate::ErrorKind::Input`] and [`crate::ErrorKind::NotFound`] when the file or the mapping is wrong;
+/// the kind of the store's failure when it cannot be written.
+pub async fn ingest_file(
+    table: &Table,
+    mapping: &Mapping,
+    file: &Path,
+    name: &str,
+    settings: WriterSettings,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<FileOutcome> {
+    let path = file.to_owned();
+    let digest = on_thread(move || source_digest(&path)).await?;
+    if !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
+        tracing::warn!(file = %file.display(), "file was ingested before: nothing is added");
+        return Ok(FileOutcome {
+            counts: RowCounts::default(),
+            digest,
+            files: Vec::new(),
+            already_there: true,
+        });
+    }
+    let mut writer = PartitionWriter::new(
+        table.archive(),
+        table.name(),
+        &schema::declarations(),
+        &mapping.country,
+        "acceptance_date",
+        name,
+        settings,
+    )?;
+    let mut quarantine = Quarantine::new(table.archive(), name);
+    let mut blocks = ReadAhead::start(file, mapping);
+    let counts = match copy(&mut blocks, &mut writer, &mut quarantine, progress).await {
+        Ok(counts) => counts,
+        Err(error) => {
+            quarantine.abort().await;
+            writer.abort().await;
+            return Err(error);
+        }
+    };
+    if let Err(error) = quarantine.finish().await {
+        writer.abort().await;
+        return Err(error);
+    }
+    let files = writer.finish().await?;
+    Ok(FileOutcome { counts, digest, files, already_there: false })
+}
+
+/// Hands every block to the writer and to quarantine.
+async fn copy(
+    blocks: &mut ReadAhead,
+    writer: &mut PartitionWriter,
+    quarantine: &mut Quarantine,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<RowCounts> {
+    let mut counts = RowCounts::default();
+    while let Some(block) = blocks.next().await? {
+        counts.archived += block.batch.num_rows() as u64;
+        counts.quarantined += block.quarantined.num_rows() as u64;
+        writer.write(&block.batch).await?;
+        quarantine.write(&block.quarantined).await?;
+        progress(counts.archived + counts.quarantined);
+    }
+    counts.read = blocks.read;
+    if counts.read != counts.archived + counts.quarantined {
+        return Err(Error::internal(format!("the ingest lost count of its rows: {counts:?}")));
+    }
+    Ok(counts)
+}
+
+/// A file that is read and checked on a thread of its own, a few blocks ahead.
+struct ReadAhead {
+    blocks: mpsc::Receiver<ParsedBlock>,
+    reading: Option<tokio::task::JoinHandle<Result<u64>>>,
+    /// The records read, known at the end.
+    read: u64,
+}
+
+impl ReadAhead {
+    fn start(file: &Path, mapping: &Mapping) -> Self {
+        let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
+        let (file, mapping) = (file.to_owned(), mapping.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut reader = DeclarationReader::open(&file, &mapping)?;
+            while let Some(block) = reader.next_block()? {
+                if sender.blocking_send(block).is_err() {
+                    break;
+                }
+            }
+            Ok(reader.counts().read)
+        });
+        Self { blocks, reading: Some(reading), read: 0 }
+    }
+
+    async fn next(&mut self) -> Result<Option<ParsedBlock>> {
+        if let Some(block) = self.blocks.recv().await {
+            return Ok(Some(block));
+        }
+        if let Some(reading) = self.reading.take() {
+            self.read = joined(reading.await)?;
+        }
+        Ok(None)
+    }
+}
+
+/// The quarantined rows of one file, on their way to one Parquet file; without any there is no file.
+struct Quarantine {
+    archive: Archive,
+    path: String,
+    writer: Option<AsyncArrowWriter<BufWriter>>,
+}
+
+impl Quarantine {
+    fn new(archive: &Archive, name: &str) -> Self {
+        let job = name.rsplit_once('-').map_or(name, |(job, _)| job);
+        Self { archive: archive.clone(), path: format!("quarantine/{job}/{name}.parquet"), writer: None }
+    }
+
+    async fn write(&mut self, rows: &arrow::array::RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => {
+                let path = self.archive.path(&self.path);
+                let upload = BufWriter::with_capacity(self.archive.store().clone(), path, UPLOAD_BYTES)
+                    .with_max_concurrency(UPLOADS);
+                none.insert(AsyncArrowWriter::try_new(upload, quarantine_schema(), None)?)
+            }
+        };
+        let mut written = writer.write(rows).await;
+        // Raw records can be long: a row group is written out once it fills an upload.
+        if written.is_ok() && writer.in_progress_size() >= UPLOAD_BYTES {
+            written = writer.flush().await;
+        }
+        written.map_err(store_error).context(|| format!("write {}", self.archive.display(&self.path)))
+    }
+
+    async fn finish(self) -> Result<()> {
+        let Some(writer) = self.writer else { return Ok(()) };
+        let closed = writer.close().await.map_err(store_error);
+        closed.map(|_| ()).context(|| format!("write {}", self.archive.display(&self.path)))
+    }
+
+    async fn abort(self) {
+        if let Some(writer) = self.writer
+            && let Err(error) = writer.into_inner().abort().await
+        {
+            tracing::warn!(file = self.path, %error, "parts of a file that was given up may remain");
+        }
+    }
+}
+
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+fn joined<T>(done: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    done.map_err(|error| Error::internal("a file's reader stopped").with_source(error))?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use tempfile::TempDir;
+
+    use super::super::tests::{HEADER, many_rows, mapping};
+    use super::*;
+    use crate::archive::{Commit, schema::DECLARATIONS, testing::place};
+
+    async fn table(folder: &TempDir) -> Table {
+        let archive = place(folder);
+        Table::open_or_create(&archive, DECLARATIONS, &schema::declarations()).await.expect("a table")
+    }
+
+    fn export(folder: &TempDir, bytes: &[u8]) -> PathBuf {
+        let path = folder.path().join("export.csv");
+        fs::write(&path, bytes).expect("written");
+        path
+    }
+
+    async fn ingest(table: &Table, file: &Path, name: &str) -> Result<FileOutcome> {
+        ingest_file(table, &mapping(), file, name, WriterSettings::default(), &|_| ()).await
+    }
+
+    async fn paths(archive: &Archive, folder: &str) -> Vec<String> {
+        let objects = archive.list(folder).await.expect("lists");
+        objects.iter().filter_map(|object| archive.relative(&object.location)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_written_whole_and_seen_only_when_it_is_committed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let table = table(&folder).await;
+        let text = format!("{HEADER}1,2020-01-01,0101,KR,,1,A\n2,2020-01-32,0101,KR,,1,A\n");
+        let file = export(&folder, text.as_bytes());
+        let done = ingest(&table, &file, "job-0").await.expect("ingests");
+        assert_eq!(done.counts, RowCounts { read: 2, archived: 1, quarantined: 1 });
+        assert_eq!(done.files.iter().map(|file| file.rows).collect::<Vec<_>>(), [1]);
+        assert_eq!(table.snapshot(None).await.expect("reads").rows(), 0);
+        let bytes = table.archive().get("quarantine/job/job-0.parquet").await.expect("is there");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("is Parquet").build();
+        let rows: usize = reader.expect("builds").map(|batch| batch.expect("reads").num_rows()).sum();
+        assert_eq!(rows, 1);
+        let sources = [done.digest.clone()];
+        let commit = table.commit(&done.files, &sources, "ingest").await.expect("commits");
+        assert_eq!(commit, Commit::Version(1));
+        let again = ingest(&table, &file, "job-1").await.expect("answers");
+        let expected = FileOutcome {
+            counts: RowCounts::default(),
+            digest: done.digest,
+            files: Vec::new(),
+            already_there: true,
+        };
+        assert_eq!(again, expected);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_turns_out_damaged_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let table = table(&folder).await;
+        let text = many_rows(100_000).replacen('\n', "\nbroken\n", 1);
+        let packed = zstd::encode_all(text.as_bytes(), 1).expect("in memory");
+        let file = export(&folder, &packed[..packed.len() - 20]);
+        let error = ingest(&table, &file, "job-0").await.expect_err("is cut off");
+        assert_eq!(error.kind(), crate::ErrorKind::Input);
+        let left = paths(table.archive(), DECLARATIONS).await;
+        assert!(left.iter().all(|path| path.contains("_delta_log")), "{left:?}");
+        assert!(paths(table.archive(), "quarantine").await.is_empty());
+    }
+}
