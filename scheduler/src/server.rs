@@ -36,8 +36,7 @@ use tidewaiter_proto::{
     },
 };
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::{
     cluster::Cluster,
@@ -133,6 +132,8 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
 
     driver.resume().await?;
     tracing::info!(%address, "scheduler is listening");
+    // A fit's rounds are small messages there and back: none may wait to be sent together with another.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .add_service(scheduler)
         .add_service(fits)
@@ -141,7 +142,7 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         .add_service(ArchiveServiceServer::new(Tables(archive)))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(incoming)
         .await
         .map_err(|error| Error::unavailable(format!("serve on {address}")).with_source(error))
 }

@@ -192,6 +192,7 @@ pub(super) struct Economy {
     pub(super) declarants: Vec<String>,
     pub(super) carriers: Vec<String>,
     pub(super) offices: Vec<String>,
+    pub(super) scheme_draw: Alias,
     /// Factor that brings the mean fraud rate to the parameter.
     pub(super) scale: f64,
     /// Scores above which the rule gives red, and yellow.
@@ -199,6 +200,10 @@ pub(super) struct Economy {
     pub(super) yellow: f64,
 }
 
+/// How often each scheme is a route's habit, in the order of [`super::SCHEMES`]. A wanted scheme that cannot
+/// work on the goods falls back on undervaluation, which is why the shares of the schemes practised differ:
+/// they are near 30, 30, 20 and 20 in a hundred.
+pub(super) const HABITS: [f64; 4] = [0.08, 0.38, 0.32, 0.22];
 /// Share of red that is drawn by lot.
 pub(super) const RANDOM_RED: f64 = 0.25;
 /// Standard deviation of the risk rule's error, in logarithms of the fraud rate.
@@ -257,6 +262,7 @@ impl Economy {
         let carrier_draw = Alias::new(&zipf(carriers.len(), 0.9));
         let office_draw = Alias::new(&zipf(offices.len(), 1.0));
         let exporter_draw = Alias::new(&zipf(exporters.len(), 0.7));
+        let scheme_draw = Alias::new(&HABITS);
         let mode_draw = Alias::new(&MODES.iter().map(|mode| mode.1).collect::<Vec<_>>());
         // The heads of the Zipf lists have fixed places: mixing the index spreads the popular goods over
         // the chapters.
@@ -280,7 +286,7 @@ impl Economy {
                             origin,
                             departure,
                             mode: mode_draw.draw(&mut rng) as u8,
-                            scheme: rng.random_range(0..4),
+                            scheme: scheme_draw.draw(&mut rng) as u8,
                             office: office_draw.draw(&mut rng) as u16,
                             exporter: exporter_draw.draw(&mut rng) as u32,
                             declarant,
@@ -303,6 +309,7 @@ impl Economy {
             declarants,
             carriers,
             offices,
+            scheme_draw,
             scale: 0.0,
             red: f64::INFINITY,
             yellow: f64::INFINITY,

@@ -184,9 +184,9 @@ impl Month {
             switches.under_weighing,
         ];
         let habit = usize::from(open.route.scheme);
-        let wanted = if rng.random::<f64>() < 0.8 { habit } else { rng.random_range(0..4) };
-        // Where the wanted scheme cannot work, the next that can.
-        (0..4).map(|step| (wanted + step) % 4).find(|&scheme| possible[scheme])
+        let wanted = if rng.random::<f64>() < 0.8 { habit } else { economy.scheme_draw.draw(rng) };
+        // Where the wanted scheme cannot work, the next that can, first those that work on any goods.
+        [wanted, 0, 3, 1, 2].into_iter().find(|&scheme| possible[scheme])
     }
 
     fn batch(&mut self) -> Result<SynthBatch> {
@@ -213,13 +213,12 @@ impl Month {
             let mut normal = || self.rng.sample::<f64, _>(StandardNormal);
             let net = (good.log_mass + 1.1 * normal()).exp().max(0.1);
             let price = (good.log_price + origin.log_price + good.spread * normal() + inflation).exp();
-            let per_unit = good.unit_mass * (0.1 * normal()).exp();
+            let measured = 0.1 * normal();
             let freight = MODES[usize::from(route.mode)].2 * (0.4 * normal()).exp();
             let packing = 1.0 + 0.06 * (0.6 * normal()).exp();
             let rate = self.rates[origin.currency];
             // Prices stand in US dollars; the invoice is in the exporter's currency.
             let true_value = cents(net * price * self.rates[0] * (1.0 + freight));
-            let quantity = cents(net / per_unit).max(0.01);
             let claims = self.rng.random::<f64>() < 0.85;
             let true_preference = if claims { origin.preference } else { None };
             let true_rate = good.duty * true_preference.unwrap_or(1.0);
@@ -256,6 +255,13 @@ impl Month {
             let scheme = scheme.filter(|_| evaded >= 1.0);
             let evaded = if scheme.is_some() { evaded } else { 0.0 };
             let net_declared = cents(net * mass_share).max(0.01);
+            // The declared code asks for its own unit. A quantity in kilograms is the net mass; any other
+            // is counted, and so stays true where the mass does not.
+            let quantity = if declared.unit == "KGM" {
+                net_declared
+            } else {
+                cents(net / (declared.unit_mass * measured.exp())).max(0.01)
+            };
 
             let mut number = self.declaration;
             for digit in id[prefix..].iter_mut().rev() {
@@ -288,7 +294,7 @@ impl Month {
             out.net.append_value(net_declared);
             out.gross.append_value(cents(net_declared * packing));
             out.quantity.append_value(quantity);
-            out.unit.append_value(good.unit);
+            out.unit.append_value(declared.unit);
             out.invoice.append_value(cents(value / (1.0 + freight) / rate));
             out.currency.append_value(CURRENCIES[origin.currency].0);
             out.value.append_value(value);

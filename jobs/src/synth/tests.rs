@@ -1,3 +1,5 @@
+//! That the generator keeps its shares, its truth and its order, and repeats itself.
+
 use arrow::{
     array::{Array, AsArray},
     compute::concat_batches,

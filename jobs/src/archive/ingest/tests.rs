@@ -1,3 +1,5 @@
+//! That exports of every layout are read whole, and that what fails is put aside with its reason.
+
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr)]
 
 use std::io::{Cursor, Write};

@@ -1,3 +1,5 @@
+//! That a fit ends with the same states when workers are lost, late or refused, in a process and over gRPC.
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
