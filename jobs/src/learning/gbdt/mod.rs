@@ -14,7 +14,9 @@
 mod attribution;
 mod binning;
 mod grow;
+mod histogram;
 mod leader;
+mod logistic;
 mod model;
 mod parameters;
 mod shard;
