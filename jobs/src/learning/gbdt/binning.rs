@@ -101,6 +101,21 @@ impl Edges {
         1 + self.upper.partition_point(|edge| *edge < value) as u8
     }
 
+    /// The bins of a column.
+    pub(super) fn bin_all(&self, column: &[f32]) -> Vec<u8> {
+        // The same search over a table of fixed length, which the processor can do for many values at once.
+        let mut upper = [f32::INFINITY; 256];
+        upper[..self.upper.len()].copy_from_slice(&self.upper);
+        let search = |value: &f32| {
+            let mut below = 0;
+            for step in [128, 64, 32, 16, 8, 4, 2, 1] {
+                below += if upper[(below + step - 1) & 255] < *value { step } else { 0 };
+            }
+            if value.is_nan() { 0 } else { 1 + below as u8 }
+        };
+        column.iter().map(search).collect()
+    }
+
     /// How many bins there are, the one of missing values included.
     pub(super) fn bins(&self) -> usize {
         self.upper.len() + 2

@@ -69,8 +69,11 @@ pub(super) struct Growing {
 pub(super) struct Rules<'a> {
     pub(super) parameters: &'a Parameters,
     pub(super) binning: &'a Binning,
-    /// Which features this tree may use.
-    pub(super) allowed: Vec<bool>,
+    /// Which features this tree may use, in ascending order; histograms are of these.
+    pub(super) allowed: Vec<usize>,
+    /// What the integers of the sums are worth.
+    gradient_unit: f64,
+    hessian_unit: f64,
 }
 
 impl Growing {
@@ -100,9 +103,9 @@ impl Growing {
     /// Takes the histogram that [`Growing::next`] asked for.
     pub(super) fn absorb(&mut self, histogram: Vec<i64>, rules: &Rules<'_>) {
         if self.leaves.is_empty() {
-            // Every row is in exactly one bin of the first feature.
+            // Every row is in exactly one bin of each feature.
             let mut sums = Sums::default();
-            let first = rules.binning.features.first().map_or(0, super::wire::Edges::bins);
+            let first = rules.allowed.first().map_or(0, |feature| rules.binning.features[*feature].bins());
             histogram.chunks_exact(3).take(first).for_each(|bin| sums.add(bin));
             let best = rules.best_split(&histogram, sums);
             self.leaves.push(Leaf { sums, histogram, best, above: None });
@@ -172,9 +175,25 @@ impl Growing {
     }
 }
 
-impl Rules<'_> {
+impl<'a> Rules<'a> {
+    /// The rules of a tree that may use the features `allowed`, in ascending order.
+    pub(super) fn new(parameters: &'a Parameters, binning: &'a Binning, allowed: Vec<usize>) -> Self {
+        Self {
+            parameters,
+            binning,
+            allowed,
+            gradient_unit: 1.0 / gradient_scale(binning),
+            hessian_unit: 1.0 / hessian_scale(binning),
+        }
+    }
+
+    /// How many integers a histogram has.
+    pub(super) fn histogram_length(&self) -> usize {
+        self.allowed.iter().map(|feature| 3 * self.binning.features[*feature].bins()).sum()
+    }
+
     fn derivatives(&self, sums: Sums) -> (f64, f64) {
-        (sums.0[0] as f64 / gradient_scale(self.binning), sums.0[1] as f64 / hessian_scale(self.binning))
+        (sums.0[0] as f64 * self.gradient_unit, sums.0[1] as f64 * self.hessian_unit)
     }
 
     fn value(&self, sums: Sums) -> f64 {
@@ -204,12 +223,9 @@ impl Rules<'_> {
         let mut best_gain = 1e-9 * (1.0 + whole);
         let mut best = None;
         let mut rest = histogram;
-        for (feature, edges) in self.binning.features.iter().enumerate() {
-            let (bins, others) = rest.split_at(3 * edges.bins());
+        for feature in self.allowed.iter().copied() {
+            let (bins, others) = rest.split_at(3 * self.binning.features[feature].bins());
             rest = others;
-            if !self.allowed[feature] {
-                continue;
-            }
             let (missing, bins) = bins.split_at(3);
             let last = bins.len() / 3;
             let mut try_split = |bin: usize, left: Sums, missing_left: bool| {

@@ -93,14 +93,14 @@ impl GbdtLeader {
         let binning = self.binning()?;
         let features = binning.features.len();
         let kept = (self.parameters.feature_fraction * features as f64).ceil() as usize;
-        let mut order: Vec<usize> = (0..features).collect();
+        let mut allowed: Vec<usize> = (0..features).collect();
         if kept < features {
             let salt = mix(self.parameters.seed ^ mix(self.state.trees.len() as u64));
-            order.sort_by_key(|feature| mix(salt ^ *feature as u64));
+            allowed.sort_by_key(|feature| mix(salt ^ *feature as u64));
+            allowed.truncate(kept);
+            allowed.sort_unstable();
         }
-        let mut allowed = vec![false; features];
-        order.iter().take(kept).for_each(|feature| allowed[*feature] = true);
-        Ok(Rules { parameters: &self.parameters, binning, allowed })
+        Ok(Rules::new(&self.parameters, binning, allowed))
     }
 
     fn absorb_summaries(&mut self, parts: &[(u32, Bytes)]) -> Result<()> {
@@ -183,8 +183,12 @@ impl Leader for GbdtLeader {
             Ask::Prepare(self.binning()?.clone())
         } else {
             let index = self.state.trees.len() as u32;
-            match self.growing.next(&self.rules()?) {
-                Next::Histogram(tree, leaf) => Ask::Grow(Grow { index, tree, leaf: leaf as u32 }),
+            let rules = self.rules()?;
+            match self.growing.next(&rules) {
+                Next::Histogram(tree, leaf) => {
+                    let features = rules.allowed.iter().map(|feature| *feature as u32).collect();
+                    Ask::Grow(Grow { index, tree, leaf: leaf as u32, features })
+                }
                 Next::Finished(tree) => Ask::Finish(Finish { index, tree }),
             }
         };
@@ -206,8 +210,7 @@ impl Leader for GbdtLeader {
                 let rules = self.rules()?;
                 match growing.next(&rules) {
                     Next::Histogram(..) => {
-                        let length: usize = rules.binning.features.iter().map(|edges| 3 * edges.bins()).sum();
-                        if sums.len() != length {
+                        if sums.len() != rules.histogram_length() {
                             return Err(unexpected());
                         }
                         growing.absorb(sums, &rules);

@@ -14,8 +14,10 @@
 mod attribution;
 mod binning;
 mod grow;
+mod histogram;
 mod leader;
 mod load;
+mod logistic;
 mod model;
 mod parameters;
 mod shard;

@@ -7,9 +7,11 @@ use prost::Message;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
-    binning, mix,
+    binning,
+    histogram::{Cells, Histogram},
+    logistic, mix,
     model::Tree,
-    wire::{Ask, Binning, History, Instruction, Summary},
+    wire::{Ask, Binning, Grow, History, Instruction, Summary},
 };
 use crate::{
     Error, Result,
@@ -24,9 +26,6 @@ const GRADIENT_SCALE: f64 = (1_u64 << 28) as f64;
 
 /// A row's loss is cut here, so that no sum of losses leaves its integer.
 const MOST_LOSS: f64 = 100.0;
-
-/// How many rows are binned together: their bins fit the processor's cache.
-const BLOCK_ROWS: usize = 2048;
 
 /// The integer that a first derivative of 1 becomes.
 pub(super) fn gradient_scale(binning: &Binning) -> f64 {
@@ -106,16 +105,14 @@ pub struct GbdtShard {
 /// The state after binning.
 struct Binned {
     binning: Binning,
-    /// The bins, row after row.
-    cells: Vec<u8>,
+    cells: Cells,
     /// A number per row that depends on its bins alone; empty when every tree uses all rows.
     lots: Vec<u64>,
     scores: Vec<f64>,
     /// How many trees are in the scores.
     finished: u32,
     growing: Growing,
-    /// One array of bins per feature, so that a bin of 8 bits needs no check of bounds.
-    histogram: Vec<[[i64; 2]; 256]>,
+    histogram: Histogram,
 }
 
 /// The partition of the rows by the leaves of the tree under way.
@@ -192,32 +189,24 @@ impl GbdtShard {
                 self.training.len()
             )));
         }
-        let mut cells = vec![0; rows * self.features];
-        for (block, cells) in cells.chunks_mut(BLOCK_ROWS * self.features).enumerate() {
-            let first = block * BLOCK_ROWS;
-            for (feature, (edges, column)) in binning.features.iter().zip(&self.raw).enumerate() {
-                for (cell, value) in cells[feature..].iter_mut().step_by(self.features).zip(&column[first..])
-                {
-                    *cell = edges.bin(*value);
-                }
-            }
-        }
+        let raw = std::mem::take(&mut self.raw);
+        let columns = binning.features.iter().zip(raw).map(|(edges, column)| edges.bin_all(&column));
+        let cells = Cells::new(columns.collect());
         let lots = if binning.row_fraction < 1.0 {
-            let lot = |(cells, positive): (&[u8], &bool)| {
-                xxh3_64_with_seed(cells, binning.seed ^ u64::from(*positive))
+            let lot = |(row, positive): (usize, &bool)| {
+                xxh3_64_with_seed(cells.row(row), binning.seed ^ u64::from(*positive))
             };
-            cells.chunks_exact(self.features).zip(&self.positive).map(lot).collect()
+            self.positive.iter().enumerate().map(lot).collect()
         } else {
             Vec::new()
         };
-        self.raw = Vec::new();
         self.binned = Some(Binned {
             cells,
             lots,
             scores: vec![binning.base; rows],
             finished: 0,
             growing: Growing::default(),
-            histogram: vec![[[0; 2]; 256]; self.features],
+            histogram: Histogram::default(),
             binning,
         });
         Ok(())
@@ -269,7 +258,7 @@ impl GbdtShard {
         }
         for row in self.validation.iter().chain(&growing.left_out) {
             let row = *row as usize;
-            let leaf = tree.leaf_of_cells(&cells[row * self.features..][..self.features]);
+            let leaf = tree.leaf_of_cells(cells.row(row));
             scores[row] += tree.leaf_values[leaf];
         }
         growing.splits = None;
@@ -319,15 +308,15 @@ impl Binned {
         leaves.push(0..order.len());
         derivatives.resize(positive.len(), [0; 2]);
         let (gradient_scale, hessian_scale) = (gradient_scale(&self.binning), hessian_scale(&self.binning));
-        for row in order.iter() {
-            let row = *row as usize;
-            let probability = 1.0 / (1.0 + (-self.scores[row]).exp());
-            let (label, weight) =
-                if positive[row] { (1.0, self.binning.positive_weight) } else { (0.0, 1.0) };
-            let gradient = (probability - label) * weight;
+        let weights = [1.0, self.binning.positive_weight];
+        // All rows in their order, whether the tree uses them or not: that is faster than to pick them.
+        for ((derivatives, score), positive) in derivatives.iter_mut().zip(&self.scores).zip(positive) {
+            let probability = logistic::probability(*score);
+            let weight = weights[usize::from(*positive)];
+            let gradient = (probability - f64::from(u8::from(*positive))) * weight;
             let hessian = probability * (1.0 - probability) * weight;
-            derivatives[row] =
-                [(gradient * gradient_scale).round() as i32, (hessian * hessian_scale).round() as i32];
+            *derivatives =
+                [logistic::round(gradient * gradient_scale), logistic::round(hessian * hessian_scale)];
         }
     }
 
@@ -335,7 +324,7 @@ impl Binned {
     fn split(&mut self, tree: &Tree, node: usize) {
         let Growing { order, leaves, spare, .. } = &mut self.growing;
         let (feature, bin) = (tree.features[node] as usize, tree.bins[node]);
-        let width = self.binning.features.len();
+        let column = self.cells.column(feature);
         let mut side = [false; 256];
         for (cell, left) in side.iter_mut().enumerate() {
             *left = if cell == 0 { tree.missing_left[node] } else { cell as u32 <= bin };
@@ -347,7 +336,7 @@ impl Binned {
         let (mut lefts, mut rights) = (0, 0);
         for at in 0..rows.len() {
             let row = rows[at];
-            let left = side[usize::from(self.cells[row as usize * width + feature])];
+            let left = side[usize::from(column[row as usize])];
             // Both are written and one counts: a branch here would be guessed wrong half the time.
             rows[lefts] = row;
             spare[rights] = row;
@@ -359,30 +348,31 @@ impl Binned {
         leaves.push(range.start + lefts..range.end);
     }
 
-    /// The histogram of a leaf: per feature and bin the sums of both derivatives and the number of rows.
-    fn histogram(&mut self, leaf: usize) -> Result<Contribution> {
-        let range = self.growing.leaves.get(leaf).cloned().ok_or_else(|| {
-            Error::internal(format!("boosted trees: a shard was asked for leaf {leaf}, which is not there"))
+    /// The histogram that is wanted: per feature and bin the sums of both derivatives and the number of rows.
+    fn histogram(&mut self, grow: &Grow) -> Result<Contribution> {
+        let range = self.growing.leaves.get(grow.leaf as usize).cloned().ok_or_else(|| {
+            Error::internal(format!(
+                "boosted trees: a shard was asked for leaf {}, which is not there",
+                grow.leaf
+            ))
         })?;
         let width = self.binning.features.len();
-        let count_bits = count_bits(self.binning.hessian_bits);
-        self.histogram.fill([[0; 2]; 256]);
-        for row in &self.growing.order[range] {
-            let row = *row as usize;
-            let [gradient, hessian] = self.growing.derivatives[row];
-            let gradient = i64::from(gradient);
-            let packed = (i64::from(hessian) << count_bits) | 1;
-            let cells = &self.cells[row * width..][..width];
-            for (bins, cell) in self.histogram.iter_mut().zip(cells) {
-                let entry = &mut bins[usize::from(*cell)];
-                entry[0] = entry[0].wrapping_add(gradient);
-                // The sum may use the sign's bit; it is read as an unsigned number below.
-                entry[1] = entry[1].wrapping_add(packed);
-            }
+        let features: Vec<usize> = grow.features.iter().map(|feature| *feature as usize).collect();
+        if !features.is_sorted_by(|a, b| a < b) || features.last().is_some_and(|last| *last >= width) {
+            return Err(Error::internal("boosted trees: a shard was asked for features that are not there"));
         }
-        let mut sums = Vec::new();
-        for (bins, edges) in self.histogram.iter().zip(&self.binning.features) {
-            for [gradient, packed] in &bins[..edges.bins()] {
+        let count_bits = count_bits(self.binning.hessian_bits);
+        let histogram = self.histogram.fill(
+            &self.growing.order[range],
+            &features,
+            &self.cells,
+            &self.growing.derivatives,
+            count_bits,
+        );
+        let counted = features.iter().map(|feature| self.binning.features[*feature].bins());
+        let mut sums = Vec::with_capacity(3 * counted.clone().sum::<usize>());
+        for (bins, counted) in histogram.iter().zip(counted) {
+            for [gradient, packed] in &bins[..counted] {
                 let packed = *packed as u64;
                 let rows = packed & ((1 << count_bits) - 1);
                 sums.extend([*gradient, (packed >> count_bits) as i64, rows as i64]);
@@ -408,11 +398,11 @@ impl Shard for GbdtShard {
         self.prepare(binning)?;
         for tree in &trees {
             tree.check(self.features)?;
-            let (validation, training, features) = (&self.validation, &self.training, self.features);
+            let (validation, training) = (&self.validation, &self.training);
             if let Some(Binned { cells, scores, finished, .. }) = &mut self.binned {
                 for row in validation.iter().chain(training) {
                     let row = *row as usize;
-                    let leaf = tree.leaf_of_cells(&cells[row * features..][..features]);
+                    let leaf = tree.leaf_of_cells(cells.row(row));
                     scores[row] += tree.leaf_values[leaf];
                 }
                 *finished += 1;
@@ -433,7 +423,7 @@ impl Shard for GbdtShard {
             }
             Ask::Grow(grow) => {
                 self.follow(grow.index, &grow.tree)?;
-                self.binned()?.histogram(grow.leaf as usize)
+                self.binned()?.histogram(&grow)
             }
             Ask::Finish(finish) => {
                 // Asked again, as after a lost answer, the tree is in the scores already.

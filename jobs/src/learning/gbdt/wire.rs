@@ -41,6 +41,9 @@ pub(super) struct Grow {
     /// The leaf whose histogram is wanted.
     #[prost(uint32, tag = "3")]
     pub(super) leaf: u32,
+    /// The features that this tree may use, in ascending order: the histogram is of these.
+    #[prost(uint32, repeated, tag = "4")]
+    pub(super) features: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
