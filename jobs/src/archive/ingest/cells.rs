@@ -72,7 +72,7 @@ impl Faults {
 impl ColumnRule {
     /// The cell's text after trimming, null values and replacements.
     fn clean<'a>(&'a self, cell: &'a str) -> Option<&'a str> {
-        let mut text = cell.trim();
+        let mut text = trim(cell);
         if text.is_empty() || self.nulls.iter().any(|null| null == text) {
             return None;
         }
@@ -85,7 +85,10 @@ impl ColumnRule {
     }
 
     fn number(&self, text: &str, scratch: &mut String) -> Result<f64, &'static str> {
-        let parsed = if self.decimal_comma {
+        let mark = if self.decimal_comma { b',' } else { b'.' };
+        let parsed = if let Some(number) = plain_decimal(text, mark) {
+            Ok(number)
+        } else if self.decimal_comma {
             if text.contains('.') {
                 return Err("not a number");
             }
@@ -163,7 +166,50 @@ fn iso_date(text: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(i32::try_from(parts[0]).ok()?, parts[1], parts[2])
 }
 
+/// Without the white space around it, which most cells do not have.
+fn trim(cell: &str) -> &str {
+    match (cell.as_bytes().first(), cell.as_bytes().last()) {
+        (Some(b'!'..=b'~'), Some(b'!'..=b'~')) => cell,
+        _ => cell.trim(),
+    }
+}
+
+/// The powers of ten up to the longest fraction of [`plain_decimal`].
+const POWERS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// The common case, at most 15 digits with a decimal mark among them or none; `None` for any other form.
+///
+/// The digits and the power of ten are then both exact, so that the one division rounds correctly
+/// (Clinger, "How to Read Floating Point Numbers Accurately", PLDI 1990).
+fn plain_decimal(text: &str, mark: u8) -> Option<f64> {
+    if text.len() > 16 {
+        return None;
+    }
+    let (mut number, mut digits, mut before_mark) = (0_u64, 0, None);
+    for &byte in text.as_bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            number = number * 10 + u64::from(digit);
+            digits += 1;
+        } else if byte == mark && before_mark.is_none() {
+            before_mark = Some(digits);
+        } else {
+            return None;
+        }
+    }
+    if digits == 0 || digits > 15 {
+        return None;
+    }
+    Some(number as f64 / POWERS[digits - before_mark.unwrap_or(digits)])
+}
+
 fn flag(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "true" | "1" => return Ok(true),
+        "false" | "0" => return Ok(false),
+        _ => {}
+    }
     let is = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
     if is(["1", "true", "yes", "y"]) {
         Ok(true)
@@ -267,4 +313,34 @@ pub(super) fn assemble<'a>(
     faults.sort_by_key(|fault| fault.row);
     let options = RecordBatchOptions::new().with_row_count(Some(rows - faults.len()));
     Ok((RecordBatch::try_new_with_options(schema::declarations(), arrays, &options)?, faults))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::plain_decimal;
+
+    #[test]
+    fn plain_decimals_are_those_of_a_few_digits() {
+        assert_eq!(plain_decimal("12,5", b','), Some(12.5));
+        for text in ["5.", ".5", "007", "123456789012345", "0.00000000000001", "999999999999.999"] {
+            assert_eq!(plain_decimal(text, b'.'), text.parse().ok(), "{text}");
+        }
+        for text in ["", ".", "-1", "+1", "1e5", "1,5", "1.2.3", "1234567890123456", "nan", "١"] {
+            assert_eq!(plain_decimal(text, b'.'), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_decimal_is_read_as_the_standard_library_reads_it(
+            digits in 0_u64..1_000_000_000_000_000, places in 0_usize..16,
+        ) {
+            let mut text = digits.to_string();
+            text.insert(text.len().saturating_sub(places), '.');
+            let number = plain_decimal(&text, b'.').expect("is plain");
+            prop_assert_eq!(number.to_bits(), text.parse::<f64>().expect("is a number").to_bits());
+        }
+    }
 }

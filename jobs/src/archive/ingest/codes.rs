@@ -1,6 +1,6 @@
 //! The closed code lists that ingest checks: countries (ISO 3166-1 alpha-2) and currencies (ISO 4217).
 //!
-//! Sorted, so that a lookup is a binary search. Made from the UN M49 country table and the ISO 4217 list of
+//! Sorted. Made from the UN M49 country table and the ISO 4217 list of
 //! active currencies (withdrawn ones left out); a code that a standard adds is added here in its place.
 
 /// Active ISO 3166-1 alpha-2 codes, sorted.
@@ -38,14 +38,47 @@ pub const CURRENCIES: [&str; 178] = [
     "XDR", "XOF", "XPD", "XPF", "XPT", "XSU", "XTS", "XUA", "XXX", "YER", "ZAR", "ZMW", "ZWG",
 ];
 
+/// The place of a code among all of as many capital letters, counted as a number to the base of 26.
+const fn place(code: &[u8]) -> Option<usize> {
+    let (mut place, mut index) = (0, 0);
+    while index < code.len() {
+        if !code[index].is_ascii_uppercase() {
+            return None;
+        }
+        place = place * 26 + (code[index] - b'A') as usize;
+        index += 1;
+    }
+    Some(place)
+}
+
+/// A list as a set of bits by [`place`]: a lookup is one load, and ingest makes three for each row.
+const fn bits<const WORDS: usize>(codes: &[&str]) -> [u64; WORDS] {
+    let mut words = [0; WORDS];
+    let mut index = 0;
+    while index < codes.len() {
+        if let Some(place) = place(codes[index].as_bytes()) {
+            words[place / 64] |= 1 << (place % 64);
+        }
+        index += 1;
+    }
+    words
+}
+
+static COUNTRY_BITS: [u64; 26_usize.pow(2).div_ceil(64)] = bits(&COUNTRIES);
+static CURRENCY_BITS: [u64; 26_usize.pow(3).div_ceil(64)] = bits(&CURRENCIES);
+
+fn holds(words: &[u64], place: Option<usize>) -> bool {
+    place.is_some_and(|place| words[place / 64] >> (place % 64) & 1 == 1)
+}
+
 /// Whether a text is an active ISO 3166-1 alpha-2 country code, in capitals.
 pub fn is_country(code: &str) -> bool {
-    COUNTRIES.binary_search(&code).is_ok()
+    code.len() == 2 && holds(&COUNTRY_BITS, place(code.as_bytes()))
 }
 
 /// Whether a text is an active ISO 4217 currency code, in capitals.
 pub fn is_currency(code: &str) -> bool {
-    CURRENCIES.binary_search(&code).is_ok()
+    code.len() == 3 && holds(&CURRENCY_BITS, place(code.as_bytes()))
 }
 
 #[cfg(test)]
@@ -57,5 +90,10 @@ mod tests {
         assert!(COUNTRIES.is_sorted() && CURRENCIES.is_sorted());
         assert!(is_country("KR") && is_country("TW") && !is_country("XX") && !is_country("kr"));
         assert!(is_currency("KRW") && is_currency("EUR") && !is_currency("DEM") && !is_currency(""));
+        assert!(COUNTRIES.iter().all(|code| is_country(code)) && !is_country("K") && !is_country("é"));
+        assert!(CURRENCIES.iter().all(|code| is_currency(code)) && !is_currency("KRWW"));
+        let letters = || (b'A'..=b'Z').map(char::from);
+        let pairs = letters().flat_map(|a| letters().map(move |b| String::from_iter([a, b])));
+        assert_eq!(pairs.filter(|pair| is_country(pair)).count(), COUNTRIES.len());
     }
 }

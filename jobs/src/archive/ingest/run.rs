@@ -16,7 +16,7 @@ use crate::{
     Archive, Error, Result, ResultExt,
     archive::{
         DataFile, PartitionWriter, Table, WriterSettings, schema,
-        writer::{UPLOAD_BYTES, UPLOADS, store_error},
+        writer::{UPLOAD_BYTES, store_error, upload},
     },
 };
 
@@ -168,9 +168,7 @@ impl Quarantine {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => {
-                let path = self.archive.path(&self.path);
-                let upload = BufWriter::with_capacity(self.archive.store().clone(), path, UPLOAD_BYTES)
-                    .with_max_concurrency(UPLOADS);
+                let upload = upload(&self.archive, &self.path);
                 none.insert(AsyncArrowWriter::try_new(upload, quarantine_schema(), None)?)
             }
         };
