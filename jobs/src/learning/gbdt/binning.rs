@@ -92,6 +92,7 @@ pub(super) fn edges(summary: &FeatureSummary, bins: usize) -> Edges {
 }
 
 impl Edges {
+    #[cfg(test)]
     /// The bin of a value: 0 for a missing one, else 1 and up.
     pub(super) fn bin(&self, value: f32) -> u8 {
         if value.is_nan() {
