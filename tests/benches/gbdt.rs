@@ -153,7 +153,7 @@ impl Table {
             x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
             ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
         };
-        let mut columns = vec![Vec::with_capacity(rows); FEATURES];
+        let mut columns = vec![Vec::new(); FEATURES];
         let mut labels = Vec::with_capacity(rows);
         let codes = [2.0, 5.0, 12.0, 30.0, 60.0, 200.0, 1000.0, 4000.0];
         for _ in 0..rows {

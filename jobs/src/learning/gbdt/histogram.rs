@@ -154,3 +154,40 @@ fn add<const N: usize>(bins: &mut [Bins], features: &[usize], lane: &[Lane], der
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::mix, *};
+
+    #[test]
+    fn sums_are_those_of_one_row_after_the_other() {
+        const COUNT_BITS: u32 = 20;
+        for width in [1, 7, 32, 33, 70] {
+            let length = 5000;
+            let random = |at: usize| mix((width * length + at) as u64);
+            let columns: Vec<Vec<u8>> = (0..width)
+                .map(|feature| (0..length).map(|row| random(feature * length + row) as u8).collect())
+                .collect();
+            let derivatives: Vec<[i32; 2]> =
+                (0..length).map(|row| [random(row) as i32 >> 3, (random(row) >> 40) as i32]).collect();
+            let rows: Vec<u32> = (0..length as u32).filter(|row| random(*row as usize) % 3 > 0).collect();
+            let features: Vec<usize> = (0..width).filter(|feature| random(*feature) % 4 > 0).collect();
+            let mut histogram = Histogram::default();
+            let cells = Cells::new(columns);
+            // The second time over what the first left behind.
+            histogram.fill(&rows, &features, &cells, &derivatives, COUNT_BITS);
+            let found = histogram.fill(&rows, &features, &cells, &derivatives, COUNT_BITS);
+            assert_eq!(found.len(), features.len());
+            for (found, feature) in found.iter().zip(&features) {
+                let mut wanted = [(0, 0); 256];
+                for row in &rows {
+                    let [first, second] = derivatives[*row as usize];
+                    let (firsts, packed) = &mut wanted[usize::from(cells.column(*feature)[*row as usize])];
+                    *firsts += i64::from(first);
+                    *packed += ((second as u64) << COUNT_BITS) + 1;
+                }
+                assert_eq!(found.map(Pair::get), wanted, "{width} features, feature {feature}");
+            }
+        }
+    }
+}
