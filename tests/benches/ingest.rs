@@ -40,6 +40,7 @@ import duckdb, json, resource, sys, time
 source, target, types = sys.argv[1:]
 connection = duckdb.connect()
 connection.execute("SET threads = 2")
+connection.execute("SET enable_progress_bar = false")
 started = time.monotonic()
 connection.execute(f"""
     COPY (SELECT *, 'ZA' AS country, year(acceptance_date) AS year, month(acceptance_date) AS month
