@@ -12,9 +12,19 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use tidewaiter_proto::v1::{
-    GetJobRequest, Job, JobStatus, Progress, WatchRequest, job_service_client::JobServiceClient,
+    GetJobRequest, GetModelRequest, Job, JobStatus, ListModelsRequest, PartitionsRequest, Progress,
+    PromoteRequest, SnapshotsRequest, TablesRequest, WatchRequest,
+    archive_service_client::ArchiveServiceClient, job_service_client::JobServiceClient,
+    model_service_client::ModelServiceClient,
 };
-use tonic::transport::Channel;
+use tonic::{Code, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
 
 fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tidewaiter"))
@@ -144,6 +154,52 @@ impl Cluster {
         self.client().await.get(request).await.expect("it is known").into_inner()
     }
 
+    /// The services over models and tables say what the commands say; health and reflection are served.
+    async fn assert_services_answer(&self) {
+        let channel =
+            Channel::from_shared(self.url.clone()).expect("a URL").connect().await.expect("it answers");
+        let mut models = ModelServiceClient::new(channel.clone());
+        let request = GetModelRequest { name: "fraud".to_owned(), version: 0 };
+        let champion = models.get(request).await.expect("there is a champion").into_inner();
+        assert_eq!((champion.version, champion.champion), (1, true));
+        let request = PromoteRequest { name: "fraud".to_owned(), version: 9 };
+        let refused = models.promote(request).await.expect_err("there is no such version");
+        assert_eq!(refused.code(), Code::NotFound);
+        let listed = models.list(ListModelsRequest::default()).await.expect("answers").into_inner();
+        assert_eq!(listed.models.len(), 1);
+
+        let mut tables = ArchiveServiceClient::new(channel.clone());
+        let listed = tables.tables(TablesRequest {}).await.expect("answers").into_inner().tables;
+        assert_eq!(
+            listed.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(),
+            ["declarations", "predictions/fraud"]
+        );
+        let request = SnapshotsRequest { table: "declarations".to_owned() };
+        let snapshots = tables.snapshots(request).await.expect("answers").into_inner().snapshots;
+        assert_eq!(snapshots.first().map(|newest| newest.version), Some(listed[0].version));
+        let request = PartitionsRequest { table: "declarations".to_owned(), version: None };
+        let partitions = tables.partitions(request).await.expect("answers").into_inner().partitions;
+        assert_eq!(partitions.iter().map(|partition| partition.rows).sum::<u64>(), listed[0].rows);
+        assert_eq!(partitions.len(), 12);
+
+        let health = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await;
+        assert_eq!(health.expect("answers").into_inner().status(), ServingStatus::Serving);
+        let request = ServerReflectionRequest {
+            message_request: Some(MessageRequest::ListServices(String::new())),
+            ..ServerReflectionRequest::default()
+        };
+        let mut reflection = ServerReflectionClient::new(channel);
+        let stream = reflection.server_reflection_info(tokio_stream::iter([request])).await.expect("answers");
+        let answer = stream.into_inner().message().await.expect("streams").expect("an answer");
+        let Some(MessageResponse::ListServicesResponse(services)) = answer.message_response else {
+            panic!("not a list of services: {answer:?}")
+        };
+        let names: Vec<_> = services.service.iter().map(|service| service.name.as_str()).collect();
+        for name in ["JobService", "ModelService", "ArchiveService", "FitService"] {
+            assert!(names.contains(&format!("tidewaiter.v1.{name}").as_str()), "{names:?}");
+        }
+    }
+
     /// The model of a retrain on this cluster must be the one of a retrain in this process.
     fn assert_same_model(&self) {
         document(&embedded(&self.path("alone"), &RETRAIN));
@@ -227,6 +283,7 @@ async fn every_job_gives_on_a_cluster_what_it_gives_in_one_process() {
     let id = retrained["job"].as_str().expect("an id");
     assert_eq!(document(&cluster.run(&["jobs", "show", id]))["outcome"], retrained);
     assert_eq!(document(&cluster.run(&["jobs", "watch", id])), retrained);
+    cluster.assert_services_answer().await;
     let unknown = cluster.run(&["jobs", "show", "01NOBODY"]);
     assert_eq!(unknown.status.code(), Some(2), "{}", String::from_utf8_lossy(&unknown.stderr));
 
