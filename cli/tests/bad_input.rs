@@ -216,7 +216,8 @@ fn a_file_that_is_cut_off_empty_or_no_text_is_refused_whole() {
     let inverse = (!u16::from_le_bytes(length)).to_le_bytes();
     // A gzip member with one stored block (RFC 1951, 3.2.4), cut off within its data.
     let gzip = [b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x01", &length[..], &inverse, &body.as_bytes()[..60]].concat();
-    let binary: Vec<u8> = (0..4096_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let binary: Vec<u8> =
+        (0..4096_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let parquet = place
         .files("declarations")
         .into_iter()
@@ -264,7 +265,9 @@ fn a_scheduler_that_is_not_there_and_a_query_that_is_wrong_are_named() {
     let place = Place::new();
     let query = "SELECT count(*) FROM declarations";
     let nobody = "http://127.0.0.1:1";
-    place.refuses(1, &["127.0.0.1:1", "refused"], || place.run(&["archive", "sql", query, "--scheduler", nobody]));
+    place.refuses(1, &["127.0.0.1:1", "refused"], || {
+        place.run(&["archive", "sql", query, "--scheduler", nobody])
+    });
     place.refuses(2, &["no_such_table"], || place.run(&["archive", "sql", "SELECT * FROM no_such_table"]));
     place.refuses(2, &["http://host:port"], || place.run(&["executor", "--scheduler", "nobody"]));
 }
