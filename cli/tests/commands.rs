@@ -1,4 +1,4 @@
-//! Drives the built binary as a user does: exports in, archive, quality, a retrained model, servers.
+//! Drives the built binary as a user does: exports in, archive, quality, a retrained model.
 
 #![allow(
     clippy::expect_used,
@@ -7,9 +7,8 @@
 )]
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use serde_json::Value;
@@ -150,64 +149,4 @@ fn wrong_input_is_named_and_nothing_is_half_written() {
     assert!(refusal(&tidewaiter(&archive, &["models", "show", "fraud@7"]), 2).contains("fraud"));
     let period = ["retrain", "fraud", "--country", "TW", "--train", "2020-13", "--test", "2021-01"];
     assert!(refusal(&tidewaiter(&archive, &period), 2).contains("2020-13"));
-}
-
-/// A server process that ends with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A scheduler that listens, its URL, and its stderr, which must stay open.
-fn start_scheduler() -> ((Server, BufReader<ChildStderr>), String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewaiter"));
-    command.args(["scheduler", "--bind", "127.0.0.1:0"]).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("starts");
-    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-    let mut line = String::new();
-    stderr.read_line(&mut line).expect("it says where it listens");
-    let url = line.trim().rsplit(' ').next().expect("a word").to_owned();
-    ((Server(child), stderr), url)
-}
-
-fn free_port() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("has an address").port().to_string()
-}
-
-#[test]
-fn a_query_on_a_cluster_of_processes_gives_the_rows_of_the_embedded_one() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let archive = folder.path().join("archive");
-    let files = generate(folder.path(), &archive);
-    let mapping = folder.path().join("exports/mapping.toml").display().to_string();
-    document(&ingest(&archive, &mapping, &files));
-
-    let (_scheduler, scheduler) = start_scheduler();
-    let work = |name: &str| folder.path().join(name).display().to_string();
-    let _executors = ["a", "b"].map(|name| {
-        let (port, work) = (free_port(), work(name));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewaiter"));
-        command.args(["executor", "--scheduler", &scheduler, "--name", name, "--port", &port]);
-        Server(command.args(["--work-folder", &work]).spawn().expect("starts"))
-    });
-    let query = "SELECT month, origin, count(*) AS n, sum(customs_value) AS value FROM declarations \
-                 WHERE country = 'TW' GROUP BY month, origin ORDER BY month, origin";
-    let embedded = document(&tidewaiter(&archive, &["archive", "sql", query]));
-    let remote = document(&tidewaiter(&archive, &["archive", "sql", query, "--scheduler", &scheduler]));
-    assert!(embedded.as_array().is_some_and(|rows| rows.len() > 12));
-    let without_sums = |rows: &Value| -> Vec<Value> {
-        let rows = rows.as_array().expect("rows").iter().cloned();
-        rows.map(|mut row| {
-            row.as_object_mut().expect("a row").remove("value");
-            row
-        })
-        .collect()
-    };
-    assert_eq!(without_sums(&embedded), without_sums(&remote));
 }

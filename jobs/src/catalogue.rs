@@ -101,11 +101,17 @@ pub fn absolute(specification: &mut Specification) -> Result<()> {
     }
 }
 
-/// Does a job. What it did is in its outcome.
+/// Does a job. What it did is in its outcome; what nobody needs once it is over is deleted, however it ended.
 ///
 /// # Errors
 /// The job's own.
 pub async fn run(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
+    let result = work(job, specification).await;
+    let cleared = job.archive.delete_folder(job.work_folder()).await;
+    result.and(cleared)
+}
+
+async fn work(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
     match specification {
         Specification::Synth(parameters) => synth::generate(job, parameters).await,
         Specification::Ingest(parameters) => ingest::ingest_declarations(job, parameters).await,

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tidewaiter_jobs::{
     Archive, Error, ErrorKind, Result,
     catalogue::{self, Specification},
-    job::{Job, Listener, Outcome, Setting, StepLog},
+    job::{Job, Listener, Outcome, Setting, StepLog, work_folder},
 };
 use tidewaiter_proto::v1;
 use tokio::sync::{broadcast, oneshot, watch};
@@ -196,6 +196,9 @@ impl Driver {
             Ok(()) = cancelled => Err(Error::new(ErrorKind::Cancelled, "the job was cancelled")),
         };
         let outcome = job.finish(&result);
+        if let Err(error) = archive.delete_folder(&work_folder(&id)).await {
+            tracing::warn!(job = id, error = error.chain(), "the job's work folder stays");
+        }
         let at_ms = (sources.now_ms)();
         let entry = log.append(end(&result, &outcome, at_ms)?).await?;
         Ok(message(&entry))

@@ -2,26 +2,30 @@
 //!
 //! `TIDEWAITER_BENCH_PYTHON=… cargo bench -p tidewaiter-tests --bench gbdt`, where the variable names a Python
 //! that has LightGBM; without it only our figures are printed. `TIDEWAITER_BENCH_ROWS` (default 1000000, of
-//! training and again of test) and `TIDEWAITER_BENCH_REPEATS` (default 3) make it smaller or surer.
+//! training and again of test) and `TIDEWAITER_BENCH_REPEATS` (default 3) make it smaller or surer;
+//! `TIDEWAITER_BENCH_THREADS` (default 2) sets the threads of both.
 //!
-//! Both fit the same rows of a file on two threads: ours as two shards carried by two workers of a collective
-//! in this process. Ours and the peer's runs take turns, so that a busy machine slows both; medians are
+//! Both fit the same rows of a file on as many threads: ours as one shard for each worker of a collective in
+//! this process. Ours and the peer's runs take turns, so that a busy machine slows both; medians are
 //! printed. Seconds count from columns in memory to the model, and from columns to probabilities.
 
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a bench prints its figures"
+    clippy::disallowed_methods,
+    reason = "a bench takes the time and prints its figures"
 )]
 
 use std::{
     env,
     ffi::OsString,
     fs,
+    num::NonZero,
     path::Path,
     process::Command,
     sync::Arc,
+    thread::available_parallelism,
     time::{Duration, Instant},
 };
 
@@ -36,7 +40,6 @@ use tidewaiter_jobs::{
 use tokio::sync::oneshot;
 
 const FEATURES: usize = 30;
-const THREADS: usize = 2;
 
 fn main() {
     // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
@@ -49,6 +52,11 @@ fn main() {
     };
     let rows = number("TIDEWAITER_BENCH_ROWS", 1_000_000);
     let repeats = number("TIDEWAITER_BENCH_REPEATS", 3).max(1);
+    let threads = number("TIDEWAITER_BENCH_THREADS", 2).max(1);
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    if processors != threads {
+        eprintln!("NOT LIKE FOR LIKE: we score on all {processors} processors; bind the bench to {threads}");
+    }
     let python = env::var_os("TIDEWAITER_BENCH_PYTHON");
     if python.is_none() {
         eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python with LightGBM for the comparison");
@@ -58,7 +66,7 @@ fn main() {
     let (train, test) = (Table::new(rows, 1), Table::new(rows, 2));
     fs::write(&file, [train.bytes(), test.bytes()].concat()).expect("rows are written");
     println!(
-        "{rows} training rows, {rows} test rows, {FEATURES} features, {THREADS} threads, median of {repeats}"
+        "{rows} training rows, {rows} test rows, {FEATURES} features, {threads} threads, median of {repeats}"
     );
 
     let small = Parameters { trees: 100, early_stopping_rounds: 0, ..Parameters::default() };
@@ -66,8 +74,8 @@ fn main() {
     for parameters in [small, large] {
         let (mut ours, mut peer) = (Vec::new(), Vec::new());
         for _ in 0..repeats {
-            ours.push(run(&train, &test, &parameters));
-            peer.extend(python.as_ref().map(|python| run_peer(python, &file, &test, &parameters)));
+            ours.push(run(&train, &test, &parameters, threads));
+            peer.extend(python.as_ref().map(|python| run_peer(python, &file, &test, &parameters, threads)));
         }
         println!(
             "\n{} trees of {} leaves, rate {}, share of features {}",
@@ -146,7 +154,7 @@ impl Table {
             x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
             ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
         };
-        let mut columns = vec![Vec::with_capacity(rows); FEATURES];
+        let mut columns = vec![Vec::new(); FEATURES];
         let mut labels = Vec::with_capacity(rows);
         let codes = [2.0, 5.0, 12.0, 30.0, 60.0, 200.0, 1000.0, 4000.0];
         for _ in 0..rows {
@@ -195,9 +203,9 @@ impl Table {
         cells.chain(self.labels.iter().copied()).flat_map(f32::to_le_bytes).collect()
     }
 
-    /// Every other row.
-    fn shard(&self, shard: usize) -> Dataset {
-        let take = |column: &Vec<f32>| column.iter().copied().skip(shard).step_by(THREADS).collect();
+    /// One of so many shards, dealt row by row.
+    fn shard(&self, shard: usize, shards: usize) -> Dataset {
+        let take = |column: &Vec<f32>| column.iter().copied().skip(shard).step_by(shards).collect();
         let labels: Vec<f32> = take(&self.labels);
         let is_validation = vec![false; labels.len()];
         Dataset::new(self.columns.iter().map(take).collect(), &labels, is_validation).expect("good rows")
@@ -247,10 +255,10 @@ impl Observer for Clock {
     }
 }
 
-fn run(train: &Table, test: &Table, parameters: &Parameters) -> Figures {
-    let data = Arc::new((0..THREADS).map(|shard| train.shard(shard)).collect::<Vec<_>>());
+fn run(train: &Table, test: &Table, parameters: &Parameters, threads: usize) -> Figures {
+    let data = Arc::new((0..threads).map(|shard| train.shard(shard, threads)).collect::<Vec<_>>());
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
+        .worker_threads(threads)
         .enable_all()
         .build()
         .expect("a runtime");
@@ -275,26 +283,32 @@ async fn fit(shards: Arc<Vec<Dataset>>, parameters: &Parameters) -> Result<(Mode
     let mut clock = Clock::default();
     let (hub, floor) = Hub::new();
     let mut workers = tokio::task::JoinSet::new();
-    for worker in 0..THREADS {
+    for worker in 0..shards.len() {
         let connection = hub.join(format!("worker-{worker}")).await?;
         let loader = InMemory(Arc::clone(&shards));
         workers.spawn(async move { work(connection, &loader).await });
     }
     let (_running, cancelled) = oneshot::channel();
-    lead(floor, &mut leader, THREADS as u32, &mut clock, cancelled).await?;
+    lead(floor, &mut leader, shards.len() as u32, &mut clock, cancelled).await?;
     while let Some(ended) = workers.join_next().await {
         ended.expect("a worker ends")?;
     }
     Ok((leader.model()?, clock.binned.expect("the features were binned")))
 }
 
-fn run_peer(python: &OsString, file: &Path, test: &Table, parameters: &Parameters) -> Figures {
+fn run_peer(
+    python: &OsString,
+    file: &Path,
+    test: &Table,
+    parameters: &Parameters,
+    threads: usize,
+) -> Figures {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/gbdt_peer.py");
     let scores = file.with_extension("scores");
     let mut settings = serde_json::to_value(parameters).expect("parameters are JSON");
     settings["rows"] = test.labels.len().into();
     settings["features"] = FEATURES.into();
-    settings["threads"] = THREADS.into();
+    settings["threads"] = threads.into();
     let output = Command::new(python)
         .arg(script)
         .args([file, &scores])

@@ -34,7 +34,8 @@ static STORES: LazyLock<Mutex<HashMap<String, Arc<dyn ObjectStore>>>> = LazyLock
 
 impl Archive {
     /// Opens the archive at `location`: a folder, or a `file://`, `memory://NAME` or `s3://BUCKET/PREFIX`
-    /// URL. A folder need not exist yet.
+    /// URL; with the features `gs` and `az` also `gs://BUCKET/PREFIX` and `az://CONTAINER/PREFIX`. A folder
+    /// need not exist yet.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Input`] when the location is not of these forms.
@@ -175,9 +176,27 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>> {
             let built = AmazonS3Builder::from_env().with_url(key.as_str()).build();
             Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
         }
+        #[cfg(feature = "gs")]
+        "gs" => {
+            let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env();
+            let built = builder.with_url(key.as_str()).build();
+            Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
+        }
+        #[cfg(feature = "az")]
+        "az" => {
+            let builder = object_store::azure::MicrosoftAzureBuilder::from_env();
+            let built = builder.with_url(key.as_str()).build();
+            Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
+        }
+        #[cfg(not(all(feature = "gs", feature = "az")))]
+        scheme @ ("gs" | "az") => {
+            return Err(Error::input(format!(
+                "the store {url} needs a program that was built with the feature `{scheme}` of tidewaiter-jobs"
+            )));
+        }
         scheme => {
             return Err(Error::input(format!(
-                "the store {url} has the scheme {scheme:?}; use a folder, file://, s3:// or memory://"
+                "the store {url} has the scheme {scheme:?}; use a folder, file://, s3://, gs://, az:// or memory://"
             )));
         }
     };
@@ -214,6 +233,32 @@ mod tests {
     fn an_unknown_scheme_is_the_users_to_mend() {
         let error = Archive::open("ftp://host/x").expect_err("not served");
         assert_eq!(error.kind(), crate::ErrorKind::Input);
+    }
+
+    #[cfg(not(feature = "gs"))]
+    #[test]
+    fn a_store_that_was_not_built_in_names_its_feature() {
+        let error = Archive::open("gs://bucket/archive").expect_err("not built in");
+        assert_eq!(error.kind(), crate::ErrorKind::Input);
+        assert!(error.chain().contains("feature `gs`"), "{}", error.chain());
+    }
+
+    #[cfg(feature = "gs")]
+    #[test]
+    fn a_google_bucket_is_opened_by_its_url() {
+        let archive = Archive::open("gs://bucket/archive").expect("opens");
+        assert_eq!(archive.store_url().as_str(), "gs://bucket/");
+        assert_eq!(archive.path("models").as_ref(), "archive/models");
+    }
+
+    #[cfg(feature = "az")]
+    #[test]
+    fn an_azure_container_is_opened_or_tells_what_it_lacks() {
+        // Without the variables of an account in the environment the builder names what is missing.
+        match Archive::open("az://container/archive") {
+            Ok(archive) => assert_eq!(archive.path("models").as_ref(), "archive/models"),
+            Err(error) => assert!(error.chain().contains("open az://container"), "{}", error.chain()),
+        }
     }
 
     #[test]

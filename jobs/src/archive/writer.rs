@@ -19,6 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use arrow::{
@@ -27,7 +28,7 @@ use arrow::{
     datatypes::{DataType, Int32Type, Schema, SchemaRef},
 };
 use futures::{StreamExt, stream};
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, sync::oneshot};
 
 pub(super) use self::files::{UPLOAD_BYTES, store_error, upload};
 use self::{
@@ -59,7 +60,7 @@ pub struct WriterSettings {
 impl Default for WriterSettings {
     fn default() -> Self {
         Self {
-            memory_bytes: 512 << 20,
+            memory_bytes: 384 << 20,
             target_file_bytes: 256 << 20,
             row_group_rows: 1 << 20,
             row_group_bytes: 128 << 20,
@@ -69,7 +70,7 @@ impl Default for WriterSettings {
 
 /// Splits batches by month and writes them as Parquet files under a table's folder.
 ///
-/// It works inside a Tokio runtime, on whose blocking threads it sorts and encodes.
+/// It works inside a Tokio runtime.
 pub struct PartitionWriter {
     place: Arc<Place>,
     date: usize,
@@ -91,8 +92,11 @@ struct Waiting {
 struct Flight {
     month: i32,
     bytes: usize,
-    files: JoinHandle<Result<MonthFiles>>,
+    files: Landing,
 }
+
+/// Where a month's files come back when they are written.
+type Landing = oneshot::Receiver<Result<MonthFiles>>;
 
 impl PartitionWriter {
     /// A writer of files of `table` whose rows have `schema` (without partition columns), come from
@@ -172,7 +176,7 @@ impl PartitionWriter {
             self.land().await?;
             let largest = self.waiting.iter().max_by_key(|(month, held)| (held.bytes, -**month));
             let Some((&month, _)) = largest else { break };
-            self.launch(month);
+            self.launch(month)?;
         }
         if self.held_bytes() > memory {
             self.land().await?;
@@ -181,14 +185,15 @@ impl PartitionWriter {
     }
 
     /// Begins to write the rows that wait for a month. None is in flight.
-    fn launch(&mut self, month: i32) {
+    fn launch(&mut self, month: i32) -> Result<()> {
         let Waiting { batches, bytes } = self.waiting.remove(&month).unwrap_or_default();
         self.waiting_bytes -= bytes;
         let files = self.files.remove(&month).unwrap_or_else(|| self.no_files(month));
         // Upload buffers may take a quarter of the memory; beyond that a month's file is closed at once.
         let close = (self.upload_bytes() + UPLOAD_BYTES) * 4 > self.place.settings.memory_bytes;
-        let files = write_out(files, batches, self.sort.clone(), close);
+        let files = write_out(files, batches, self.sort.clone(), close)?;
         self.flight = Some(Flight { month, bytes, files });
+        Ok(())
     }
 
     /// Waits for the month in flight.
@@ -227,7 +232,10 @@ impl PartitionWriter {
                     files.abort().await;
                     return Ok(Vec::new());
                 }
-                let written = landed(write_out(files, batches, sort.clone(), true)).await;
+                let written = match write_out(files, batches, sort.clone(), true) {
+                    Ok(landing) => landed(landing).await,
+                    Err(error) => Err(error),
+                };
                 failed.fetch_or(written.is_err(), Ordering::Relaxed);
                 Ok(written?.done)
             }
@@ -298,33 +306,41 @@ impl PartitionWriter {
 }
 
 /// Sorts, encodes and sends rows on a thread of their own; the open file is closed where asked.
+///
+/// The thread is a new one, not one of the runtime's: an allocator keeps a thread's freed memory for that
+/// thread or for a new one after it has ended, so that a pool's threads would each keep a month's worth.
 fn write_out(
     mut files: MonthFiles,
     batches: Vec<RecordBatch>,
     sort: Vec<usize>,
     close: bool,
-) -> JoinHandle<Result<MonthFiles>> {
+) -> Result<Landing> {
     let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || {
-        runtime.block_on(async {
-            let written = async {
-                let mut rows = Sorted::new(batches, &sort)?;
-                while let Some(rows) = rows.next()? {
-                    files.append(&rows).await?;
-                }
-                if close { files.close().await } else { files.end_row_group().await }
-            };
-            if let Err(error) = written.await {
-                files.abort().await;
-                return Err(error);
+    let (landed, landing) = oneshot::channel();
+    let work = async move {
+        let written = async {
+            let mut rows = Sorted::new(batches, &sort)?;
+            while let Some(rows) = rows.next()? {
+                files.append(&rows).await?;
             }
-            Ok(files)
-        })
-    })
+            if close { files.close().await } else { files.end_row_group().await }
+        };
+        if let Err(error) = written.await {
+            files.abort().await;
+            return Err(error);
+        }
+        Ok(files)
+    };
+    let write = move || {
+        // Nobody waits for a writer that was dropped.
+        drop(landed.send(runtime.block_on(work)));
+    };
+    thread::Builder::new().name("archive-writer".to_owned()).spawn(write)?;
+    Ok(landing)
 }
 
-async fn landed(files: JoinHandle<Result<MonthFiles>>) -> Result<MonthFiles> {
-    files.await.map_err(|error| Error::internal("a file's writer stopped").with_source(error))?
+async fn landed(landing: Landing) -> Result<MonthFiles> {
+    landing.await.map_err(|error| Error::internal("a file's writer stopped").with_source(error))?
 }
 
 /// Months counted from year 0: `12 * year + month - 1`.

@@ -95,7 +95,7 @@ pub async fn apply(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     );
     job.outcome.tables.push(table);
     job.outcome.reports.push(job.archive.display(&report));
-    job.archive.delete_folder(&job.work_folder()).await
+    Ok(())
 }
 
 /// The model that scores.
@@ -122,7 +122,7 @@ fn preparation<'a>(job: &Job<'a>, parameters: &'a Parameters, chosen: &Chosen) -
     Ok(Preparation {
         session: job.session("features")?,
         archive: job.archive,
-        folder: job.work_folder(),
+        folder: job.work_folder().to_owned(),
         country: &parameters.country,
         until: parameters.months.last(),
         parameters: chosen.trained.features,

@@ -91,7 +91,7 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     }
     job.outcome.metrics.insert("promoted".into(), json!(verdict.promoted));
     job.outcome.reports.push(job.archive.display(&verdict.report));
-    job.archive.delete_folder(&job.work_folder()).await
+    Ok(())
 }
 
 /// The months of a retrain, which follow each other.
@@ -128,7 +128,7 @@ fn preparation<'a>(job: &Job<'a>, parameters: &'a Parameters, periods: &Periods)
     Ok(Preparation {
         session: job.session("features")?,
         archive: job.archive,
-        folder: job.work_folder(),
+        folder: job.work_folder().to_owned(),
         country: &parameters.country,
         until: periods.test.last(),
         parameters: parameters.features,
@@ -179,7 +179,7 @@ fn fit<'a>(
     periods: &Periods,
     prepared: &'a Prepared,
 ) -> impl Future<Output = Result<Fitted>> + use<'a> {
-    let (archive, engine, folder) = (job.archive, job.engine, job.work_folder());
+    let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
     let (session, name) = (job.session("fit"), job.outcome.job.clone());
     let listener = std::sync::Arc::clone(&job.listener);
     let valid = periods.valid.days();

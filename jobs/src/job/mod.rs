@@ -131,6 +131,7 @@ pub struct Job<'a> {
     /// When it was asked for, milliseconds since 1970.
     pub submitted_ms: i64,
     log: &'a dyn StepLog,
+    folder: String,
     /// Begins the names of its steps: set while it is a part of another job.
     prefix: String,
     started: Instant,
@@ -152,14 +153,19 @@ pub struct Setting<'a> {
     pub submitted_ms: i64,
 }
 
+/// The folder of a job, in its archive, for what nobody needs once it is over.
+pub fn work_folder(job: &str) -> String {
+    format!("work/{job}")
+}
+
 impl<'a> Job<'a> {
     /// A job of a kind.
     #[allow(clippy::disallowed_methods, reason = "the one place that times jobs; no result depends on it")]
     pub fn new(kind: &str, setting: Setting<'a>) -> Self {
         let Setting { archive, engine, listener, log, id, submitted_ms } = setting;
         let outcome = Outcome { job: id.to_owned(), kind: kind.to_owned(), ..Outcome::default() };
-        let (prefix, started) = (String::new(), Instant::now());
-        Self { archive, engine, outcome, listener, submitted_ms, log, prefix, started }
+        let (folder, prefix, started) = (work_folder(id), String::new(), Instant::now());
+        Self { archive, engine, outcome, listener, submitted_ms, log, folder, prefix, started }
     }
 
     /// A job that is a part of this one; its id and its steps' names begin with this one's.
@@ -168,12 +174,20 @@ impl<'a> Job<'a> {
         let id = format!("{}-{number}", self.outcome.job);
         let outcome = Outcome { job: id, kind: kind.to_owned(), ..Outcome::default() };
         let prefix = format!("{}{number} {kind}: ", self.prefix);
-        Job { outcome, prefix, started: Instant::now(), listener: Arc::clone(&self.listener), ..*self }
+        let folder = format!("{}/{number}", self.folder);
+        Job {
+            outcome,
+            folder,
+            prefix,
+            started: Instant::now(),
+            listener: Arc::clone(&self.listener),
+            ..*self
+        }
     }
 
     /// Where the job keeps what nobody needs once it is over.
-    pub fn work_folder(&self) -> String {
-        format!("work/{}", self.outcome.job)
+    pub fn work_folder(&self) -> &str {
+        &self.folder
     }
 
     /// A session on the job's engine, whose operators tell the listener how many rows of `step` are done.

@@ -1,5 +1,8 @@
-//! The quality job: a profile of the declarations, as one HTML page and one JSON document.
+//! The quality job: a profile of the declarations, as one HTML page and one JSON document, with every table of
+//! the page beside it as CSV and as Parquet.
 
+use arrow::array::RecordBatch;
+use parquet::arrow::ArrowWriter;
 use serde::{Deserialize, Serialize};
 
 use super::Job;
@@ -50,6 +53,24 @@ fn check<'a>(job: &Job<'a>) -> impl Future<Output = Result<Profiled>> + use<'a> 
             archive.put(&path, bytes).await?;
             reports.push(path);
         }
+        for (name, table) in report.tables()? {
+            let path = |ending: &str| format!("reports/quality-{version}/{name}.{ending}");
+            archive.put(&path("csv"), as_csv(&table)?).await?;
+            archive.put(&path("parquet"), as_parquet(&table)?).await?;
+        }
+        reports.push(format!("reports/quality-{version}"));
         Ok(Profiled { rows: report.rows, scores: serde_json::to_value(&report.scores)?, reports })
     }
+}
+
+fn as_csv(table: &RecordBatch) -> Result<Vec<u8>> {
+    let mut writer = arrow::csv::Writer::new(Vec::new());
+    writer.write(table)?;
+    Ok(writer.into_inner())
+}
+
+fn as_parquet(table: &RecordBatch) -> Result<Vec<u8>> {
+    let mut writer = ArrowWriter::try_new(Vec::new(), table.schema(), None)?;
+    writer.write(table)?;
+    Ok(writer.into_inner()?)
 }

@@ -28,6 +28,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use parquet::file::reader::ChunkReader;
+use serde::{Deserialize, Serialize};
 
 use self::{columnar::Columnar, delimited::Delimited, source::Bytes};
 pub use self::{
@@ -54,7 +55,7 @@ pub struct ParsedBlock {
 }
 
 /// Running counts of a file's records; `read` is always `archived + quarantined`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Data records read.
     pub read: u64,

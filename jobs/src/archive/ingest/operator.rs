@@ -20,11 +20,10 @@ use futures::{StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 
-use super::{Mapping, ingest_file};
+use super::{Mapping, RowCounts, ingest_file};
 use crate::{
     Archive, Error, ErrorKind, Result,
     archive::{DataFile, Table, WriterSettings, schema::DECLARATIONS},
-    job::Rows,
     plan::{self, Input, Meter, Operator, tasks},
 };
 
@@ -46,7 +45,7 @@ pub enum Fate {
     /// It is written and waits for its commit.
     Written {
         /// Rows read, archived and quarantined.
-        rows: Rows,
+        rows: RowCounts,
         /// The digest of its bytes.
         digest: String,
         /// What the commit must add.
@@ -105,15 +104,9 @@ impl IngestOperator {
         let progress = |rows: u64| meter.advance(rows.saturating_sub(done.swap(rows, Ordering::Relaxed)));
         match ingest_file(table, &self.mapping, Path::new(file), &name, settings, &progress).await {
             Ok(outcome) if outcome.already_there => Ok(Fate::AlreadyThere),
-            Ok(outcome) => Ok(Fate::Written {
-                rows: Rows {
-                    read: outcome.counts.read,
-                    archived: outcome.counts.archived,
-                    quarantined: outcome.counts.quarantined,
-                },
-                digest: outcome.digest,
-                files: outcome.files,
-            }),
+            Ok(outcome) => {
+                Ok(Fate::Written { rows: outcome.counts, digest: outcome.digest, files: outcome.files })
+            }
             Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
             Err(error) => Ok(Fate::Failed { error: error.chain(), kind: error.kind() }),
         }

@@ -1,3 +1,5 @@
+//! Tests of the partition writer.
+
 use arrow::{
     array::Date32Array,
     compute::{concat, concat_batches},

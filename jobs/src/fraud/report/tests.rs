@@ -1,3 +1,5 @@
+//! Tests of what fills the reports.
+
 use std::sync::Arc;
 
 use arrow::array::{Date32Array, Float32Array, Float64Array, Int32Array, StringArray};

@@ -92,18 +92,10 @@ pub(super) fn edges(summary: &FeatureSummary, bins: usize) -> Edges {
 }
 
 impl Edges {
-    /// The bin of a value: 0 for a missing one, else 1 and up.
-    pub(super) fn bin(&self, value: f32) -> u8 {
-        if value.is_nan() {
-            return 0;
-        }
-        // There are at most 254 edges, so that the bin fits.
-        1 + self.upper.partition_point(|edge| *edge < value) as u8
-    }
-
-    /// The bins of a column.
+    /// The bin of each value of a column: 0 for a missing one, else 1 and up.
     pub(super) fn bin_all(&self, column: &[f32]) -> Vec<u8> {
-        // The same search over a table of fixed length, which the processor can do for many values at once.
+        // A search over a table of fixed length, without branches, so that many are under way at once. There
+        // are at most 254 edges, so that the bin fits.
         let mut upper = [f32::INFINITY; 256];
         upper[..self.upper.len()].copy_from_slice(&self.upper);
         let search = |value: &f32| {
@@ -139,14 +131,14 @@ mod tests {
         assert_eq!(summary.counts, [2, 2, 1]);
         let edges = edges(&summary, 255);
         assert_eq!(edges.upper, [0.5, 2.0]);
-        assert_eq!([f32::NAN, -9.0, 0.5, 0.6, 7.0].map(|value| edges.bin(value)), [0, 1, 1, 2, 3]);
+        assert_eq!(edges.bin_all(&[f32::NAN, -9.0, 0.5, 0.6, 7.0]), [0, 1, 1, 2, 3]);
     }
 
     #[test]
     fn infinities_are_values() {
         let summary = summarise([f32::NEG_INFINITY, 0.0, f32::INFINITY].into_iter());
         let edges = edges(&summary, 255);
-        assert_eq!([f32::NEG_INFINITY, 0.0, f32::INFINITY].map(|value| edges.bin(value)), [1, 2, 3]);
+        assert_eq!(edges.bin_all(&[f32::NEG_INFINITY, 0.0, f32::INFINITY]), [1, 2, 3]);
     }
 
     proptest! {
@@ -170,14 +162,18 @@ mod tests {
 
         #[test]
         fn bins_are_within_bounds_and_ordered(
-            mut values in prop::collection::vec(-50_i16..50, 1..400), bins in 2_usize..60
+            mut values in prop::collection::vec(-500_i16..500, 1..900), bins in 2_usize..256
         ) {
-            let edges = edges(&summarise(values.iter().map(|v| f32::from(*v))), bins);
+            values.sort_unstable();
+            let values: Vec<f32> = values.into_iter().map(f32::from).collect();
+            let edges = edges(&summarise(values.iter().copied()), bins);
             prop_assert!(edges.bins() <= bins + 1);
             prop_assert!(edges.upper.windows(2).all(|pair| pair[0] < pair[1]));
-            values.sort_unstable();
-            let binned: Vec<_> = values.iter().map(|v| edges.bin(f32::from(*v))).collect();
-            prop_assert!(binned.is_sorted() && binned[0] == 1);
+            let binned = edges.bin_all(&values);
+            prop_assert_eq!(binned[0], 1);
+            for (value, bin) in values.iter().zip(binned) {
+                prop_assert_eq!(usize::from(bin), 1 + edges.upper.partition_point(|edge| edge < value));
+            }
         }
     }
 }

@@ -9,7 +9,12 @@
 //! algebra (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", TOMS 2008).
 
 /// How many bins of a row lie in one word.
-pub(super) const LANE: usize = 16;
+const LANE: usize = 32;
+
+/// Some bins of one row, placed so that none crosses a cache line.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+struct Lane([u8; LANE]);
 
 /// How many rows are gathered together: they fit the second-level cache.
 const BLOCK_ROWS: usize = 2048;
@@ -17,41 +22,52 @@ const BLOCK_ROWS: usize = 2048;
 /// How many features are summed together at most: their sums fit the first-level cache.
 const GROUP: usize = 6;
 
-/// The sums of one feature: per bin the first derivatives, and the second derivatives packed with the count.
-/// One array of all bins that 8 bits can name, so that none needs a check of bounds.
-type Bins = [[i64; 2]; 256];
+/// The sums of one feature by bin: an array of all bins that 8 bits can name, so that none needs a check of
+/// bounds.
+type Bins = [Pair; 256];
+
+/// A sum of first derivatives, and one of second derivatives packed with a count: one word to the processor.
+#[derive(Clone, Copy, Default)]
+#[repr(align(16))]
+pub(super) struct Pair([i64; 2]);
+
+impl Pair {
+    /// The sum of first derivatives, and the packed sum; that may use the sign's bit, so it has no sign.
+    pub(super) fn get(self) -> (i64, u64) {
+        (self.0[0], self.0[1] as u64)
+    }
+}
 
 /// The bins of all rows of a shard, in both orders: by row to sum them, by column to part them.
 #[derive(Default)]
 pub(super) struct Cells {
-    width: usize,
     /// How many lanes a row has.
     lanes: usize,
-    rows: Vec<[u8; LANE]>,
+    rows: Vec<Lane>,
     columns: Vec<Vec<u8>>,
 }
 
 impl Cells {
     /// Lays out the columns, which are of one length.
     pub(super) fn new(columns: Vec<Vec<u8>>) -> Self {
-        let (width, length) = (columns.len(), columns.first().map_or(0, Vec::len));
-        let lanes = width.div_ceil(LANE);
-        let mut rows = vec![[0; LANE]; length * lanes];
+        let length = columns.first().map_or(0, Vec::len);
+        let lanes = columns.len().div_ceil(LANE);
+        let mut rows = vec![Lane([0; LANE]); length * lanes];
         for (block, rows) in rows.chunks_mut(BLOCK_ROWS * lanes).enumerate() {
             for (feature, column) in columns.iter().enumerate() {
                 let (lane, at) = (feature / LANE, feature % LANE);
                 let column = &column[block * BLOCK_ROWS..];
                 for (row, cell) in rows[lane..].iter_mut().step_by(lanes).zip(column) {
-                    row[at] = *cell;
+                    row.0[at] = *cell;
                 }
             }
         }
-        Self { width, lanes, rows, columns }
+        Self { lanes, rows, columns }
     }
 
-    /// The bins of one row.
-    pub(super) fn row(&self, row: usize) -> &[u8] {
-        &self.rows[row * self.lanes..][..self.lanes].as_flattened()[..self.width]
+    /// The bins of one row, in the order of the features.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = u8> {
+        self.columns.iter().map(move |column| column[row])
     }
 
     /// The bins of one feature.
@@ -65,8 +81,8 @@ impl Cells {
 pub(super) struct Histogram {
     bins: Vec<Bins>,
     /// The block at hand: its lanes one after the other, each for all rows.
-    lanes: Vec<[u8; LANE]>,
-    derivatives: Vec<[i64; 2]>,
+    lanes: Vec<Lane>,
+    derivatives: Vec<Pair>,
 }
 
 impl Histogram {
@@ -81,13 +97,13 @@ impl Histogram {
         count_bits: u32,
     ) -> &[Bins] {
         self.bins.clear();
-        self.bins.resize(features.len(), [[0; 2]; 256]);
-        self.lanes.resize(cells.lanes * BLOCK_ROWS, [0; LANE]);
-        self.derivatives.resize(BLOCK_ROWS, [0; 2]);
+        self.bins.resize(features.len(), [Pair::default(); 256]);
+        self.lanes.resize(cells.lanes * BLOCK_ROWS, Lane([0; LANE]));
+        self.derivatives.resize(BLOCK_ROWS, Pair::default());
         for rows in rows.chunks(BLOCK_ROWS) {
             for (packed, row) in self.derivatives.iter_mut().zip(rows) {
                 let [first, second] = derivatives[*row as usize];
-                *packed = [i64::from(first), (i64::from(second) << count_bits) | 1];
+                *packed = Pair([i64::from(first), (i64::from(second) << count_bits) | 1]);
             }
             for (lane, gathered) in self.lanes.chunks_exact_mut(BLOCK_ROWS).enumerate() {
                 for (gathered, row) in gathered.iter_mut().zip(rows) {
@@ -111,7 +127,7 @@ impl Histogram {
     }
 }
 
-fn add_group(bins: &mut [Bins], features: &[usize], lane: &[[u8; LANE]], derivatives: &[[i64; 2]]) {
+fn add_group(bins: &mut [Bins], features: &[usize], lane: &[Lane], derivatives: &[Pair]) {
     match features.len() {
         1 => add::<1>(bins, features, lane, derivatives),
         2 => add::<2>(bins, features, lane, derivatives),
@@ -122,17 +138,56 @@ fn add_group(bins: &mut [Bins], features: &[usize], lane: &[[u8; LANE]], derivat
     }
 }
 
-/// Adds a block's rows to the sums of `N` features of one lane.
-fn add<const N: usize>(bins: &mut [Bins], features: &[usize], lane: &[[u8; LANE]], derivatives: &[[i64; 2]]) {
+/// Adds a block's rows to the sums of `N` features of one lane. Its own function, so that the compiler knows the
+/// slices to lie apart and adds both sums of a pair at once.
+#[inline(never)]
+fn add<const N: usize>(bins: &mut [Bins], features: &[usize], lane: &[Lane], derivatives: &[Pair]) {
     let (Some(bins), Some(features)) = (bins.first_chunk_mut::<N>(), features.first_chunk::<N>()) else {
         return;
     };
-    for (cells, [first, packed]) in lane.iter().zip(derivatives) {
+    for (cells, derivatives) in lane.iter().zip(derivatives) {
+        let Pair([first, packed]) = *derivatives;
         for (bins, feature) in bins.iter_mut().zip(features) {
-            let entry = &mut bins[usize::from(cells[feature % LANE])];
-            entry[0] = entry[0].wrapping_add(*first);
-            // The sum may use the sign's bit; it is read as an unsigned number.
-            entry[1] = entry[1].wrapping_add(*packed);
+            let sums = &mut bins[usize::from(cells.0[feature % LANE])];
+            let Pair([firsts, packeds]) = *sums;
+            *sums = Pair([firsts.wrapping_add(first), packeds.wrapping_add(packed)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::mix, *};
+
+    #[test]
+    fn sums_are_those_of_one_row_after_the_other() {
+        const COUNT_BITS: u32 = 20;
+        for width in [1, 7, 32, 33, 70] {
+            let length = 5000;
+            let random = |at: usize| mix((width * length + at) as u64);
+            let columns: Vec<Vec<u8>> = (0..width)
+                .map(|feature| (0..length).map(|row| random(feature * length + row) as u8).collect())
+                .collect();
+            let derivatives: Vec<[i32; 2]> =
+                (0..length).map(|row| [random(row) as i32 >> 3, (random(row) >> 40) as i32]).collect();
+            let rows: Vec<u32> = (0..length as u32).filter(|row| random(*row as usize) % 3 > 0).collect();
+            let features: Vec<usize> = (0..width).filter(|feature| random(*feature) % 4 > 0).collect();
+            let mut histogram = Histogram::default();
+            let cells = Cells::new(columns);
+            // The second time over what the first left behind.
+            histogram.fill(&rows, &features, &cells, &derivatives, COUNT_BITS);
+            let found = histogram.fill(&rows, &features, &cells, &derivatives, COUNT_BITS);
+            assert_eq!(found.len(), features.len());
+            for (found, feature) in found.iter().zip(&features) {
+                let mut wanted = [(0, 0); 256];
+                for row in &rows {
+                    let [first, second] = derivatives[*row as usize];
+                    let (firsts, packed) = &mut wanted[usize::from(cells.column(*feature)[*row as usize])];
+                    *firsts += i64::from(first);
+                    *packed += ((second as u64) << COUNT_BITS) + 1;
+                }
+                assert_eq!(found.map(Pair::get), wanted, "{width} features, feature {feature}");
+            }
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The fitted model: trees as arrays, and what can be asked of them.
 
+use std::{num::NonZero, ops::Range, thread};
+
 use prost::Message;
 
+use super::logistic;
 use crate::{Error, Result};
 
-/// How many rows are scored together: few enough for their scores to stay near the processor.
-const BLOCK_ROWS: usize = 1024;
+/// How many rows are scored together: a column of them fits the first-level cache, all columns the second.
+const BLOCK_ROWS: usize = 4096;
 
 /// One tree. Nodes are splits, numbered in the order in which they were made; a child below zero is leaf
 /// `!child`. A split's left child keeps the leaf number, its right child gets the next free one.
@@ -44,27 +47,34 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The leaf that is reached when `goes_left` tells the way at each node.
-    pub(super) fn descend(&self, mut goes_left: impl FnMut(usize) -> bool) -> usize {
-        let mut at: i32 = if self.features.is_empty() { !0 } else { 0 };
-        while at >= 0 {
+    /// Takes many rows to their leaves together, which is faster than one after the other: at each node the
+    /// rows are parted by `part` (see [`part`]), which returns how many go left, and each leaf is told its rows.
+    pub(super) fn spread(
+        &self,
+        rows: &mut [u32],
+        mut part: impl FnMut(usize, &mut [u32]) -> usize,
+        mut arrive: impl FnMut(usize, &[u32]),
+    ) {
+        let root: i32 = if self.features.is_empty() { !0 } else { 0 };
+        let mut open: Vec<(i32, Range<usize>)> = vec![(root, 0..rows.len())];
+        while let Some((at, range)) = open.pop() {
+            if range.is_empty() {
+                continue;
+            }
+            if at < 0 {
+                arrive(!at as usize, &rows[range]);
+                continue;
+            }
             let node = at as usize;
-            at = if goes_left(node) { self.left[node] } else { self.right[node] };
+            let middle = range.start + part(node, &mut rows[range.clone()]);
+            open.push((self.right[node], middle..range.end));
+            open.push((self.left[node], range.start..middle));
         }
-        !at as usize
     }
 
     /// The way that a value takes at a node.
     pub(super) fn value_goes_left(&self, node: usize, value: f32) -> bool {
         if value.is_nan() { self.missing_left[node] } else { value <= self.thresholds[node] }
-    }
-
-    /// The leaf of a row of bins.
-    pub(super) fn leaf_of_cells(&self, cells: &[u8]) -> usize {
-        self.descend(|node| match cells[self.features[node] as usize] {
-            0 => self.missing_left[node],
-            cell => u32::from(cell) <= self.bins[node],
-        })
     }
 
     /// How many training rows came to a child.
@@ -95,6 +105,25 @@ impl Tree {
             && (0..nodes).all(|node| child_fits(node, self.left[node]) && child_fits(node, self.right[node]));
         if good { Ok(()) } else { Err(Error::corrupt("boosted trees: a tree's arrays do not fit together")) }
     }
+}
+
+/// Moves the rows that go left before the others, keeping the order on both sides; returns how many they are.
+/// `spare` is working memory.
+pub(super) fn part(rows: &mut [u32], spare: &mut Vec<u32>, goes_left: impl Fn(u32) -> bool) -> usize {
+    spare.resize(spare.len().max(rows.len()), 0);
+    let spare = &mut spare[..rows.len()];
+    let (mut lefts, mut rights) = (0, 0);
+    for at in 0..rows.len() {
+        let row = rows[at];
+        let left = goes_left(row);
+        // Both are written and one counts: a branch here would be guessed wrong half the time.
+        rows[lefts] = row;
+        spare[rights] = row;
+        lefts += usize::from(left);
+        rights += usize::from(!left);
+    }
+    rows[lefts..].copy_from_slice(&spare[..rights]);
+    lefts
 }
 
 /// A fitted classifier.
@@ -154,20 +183,69 @@ impl Model {
     /// # Errors
     /// [`crate::ErrorKind::Input`] when the columns do not fit the model.
     pub fn predict_raw(&self, columns: &[&[f32]]) -> Result<Vec<f64>> {
-        let mut scores = vec![self.base; self.rows_of(columns)?];
-        for (block, scores) in scores.chunks_mut(BLOCK_ROWS).enumerate() {
-            let first = block * BLOCK_ROWS;
-            for tree in &self.trees {
-                for (offset, score) in scores.iter_mut().enumerate() {
-                    let leaf = tree.descend(|node| {
-                        let value = columns[tree.features[node] as usize][first + offset];
-                        tree.value_goes_left(node, value)
-                    });
-                    *score += tree.leaf_values[leaf];
-                }
+        self.score(columns, |score| score)
+    }
+
+    /// Scores blocks of rows, on as many threads as there are processors, and finishes each score. No score
+    /// depends on its block or thread.
+    fn score(
+        &self,
+        columns: &[&[f32]],
+        finish: impl Fn(f64) -> f64 + Copy + Send + Sync,
+    ) -> Result<Vec<f64>> {
+        let rows = self.rows_of(columns)?;
+        let mut scores = vec![self.base; rows];
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let share = rows.div_ceil(BLOCK_ROWS).div_ceil(threads).max(1) * BLOCK_ROWS;
+        let score_share = |first: usize, scores: &mut [f64]| {
+            let mut working = (Vec::new(), Vec::new());
+            for (block, scores) in scores.chunks_mut(BLOCK_ROWS).enumerate() {
+                self.add_trees(columns, first + block * BLOCK_ROWS, scores, &mut working);
+                scores.iter_mut().for_each(|score| *score = finish(*score));
             }
-        }
+        };
+        let mut shares = scores.chunks_mut(share).enumerate().map(|(at, scores)| (at * share, scores));
+        let own = shares.next();
+        thread::scope(|scope| {
+            for (first, scores) in shares {
+                scope.spawn(move || score_share(first, scores));
+            }
+            if let Some((first, scores)) = own {
+                score_share(first, scores);
+            }
+        });
         Ok(scores)
+    }
+
+    /// Adds all trees to the scores of the rows from `first` on.
+    fn add_trees(
+        &self,
+        columns: &[&[f32]],
+        first: usize,
+        scores: &mut [f64],
+        (rows, spare): &mut (Vec<u32>, Vec<u32>),
+    ) {
+        for tree in &self.trees {
+            rows.clear();
+            rows.extend(0..scores.len() as u32);
+            let part_at = |node: usize, rows: &mut [u32]| {
+                let column = &columns[tree.features[node] as usize][first..];
+                let threshold = tree.thresholds[node];
+                // A missing value is no number, so that every comparison with it is false.
+                if tree.missing_left[node] {
+                    part(rows, spare, |row| {
+                        let value = column[row as usize];
+                        value <= threshold || value.is_nan()
+                    })
+                } else {
+                    part(rows, spare, |row| column[row as usize] <= threshold)
+                }
+            };
+            tree.spread(rows, part_at, |leaf, rows| {
+                let value = tree.leaf_values[leaf];
+                rows.iter().for_each(|row| scores[*row as usize] += value);
+            });
+        }
     }
 
     /// The probability of each row to be positive, from 0 to 1. With a `positive_weight` other than 1 it is
@@ -176,9 +254,7 @@ impl Model {
     /// # Errors
     /// As [`Model::predict_raw`].
     pub fn predict_probability(&self, columns: &[&[f32]]) -> Result<Vec<f64>> {
-        let mut scores = self.predict_raw(columns)?;
-        scores.iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-*score).exp()));
-        Ok(scores)
+        self.score(columns, logistic::probability)
     }
 
     /// The sum of the gains of each feature's splits, divided by that of all splits; all 0 without splits.

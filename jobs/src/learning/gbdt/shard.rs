@@ -10,7 +10,7 @@ use super::{
     binning,
     histogram::{Cells, Histogram},
     logistic, mix,
-    model::Tree,
+    model::{Tree, part},
     wire::{Ask, Binning, Grow, History, Instruction, Summary},
 };
 use crate::{
@@ -128,6 +128,8 @@ struct Growing {
     /// First and second derivative of each row.
     derivatives: Vec<[i32; 2]>,
     spare: Vec<u32>,
+    /// The rows being taken to the leaves of a finished tree.
+    spread: Vec<u32>,
 }
 
 impl GbdtShard {
@@ -193,8 +195,11 @@ impl GbdtShard {
         let columns = binning.features.iter().zip(raw).map(|(edges, column)| edges.bin_all(&column));
         let cells = Cells::new(columns.collect());
         let lots = if binning.row_fraction < 1.0 {
+            let mut row_cells = Vec::new();
             let lot = |(row, positive): (usize, &bool)| {
-                xxh3_64_with_seed(cells.row(row), binning.seed ^ u64::from(*positive))
+                row_cells.clear();
+                row_cells.extend(cells.row(row));
+                xxh3_64_with_seed(&row_cells, binning.seed ^ u64::from(*positive))
             };
             self.positive.iter().enumerate().map(lot).collect()
         } else {
@@ -247,22 +252,20 @@ impl GbdtShard {
     /// Adds a finished tree to the scores.
     fn finish(&mut self, index: u32, tree: &Tree) -> Result<()> {
         self.follow(index, tree)?;
-        let Binned { cells, scores, growing, finished, .. } = match &mut self.binned {
-            Some(binned) => binned,
-            None => return Err(Error::internal("boosted trees: a shard lost its bins")),
+        let Some(binned) = &mut self.binned else {
+            return Err(Error::internal("boosted trees: a shard lost its bins"));
         };
-        for (leaf, value) in growing.leaves.iter().zip(&tree.leaf_values) {
-            for row in &growing.order[leaf.clone()] {
-                scores[*row as usize] += value;
+        for (leaf, value) in binned.growing.leaves.iter().zip(&tree.leaf_values) {
+            for row in &binned.growing.order[leaf.clone()] {
+                binned.scores[*row as usize] += value;
             }
         }
-        for row in self.validation.iter().chain(&growing.left_out) {
-            let row = *row as usize;
-            let leaf = tree.leaf_of_cells(cells.row(row));
-            scores[row] += tree.leaf_values[leaf];
-        }
-        growing.splits = None;
-        *finished += 1;
+        let left_out = std::mem::take(&mut binned.growing.left_out);
+        binned.add_tree(tree, &left_out);
+        binned.growing.left_out = left_out;
+        binned.add_tree(tree, &self.validation);
+        binned.growing.splits = None;
+        binned.finished += 1;
         Ok(())
     }
 
@@ -323,29 +326,23 @@ impl Binned {
     /// Parts the rows of the leaf that a node splits, keeping their order on both sides.
     fn split(&mut self, tree: &Tree, node: usize) {
         let Growing { order, leaves, spare, .. } = &mut self.growing;
-        let (feature, bin) = (tree.features[node] as usize, tree.bins[node]);
-        let column = self.cells.column(feature);
-        let mut side = [false; 256];
-        for (cell, left) in side.iter_mut().enumerate() {
-            *left = if cell == 0 { tree.missing_left[node] } else { cell as u32 <= bin };
-        }
         let leaf = leaf_split_by(tree, node);
         let range = leaves[leaf].clone();
-        let rows = &mut order[range.clone()];
-        spare.resize(spare.len().max(rows.len()), 0);
-        let (mut lefts, mut rights) = (0, 0);
-        for at in 0..rows.len() {
-            let row = rows[at];
-            let left = side[usize::from(column[row as usize])];
-            // Both are written and one counts: a branch here would be guessed wrong half the time.
-            rows[lefts] = row;
-            spare[rights] = row;
-            lefts += usize::from(left);
-            rights += usize::from(!left);
-        }
-        rows[lefts..].copy_from_slice(&spare[..rights]);
-        leaves[leaf] = range.start..range.start + lefts;
-        leaves.push(range.start + lefts..range.end);
+        let middle = range.start + part_by_cells(tree, node, &self.cells, &mut order[range.clone()], spare);
+        leaves[leaf] = range.start..middle;
+        leaves.push(middle..range.end);
+    }
+
+    /// Adds a tree to the scores of rows that it was not grown on.
+    fn add_tree(&mut self, tree: &Tree, rows: &[u32]) {
+        let Self { cells, scores, growing: Growing { spare, spread, .. }, .. } = self;
+        spread.clear();
+        spread.extend_from_slice(rows);
+        tree.spread(
+            spread,
+            |node, rows| part_by_cells(tree, node, cells, rows, spare),
+            |leaf, rows| rows.iter().for_each(|row| scores[*row as usize] += tree.leaf_values[leaf]),
+        );
     }
 
     /// The histogram that is wanted: per feature and bin the sums of both derivatives and the number of rows.
@@ -372,14 +369,24 @@ impl Binned {
         let counted = features.iter().map(|feature| self.binning.features[*feature].bins());
         let mut sums = Vec::with_capacity(3 * counted.clone().sum::<usize>());
         for (bins, counted) in histogram.iter().zip(counted) {
-            for [gradient, packed] in &bins[..counted] {
-                let packed = *packed as u64;
+            for pair in &bins[..counted] {
+                let (gradient, packed) = pair.get();
                 let rows = packed & ((1 << count_bits) - 1);
-                sums.extend([*gradient, (packed >> count_bits) as i64, rows as i64]);
+                sums.extend([gradient, (packed >> count_bits) as i64, rows as i64]);
             }
         }
         Ok(Contribution::Sum(sums))
     }
+}
+
+/// Parts rows at a node by their bins; see [`part`].
+fn part_by_cells(tree: &Tree, node: usize, cells: &Cells, rows: &mut [u32], spare: &mut Vec<u32>) -> usize {
+    let mut goes_left = [false; 256];
+    for (cell, left) in goes_left.iter_mut().enumerate() {
+        *left = if cell == 0 { tree.missing_left[node] } else { cell as u32 <= tree.bins[node] };
+    }
+    let column = cells.column(tree.features[node] as usize);
+    part(rows, spare, |row| goes_left[usize::from(column[row as usize])])
 }
 
 /// The leaf that a node took its rows from: its leftmost, because left children keep the number.
@@ -398,14 +405,10 @@ impl Shard for GbdtShard {
         self.prepare(binning)?;
         for tree in &trees {
             tree.check(self.features)?;
-            let (validation, training) = (&self.validation, &self.training);
-            if let Some(Binned { cells, scores, finished, .. }) = &mut self.binned {
-                for row in validation.iter().chain(training) {
-                    let row = *row as usize;
-                    let leaf = tree.leaf_of_cells(cells.row(row));
-                    scores[row] += tree.leaf_values[leaf];
-                }
-                *finished += 1;
+            if let Some(binned) = &mut self.binned {
+                binned.add_tree(tree, &self.validation);
+                binned.add_tree(tree, &self.training);
+                binned.finished += 1;
             }
         }
         Ok(())

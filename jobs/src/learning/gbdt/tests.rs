@@ -161,6 +161,29 @@ fn missing_values_go_to_the_better_side() {
 }
 
 #[test]
+fn a_score_does_not_depend_on_the_rows_beside_it() {
+    let table = table(10_000);
+    let model = fit(&table, &small(), 2);
+    let together = model.predict_raw(&columns(&table)).expect("predicts");
+    for (row, together) in together.iter().enumerate().step_by(7) {
+        let alone: Vec<&[f32]> = table.features.iter().map(|column| &column[row..=row]).collect();
+        assert_eq!(model.predict_raw(&alone).expect("predicts"), [*together], "row {row}");
+        // And it is what one gets by following the nodes.
+        let mut by_hand = model.base;
+        for tree in &model.trees {
+            let mut at = 0;
+            while at >= 0 {
+                let node = at as usize;
+                let left = tree.value_goes_left(node, alone[tree.features[node] as usize][0]);
+                at = if left { tree.left[node] } else { tree.right[node] };
+            }
+            by_hand += tree.leaf_values[!at as usize];
+        }
+        assert_eq!(by_hand, *together, "row {row}");
+    }
+}
+
+#[test]
 fn attributions_are_shapley_values() {
     let table = table(1500);
     let model = fit(&table, &Parameters { trees: 2, leaves: 9, ..Default::default() }, 1);
