@@ -253,10 +253,11 @@ mod tests {
     use arrow::{compute::concat_batches, util::pretty::pretty_format_batches};
     use datafusion::{physical_plan::collect, prelude::SessionConfig};
     use datafusion_proto::bytes::{physical_plan_from_bytes, physical_plan_to_bytes};
+    use proptest::prelude::*;
 
     use super::super::testing::{memory, place, rows, rows_on, schema, write};
     use super::*;
-    use crate::archive::table::Commit;
+    use crate::archive::{schema::with_partitions, table::Commit};
 
     /// A table of two commits: 300 rows over ten months, and three more.
     async fn filled(archive: &Archive) -> Table {
@@ -410,6 +411,35 @@ mod tests {
             let (out, err) =
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert_eq!(out.trim(), "303", "{module}: {err}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_reference_that_is_not_one_never_panics(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            with_schema: bool,
+        ) {
+            let source = v1::SnapshotSource {
+                table: "declarations".to_owned(),
+                version: 3,
+                countries: vec!["KR".to_owned()],
+                from_month: 24_240,
+                to_month: 24_251,
+            };
+            let message = v1::ParquetSource {
+                archive: "memory://reference/archive".to_owned(),
+                source: Some(Source::Snapshot(source)),
+            };
+            let mut damaged = message.encode_to_vec();
+            for (place, value) in damage {
+                let place = place.index(damaged.len());
+                damaged[place] = value;
+            }
+            let schema = if with_schema { with_partitions(&schema()) } else { Arc::new(Schema::empty()) };
+            let _ = decode_provider(&bytes, Arc::clone(&schema));
+            let _ = decode_provider(&damaged, schema);
         }
     }
 }

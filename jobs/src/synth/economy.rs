@@ -185,6 +185,10 @@ pub(super) struct Importer {
 pub(super) struct Economy {
     pub(super) countries: Vec<Country>,
     pub(super) preferred: Vec<u8>,
+    /// Draws among the preferred by their trade; `None`: there are none.
+    pub(super) preferred_draw: Option<Alias>,
+    country_draw: Alias,
+    good_draw: Alias,
     pub(super) goods: Vec<Good>,
     pub(super) importers: Vec<Importer>,
     pub(super) importer_draw: Alias,
@@ -203,7 +207,14 @@ pub(super) struct Economy {
 /// How often each scheme is a route's habit, in the order of [`super::SCHEMES`]. A wanted scheme that cannot
 /// work on the goods falls back on undervaluation, which is why the shares of the schemes practised differ:
 /// they are near 30, 30, 20 and 20 in a hundred.
-pub(super) const HABITS: [f64; 4] = [0.08, 0.38, 0.32, 0.22];
+pub(super) const HABITS: [f64; 4] = [0.06, 0.40, 0.33, 0.21];
+/// The most likely that an item is fraud: nobody cheats every time.
+pub(super) const MOST_LIKELY: f64 = 0.4;
+/// Shares of the items that are goods near those of their route, and any goods.
+const NEAR_GOODS: f64 = 0.15;
+const OTHER_GOODS: f64 = 0.15;
+/// Share of the items that come from another origin than their route's.
+const OTHER_ORIGINS: f64 = 0.15;
 /// Share of red that is drawn by lot.
 pub(super) const RANDOM_RED: f64 = 0.25;
 /// Standard deviation of the risk rule's error, in logarithms of the fraud rate.
@@ -220,9 +231,9 @@ pub(super) fn mix(a: u64, b: u64) -> u64 {
 /// A trader's inclination to fraud from a uniform draw: most are honest, a few live on it.
 pub(super) fn propensity(uniform: f64) -> f64 {
     match uniform {
-        u if u < 0.80 => 0.25,
+        u if u < 0.80 => 0.4,
         u if u < 0.95 => 1.5,
-        _ => 6.0,
+        _ => 3.5,
     }
 }
 
@@ -232,6 +243,11 @@ fn zipf(count: usize, exponent: f64) -> Vec<f64> {
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|index| format!("{prefix}{index:06}")).collect()
+}
+
+/// The goods of a rank of popularity; multiplying spreads the popular ones over the chapters.
+fn popular(rank: usize) -> u32 {
+    (rank * 1877 % GOODS) as u32
 }
 
 impl Economy {
@@ -256,17 +272,18 @@ impl Economy {
         let carriers = names("CR", (count / 50).max(15));
         let offices: Vec<String> =
             (1..=24).map(|index| format!("{}{index:03}", parameters.country)).collect();
+        let trade = zipf(countries.len(), 1.0);
+        let weights: Vec<f64> = preferred.iter().map(|&index| trade[usize::from(index)]).collect();
+        let preferred_draw = (!preferred.is_empty()).then(|| Alias::new(&weights));
         let good_draw = Alias::new(&zipf(goods.len(), 0.8));
-        let country_draw = Alias::new(&zipf(countries.len(), 1.0));
+        let country_draw = Alias::new(&trade);
         let declarant_draw = Alias::new(&zipf(declarants.len(), 0.9));
         let carrier_draw = Alias::new(&zipf(carriers.len(), 0.9));
         let office_draw = Alias::new(&zipf(offices.len(), 1.0));
         let exporter_draw = Alias::new(&zipf(exporters.len(), 0.7));
         let scheme_draw = Alias::new(&HABITS);
         let mode_draw = Alias::new(&MODES.iter().map(|mode| mode.1).collect::<Vec<_>>());
-        // The heads of the Zipf lists have fixed places: mixing the index spreads the popular goods over
-        // the chapters.
-        let good_of = |rng: &mut Xoshiro256PlusPlus| (good_draw.draw(rng) * 1877 % GOODS) as u32;
+        let good_of = |rng: &mut Xoshiro256PlusPlus| popular(good_draw.draw(rng));
         let importers: Vec<Importer> = (0..count)
             .map(|index| {
                 let routes = (0..rng.random_range(1..=4))
@@ -291,7 +308,7 @@ impl Economy {
                             exporter: exporter_draw.draw(&mut rng) as u32,
                             declarant,
                             carrier: carrier_draw.draw(&mut rng) as u32,
-                            ring: if complicit && works_for { 5.0 } else { 1.0 },
+                            ring: if complicit && works_for { 3.0 } else { 1.0 },
                         }
                     })
                     .collect();
@@ -302,6 +319,9 @@ impl Economy {
         let mut economy = Self {
             countries,
             preferred,
+            preferred_draw,
+            country_draw,
+            good_draw,
             goods,
             importers,
             importer_draw,
@@ -320,7 +340,27 @@ impl Economy {
 
     /// How inclined an item is to fraud, before scaling.
     pub(super) fn weight(&self, propensity: f64, route: &Route, good: &Good) -> f64 {
-        propensity * route.ring * (0.4 + good.duty / 12.0)
+        propensity * route.ring * (0.5 + good.duty / 20.0)
+    }
+
+    /// The goods of one item: mostly those of the route, else a near code or any other. Without this an
+    /// unknown pair of trader and goods would give a scheme away.
+    pub(super) fn goods_on(&self, route: &Route, rng: &mut impl Rng) -> usize {
+        let usual = route.goods[rng.random_range(0..4)] as usize;
+        match rng.random::<f64>() {
+            u if u < NEAR_GOODS => (usual + rng.random_range(0..17)).clamp(8, GOODS + 7) - 8,
+            u if u < NEAR_GOODS + OTHER_GOODS => popular(self.good_draw.draw(rng)) as usize,
+            _ => usual,
+        }
+    }
+
+    /// The true origin of one item: mostly that of the route.
+    pub(super) fn origin_on(&self, route: &Route, rng: &mut impl Rng) -> usize {
+        if rng.random::<f64>() < OTHER_ORIGINS {
+            self.country_draw.draw(rng)
+        } else {
+            usize::from(route.origin)
+        }
     }
 
     fn calibrate(&mut self, parameters: &Parameters, rng: &mut Xoshiro256PlusPlus) {
@@ -330,7 +370,7 @@ impl Economy {
         for _ in 0..SAMPLE {
             let importer = &self.importers[self.importer_draw.draw(rng)];
             let route = &importer.routes[rng.random_range(0..importer.routes.len())];
-            let good = &self.goods[route.goods[rng.random_range(0..4)] as usize];
+            let good = &self.goods[self.goods_on(route, rng)];
             let weight = self.weight(importer.propensity, route, good);
             weights.push(weight);
             scores.push(weight.ln() + RULE_NOISE * rng.sample::<f64, _>(StandardNormal));
@@ -338,7 +378,8 @@ impl Economy {
         let (mut low, mut high) = (0.0, 10.0);
         for _ in 0..50 {
             let middle = 0.5 * (low + high);
-            let mean = weights.iter().map(|weight| (weight * middle).min(0.9)).sum::<f64>() / SAMPLE as f64;
+            let mean =
+                weights.iter().map(|weight| (weight * middle).min(MOST_LIKELY)).sum::<f64>() / SAMPLE as f64;
             if mean < parameters.illicit_rate { low = middle } else { high = middle }
         }
         self.scale = low;
@@ -386,7 +427,7 @@ fn goods(rng: &mut Xoshiro256PlusPlus) -> Vec<Good> {
             code,
             chapter,
             log_price: chapter_price + 0.7 * rng.sample::<f64, _>(StandardNormal),
-            spread: rng.random_range(0.2..0.5),
+            spread: rng.random_range(0.3..0.7),
             log_mass: rng.random_range(4.0..7.5),
             duty: DUTIES[rng.random_range(0..DUTIES.len())],
             tax: if chapter <= 10 { 0.0 } else { 15.0 },

@@ -17,11 +17,11 @@ import pandas
 from sklearn.metrics import roc_auc_score
 
 SINGLE = ["importer", "declarant", "exporter", "carrier", "hs_code", "hs4", "hs2", "origin", "departure", "office"]
-PAIRS = [("importer", "hs4"), ("importer", "origin"), ("declarant", "origin"), ("exporter", "hs4"),
+PAIRS = [("importer", "hs4"), ("importer", "origin"), ("declarant", "origin"), ("exporter", "hs4"), ("exporter", "origin"),
          ("hs_code", "origin"), ("hs4", "origin"), ("hs_code", "word"), ("importer", "office"), ("origin", "departure")]
-CODES = ["origin", "departure", "office", "preference", "transport_mode", "quantity_unit", "channel", "hs2", "declarant"]
+CODES = ["origin", "departure", "office", "preference", "transport_mode", "quantity_unit", "invoice_currency", "channel", "hs2", "declarant"]
 AMOUNTS = ["duty_rate", "tax_rate", "net_mass", "gross_mass", "quantity", "customs_value", "item_number"]
-SETTINGS = [{"num_leaves": leaves, "min_child_samples": rows} for leaves in (7, 15, 31, 63) for rows in (20, 60)]
+SETTINGS = [{"num_leaves": leaves, "min_child_samples": rows} for leaves in (15, 31, 63) for rows in (20, 60)]
 
 
 def read(folder):

@@ -16,7 +16,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::{
     BATCH_ROWS, PLANTED_ERRORS, Parameters, SCHEMES, SynthBatch,
     economy::{
-        CURRENCIES, Economy, Good, MODES, RANDOM_RED, RED_OF_INSPECTED, RULE_NOISE, Route, mix, propensity,
+        CURRENCIES, Country, Economy, Good, MODES, MOST_LIKELY, RANDOM_RED, RED_OF_INSPECTED, RULE_NOISE,
+        Route, mix, propensity,
     },
     revenue_evaded, truth_schema,
 };
@@ -161,7 +162,7 @@ impl Month {
     }
 
     /// Which scheme an item follows: an index into [`SCHEMES`].
-    fn scheme(&mut self, open: &Open, good: &Good) -> Option<usize> {
+    fn scheme(&mut self, open: &Open, good: &Good, origin: &Country) -> Option<usize> {
         let economy = &*self.economy;
         let rng = &mut self.rng;
         let chance = economy.weight(open.propensity, &open.route, good) * economy.scale;
@@ -169,18 +170,17 @@ impl Month {
         if open.newcomer && by_newcomer < 0.35 {
             return Some(4);
         }
-        if fraud >= chance.min(0.9) {
+        if fraud >= chance.min(MOST_LIKELY) {
             return None;
         }
         let switches = &self.parameters.schemes;
-        let true_origin = &economy.countries[usize::from(open.route.origin)];
         let possible = [
             switches.undervaluation,
             switches.misclassification && good.neighbour.is_some(),
             switches.false_origin
-                && true_origin.preference.is_none()
+                && origin.preference.is_none()
                 && good.duty >= 2.5
-                && !economy.preferred.is_empty(),
+                && economy.preferred_draw.is_some(),
             switches.under_weighing,
         ];
         let habit = usize::from(open.route.scheme);
@@ -205,18 +205,17 @@ impl Month {
             };
             open.item += 1;
             let route = open.route;
-            let good = &economy.goods[route.goods[self.rng.random_range(0..4)] as usize];
-            let origin = &economy.countries[usize::from(route.origin)];
+            let good = &economy.goods[economy.goods_on(&route, &mut self.rng)];
+            let origin = &economy.countries[economy.origin_on(&route, &mut self.rng)];
             let importer = &economy.importers[open.importer];
 
             // What truly crosses the border.
             let mut normal = || self.rng.sample::<f64, _>(StandardNormal);
             let net = (good.log_mass + 1.1 * normal()).exp().max(0.1);
             let price = (good.log_price + origin.log_price + good.spread * normal() + inflation).exp();
-            let measured = 0.1 * normal();
+            let measured = 0.25 * normal();
             let freight = MODES[usize::from(route.mode)].2 * (0.4 * normal()).exp();
             let packing = 1.0 + 0.06 * (0.6 * normal()).exp();
-            let rate = self.rates[origin.currency];
             // Prices stand in US dollars; the invoice is in the exporter's currency.
             let true_value = cents(net * price * self.rates[0] * (1.0 + freight));
             let claims = self.rng.random::<f64>() < 0.85;
@@ -224,23 +223,25 @@ impl Month {
             let true_rate = good.duty * true_preference.unwrap_or(1.0);
 
             // What is declared.
-            let scheme = self.scheme(&open, good);
+            let scheme = self.scheme(&open, good, origin);
             let (mut declared, mut declared_origin, mut preference) = (good, origin, true_preference);
             let (mut mass_share, mut value_share) = (1.0, 1.0);
             match scheme {
-                Some(0) => value_share = self.rng.random_range(0.25..0.75),
+                Some(0) => value_share = self.rng.random_range(0.45..0.9),
                 Some(1) => {
                     if let Some(neighbour) = good.neighbour {
                         declared = &economy.goods[neighbour as usize];
                     }
                 }
                 Some(2) => {
-                    let claimed = economy.preferred[self.rng.random_range(0..economy.preferred.len())];
-                    declared_origin = &economy.countries[usize::from(claimed)];
-                    preference = declared_origin.preference;
+                    if let Some(draw) = &economy.preferred_draw {
+                        let claimed = economy.preferred[draw.draw(&mut self.rng)];
+                        declared_origin = &economy.countries[usize::from(claimed)];
+                        preference = declared_origin.preference;
+                    }
                 }
                 Some(3) => {
-                    mass_share = self.rng.random_range(0.4..0.8);
+                    mass_share = self.rng.random_range(0.6..0.9);
                     value_share = mass_share;
                 }
                 Some(_) => value_share = self.rng.random_range(0.5..0.85),
@@ -295,8 +296,10 @@ impl Month {
             out.gross.append_value(cents(net_declared * packing));
             out.quantity.append_value(quantity);
             out.unit.append_value(declared.unit);
-            out.invoice.append_value(cents(value / (1.0 + freight) / rate));
-            out.currency.append_value(CURRENCIES[origin.currency].0);
+            // Forged papers agree with each other: the invoice is in the currency of the declared origin.
+            let currency = declared_origin.currency;
+            out.invoice.append_value(cents(value / (1.0 + freight) / self.rates[currency]));
+            out.currency.append_value(CURRENCIES[currency].0);
             out.value.append_value(value);
             out.duty_rate.append_value(duty_rate);
             out.duty.append_value(duty);

@@ -314,6 +314,28 @@ proptest! {
     }
 
     #[test]
+    fn a_mapping_with_typing_errors_never_panics(
+        errors in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(vec![
+                "", "\"", "\n", "=", "{", "[", "]", "%", "%Q", "é", "\0", "-1", "from", "constant = \"x\"",
+                "\ndelimiter = \"\\u0000\"\n", "\nquote = \",\"\n", "\nheader = false\n", "\ndate_formats = []\n",
+                "\nencoding = \"latin-1\"\n", "\nformat = \"parquet\"\n", "\ndecimal_comma = true\n",
+            ])),
+            1..5,
+        ),
+    ) {
+        let mut text: Vec<char> = MAPPING.chars().collect();
+        for (place, removed, added) in errors {
+            let place = place.index(text.len() + 1);
+            let end = (place + removed).min(text.len());
+            text.splice(place..end, added.chars());
+        }
+        if let Ok(mapping) = Mapping::parse(&text.into_iter().collect::<String>()) {
+            let _ = read_in(format!("{HEADER}1,2020-01-01,0101,KR,x,1,A\n").as_bytes(), &mapping, BLOCK_SIZE);
+        }
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = read_in(&bytes, &mapping(), 5);
     }

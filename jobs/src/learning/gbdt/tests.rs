@@ -1,5 +1,7 @@
 //! What the whole fit promises.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::learning::{Leader, Shard, fit::fit_in_process};
 
@@ -258,4 +260,33 @@ fn wrong_inputs_are_named() {
     let error = fit_in_process(&mut leader, &mut shards(&table, 1)).expect_err("one class");
     assert!(error.to_string().contains("0 of 9"), "{error}");
     assert!(Model::from_bytes(&[1, 2, 3]).is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_model_that_is_not_one_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Model::from_bytes(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_model_is_refused_or_scores_without_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        kept in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = {
+            static SOUND: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+                fit(&table(400), &Parameters { trees: 3, leaves: 5, ..Parameters::default() }, 1).to_bytes()
+            });
+            SOUND.clone()
+        };
+        for (place, value) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        bytes.truncate(kept.index(2 * bytes.len()) + 1);
+        if let Ok(model) = Model::from_bytes(&bytes) {
+            let row = [0.5_f32, f32::NAN];
+            let _ = model.predict_probability(&vec![&row[..]; model.features.min(64) as usize]);
+        }
+    }
 }
