@@ -199,3 +199,134 @@ impl PhysicalExtensionCodec for PhysicalCodec {
         self.ballista.try_encode_udwf(function, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::{
+        arrow::datatypes::{DataType, Field, Schema},
+        datasource::provider_as_source,
+        logical_expr::LogicalPlanBuilder,
+        physical_plan::{displayable, empty::EmptyExec},
+    };
+    use datafusion_proto::bytes::{
+        logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
+        physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
+    };
+    use tidewaiter_jobs::{
+        archive::provider::ParquetSourceProvider,
+        engine::{Engine, Local},
+        plan::Meter,
+    };
+    use tidewaiter_proto::v1::{FileListSource, ParquetSource, parquet_source::Source};
+
+    use super::*;
+
+    /// One operator of each kind.
+    fn operators() -> Vec<v1::PlanOperator> {
+        use v1::plan_operator::Operator as Message;
+        let archive = "memory://codec/archive".to_owned();
+        let task = v1::FitTask {
+            learner: "gbdt".to_owned(),
+            shards: vec![v1::ParquetFile { path: "work/shard".to_owned(), size: 7 }],
+            parameters: r#"{"features":["a"],"label":"label","date":"day","validation_days":[1,2]}"#
+                .to_owned(),
+        };
+        let output = v1::FeatureOutput { name: "shard".to_owned(), parts: 2, ..v1::FeatureOutput::default() };
+        let all = [
+            Message::Ingest(v1::IngestOperator {
+                archive: archive.clone(),
+                job: "job".to_owned(),
+                mapping: "country = \"TW\"\n[columns]\ndeclaration_id = { from = \"id\" }\n\
+                          item_number = { constant = \"1\" }\nacceptance_date = { from = \"day\" }\n\
+                          hs_code = { from = \"hs\" }"
+                    .to_owned(),
+                memory_bytes: 1 << 20,
+                first: 3,
+            }),
+            Message::Features(v1::FeaturesOperator {
+                archive: archive.clone(),
+                folder: "work".to_owned(),
+                outputs: vec![output],
+                parameters: "{}".to_owned(),
+            }),
+            Message::Fit(v1::FitOperator {
+                archive: archive.clone(),
+                fit: "fit".to_owned(),
+                collective: "http://127.0.0.1:1".to_owned(),
+                task: Some(task),
+                needs_gpu: true,
+            }),
+            Message::Score(v1::ScoreOperator {
+                archive: archive.clone(),
+                model: "models/fraud/1/model.bin".to_owned(),
+                reasons_from: Some(0.25),
+            }),
+            Message::Write(v1::WriteOperator {
+                archive,
+                table: "predictions/fraud".to_owned(),
+                country: "TW".to_owned(),
+                date_column: "acceptance_date".to_owned(),
+                name: "job".to_owned(),
+            }),
+        ];
+        all.into_iter().map(|operator| v1::PlanOperator { operator: Some(operator) }).collect()
+    }
+
+    /// The columns that any of the operators needs of its input.
+    fn schema() -> Arc<Schema> {
+        let mut fields = tidewaiter_jobs::fraud::features::file_schema().fields().to_vec();
+        let more = [("task", DataType::Utf8), ("net_mass", DataType::Float64)];
+        fields.extend(more.map(|(name, kind)| Arc::new(Field::new(name, kind, true))));
+        Arc::new(Schema::new(fields))
+    }
+
+    #[tokio::test]
+    async fn every_operator_travels_in_logical_and_physical_plans() {
+        let engine = Local::new(1, 1 << 20).expect("an engine");
+        let session = engine.session("job", Meter::new(|_| ())).expect("a session");
+        let task = session.task_ctx();
+        for message in operators() {
+            let operator = catalogue::operator(message.clone()).expect("an operator");
+            let source = ParquetSource {
+                archive: "memory://codec/archive".to_owned(),
+                source: Some(Source::Files(FileListSource::default())),
+            };
+            let provider = ParquetSourceProvider::try_new(source, schema()).expect("a provider");
+            let input = LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(provider)), None);
+            let input = input.expect("scans").build().expect("builds");
+            let node = OperatorNode::new(Arc::clone(&operator), input).expect("a node");
+            let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+            let codec = LogicalCodec::default();
+            let bytes = logical_plan_to_bytes_with_extension_codec(&plan, &codec).expect("encodes");
+            let back = logical_plan_from_bytes_with_extension_codec(&bytes, &task, &codec).expect("decodes");
+            assert_eq!(back.display_indent_schema().to_string(), plan.display_indent_schema().to_string());
+            let LogicalPlan::Extension(Extension { node }) = back else { panic!("not a node of ours") };
+            let ours = node.as_any().downcast_ref::<OperatorNode>().expect("an operator");
+            assert_eq!(ours.operator().message(), message);
+
+            let exec = OperatorExec::new(operator, Arc::new(EmptyExec::new(schema()))).expect("a node");
+            let exec: Arc<dyn ExecutionPlan> = Arc::new(exec);
+            let codec = PhysicalCodec::default();
+            let bytes =
+                physical_plan_to_bytes_with_extension_codec(Arc::clone(&exec), &codec).expect("encodes");
+            let back = physical_plan_from_bytes_with_extension_codec(&bytes, &task, &codec).expect("decodes");
+            let ours = back.downcast_ref::<OperatorExec>().expect("an operator");
+            assert_eq!(ours.operator().message(), message);
+            let show = |plan: &dyn ExecutionPlan| displayable(plan).indent(true).to_string();
+            assert_eq!(show(back.as_ref()), show(exec.as_ref()));
+        }
+    }
+
+    #[test]
+    fn a_message_of_no_operator_is_refused() {
+        for bytes in [&[OURS][..], &[OURS, 1, 2, 3], &[OURS, 0x32, 0]] {
+            let error = PhysicalCodec::default().try_decode(
+                bytes,
+                &[Arc::new(EmptyExec::new(schema()))],
+                &TaskContext::default(),
+                &datafusion_proto::physical_plan::DefaultPhysicalProtoConverter {},
+            );
+            assert!(error.is_err());
+        }
+    }
+}

@@ -202,3 +202,53 @@ fn loader(fit: &v1::FitOperator) -> Result<Arc<dyn ShardLoader>> {
         _ => Err(plan::unknown()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_national_example_is_read_and_survives_the_wire() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/national.toml");
+        let (archive, pipeline) = read_pipeline(std::path::Path::new(path)).expect("reads");
+        assert_eq!(archive.as_deref(), Some("national/archive"));
+        let Specification::Pipeline { jobs } = &pipeline else { panic!("not a pipeline: {pipeline:?}") };
+        let kinds: Vec<_> = jobs.iter().map(Specification::kind).collect();
+        assert_eq!(kinds, ["synth", "ingest", "quality", "retrain", "apply"]);
+        let text = serde_json::to_string(&pipeline).expect("writes");
+        assert_eq!(Specification::from_json(&text).expect("reads"), pipeline);
+    }
+
+    #[test]
+    fn a_wrong_pipeline_is_named_with_its_job() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("p.toml");
+        for (text, says) in [
+            ("", "missing field `job`"),
+            ("job = []", "there is no [[job]]"),
+            ("[[job]]\nkind = \"quality\"\n[[job]]\nkind = \"qualify\"", "job 2: unknown variant `qualify`"),
+            ("[[job]]\nkind = \"apply\"\nmodel = \"fraud\"\ncountry = \"TW\"\nmonths = \"x\"", "job 1"),
+            (
+                "[[job]]\nkind = \"apply\"\nmodel = \"fraud\"\ncountry = \"TW\"\nmonths = \"2020-01\"\nfoo = 1",
+                "unknown field `foo`",
+            ),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            let error = read_pipeline(&path).expect_err(text);
+            assert_eq!(error.kind(), crate::ErrorKind::Input, "{text}");
+            let told = error.chain();
+            assert!(told.contains("p.toml") && told.contains(says), "{told}");
+        }
+    }
+
+    #[test]
+    fn paths_become_absolute_wherever_they_stand() {
+        let ingest = ingest::Parameters { mapping: "m.toml".into(), files: vec!["a/*.csv".into()] };
+        let mut pipeline = Specification::Pipeline { jobs: vec![Specification::Ingest(ingest)] };
+        absolute(&mut pipeline).expect("there is a current folder");
+        let Specification::Pipeline { jobs } = &pipeline else { panic!("not a pipeline") };
+        let [Specification::Ingest(ingest)] = jobs.as_slice() else { panic!("not an ingest") };
+        assert!(std::path::Path::new(&ingest.mapping).is_absolute());
+        assert!(ingest.files[0].ends_with("a/*.csv") && std::path::Path::new(&ingest.files[0]).is_absolute());
+    }
+}

@@ -162,3 +162,21 @@ async fn commit(table: &Table, reports: Vec<FileReport>) -> Result<Committed> {
 fn skipped(file: &str) {
     tracing::warn!(file, "file was ingested before: nothing is added");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything_in_a_files_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["b-2.csv", "b-1.csv", "c-1.csv", "b-.txt"] {
+            std::fs::write(folder.path().join(name), "").expect("written");
+        }
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let listed = list(&[path("c-1.csv"), path("b-*.csv")]).expect("lists");
+        assert_eq!(listed, [path("c-1.csv"), path("b-1.csv"), path("b-2.csv")]);
+        let error = list(&[path("d-*.csv")]).expect_err("there is none");
+        assert_eq!(error.kind(), crate::ErrorKind::NotFound);
+    }
+}

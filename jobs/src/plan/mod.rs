@@ -11,6 +11,8 @@
 mod exec;
 mod node;
 pub mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc};
 

@@ -301,11 +301,143 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use arrow::{
+        array::{BooleanArray, Date32Array, Int32Array, StringArray},
+        datatypes::Float32Type,
+    };
+    use datafusion::datasource::MemTable;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
     use super::*;
-    use crate::fraud::features::catalogue::CODES;
+    use crate::{
+        engine::{Engine, Local},
+        fraud::features::catalogue::CODES,
+        plan::Meter,
+    };
 
     #[test]
     fn every_code_and_the_order_are_read() {
         assert!(CODES.iter().chain(&ORDER).all(|column| INPUT.contains(column)));
+    }
+
+    /// Ten thousand items over ten days, in no order; every third has a known outcome.
+    fn declarations() -> RecordBatch {
+        let rows = 0..10_000_i32;
+        let number = |row: i32| row * 7919 % 10_000;
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            (
+                "declaration_id",
+                Arc::new(StringArray::from_iter_values(
+                    rows.clone().map(|row| format!("D{:05}", number(row))),
+                )),
+            ),
+            ("item_number", Arc::new(Int32Array::from_iter_values(rows.clone().map(|_| 1)))),
+            (
+                "acceptance_date",
+                Arc::new(Date32Array::from_iter_values(rows.clone().map(|row| number(row) / 1000))),
+            ),
+            (
+                "hs_code",
+                Arc::new(StringArray::from_iter_values(rows.clone().map(|row| format!("61091{}", row % 7)))),
+            ),
+            (
+                "customs_value",
+                Arc::new(Float64Array::from_iter_values(rows.clone().map(|row| f64::from(number(row) + 1)))),
+            ),
+            (
+                "net_mass",
+                Arc::new(Float64Array::from_iter_values(rows.clone().map(|row| f64::from(row % 13 + 1)))),
+            ),
+            (
+                "illicit",
+                Arc::new(
+                    rows.map(|row| (number(row) % 3 == 0).then_some(number(row) % 5 == 0))
+                        .collect::<BooleanArray>(),
+                ),
+            ),
+        ];
+        RecordBatch::try_from_iter(columns).expect("a batch")
+    }
+
+    async fn write(archive: &Archive, folder: &str, partitions: usize) -> FeatureFiles {
+        let all = declarations();
+        let part = all.num_rows() / partitions;
+        let batches = (0..partitions).map(|at| vec![all.slice(at * part, part)]).collect();
+        let table = MemTable::try_new(all.schema(), batches).expect("a table");
+        let engine = Local::new(2, 64 << 20).expect("an engine");
+        let session = engine.session("job", Meter::new(|_| ())).expect("a session");
+        let days = |first, last| v1::DayRange { first, last };
+        let operator = FeaturesOperator::new(v1::FeaturesOperator {
+            archive: archive.url().to_string(),
+            folder: folder.to_owned(),
+            outputs: vec![
+                v1::FeatureOutput {
+                    name: "shard".to_owned(),
+                    parts: 2,
+                    days: vec![days(1, 5), days(6, 7)],
+                    labelled_only: false,
+                },
+                v1::FeatureOutput {
+                    name: "test".to_owned(),
+                    parts: 1,
+                    days: vec![days(8, 9)],
+                    labelled_only: true,
+                },
+            ],
+            parameters: "{}".to_owned(),
+        })
+        .expect("an operator");
+        let rows = session.read_table(Arc::new(table)).expect("reads");
+        let mut files = plan::reports(plan::above(rows, operator).expect("plans")).await.expect("runs");
+        files.pop().expect("one answer")
+    }
+
+    async fn read(archive: &Archive, file: &FeatureFile) -> RecordBatch {
+        let bytes = archive.get(&file.path).await.expect("reads");
+        assert_eq!(bytes.len() as u64, file.size);
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").with_batch_size(20_000);
+        reader.build().expect("builds").next().expect("rows").expect("decodes")
+    }
+
+    #[tokio::test]
+    async fn rows_are_dealt_in_blocks_of_time_and_counted_by_their_days() {
+        let archive = Archive::open("memory://feature-files").expect("opens");
+        let files = write(&archive, "work/one", 1).await;
+        assert_eq!((files.rows, files.forgotten), (10_000, 0));
+        let [shards, test] = files.outputs.as_slice() else { panic!("two outputs") };
+        let rows: Vec<u64> = shards.files.iter().map(|file| file.rows).collect();
+        // Seven days of a thousand: a block of 4096 for each part.
+        assert_eq!(rows, [4096, 2904]);
+        assert_eq!(shards.ranges.iter().map(|range| range.rows).collect::<Vec<_>>(), [5000, 2000]);
+        let known: Vec<_> = (8000..10_000).filter(|number| number % 3 == 0).collect();
+        let illicit = known.iter().filter(|number| **number % 5 == 0).count() as u64;
+        let expected = Outcomes { rows: known.len() as u64, labelled: known.len() as u64, illicit };
+        assert_eq!(test.ranges, [expected]);
+
+        let first = read(&archive, &shards.files[0]).await;
+        assert_eq!(first.schema().fields(), file_schema().fields());
+        assert!(first.column(2).as_primitive::<Date32Type>().values().is_sorted());
+        assert_eq!(first.column(0).as_string::<i32>().value(0), "D01000");
+        let judged = read(&archive, &test.files[0]).await;
+        assert_eq!(judged.column(3).null_count(), 0);
+        // From the third day on there is a history to speak of.
+        let rate = judged.column_by_name("hs6_rate").expect("the feature").as_primitive::<Float32Type>();
+        assert!(rate.values().iter().all(|rate| (0.0..1.0).contains(rate)));
+    }
+
+    #[tokio::test]
+    async fn the_files_do_not_depend_on_how_the_input_was_cut() {
+        let archive = Archive::open("memory://feature-files-cut").expect("opens");
+        let (one, many) = (write(&archive, "work/one", 1).await, write(&archive, "work/many", 4).await);
+        for (one, many) in one.outputs.iter().zip(&many.outputs) {
+            assert_eq!(one.ranges, many.ranges);
+            for (one, many) in one.files.iter().zip(&many.files) {
+                assert_eq!(
+                    archive.get(&one.path).await.expect("reads"),
+                    archive.get(&many.path).await.expect("reads")
+                );
+            }
+        }
     }
 }
