@@ -188,12 +188,10 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>> {
             let built = builder.with_url(key.as_str()).build();
             Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
         }
-        #[cfg(not(all(feature = "gs", feature = "az")))]
-        scheme @ ("gs" | "az") => {
-            return Err(Error::input(format!(
-                "the store {url} needs a program that was built with the feature `{scheme}` of tidewaiter-jobs"
-            )));
-        }
+        #[cfg(not(feature = "gs"))]
+        "gs" => return Err(not_built_in(url)),
+        #[cfg(not(feature = "az"))]
+        "az" => return Err(not_built_in(url)),
         scheme => {
             return Err(Error::input(format!(
                 "the store {url} has the scheme {scheme:?}; use a folder, file://, s3://, gs://, az:// or memory://"
@@ -202,6 +200,14 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>> {
     };
     stores.insert(key, Arc::clone(&store));
     Ok(store)
+}
+
+#[cfg(not(all(feature = "gs", feature = "az")))]
+fn not_built_in(url: &Url) -> Error {
+    Error::input(format!(
+        "the store {url} needs a program that was built with the feature `{}` of tidewaiter-jobs",
+        url.scheme()
+    ))
 }
 
 fn parse_location(location: &str) -> Result<Url> {
