@@ -1,9 +1,9 @@
 //! The sums of one leaf's rows by feature and bin: where a fit spends most of its time.
 //!
-//! What makes it fast, each measured: rows lie as lanes of [`LANE`] bins, which move as one word; a leaf's rows
-//! are gathered block by block, so that many distant reads are under way at once; each block is then summed
-//! for a few features at a time, whose sums stay in the first-level cache; and both sums of a bin are one
-//! 16-byte addition. Every sum is of integers, so that no order of rows, blocks or features changes it.
+//! What makes it fast: rows lie as lanes of [`LANE`] bins within a cache line; a leaf's rows are gathered block by
+//! block, so that many distant reads are under way at once; each block is then summed for a few features at a
+//! time, whose sums stay in the first-level cache; and both sums of a bin are one 16-byte addition. Every sum is
+//! of integers, so that no order of rows, blocks or features changes it.
 //!
 //! Source of the layout: Ke et al. (NeurIPS 2017) for histograms by row; the blocks are those of dense linear
 //! algebra (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", TOMS 2008).
