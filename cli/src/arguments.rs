@@ -213,7 +213,7 @@ pub(crate) enum Jobs {
 pub(crate) enum Archive {
     /// The tables, with their rows and files.
     Tables,
-    /// The snapshots of a table, the newest first.
+    /// The snapshots of a table, the oldest first.
     Snapshots {
         /// Name of the table.
         table: String,

@@ -245,7 +245,7 @@ fn an_archive_that_cannot_be_written_is_named() {
     let arguments = ["ingest", "declarations", "--mapping", &mapping, &file];
 
     let below_a_file = place.file("occupied", b"a file").join("archive");
-    refused(&tidewaiter(&below_a_file, &arguments), 1, &["occupied"]);
+    refused(&tidewaiter(&below_a_file, &arguments), 2, &["occupied"]);
     assert_eq!(fs::read(place.path("occupied")).expect("it is still there"), b"a file");
 
     let shut = place.path("shut");
@@ -265,9 +265,9 @@ fn a_scheduler_that_is_not_there_and_a_query_that_is_wrong_are_named() {
     let place = Place::new();
     let query = "SELECT count(*) FROM declarations";
     let nobody = "http://127.0.0.1:1";
-    place.refuses(1, &["127.0.0.1:1", "refused"], || {
-        place.run(&["archive", "sql", query, "--scheduler", nobody])
-    });
+    let told = ["reach the scheduler at http://127.0.0.1:1", "--scheduler", "refused"];
+    place.refuses(1, &told, || place.run(&["archive", "sql", query, "--scheduler", nobody]));
+    place.refuses(1, &told, || place.run(&["quality", "--scheduler", nobody]));
     place.refuses(2, &["no_such_table"], || place.run(&["archive", "sql", "SELECT * FROM no_such_table"]));
     place.refuses(2, &["http://host:port"], || place.run(&["executor", "--scheduler", "nobody"]));
 }
@@ -344,7 +344,8 @@ fn damaged_data_and_a_damaged_champion_are_named_and_nothing_is_promoted() {
     damage(&data[data.len() / 2]);
     let query =
         "SELECT sum(net_mass), count(DISTINCT importer), max(hs_code), max(description) FROM declarations";
-    place.refuses(1, &["corruption"], || place.run(&["archive", "sql", query]));
-    place.refuses(1, &["corruption"], retrain);
+    let told = ["Parquet file", "damaged", "backup"];
+    place.refuses(1, &told, || place.run(&["archive", "sql", query]));
+    place.refuses(1, &[&told[..], &["features of declarations@"]].concat(), retrain);
     assert_eq!((place.models(), place.files("models/fraud/champion")), (models, moves));
 }

@@ -176,7 +176,7 @@ impl Cluster {
         );
         let request = SnapshotsRequest { table: "declarations".to_owned() };
         let snapshots = tables.snapshots(request).await.expect("answers").into_inner().snapshots;
-        assert_eq!(snapshots.first().map(|newest| newest.version), Some(listed[0].version));
+        assert_eq!(snapshots.last().map(|newest| newest.version), Some(listed[0].version));
         let request = PartitionsRequest { table: "declarations".to_owned(), version: None };
         let partitions = tables.partitions(request).await.expect("answers").into_inner().partitions;
         assert_eq!(partitions.iter().map(|partition| partition.rows).sum::<u64>(), listed[0].rows);

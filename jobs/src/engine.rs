@@ -68,6 +68,8 @@ impl Engine for Local {
     fn session(&self, _: &str, meter: Meter) -> Result<SessionContext> {
         let config = SessionConfig::new()
             .with_target_partitions(self.tasks)
+            // A partition's files are its own: the tasks that they stand for run side by side.
+            .set_bool("datafusion.execution.enable_file_stream_work_stealing", false)
             .with_extension(Arc::new(self.hubs.clone()))
             .with_extension(Arc::new(meter));
         let state = SessionStateBuilder::new()

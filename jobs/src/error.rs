@@ -5,7 +5,7 @@
 //! conversion into [`DataFusionError`], to Ballista's retry rule: only [`ErrorKind::Unavailable`] becomes
 //! an IO error, which is the only kind that Ballista tries again.
 
-use std::{error::Error as StdError, fmt, io};
+use std::{error::Error as StdError, fmt, io, sync::Arc};
 
 use datafusion::error::DataFusionError;
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,36 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Of an engine's error that others hold, too: its kind and its words.
+    fn of_shared(shared: &DataFusionError) -> Self {
+        use arrow::error::ArrowError;
+        match shared.find_root() {
+            DataFusionError::External(inner) => match inner.downcast_ref::<Self>() {
+                Some(ours) => Self::new(ours.kind, ours.chain()),
+                None => Self::internal(shared.to_string()),
+            },
+            DataFusionError::IoError(io) => Self::new(ErrorKind::Unavailable, io.to_string()),
+            DataFusionError::ParquetError(what) => Self::damaged_parquet(&what.to_string()),
+            DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+                ArrowError::ParquetError(what) => Self::damaged_parquet(what),
+                ArrowError::ExternalError(inner) => match inner.downcast_ref::<Self>() {
+                    Some(ours) => Self::new(ours.kind, ours.chain()),
+                    None => Self::internal(shared.to_string()),
+                },
+                _ => Self::internal(shared.to_string()),
+            },
+            _ => Self::internal(shared.to_string()),
+        }
+    }
+
+    fn damaged_parquet(what: &str) -> Self {
+        Self::corrupt(format!(
+            "a Parquet file of the tables read is damaged ({what}); restore it from a backup"
+        ))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -184,9 +214,10 @@ impl From<io::Error> for Error {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
             io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
-                ErrorKind::Input
-            }
+            io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotADirectory => ErrorKind::Input,
             _ => ErrorKind::Unavailable,
         };
         // An IO error that only carries one of ours through an engine is ours again.
@@ -200,18 +231,22 @@ impl From<io::Error> for Error {
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         use object_store::Error as E;
-        let denied = |error: &(dyn StdError + 'static)| {
+        // What the file system says is below whatever the store wraps around it.
+        let of_file_system = |error: &(dyn StdError + 'static)| {
             let mut cause = Some(error);
             while let Some(current) = cause {
                 if let Some(io) = current.downcast_ref::<io::Error>() {
-                    return matches!(
-                        io.kind(),
-                        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-                    );
+                    return match io.kind() {
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                            Some(ErrorKind::Denied)
+                        }
+                        io::ErrorKind::NotADirectory => Some(ErrorKind::Input),
+                        _ => None,
+                    };
                 }
                 cause = current.source();
             }
-            false
+            None
         };
         let kind = match &error {
             E::NotFound { .. } => ErrorKind::NotFound,
@@ -219,8 +254,7 @@ impl From<object_store::Error> for Error {
             E::AlreadyExists { .. } | E::Precondition { .. } => ErrorKind::Conflict,
             E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Input,
             E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Internal,
-            other if denied(other) => ErrorKind::Denied,
-            _ => ErrorKind::Unavailable,
+            other => of_file_system(other).unwrap_or(ErrorKind::Unavailable),
         };
         Self::new(kind, error.to_string()).with_source(error)
     }
@@ -277,6 +311,10 @@ impl From<DataFusionError> for Error {
                 Self { kind: inner.kind, message: doing, source: Some(Box::new(inner)) }
             }
             DataFusionError::Diagnostic(_, inner) => (*inner).into(),
+            DataFusionError::Shared(shared) => match Arc::try_unwrap(shared) {
+                Ok(alone) => alone.into(),
+                Err(shared) => Self::of_shared(&shared),
+            },
             DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => {
                 Self::input(error.to_string())
             }
@@ -285,6 +323,7 @@ impl From<DataFusionError> for Error {
                     Ok(ours) => *ours,
                     Err(other) => Self::internal(other.to_string()).with_source(other),
                 },
+                arrow::error::ArrowError::ParquetError(what) => Self::damaged_parquet(&what),
                 other => other.into(),
             },
             other => Self::internal(other.to_string()).with_source(other),
@@ -311,6 +350,15 @@ mod tests {
         assert!(matches!(transient.find_root(), DataFusionError::IoError(_)));
         let permanent = DataFusionError::from(Error::input("negative mass"));
         assert!(matches!(permanent.find_root(), DataFusionError::External(_)));
+    }
+
+    #[test]
+    fn the_kind_survives_being_shared() {
+        let shared = Arc::new(DataFusionError::from(Error::input("negative mass")));
+        let error = Error::from(DataFusionError::Shared(Arc::clone(&shared)));
+        assert_eq!((error.kind(), error.chain().as_str()), (ErrorKind::Input, "negative mass"));
+        let error = Error::from(DataFusionError::Shared(shared));
+        assert_eq!((error.kind(), error.chain().as_str()), (ErrorKind::Input, "negative mass"));
     }
 
     #[test]

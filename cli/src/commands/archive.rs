@@ -70,7 +70,10 @@ async fn snapshots(archive: &Archive, table: &str, output: Output) -> Result<()>
 
 async fn sql(archive: &Archive, place: &Place, query: &str, output: Output) -> Result<()> {
     let context = match &place.scheduler {
-        Some(url) => session::remote(url, "sql")?,
+        Some(url) => {
+            super::jobs::connect(url).await?;
+            session::remote(url, "sql")?
+        }
         None => super::jobs::engine(place)?.session("sql", Meter::new(|_| ()))?,
     };
     for name in list_tables(archive).await? {

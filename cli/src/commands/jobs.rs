@@ -140,9 +140,11 @@ async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output
     }
 }
 
-async fn connect(url: &str) -> Result<JobServiceClient<Channel>> {
+/// A client of the scheduler at a URL, which answers.
+pub(super) async fn connect(url: &str) -> Result<JobServiceClient<Channel>> {
     let client = JobServiceClient::connect(url.to_owned()).await.map_err(|error| {
-        Error::unavailable(format!("reach the scheduler at {url}; is one running there?")).with_source(error)
+        Error::unavailable(format!("reach the scheduler at {url}; start one there, or mend --scheduler"))
+            .with_source(error)
     })?;
     Ok(client.max_decoding_message_size(LARGEST_MESSAGE))
 }

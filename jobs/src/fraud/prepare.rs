@@ -9,7 +9,7 @@ use tidewaiter_proto::v1;
 
 use super::features::{FeatureFiles, FeaturesOperator, INPUT, Parameters};
 use crate::{
-    Archive, Error, Result,
+    Archive, Error, Result, ResultExt,
     archive::{provider::snapshot_provider, schema::DECLARATIONS, table::Table},
     plan,
 };
@@ -49,7 +49,8 @@ pub(super) async fn prepare(preparation: Preparation<'_>) -> Result<Prepared> {
         outputs,
         parameters: serde_json::to_string(&parameters)?,
     })?;
-    let files = plan::reports::<FeatureFiles>(plan::above(rows, operator)?).await?;
+    let files = plan::reports::<FeatureFiles>(plan::above(rows, operator)?).await;
+    let files = files.context(|| format!("compute features of {DECLARATIONS}@{version}"))?;
     let [files] = <[FeatureFiles; 1]>::try_from(files)
         .map_err(|files| Error::internal(format!("features came from {} tasks, not one", files.len())))?;
     if files.forgotten > 0 {

@@ -261,5 +261,5 @@ async fn the_same_fit_over_grpc_gives_the_same_states() {
         worker.await.expect("no panic").expect("dismissed");
     }
     let unknown = join(&url, "fit-2", "w").await.expect_err("no such fit");
-    assert_eq!(unknown.kind(), ErrorKind::Unavailable);
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
 }
