@@ -54,19 +54,8 @@ pub(crate) enum Command {
         /// The pipeline (TOML).
         pipeline: PathBuf,
     },
-    /// Read exports into the archive.
-    #[command(subcommand)]
-    Ingest(Ingest),
-    /// Profile the declarations: completeness, validity, uniqueness, consistency.
-    Quality,
-    /// Generate a national archive's raw exports, with the truth beside them.
-    Synth(Synth),
-    /// Retrain a model on the archive's past, and judge it on its test months.
-    #[command(subcommand)]
-    Retrain(Retrain),
-    /// Score the archive's items by a model.
-    #[command(subcommand)]
-    Apply(Apply),
+    #[command(flatten)]
+    Job(JobCommand),
     /// Look at the scheduler's jobs.
     #[command(subcommand)]
     Jobs(Jobs),
@@ -80,6 +69,24 @@ pub(crate) enum Command {
     Scheduler(Scheduler),
     /// Run an executor.
     Executor(Executor),
+}
+
+/// The commands that are jobs: run in this process or on a cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Read exports into the archive.
+    #[command(subcommand)]
+    Ingest(Ingest),
+    /// Profile the declarations: completeness, validity, uniqueness, consistency.
+    Quality,
+    /// Generate a national archive's raw exports, with the truth beside them.
+    Synth(Synth),
+    /// Retrain a model on the archive's past, and judge it on its test months.
+    #[command(subcommand)]
+    Retrain(Retrain),
+    /// Score the archive's items by a model.
+    #[command(subcommand)]
+    Apply(Apply),
 }
 
 #[derive(Debug, Args)]

@@ -9,14 +9,14 @@ mod summary;
 use std::io::Write;
 
 use tidewaiter_jobs::{
-    Archive, Error, Result, ResultExt,
+    Archive, Result, ResultExt,
     catalogue::{self, Specification, read_pipeline},
     fraud,
     job::{ingest, synth},
     learning::gbdt,
 };
 
-use crate::arguments::{Apply, Arguments, Command, Ingest, Output, Retrain, RetrainFraud};
+use crate::arguments::{Apply, Arguments, Command, Ingest, JobCommand, Output, Retrain, RetrainFraud};
 
 /// Runs one command to its end.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             let archive = Archive::open(archive.as_deref().unwrap_or(DEFAULT_ARCHIVE))?;
             jobs::run(&archive, &place, specification, output).await
         }
-        command => jobs::run(&open()?, &place, specification(command)?, output).await,
+        Command::Job(command) => jobs::run(&open()?, &place, specification(command), output).await,
     }
 }
 
@@ -42,11 +42,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
 const DEFAULT_ARCHIVE: &str = "./archive";
 
 /// The job that a command asks for.
-fn specification(command: Command) -> Result<Specification> {
+fn specification(command: JobCommand) -> Specification {
     let text = |path: std::path::PathBuf| path.display().to_string();
-    Ok(match command {
-        Command::Quality => Specification::Quality {},
-        Command::Synth(options) => Specification::Synth(synth::Parameters {
+    match command {
+        JobCommand::Quality => Specification::Quality {},
+        JobCommand::Synth(options) => Specification::Synth(synth::Parameters {
             out: text(options.out),
             archive: tidewaiter_jobs::synth::Parameters {
                 country: options.country,
@@ -57,14 +57,14 @@ fn specification(command: Command) -> Result<Specification> {
                 ..tidewaiter_jobs::synth::Parameters::default()
             },
         }),
-        Command::Ingest(Ingest::Declarations { mapping, files }) => {
+        JobCommand::Ingest(Ingest::Declarations { mapping, files }) => {
             let files = files.into_iter().map(text).collect();
             Specification::Ingest(ingest::Parameters { mapping: text(mapping), files })
         }
-        Command::Retrain(Retrain::Fraud(options)) => {
+        JobCommand::Retrain(Retrain::Fraud(options)) => {
             Specification::Retrain(catalogue::Retrain::Fraud(retrain_fraud(options)))
         }
-        Command::Apply(Apply::Fraud(options)) => {
+        JobCommand::Apply(Apply::Fraud(options)) => {
             Specification::Apply(catalogue::Apply::Fraud(fraud::apply::Parameters {
                 country: options.country,
                 months: options.months,
@@ -72,8 +72,7 @@ fn specification(command: Command) -> Result<Specification> {
                 capacity_percent: options.capacity_percent,
             }))
         }
-        other => return Err(Error::internal(format!("{other:?} is no job"))),
-    })
+    }
 }
 
 fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {

@@ -7,10 +7,12 @@
     reason = "a test stops where it cannot go on, and says what it skips"
 )]
 
+mod support;
+
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 use arrow::{
@@ -19,6 +21,7 @@ use arrow::{
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
+use support::{document, tidewaiter};
 use tempfile::TempDir;
 
 const MAPPING: &str = r#"
@@ -112,22 +115,6 @@ impl Place {
         assert_eq!(self.tables(), tables);
         assert_eq!(self.files(""), files, "nothing is half-written");
     }
-}
-
-fn tidewaiter(archive: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tidewaiter"))
-        .args(["--output", "json", "--archive"])
-        .arg(archive)
-        .args(arguments)
-        .output()
-        .expect("the binary starts")
-}
-
-fn document(output: &Output) -> Value {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|wrong| panic!("one JSON document: {wrong}; {error}"))
 }
 
 /// Asserts the exit status and that the error, which is no panic, says each of the words.

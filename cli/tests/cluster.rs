@@ -3,13 +3,15 @@
 
 #![allow(clippy::expect_used, reason = "a test stops where it cannot go on")]
 
+mod support;
+
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Output, Stdio},
+    process::{Child, ChildStderr, Output, Stdio},
 };
 
-use serde_json::Value;
+use support::{binary, document, tidewaiter};
 use tempfile::TempDir;
 use tidewaiter_proto::v1::{
     GetJobRequest, GetModelRequest, Job, JobStatus, ListModelsRequest, PartitionsRequest, Progress,
@@ -25,17 +27,6 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
-
-fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_tidewaiter"))
-}
-
-fn document(output: &Output) -> Value {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|wrong| panic!("one JSON document: {wrong}; {error}"))
-}
 
 /// A process that ends with the test.
 struct Server(Child);
@@ -117,7 +108,7 @@ impl Cluster {
         std::fs::write(&pipeline, text).expect("written");
         let pipeline = pipeline.display().to_string();
         let there = document(&self.run(&["run", &pipeline]));
-        let here = document(&embedded(&self.path("alone"), &["run", &pipeline]));
+        let here = document(&tidewaiter(&self.path("alone"), &["run", &pipeline]));
         assert_eq!(there["rows"], here["rows"]);
         assert!(there["rows"]["archived"].as_u64() > Some(8_900));
     }
@@ -202,7 +193,7 @@ impl Cluster {
 
     /// The model of a retrain on this cluster must be the one of a retrain in this process.
     fn assert_same_model(&self) {
-        document(&embedded(&self.path("alone"), &RETRAIN));
+        document(&tidewaiter(&self.path("alone"), &RETRAIN));
         let model = |archive: &str| {
             std::fs::read(self.path(archive).join("models/fraud/1/model.bin")).expect("the model")
         };
@@ -229,12 +220,6 @@ const RETRAIN: [&str; 16] = [
     "0.02",
 ];
 
-fn embedded(archive: &Path, arguments: &[&str]) -> Output {
-    let mut command = binary();
-    command.args(["--output", "json", "--archive"]).arg(archive).args(arguments);
-    command.output().expect("the binary starts")
-}
-
 /// A scheduler that listens, its stderr, and its URL.
 fn start_scheduler(archive: &Path, address: &str) -> (Server, BufReader<ChildStderr>, String) {
     let mut command = binary();
@@ -260,22 +245,22 @@ async fn every_job_gives_on_a_cluster_what_it_gives_in_one_process() {
                  WHERE country = 'TW' GROUP BY month, origin ORDER BY month, origin";
     let there = document(&cluster.run(&["archive", "sql", query]));
     assert!(there.as_array().is_some_and(|rows| rows.len() > 12));
-    assert_eq!(there, document(&embedded(&cluster.path("alone"), &["archive", "sql", query])));
+    assert_eq!(there, document(&tidewaiter(&cluster.path("alone"), &["archive", "sql", query])));
 
     let retrained = document(&cluster.run(&RETRAIN));
     cluster.assert_same_model();
     let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12", "--capacity-percent", "3"];
-    let (there, here) = (cluster.run(&apply), embedded(&cluster.path("alone"), &apply));
+    let (there, here) = (cluster.run(&apply), tidewaiter(&cluster.path("alone"), &apply));
     assert_eq!(document(&there)["metrics"], document(&here)["metrics"]);
     // Files may be cut elsewhere; the rows are the same.
     let query = "SELECT declaration_id, item_number, probability, rank, reasons, model FROM predictions_fraud \
                  ORDER BY rank";
-    let there = document(&embedded(&cluster.path("archive"), &["archive", "sql", query]));
+    let there = document(&tidewaiter(&cluster.path("archive"), &["archive", "sql", query]));
     assert!(there.as_array().is_some_and(|rows| rows.len() > 500));
-    assert_eq!(there, document(&embedded(&cluster.path("alone"), &["archive", "sql", query])));
+    assert_eq!(there, document(&tidewaiter(&cluster.path("alone"), &["archive", "sql", query])));
 
     let profiled = document(&cluster.run(&["quality"]));
-    assert_eq!(profiled["metrics"], document(&embedded(&cluster.path("alone"), &["quality"]))["metrics"]);
+    assert_eq!(profiled["metrics"], document(&tidewaiter(&cluster.path("alone"), &["quality"]))["metrics"]);
 
     let jobs = document(&cluster.run(&["jobs", "list"]));
     let kinds: Vec<_> = jobs.as_array().expect("jobs").iter().map(|job| &job["kind"]).collect();
@@ -333,6 +318,6 @@ async fn a_cancelled_job_ends_and_frees_its_executor() {
     assert_eq!(document(&cluster.run(&["quality"]))["status"], "succeeded");
     let again = cluster.run(&["jobs", "cancel", &job]);
     assert_eq!(again.status.code(), Some(0), "cancelling what is cancelled changes nothing");
-    let models = document(&embedded(&cluster.path("archive"), &["models", "list"]));
+    let models = document(&tidewaiter(&cluster.path("archive"), &["models", "list"]));
     assert_eq!(models, serde_json::json!([]), "a cancelled retrain publishes nothing");
 }

@@ -6,28 +6,14 @@
     reason = "a test stops where it cannot go on, and says what it skips"
 )]
 
+mod support;
+
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
-use serde_json::Value;
-
-fn tidewaiter(archive: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tidewaiter"))
-        .args(["--output", "json", "--archive"])
-        .arg(archive)
-        .args(arguments)
-        .output()
-        .expect("the binary starts")
-}
-
-fn document(output: &Output) -> Value {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|wrong| panic!("one JSON document: {wrong}; {error}"))
-}
+use support::{document, tidewaiter};
 
 /// The error text of a command that must fail with a status.
 fn refusal(output: &Output, status: i32) -> String {

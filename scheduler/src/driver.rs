@@ -5,7 +5,7 @@
 //! from its last checkpoint. A job that is cancelled ends at once, and its executors are freed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -96,8 +96,7 @@ impl Driver {
         };
         let at_ms = (self.inner.sources.now_ms)();
         let entry = self.inner.ledger.submit(&id, serde_json::to_value(&specification)?, at_ms).await?;
-        let known = self.running(|running| running.contains_key(&id));
-        if !known && !entry.state.status.is_final() {
+        if !entry.state.status.is_final() {
             self.start(entry);
         }
         Ok(id)
@@ -150,14 +149,23 @@ impl Driver {
         with(&mut self.inner.running.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs a job in the background.
+    /// Runs a job in the background, unless it runs here already.
     fn start(&self, entry: Entry) {
         let (cancel, cancelled) = oneshot::channel();
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (end, over) = watch::channel(());
         let id = entry.job.clone();
         let running = Running { cancel: Some(cancel), events: events.clone(), over };
-        self.running(|all| all.insert(id.clone(), running));
+        let starts = self.running(|all| match all.entry(id.clone()) {
+            hash_map::Entry::Occupied(_) => false,
+            hash_map::Entry::Vacant(place) => {
+                place.insert(running);
+                true
+            }
+        });
+        if !starts {
+            return;
+        }
         let driver = self.clone();
         tokio::spawn(async move {
             let ended = driver.drive(entry, cancelled, events.clone()).await;

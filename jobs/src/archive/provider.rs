@@ -29,7 +29,6 @@ use datafusion::{
     execution::object_store::ObjectStoreUrl,
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
     physical_plan::{ExecutionPlan, empty::EmptyExec},
-    prelude::SessionContext,
 };
 use prost::Message;
 use tidewaiter_proto::v1::{self, parquet_source::Source};
@@ -226,11 +225,6 @@ pub async fn snapshot_provider(
     Ok(Arc::new(ParquetSourceProvider::try_new(message, snapshot.schema)?))
 }
 
-/// Makes an archive's object store known to a session, as every scan of it needs.
-pub fn register_archive(session: &SessionContext, archive: &Archive) {
-    session.register_object_store(&archive.store_url(), Arc::clone(archive.store()));
-}
-
 /// The bytes of a provider, when it is a [`ParquetSourceProvider`].
 pub fn try_encode_provider(provider: &dyn TableProvider) -> Option<Vec<u8>> {
     let provider: &dyn Any = provider;
@@ -251,7 +245,10 @@ mod tests {
     use std::process::Command;
 
     use arrow::{compute::concat_batches, util::pretty::pretty_format_batches};
-    use datafusion::{physical_plan::collect, prelude::SessionConfig};
+    use datafusion::{
+        physical_plan::collect,
+        prelude::{SessionConfig, SessionContext},
+    };
     use datafusion_proto::bytes::{physical_plan_from_bytes, physical_plan_to_bytes};
     use proptest::prelude::*;
 
@@ -268,6 +265,11 @@ mod tests {
             assert!(matches!(commit, Commit::Version(_)));
         }
         table
+    }
+
+    /// Makes an archive's object store known to a session.
+    fn register_archive(session: &SessionContext, archive: &Archive) {
+        session.register_object_store(&archive.store_url(), Arc::clone(archive.store()));
     }
 
     async fn session(archive: &Archive, version: Option<u64>) -> SessionContext {

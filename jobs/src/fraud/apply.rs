@@ -17,8 +17,8 @@ use super::{
     features::FeatureFile,
     metrics,
     prepare::{Preparation, Prepared, output, prepare},
-    report::{ApplyFacts, apply_report},
-    retrain::{self, LISTED, MODEL},
+    report::{ApplyFacts, LISTED, apply_report},
+    retrain::{self, MODEL},
     scoring::{Scoring, by_risk},
 };
 use crate::{

@@ -15,7 +15,7 @@ use super::{
     judgement::Judged,
     metrics::Metrics,
     prepare::{Preparation, Prepared, output, prepare},
-    report::{ReportFacts, fraud_report},
+    report::{LISTED, ReportFacts, fraud_report},
     scoring::Scoring,
 };
 use crate::{
@@ -37,11 +37,8 @@ pub const MODEL: &str = "fraud";
 /// Milestones of the fit (trees) from one stored checkpoint to the next.
 const MILESTONES_PER_CHECKPOINT: u32 = 10;
 
-/// Items listed in a report.
-pub(super) const LISTED: usize = 50;
-
 /// Share of the items that a report assumes can be inspected.
-pub(super) const CAPACITY: f64 = 0.05;
+const CAPACITY: f64 = 0.05;
 
 /// What a retrain is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

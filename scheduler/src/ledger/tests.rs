@@ -1,3 +1,5 @@
+//! Tests of the ledger: what is durable, what may follow what, and who wins.
+
 use proptest::prelude::*;
 use serde_json::json;
 use tidewaiter_jobs::ErrorKind;
