@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Look at the scheduler's jobs.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Recommend HS codes at once, with reasons.
+    #[command(subcommand)]
+    Hs(Hs),
     /// Look at the archive's tables.
     #[command(subcommand)]
     Archive(Archive),
@@ -127,6 +130,68 @@ pub(crate) enum Ingest {
 pub(crate) enum Retrain {
     /// The fraud model: which goods items an inspection should look at.
     Fraud(RetrainFraud),
+    /// The HS model: which HS codes a description of goods speaks for.
+    Hs(RetrainHs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetrainHs {
+    /// Reporting country, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub(crate) country: String,
+    /// Months that teach, such as 2020-01..2020-12.
+    #[arg(long)]
+    pub(crate) train: Period,
+    /// Months that settle the probabilities; default: the last tenth of the training months.
+    #[arg(long)]
+    pub(crate) valid: Option<Period>,
+    /// Months that judge the model, looked at once.
+    #[arg(long)]
+    pub(crate) test: Period,
+    /// Table of the codes that there are and their texts: CSV with `hscode` and `description`.
+    #[arg(long)]
+    pub(crate) nomenclature: Option<PathBuf>,
+    /// Table that carries codes of other HS editions into the nomenclature: CSV with `from_hs6` and `to_hs6`.
+    #[arg(long, requires = "nomenclature")]
+    pub(crate) correlation: Option<PathBuf>,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Parts of the work.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) shards: u32,
+    /// What a text on the wrong side costs beside the size of the weights.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) cost: f64,
+    /// Most training texts.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) most_texts: u64,
+    /// Most past declarations that are kept to compare with.
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) precedents: u64,
+    /// A description whose best heading is less likely is too vague, 0 to 1.
+    #[arg(long, default_value_t = 0.5)]
+    pub(crate) vague_below: f32,
+}
+
+/// Commands on the HS model that are no jobs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hs {
+    /// The five best codes at 2, 4 and 6 digits for a description, or for a column of a CSV file.
+    Suggest {
+        /// The description of the goods.
+        #[arg(required_unless_present = "file", conflicts_with = "file")]
+        description: Option<String>,
+        /// A CSV file with a header.
+        #[arg(long, requires = "column")]
+        file: Option<PathBuf>,
+        /// The file's column of descriptions.
+        #[arg(long, requires = "file")]
+        column: Option<String>,
+        /// Version of the model; default: the champion.
+        #[arg(long)]
+        version: Option<u64>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -173,6 +238,24 @@ pub(crate) struct RetrainFraud {
 pub(crate) enum Apply {
     /// The fraud model: probability, rank and reasons of the goods items of some months.
     Fraud(ApplyFraud),
+    /// The HS model: recommended codes of the goods items of some months, and doubtful declared ones.
+    Hs(ApplyHs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyHs {
+    /// Reporting country, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub(crate) country: String,
+    /// Months whose items are scored, such as 2021-04..2021-06.
+    #[arg(long)]
+    pub(crate) months: Period,
+    /// Version of the model; default: the champion.
+    #[arg(long)]
+    pub(crate) version: Option<u64>,
+    /// Do not look for similar past declarations: faster, a little less right.
+    #[arg(long)]
+    pub(crate) fast: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod archive;
+mod hs;
 mod jobs;
 mod models;
 mod servers;
@@ -11,12 +12,14 @@ use std::io::Write;
 use tidewaiter_jobs::{
     Archive, Result, ResultExt,
     catalogue::{self, Specification, read_pipeline},
-    fraud,
+    fraud, hs as hs_model,
     job::{ingest, synth},
     learning::gbdt,
 };
 
-use crate::arguments::{Apply, Arguments, Command, Ingest, JobCommand, Output, Retrain, RetrainFraud};
+use crate::arguments::{
+    Apply, Arguments, Command, Ingest, JobCommand, Output, Retrain, RetrainFraud, RetrainHs,
+};
 
 /// Runs one command to its end.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
@@ -27,6 +30,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Executor(options) => servers::executor(place, options).await,
         Command::Jobs(command) => jobs::look(&place, command, output).await,
         Command::Archive(command) => archive::run(&open()?, &place, command, output).await,
+        Command::Hs(command) => hs::run(&open()?, command, output).await,
         Command::Models(command) => models::run(&open()?, command, output).await,
         Command::Run { pipeline } => {
             let (named, specification) = read_pipeline(&pipeline)?;
@@ -64,6 +68,17 @@ fn specification(command: JobCommand) -> Specification {
         JobCommand::Retrain(Retrain::Fraud(options)) => {
             Specification::Retrain(catalogue::Retrain::Fraud(retrain_fraud(options)))
         }
+        JobCommand::Retrain(Retrain::Hs(options)) => {
+            Specification::Retrain(catalogue::Retrain::Hs(retrain_hs(options)))
+        }
+        JobCommand::Apply(Apply::Hs(options)) => {
+            Specification::Apply(catalogue::Apply::Hs(hs_model::apply::Parameters {
+                country: options.country,
+                months: options.months,
+                version: options.version,
+                fast: options.fast,
+            }))
+        }
         JobCommand::Apply(Apply::Fraud(options)) => {
             Specification::Apply(catalogue::Apply::Fraud(fraud::apply::Parameters {
                 country: options.country,
@@ -95,6 +110,26 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
             ..gbdt::Parameters::default()
         },
         shards: options.shards,
+    }
+}
+
+fn retrain_hs(options: RetrainHs) -> hs_model::retrain::Parameters {
+    hs_model::retrain::Parameters {
+        country: options.country,
+        train: options.train,
+        valid: options.valid,
+        test: options.test,
+        classifiers: hs_model::learner::Parameters {
+            cost: options.cost,
+            most_texts: options.most_texts,
+            seed: options.seed,
+            ..hs_model::learner::Parameters::default()
+        },
+        shards: options.shards,
+        precedents: options.precedents,
+        vague_below: options.vague_below,
+        nomenclature: options.nomenclature.map(|path| path.display().to_string()),
+        correlation: options.correlation.map(|path| path.display().to_string()),
     }
 }
 

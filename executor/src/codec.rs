@@ -261,6 +261,18 @@ mod tests {
                 model: "models/fraud/1/model.bin".to_owned(),
                 reasons_from: Some(0.25),
             }),
+            Message::HsTexts(v1::HsTextsOperator {
+                archive: archive.clone(),
+                folder: "work".to_owned(),
+                nomenclature: "work/nomenclature.csv".to_owned(),
+                correlation: "work/correlation.csv".to_owned(),
+            }),
+            Message::HsRecommend(v1::HsRecommendOperator {
+                archive: archive.clone(),
+                model: "models/hs/1/model.bin".to_owned(),
+                fast: true,
+                suggestions: true,
+            }),
             Message::Write(v1::WriteOperator {
                 archive,
                 table: "predictions/fraud".to_owned(),
@@ -275,7 +287,13 @@ mod tests {
     /// The columns that any of the operators needs of its input.
     fn schema() -> Arc<Schema> {
         let mut fields = tidewaiter_jobs::fraud::features::file_schema().fields().to_vec();
-        let more = [("task", DataType::Utf8), ("net_mass", DataType::Float64)];
+        let more = [
+            ("task", DataType::Utf8),
+            ("net_mass", DataType::Float64),
+            ("part", DataType::Int64),
+            ("description", DataType::Utf8),
+            ("rows", DataType::Int64),
+        ];
         fields.extend(more.map(|(name, kind)| Arc::new(Field::new(name, kind, true))));
         Arc::new(Schema::new(fields))
     }

@@ -12,6 +12,7 @@ use crate::{
     Archive, Error, Result, ResultExt,
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
     fraud::{self, features::FeaturesOperator, score::ScoreOperator},
+    hs::{self, learner::TextShards, score::RecommendOperator, texts::TextsOperator},
     job::{Job, ingest, quality, synth},
     learning::{
         collective::ShardLoader,
@@ -48,6 +49,8 @@ pub enum Specification {
 pub enum Retrain {
     /// Which goods items an inspection should look at.
     Fraud(fraud::retrain::Parameters),
+    /// The HS codes that descriptions of goods speak for.
+    Hs(hs::retrain::Parameters),
 }
 
 /// The models that can be applied.
@@ -56,6 +59,8 @@ pub enum Retrain {
 pub enum Apply {
     /// Which goods items an inspection should look at.
     Fraud(fraud::apply::Parameters),
+    /// The HS codes that descriptions of goods speak for.
+    Hs(hs::apply::Parameters),
 }
 
 impl Specification {
@@ -97,6 +102,9 @@ pub fn absolute(specification: &mut Specification) -> Result<()> {
             parameters.files.iter_mut().try_for_each(absolute)
         }
         Specification::Pipeline { jobs } => jobs.iter_mut().try_for_each(self::absolute),
+        Specification::Retrain(Retrain::Hs(parameters)) => {
+            parameters.nomenclature.iter_mut().chain(&mut parameters.correlation).try_for_each(absolute)
+        }
         Specification::Quality {} | Specification::Retrain(_) | Specification::Apply(_) => Ok(()),
     }
 }
@@ -118,6 +126,8 @@ async fn work(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
         Specification::Quality {} => quality::check_declarations(job).await,
         Specification::Retrain(Retrain::Fraud(parameters)) => fraud::retrain::retrain(job, parameters).await,
         Specification::Apply(Apply::Fraud(parameters)) => fraud::apply::apply(job, parameters).await,
+        Specification::Retrain(Retrain::Hs(parameters)) => hs::retrain::retrain(job, parameters).await,
+        Specification::Apply(Apply::Hs(parameters)) => hs::apply::apply(job, parameters).await,
         Specification::Pipeline { jobs } => pipeline(job, jobs).await,
     }
 }
@@ -187,6 +197,8 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
         }
         Message::Score(message) => Arc::new(ScoreOperator::new(message)?),
         Message::Write(message) => Arc::new(WriteOperator::new(message)?),
+        Message::HsTexts(message) => Arc::new(TextsOperator::new(message)?),
+        Message::HsRecommend(message) => Arc::new(RecommendOperator::new(message)?),
     })
 }
 
@@ -198,6 +210,10 @@ fn loader(fit: &v1::FitOperator) -> Result<Arc<dyn ShardLoader>> {
         gbdt::LEARNER => {
             let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
             Ok(Arc::new(ParquetShards::new(archive, task.shards, layout)))
+        }
+        hs::learner::LEARNER => {
+            let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
+            Ok(Arc::new(TextShards::new(archive, task.shards, layout)))
         }
         _ => Err(plan::unknown()),
     }

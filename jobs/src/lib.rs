@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod engine;
 pub mod error;
 pub mod fraud;
+pub mod hs;
 pub mod job;
 pub mod learning;
 pub mod plan;

@@ -24,11 +24,10 @@ const MODELS: [&str; 6] = ["fraud", "hs", "xray", "passengers", "release", "qual
 const FOUNDATIONS: [&str; 4] = ["archive", "learning", "registry", "report"];
 
 /// Where a file begins, the rule that it may break, and why.
-const EXCUSED: &[(&str, Rule, &str)] = &[(
-    "jobs/src/fraud/",
-    Rule::ModelUsesJob,
-    "a retrain is told in periods and runs as the steps of its job",
-)];
+const EXCUSED: &[(&str, Rule, &str)] = &[
+    ("jobs/src/fraud/", Rule::ModelUsesJob, "a retrain is told in periods and runs as the steps of its job"),
+    ("jobs/src/hs/", Rule::ModelUsesJob, "a retrain is told in periods and runs as the steps of its job"),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {

@@ -4,7 +4,17 @@ use serde_json::Value;
 use tidewaiter_jobs::job::{Outcome, Rows};
 
 /// Figures of a retrain that the table shows, in this order.
-const FIGURES: [&str; 5] = ["roc_auc", "average_precision", "precision@1", "precision@5", "recall@5"];
+const FIGURES: [&str; 9] = [
+    "roc_auc",
+    "average_precision",
+    "precision@1",
+    "precision@5",
+    "recall@5",
+    "accuracy@1/2",
+    "accuracy@1/4",
+    "accuracy@1/6",
+    "accuracy@5/6",
+];
 
 /// The lines of an outcome.
 pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
@@ -63,6 +73,15 @@ fn results(outcome: &Outcome) -> Vec<String> {
             grouped(number("selected")),
             grouped(number("items")),
             selection.get("threshold").and_then(Value::as_f64).unwrap_or_default()
+        ));
+    }
+    if let Some(items) = outcome.metrics.get("items") {
+        let number = |name: &str| grouped(items.get(name).and_then(Value::as_u64).unwrap_or_default());
+        results.push(format!(
+            "{} items declared under the first recommendation, {} doubtful, {} too vague",
+            number("agreeing"),
+            number("doubtful"),
+            number("vague")
         ));
     }
     results.extend(outcome.tables.iter().map(|table| format!("table {table}")));

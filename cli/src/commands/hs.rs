@@ -1,0 +1,75 @@
+//! `tidewaiter hs`: instant recommendations from the champion, with reasons.
+
+use serde_json::json;
+use tidewaiter_jobs::{
+    Archive, Error, Result, ResultExt,
+    hs::{
+        model::Model,
+        retrain::MODEL,
+        scorer::Choice,
+        suggest::{Suggestion, suggest, suggest_rows},
+    },
+    registry::{Registry, Which},
+};
+
+use super::write;
+use crate::{
+    arguments::{Hs, Output},
+    progress,
+};
+
+pub(super) async fn run(archive: &Archive, command: Hs, output: Output) -> Result<()> {
+    let Hs::Suggest { description, file, column, version } = command;
+    let which = version.map_or(Which::Champion, Which::Version);
+    let loaded = Registry::new(archive).load(MODEL, which).await?;
+    let name = format!("{MODEL}@{}", loaded.manifest.version);
+    let model = Model::from_bytes(&loaded.model).context(|| format!("read the model {name}"))?;
+    match (description, file, column) {
+        (Some(description), ..) => {
+            let suggestion = suggest(&model, &mut model.scorer(false), &description);
+            let mut document = serde_json::to_value(&suggestion)?;
+            document["model"] = json!(name);
+            write(output, &document, || lines(&suggestion))
+        }
+        (None, Some(file), Some(column)) => {
+            let bytes = std::fs::read(&file).context(|| format!("read {}", file.display()))?;
+            let (text, counts) =
+                suggest_rows(&model, &bytes, &column).context(|| format!("read {}", file.display()))?;
+            progress::say(&format!(
+                "{} rows: {} without a word, {} too vague, {} read in part ({name})",
+                counts.rows, counts.without_words, counts.vague, counts.cut
+            ));
+            let document = json!({ "model": name, "counts": counts, "csv": text });
+            write(output, &document, || vec![text.trim_end().to_owned()])
+        }
+        (None, ..) => Err(Error::input("give a description, or --file with --column")),
+    }
+}
+
+/// A suggestion for people.
+fn lines(suggestion: &Suggestion) -> Vec<String> {
+    let mut lines = Vec::new();
+    if suggestion.vague {
+        lines.push("too vague to choose a heading: ask for more (what it is, of what, for what)".to_owned());
+    }
+    let listed = |choices: &[Choice]| {
+        let shown =
+            choices.iter().map(|choice| format!("{} {:.1} %", choice.code, 100.0 * choice.probability));
+        shown.collect::<Vec<_>>().join("   ")
+    };
+    lines.push(format!("2 digits  {}", listed(&suggestion.chapters)));
+    lines.push(format!("4 digits  {}", listed(&suggestion.headings)));
+    for explained in &suggestion.subheadings {
+        let words: Vec<&str> = explained.words.iter().map(|(word, _)| word.as_str()).collect();
+        lines.push(format!(
+            "6 digits  {}   for: {}",
+            listed(std::slice::from_ref(&explained.choice)),
+            words.join(", ")
+        ));
+        lines.extend(explained.path.iter().map(|text| format!("          {text}")));
+    }
+    for similar in &suggestion.similar {
+        lines.push(format!("similar   {:.2}  {}  {}", similar.similarity, similar.code, similar.description));
+    }
+    lines
+}

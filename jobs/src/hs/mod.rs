@@ -1,0 +1,29 @@
+//! Recommending HS codes for descriptions of goods, and saying why.
+//!
+//! A description becomes hashed words and pieces of words ([`text`]); linear classifiers on the branches of
+//! the HS tree ([`learner`]) and the most similar past declarations speak for codes, and a log-linear model joins
+//! them to probabilities that agree at 2, 4 and 6 digits ([`model`]). Why so, and not a neural network: on
+//! real declarations linear and neighbour models on words and pieces lead (see `docs/benchmarks.md`), they
+//! learn in seconds, and each recommendation can name its words and its precedents. Start reading at
+//! [`retrain`] for the whole way to a model, and at [`suggest`] for its use; [`apply`] scores an archive.
+
+pub mod apply;
+mod fusion;
+pub mod learner;
+pub mod metrics;
+pub mod model;
+pub mod nomenclature;
+mod precedents;
+pub mod report;
+pub mod retrain;
+pub mod score;
+pub mod scorer;
+pub mod suggest;
+mod svm;
+pub mod text;
+pub mod texts;
+pub mod tree;
+mod vectors;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! The model: a vocabulary, classifiers on the HS tree, precedents, and the weights that join them.
+//!
+//! Its bytes are one protobuf message ([`Stored`]); the index of precedents is made anew when it is read,
+//! which takes about 10 µs a precedent. Start at [`Model::scorer`].
+
+use prost::Message;
+
+use super::{
+    fusion::{ALL, EVIDENCE, FAST, Weighing},
+    nomenclature::Nomenclature,
+    precedents::Index,
+    scorer::Scorer,
+    svm::Classifier,
+    tree::{Classes, LEVELS, Weights},
+    vectors::{Vectors, Vocabulary},
+};
+use crate::{Error, Result};
+
+/// Recommends HS codes for descriptions of goods.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub(super) vocabulary: Vocabulary,
+    pub(super) classes: Classes,
+    /// How many texts taught each subheading.
+    pub(super) taught: Vec<u32>,
+    pub(super) weights: [Weights; LEVELS],
+    pub(super) precedents: Vec<Precedent>,
+    pub(super) index: Index,
+    /// Joins all evidence.
+    pub(super) whole: Weighing,
+    /// Joins what needs no precedents.
+    pub(super) fast: Weighing,
+    /// A description whose best heading is less likely is too vague.
+    pub(super) vague_below: f32,
+    pub(super) nomenclature: Nomenclature,
+}
+
+/// A past declaration that reasons can name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Precedent {
+    /// Its description.
+    pub description: String,
+    /// The number of its subheading's class.
+    pub class: u32,
+}
+
+impl Model {
+    /// A model whose evidence is not weighed yet.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] when there is not one classifier for each class.
+    pub(super) fn new(
+        vocabulary: Vocabulary,
+        classes: Classes,
+        taught: Vec<u32>,
+        classifiers: &[Classifier],
+        precedents: Vec<Precedent>,
+        nomenclature: Nomenclature,
+    ) -> Result<Self> {
+        if classifiers.len() != classes.classifiers() {
+            return Err(Error::internal("the fit gave another number of classifiers than there are classes"));
+        }
+        let mut from = 0;
+        let weights = std::array::from_fn(|level| {
+            let count = classes.codes(level).len();
+            from += count;
+            Weights::of(vocabulary.len(), &classifiers[from - count..from])
+        });
+        let index = index_of(&vocabulary, &precedents);
+        let (whole, fast) = (Weighing::first(ALL), Weighing::first(FAST));
+        Ok(Self {
+            vocabulary,
+            classes,
+            taught,
+            weights,
+            precedents,
+            index,
+            whole,
+            fast,
+            vague_below: 0.0,
+            nomenclature,
+        })
+    }
+
+    /// Scores descriptions one after the other; `fast` leaves the precedents out.
+    pub fn scorer(&self, fast: bool) -> Scorer<'_> {
+        Scorer::new(self, if fast { self.fast } else { self.whole })
+    }
+
+    /// How many chapters, headings and subheadings it can predict.
+    pub fn class_counts(&self) -> [usize; LEVELS] {
+        std::array::from_fn(|level| self.classes.codes(level).len())
+    }
+
+    /// The code of a class at a level.
+    pub(super) fn code(&self, level: usize, class: usize) -> u32 {
+        self.classes.codes(level)[class]
+    }
+
+    /// How many subheadings were taught by one text only.
+    pub fn taught_once(&self) -> usize {
+        self.taught.iter().filter(|taught| **taught == 1).count()
+    }
+
+    /// The bytes that [`Model::from_bytes`] reads.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let level = |weights: &Weights| StoredWeights {
+            starts: weights.starts.clone(),
+            classes: weights.classes.clone(),
+            weights: weights.weights.clone(),
+            biases: weights.biases.clone(),
+        };
+        let kept = |(code, text): (&String, &String)| Entry { code: code.clone(), text: text.clone() };
+        Stored {
+            hashes: self.vocabulary.hashes().to_vec(),
+            rarity: self.vocabulary.rarity().to_vec(),
+            subheadings: self.classes.codes(LEVELS - 1).to_vec(),
+            taught: self.taught.clone(),
+            levels: self.weights.iter().map(level).collect(),
+            precedents: self.precedents.iter().map(|precedent| precedent.description.clone()).collect(),
+            precedent_classes: self.precedents.iter().map(|precedent| precedent.class).collect(),
+            whole: self.whole.0.to_vec(),
+            fast: self.fast.0.to_vec(),
+            vague_below: self.vague_below,
+            nomenclature: self.nomenclature.entries().map(kept).collect(),
+            carried: self.nomenclature.carried().map(kept).collect(),
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corrupt`] when the bytes are no HS model, or its parts do not fit each other.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let stored = Stored::decode(bytes)?;
+        let corrupt =
+            || Error::corrupt("the parts of an HS model do not fit each other; promote another version");
+        let ascend = stored.hashes.is_sorted_by(|one, next| one < next)
+            && stored.subheadings.is_sorted_by(|one, next| one < next);
+        let fit = stored.hashes.len() == stored.rarity.len()
+            && stored.subheadings.len() == stored.taught.len()
+            && !stored.subheadings.is_empty()
+            && stored.precedents.len() == stored.precedent_classes.len()
+            && stored.precedent_classes.iter().all(|class| (*class as usize) < stored.subheadings.len());
+        if !ascend || !fit {
+            return Err(corrupt());
+        }
+        let vocabulary = Vocabulary::new(stored.hashes, stored.rarity);
+        let classes = Classes::new(stored.subheadings);
+        let weights: Vec<Weights> = stored
+            .levels
+            .into_iter()
+            .map(|StoredWeights { starts, classes, weights, biases }| Weights {
+                starts,
+                classes,
+                weights,
+                biases,
+            })
+            .collect();
+        let weights: [Weights; LEVELS] = weights.try_into().map_err(|_| corrupt())?;
+        if !(0..LEVELS).all(|level| weights[level].is_whole(vocabulary.len(), classes.codes(level).len())) {
+            return Err(corrupt());
+        }
+        let precedents = stored.precedents.into_iter().zip(stored.precedent_classes);
+        let precedents: Vec<_> =
+            precedents.map(|(description, class)| Precedent { description, class }).collect();
+        let weighing =
+            |weights: Vec<f64>| <[f64; EVIDENCE]>::try_from(weights).map(Weighing).map_err(|_| corrupt());
+        let entries = |entries: Vec<Entry>| entries.into_iter().map(|Entry { code, text }| (code, text));
+        Ok(Self {
+            index: index_of(&vocabulary, &precedents),
+            whole: weighing(stored.whole)?,
+            fast: weighing(stored.fast)?,
+            vague_below: stored.vague_below,
+            nomenclature: Nomenclature::of(entries(stored.nomenclature), entries(stored.carried)),
+            taught: stored.taught,
+            vocabulary,
+            classes,
+            weights,
+            precedents,
+        })
+    }
+}
+
+fn index_of(vocabulary: &Vocabulary, precedents: &[Precedent]) -> Index {
+    let texts = precedents.iter().map(|precedent| precedent.description.as_str());
+    Index::of(&Vectors::of(vocabulary, texts), vocabulary.len())
+}
+
+/// A model's bytes.
+#[derive(Clone, PartialEq, Message)]
+struct Stored {
+    #[prost(fixed64, repeated, tag = "1")]
+    hashes: Vec<u64>,
+    #[prost(float, repeated, tag = "2")]
+    rarity: Vec<f32>,
+    #[prost(uint32, repeated, tag = "3")]
+    subheadings: Vec<u32>,
+    #[prost(uint32, repeated, tag = "4")]
+    taught: Vec<u32>,
+    #[prost(message, repeated, tag = "5")]
+    levels: Vec<StoredWeights>,
+    #[prost(string, repeated, tag = "6")]
+    precedents: Vec<String>,
+    #[prost(uint32, repeated, tag = "7")]
+    precedent_classes: Vec<u32>,
+    #[prost(double, repeated, tag = "8")]
+    whole: Vec<f64>,
+    #[prost(double, repeated, tag = "9")]
+    fast: Vec<f64>,
+    #[prost(float, tag = "10")]
+    vague_below: f32,
+    #[prost(message, repeated, tag = "11")]
+    nomenclature: Vec<Entry>,
+    #[prost(message, repeated, tag = "12")]
+    carried: Vec<Entry>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredWeights {
+    #[prost(uint32, repeated, tag = "1")]
+    starts: Vec<u32>,
+    #[prost(uint32, repeated, tag = "2")]
+    classes: Vec<u32>,
+    #[prost(float, repeated, tag = "3")]
+    weights: Vec<f32>,
+    #[prost(float, repeated, tag = "4")]
+    biases: Vec<f32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Entry {
+    #[prost(string, tag = "1")]
+    code: String,
+    #[prost(string, tag = "2")]
+    text: String,
+}

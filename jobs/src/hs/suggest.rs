@@ -1,0 +1,126 @@
+//! Instant recommendations with reasons, from a model that is held in memory.
+//!
+//! Start at [`suggest`] for one description, and at [`suggest_rows`] for a column of a CSV file.
+
+use serde::Serialize;
+
+use super::{
+    model::Model,
+    nomenclature::records,
+    score::SUGGESTED,
+    scorer::{Choice, Scorer, SimilarDeclaration},
+    text::is_cut,
+    tree::{DIGITS, LEVELS},
+};
+use crate::{Error, Result};
+
+/// Words that are named as reasons.
+const WORDS: usize = 5;
+
+/// Precedents that are named as reasons.
+const SIMILAR: usize = 3;
+
+/// What is recommended for a description, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Suggestion {
+    /// The description.
+    pub description: String,
+    /// Whether it says too little to choose a heading: ask for more.
+    pub vague: bool,
+    /// The best chapters.
+    pub chapters: Vec<Choice>,
+    /// The best headings.
+    pub headings: Vec<Choice>,
+    /// The best subheadings, with reasons.
+    pub subheadings: Vec<Explained>,
+    /// The past declarations that resemble it most.
+    pub similar: Vec<SimilarDeclaration>,
+}
+
+/// A recommended subheading and its reasons.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explained {
+    /// Code and probability.
+    #[serde(flatten)]
+    pub choice: Choice,
+    /// The words that speak for it, with what each adds to its score.
+    pub words: Vec<(String, f32)>,
+    /// The nomenclature's texts on the way to it, where the model has them.
+    pub path: Vec<String>,
+}
+
+/// Recommends codes for one description.
+pub fn suggest(model: &Model, scorer: &mut Scorer<'_>, description: &str) -> Suggestion {
+    scorer.score(description);
+    let has_words = scorer.has_words();
+    let best = |level: usize| if has_words { scorer.best(level, SUGGESTED) } else { Vec::new() };
+    let subheadings = best(LEVELS - 1).into_iter().map(|choice| Explained {
+        words: scorer.words(&choice.code, WORDS),
+        path: choice.code.parse().map_or_else(|_| Vec::new(), |code| model.nomenclature.path(code)),
+        choice,
+    });
+    Suggestion {
+        vague: scorer.is_vague(),
+        chapters: best(0),
+        headings: best(1),
+        subheadings: subheadings.collect(),
+        similar: scorer.similar(SIMILAR),
+        description: super::text::start_of(description).to_owned(),
+    }
+}
+
+/// What became of a file of descriptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RowCounts {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows without a letter or digit.
+    pub without_words: u64,
+    /// Rows too vague to choose a heading; those without a word included.
+    pub vague: u64,
+    /// Rows whose description was read only in part, as it is too long.
+    pub cut: u64,
+}
+
+/// Recommends codes for a column of a CSV file with a header; the answer is a CSV text with a row for each
+/// of its rows, in order, and what became of them.
+///
+/// # Errors
+/// [`crate::ErrorKind::Input`] when the file is empty or has no such column.
+pub fn suggest_rows(model: &Model, file: &[u8], column: &str) -> Result<(String, RowCounts)> {
+    let mut records = records(file).into_iter();
+    let header = records.next().ok_or_else(|| Error::input("the file of descriptions is empty"))?;
+    let at = header.iter().position(|title| title.trim() == column).ok_or_else(|| {
+        Error::input(format!("the file has no column {column:?}; its columns are {}", header.join(", ")))
+    })?;
+    let mut text = String::from("row,vague");
+    for digits in DIGITS {
+        for place in 1..=SUGGESTED {
+            text.push_str(&format!(",code_{digits}_{place},probability_{digits}_{place}"));
+        }
+    }
+    text.push('\n');
+    let mut counts = RowCounts::default();
+    let mut scorer = model.scorer(false);
+    for record in records {
+        counts.rows += 1;
+        let description = record.get(at).map_or("", String::as_str);
+        scorer.score(description);
+        let vague = scorer.is_vague();
+        counts.without_words += u64::from(!scorer.has_words());
+        counts.vague += u64::from(vague);
+        counts.cut += u64::from(is_cut(description));
+        text.push_str(&format!("{},{vague}", counts.rows));
+        for level in 0..LEVELS {
+            let best = if scorer.has_words() { scorer.best(level, SUGGESTED) } else { Vec::new() };
+            for place in 0..SUGGESTED {
+                match best.get(place) {
+                    Some(Choice { code, probability }) => text.push_str(&format!(",{code},{probability:.4}")),
+                    None => text.push_str(",,"),
+                }
+            }
+        }
+        text.push('\n');
+    }
+    Ok((text, counts))
+}
