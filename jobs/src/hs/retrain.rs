@@ -476,6 +476,7 @@ async fn judge(
         model: model.to_owned(),
         fast: false,
         suggestions: false,
+        rates: String::new(),
     })?;
     let mut evaluation = Evaluation::default();
     let mut stream = plan::above(rows, operator)?.execute_stream().await?;
