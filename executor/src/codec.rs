@@ -272,6 +272,7 @@ mod tests {
                 model: "models/hs/1/model.bin".to_owned(),
                 fast: true,
                 suggestions: true,
+                rates: "work/rates.json".to_owned(),
             }),
             Message::Write(v1::WriteOperator {
                 archive,

@@ -7,14 +7,16 @@
 //! customs value). The rows are one commit to the table [`PREDICTIONS`]; a repeated apply adds rows of its
 //! own (`job` tells them apart). Start at [`apply`].
 
+use std::collections::BTreeMap;
+
 use arrow::{
     array::{Array, AsArray},
-    datatypes::{DataType, Int64Type},
+    datatypes::{DataType, Float64Type, Int64Type},
 };
 use datafusion::{
     functions::expr_fn::left,
     functions_aggregate::{count::count_all, expr_fn::count, median::median},
-    logical_expr::{JoinType, when},
+    logical_expr::when,
     prelude::{DataFrame, SessionContext, cast, col, lit},
 };
 use serde::{Deserialize, Serialize};
@@ -90,9 +92,12 @@ fn score<'a>(
     version: u64,
 ) -> impl Future<Output = Result<Vec<DataFile>>> + use<'a> {
     let (archive, id, session) = (job.archive, job.outcome.job.clone(), job.session("score"));
+    let folder = job.work_folder().to_owned();
     async move {
         let session = session?;
-        let rows = scored(&session, archive, parameters, version, &id).await?;
+        let rates = format!("{folder}/rates.json");
+        archive.put(&rates, serde_json::to_vec(&usual_rates(&session, archive, parameters).await?)?).await?;
+        let rows = scored(&session, archive, parameters, version, &rates, &id).await?;
         let schema = stored(rows.schema().as_arrow());
         Table::open_or_create(archive, PREDICTIONS, &schema).await?;
         let writer = WriteOperator::new(v1::WriteOperator {
@@ -113,23 +118,50 @@ fn score<'a>(
     }
 }
 
+/// The median duty rate of each six-digit code, percent, over all that was declared up to the months: a row a
+/// code, so that it goes to the scoring as a small file and not as a join.
+async fn usual_rates(
+    session: &SessionContext,
+    archive: &Archive,
+    parameters: &Parameters,
+) -> Result<BTreeMap<String, f64>> {
+    let until = lit(datafusion::common::ScalarValue::Date32(Some(*parameters.months.days().end())));
+    let declarations = snapshot_provider(archive, DECLARATIONS, None).await?;
+    let rates = session
+        .read_table(declarations)?
+        .filter(col("country").eq(lit(&parameters.country)))?
+        .filter(col("duty_rate").is_not_null().and(col("acceptance_date").lt_eq(until)))?
+        .select(vec![left(col("hs_code"), lit(6_i64)).alias("code"), col("duty_rate").alias("rate")])?
+        .aggregate(vec![col("code")], vec![median(col("rate")).alias("usual_rate")])?
+        .select_columns(&["code", "usual_rate"])?;
+    let mut usual = BTreeMap::new();
+    for batch in rates.collect().await.context(|| "read the duty rates of codes")? {
+        let codes = arrow::compute::cast(batch.column(0), &DataType::Utf8)?;
+        let rates = arrow::compute::cast(batch.column(1), &DataType::Float64)?;
+        let pairs = codes.as_string::<i32>().iter().zip(rates.as_primitive::<Float64Type>());
+        usual.extend(pairs.filter_map(|(code, rate)| Some((code?.to_owned(), rate?))));
+    }
+    Ok(usual)
+}
+
 /// The rows of [`PREDICTIONS`].
 async fn scored(
     session: &SessionContext,
     archive: &Archive,
     parameters: &Parameters,
     version: u64,
+    rates: &str,
     job: &str,
 ) -> Result<DataFrame> {
     let day = |day: i32| lit(datafusion::common::ScalarValue::Date32(Some(day)));
     let days = parameters.months.days();
     let snapshot = Table::open(archive, DECLARATIONS).await?.version().await?;
     let declarations = snapshot_provider(archive, DECLARATIONS, Some(snapshot)).await?;
-    let country = session.read_table(declarations)?.filter(col("country").eq(lit(&parameters.country)))?;
     let kept = ["declaration_id", "item_number", "acceptance_date", "hs_code"];
     let read = [&kept[..], &["description", "customs_value", "duty_rate"]].concat();
-    let items = country
-        .clone()
+    let items = session
+        .read_table(declarations)?
+        .filter(col("country").eq(lit(&parameters.country)))?
         .filter(col("acceptance_date").between(day(*days.start()), day(*days.end())))?
         .select_columns(&read)?;
     let operator = RecommendOperator::new(v1::HsRecommendOperator {
@@ -137,14 +169,9 @@ async fn scored(
         model: Registry::new(archive).model_path(MODEL, version),
         fast: parameters.fast,
         suggestions: true,
+        rates: rates.to_owned(),
     })?;
     let recommended = plan::above(items, operator)?;
-
-    let rates = country
-        .filter(col("duty_rate").is_not_null().and(col("acceptance_date").lt_eq(day(*days.end()))))?
-        .select(vec![left(col("hs_code"), lit(6_i64)).alias("rate_code"), col("duty_rate").alias("rate")])?
-        .aggregate(vec![col("rate_code")], vec![median(col("rate")).alias("usual_rate")])?;
-    let joined = recommended.join(rates, JoinType::Left, &["code_6"], &["rate_code"], None)?;
 
     let mut columns: Vec<_> = kept.iter().map(|name| col(*name)).collect();
     for digits in super::tree::DIGITS {
@@ -160,7 +187,7 @@ async fn scored(
     columns.extend(["vague", "suggestions"].map(col));
     columns.push(lit(format!("{MODEL}@{version}")).alias("model"));
     columns.push(lit(job).alias("job"));
-    Ok(joined.select(columns)?)
+    Ok(recommended.select(columns)?)
 }
 
 fn commit<'a>(job: &Job<'a>, files: &'a [DataFile]) -> impl Future<Output = Result<String>> + use<'a> {

@@ -133,16 +133,16 @@ impl Evaluation {
         chapter.items += items;
         chapter.right_of_five +=
             if judged.rank[LEVELS - 1].is_some_and(|rank| rank <= 5) { items } else { 0 };
-        for level in 0..LEVELS {
+        for (level, is_right) in is_right.into_iter().enumerate() {
             for (hits, place) in self.hits[level].iter_mut().zip(PLACES) {
                 *hits += if judged.rank[level].is_some_and(|rank| rank <= place) { items } else { 0 };
             }
-            chapter.right[level] += if is_right[level] { items } else { 0 };
+            chapter.right[level] += if is_right { items } else { 0 };
             let probability = judged.probability[level];
             let bin = ((probability * BINS as f32) as usize).min(BINS - 1);
             let bin = &mut self.bins[level][bin];
             bin.items += items;
-            bin.right += if is_right[level] { items } else { 0 };
+            bin.right += if is_right { items } else { 0 };
             bin.probability += f64::from(probability) * items as f64;
         }
         let recommended = judged.recommended[LEVELS - 1];

@@ -23,6 +23,8 @@ pub struct Model {
     pub(super) classes: Classes,
     /// How many texts taught each subheading.
     pub(super) taught: Vec<u32>,
+    /// The share of the training texts that each class of each level has.
+    pub(super) shares: [Vec<f32>; LEVELS],
     pub(super) weights: [Weights; LEVELS],
     pub(super) precedents: Vec<Precedent>,
     pub(super) index: Index,
@@ -67,11 +69,13 @@ impl Model {
             Weights::of(vocabulary.len(), &classifiers[from - count..from])
         });
         let index = index_of(&vocabulary, &precedents);
+        let shares = shares(&classes, &taught);
         let (whole, fast) = (Weighing::first(ALL), Weighing::first(FAST));
         Ok(Self {
             vocabulary,
             classes,
             taught,
+            shares,
             weights,
             precedents,
             index,
@@ -119,8 +123,8 @@ impl Model {
             levels: self.weights.iter().map(level).collect(),
             precedents: self.precedents.iter().map(|precedent| precedent.description.clone()).collect(),
             precedent_classes: self.precedents.iter().map(|precedent| precedent.class).collect(),
-            whole: self.whole.0.to_vec(),
-            fast: self.fast.0.to_vec(),
+            whole: stored_weighing(&self.whole),
+            fast: stored_weighing(&self.fast),
             vague_below: self.vague_below,
             nomenclature: self.nomenclature.entries().map(kept).collect(),
             carried: self.nomenclature.carried().map(kept).collect(),
@@ -165,11 +169,17 @@ impl Model {
         let precedents = stored.precedents.into_iter().zip(stored.precedent_classes);
         let precedents: Vec<_> =
             precedents.map(|(description, class)| Precedent { description, class }).collect();
-        let weighing =
-            |weights: Vec<f64>| <[f64; EVIDENCE]>::try_from(weights).map(Weighing).map_err(|_| corrupt());
+        let weighing = |numbers: Vec<f64>| match numbers.split_last() {
+            Some((doubt, weights)) => {
+                let weights = <[f64; EVIDENCE]>::try_from(weights).map_err(|_| corrupt())?;
+                Ok::<_, Error>(Weighing { weights, doubt: *doubt })
+            }
+            None => Err(corrupt()),
+        };
         let entries = |entries: Vec<Entry>| entries.into_iter().map(|Entry { code, text }| (code, text));
         Ok(Self {
             index: index_of(&vocabulary, &precedents),
+            shares: shares(&classes, &stored.taught),
             whole: weighing(stored.whole)?,
             fast: weighing(stored.fast)?,
             vague_below: stored.vague_below,
@@ -181,6 +191,23 @@ impl Model {
             precedents,
         })
     }
+}
+
+/// A weighing's numbers: the weights, then the doubt.
+fn stored_weighing(weighing: &Weighing) -> Vec<f64> {
+    weighing.weights.iter().copied().chain([weighing.doubt]).collect()
+}
+
+/// The share of texts of each class of each level.
+fn shares(classes: &Classes, taught: &[u32]) -> [Vec<f32>; LEVELS] {
+    let total = taught.iter().map(|texts| f64::from(*texts)).sum::<f64>().max(1.0);
+    let mut shares: [Vec<f64>; LEVELS] = std::array::from_fn(|level| vec![0.0; classes.codes(level).len()]);
+    for (path, texts) in classes.paths().iter().zip(taught) {
+        for (shares, class) in shares.iter_mut().zip(path) {
+            shares[*class as usize] += f64::from(*texts) / total;
+        }
+    }
+    shares.map(|shares| shares.into_iter().map(|share| share as f32).collect())
 }
 
 fn index_of(vocabulary: &Vocabulary, precedents: &[Precedent]) -> Index {

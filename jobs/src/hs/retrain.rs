@@ -7,7 +7,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::array::{Array, AsArray};
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::{DataType, Float32Type, Int32Type, Int64Type},
+};
 use bytes::Bytes;
 use datafusion::prelude::{SessionContext, col, lit};
 use futures::StreamExt;
@@ -473,17 +476,17 @@ async fn judge(
         model: model.to_owned(),
         fast: false,
         suggestions: false,
+        rates: String::new(),
     })?;
     let mut evaluation = Evaluation::default();
     let mut stream = plan::above(rows, operator)?.execute_stream().await?;
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        let column = |name: &str, kind: arrow::datatypes::DataType| {
+        let column = |name: &str, kind: DataType| {
             let column = batch.column_by_name(name);
             let column = column.ok_or_else(|| Error::internal(format!("scored texts lack {name}")))?;
             Ok::<_, Error>(arrow::compute::cast(column, &kind)?)
         };
-        use arrow::datatypes::{DataType, Float32Type, Int32Type, Int64Type};
         let (texts, codes) = (column("description", DataType::Utf8)?, column("hs_code", DataType::Utf8)?);
         let (items, vague) = (column("rows", DataType::Int64)?, column("vague", DataType::Boolean)?);
         let mut levels = Vec::new();

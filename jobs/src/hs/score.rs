@@ -2,13 +2,17 @@
 //!
 //! Adds for 2, 4 and 6 digits (L) the columns `code_L` (null where the description has no word),
 //! `probability_L` (0 to 1) and `rank_L` (the place of the declared code, from 1; null where no training
-//! text has it), then `declared_probability` (of the declared six digits), `vague` and `suggestions` (JSON
-//! of the five best codes at each level; null where not asked for).
+//! text has it), then `declared_probability` (of the declared six digits), `usual_rate` (percent, of the
+//! recommended six digits, where rates are given), `vague` and `suggestions` (JSON of the five best codes at
+//! each level; null where not asked for).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanBuilder, Float32Builder, Int32Builder, RecordBatch, StringBuilder},
+    array::{
+        ArrayRef, AsArray, BooleanBuilder, Float32Builder, Float64Builder, Int32Builder, RecordBatch,
+        StringBuilder,
+    },
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
@@ -34,7 +38,19 @@ pub const SUGGESTED: usize = 5;
 pub struct RecommendOperator {
     message: v1::HsRecommendOperator,
     archive: Archive,
-    model: OnceCell<Arc<Model>>,
+    loaded: OnceCell<Arc<Loaded>>,
+}
+
+/// What the operator reads from the archive.
+struct Loaded {
+    model: Model,
+    rates: BTreeMap<String, f64>,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("rates", &self.rates.len()).finish_non_exhaustive()
+    }
 }
 
 impl RecommendOperator {
@@ -44,20 +60,28 @@ impl RecommendOperator {
     /// [`crate::ErrorKind::Input`] when the message names no archive.
     pub fn new(message: v1::HsRecommendOperator) -> Result<Self> {
         let archive = Archive::open(&message.archive)?;
-        Ok(Self { message, archive, model: OnceCell::new() })
+        Ok(Self { message, archive, loaded: OnceCell::new() })
     }
 
-    async fn model(&self) -> Result<Arc<Model>> {
+    async fn load(&self) -> Result<Arc<Loaded>> {
+        let v1::HsRecommendOperator { model, rates, .. } = &self.message;
         let load = async {
-            let bytes = self.archive.get(&self.message.model).await?;
-            let read = tokio::task::spawn_blocking(move || Model::from_bytes(&bytes).map(Arc::new)).await;
-            read.map_err(|error| Error::internal("the reading of a model stopped").with_source(error))?
+            let bytes = self.archive.get(model).await?;
+            let read = tokio::task::spawn_blocking(move || Model::from_bytes(&bytes)).await;
+            let read =
+                read.map_err(|error| Error::internal("the reading of a model stopped").with_source(error))?;
+            let rates = match rates.as_str() {
+                "" => BTreeMap::new(),
+                path => serde_json::from_slice(&self.archive.get(path).await?)?,
+            };
+            Ok::<_, Error>(Arc::new(Loaded { model: read?, rates }))
         };
-        let model = self.model.get_or_try_init(|| load).await;
-        model.cloned().context(|| format!("load the model {}", self.message.model))
+        let loaded = self.loaded.get_or_try_init(|| load).await;
+        loaded.cloned().context(|| format!("load the model {model}"))
     }
 
-    fn recommend(&self, model: &Model, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn recommend(&self, loaded: &Loaded, batch: &RecordBatch) -> Result<RecordBatch> {
+        let model = &loaded.model;
         let text = |name: &str| -> Result<ArrayRef> {
             let column = batch.column_by_name(name);
             let column = column.ok_or_else(|| Error::internal(format!("the rows have no column {name}")))?;
@@ -75,7 +99,11 @@ impl RecommendOperator {
             let declared = code.and_then(six_digits).and_then(|code| model.nomenclature.current(code));
             for level in 0..LEVELS {
                 let (class, probability) = scorer.top(level);
-                recommended.codes[level].append_value(written(model.code(level, class), level));
+                let code = written(model.code(level, class), level);
+                if level == LEVELS - 1 {
+                    recommended.rates.append_option(loaded.rates.get(&code).copied());
+                }
+                recommended.codes[level].append_value(code);
                 recommended.probabilities[level].append_value(probability);
                 let rank = declared.and_then(|code| scorer.rank(code, level));
                 recommended.ranks[level].append_option(rank.and_then(|(rank, _)| i32::try_from(rank).ok()));
@@ -129,6 +157,7 @@ impl Operator for RecommendOperator {
             add(format!("rank_{digits}"), DataType::Int32);
         }
         add("declared_probability".to_owned(), DataType::Float32);
+        add("usual_rate".to_owned(), DataType::Float64);
         add("vague".to_owned(), DataType::Boolean);
         add("suggestions".to_owned(), DataType::Utf8);
         Ok(Arc::new(Schema::new(fields)))
@@ -141,8 +170,8 @@ impl Operator for RecommendOperator {
             async move {
                 let batch = batch?;
                 let rows = batch.num_rows() as u64;
-                let model = operator.model().await?;
-                let scoring = tokio::task::spawn_blocking(move || operator.recommend(&model, &batch));
+                let loaded = operator.load().await?;
+                let scoring = tokio::task::spawn_blocking(move || operator.recommend(&loaded, &batch));
                 let scored = scoring.await;
                 meter.advance(rows);
                 scored.map_err(|error| Error::internal("recommending stopped").with_source(error))?
@@ -159,6 +188,7 @@ struct Recommended {
     probabilities: [Float32Builder; LEVELS],
     ranks: [Int32Builder; LEVELS],
     declared: Float32Builder,
+    rates: Float64Builder,
     vague: BooleanBuilder,
     suggestions: StringBuilder,
 }
@@ -172,6 +202,7 @@ impl Recommended {
             self.ranks[level].append_null();
         }
         self.declared.append_null();
+        self.rates.append_null();
         self.vague.append_value(true);
         self.suggestions.append_null();
     }
@@ -184,6 +215,7 @@ impl Recommended {
             arrays.push(Arc::new(self.ranks[level].finish()));
         }
         arrays.push(Arc::new(self.declared.finish()));
+        arrays.push(Arc::new(self.rates.finish()));
         arrays.push(Arc::new(self.vague.finish()));
         arrays.push(Arc::new(self.suggestions.finish()));
         arrays

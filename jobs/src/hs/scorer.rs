@@ -94,14 +94,21 @@ impl<'a> Scorer<'a> {
             *score = if below < LEAST_SCORE { 0.0 } else { below.exp() };
             sum += *score;
         }
-        chapters.fill(0.0);
-        headings.fill(0.0);
-        for (probability, [chapter, heading, _]) in subheadings.iter_mut().zip(self.model.classes.paths()) {
+        let doubt = self.weighing.doubt as f32;
+        let [of_chapters, of_headings, of_subheadings] = &self.model.shares;
+        for (all, shares) in [(&mut *chapters, of_chapters), (&mut *headings, of_headings)] {
+            for (probability, share) in all.iter_mut().zip(shares) {
+                *probability = doubt * share;
+            }
+        }
+        let paths = self.model.classes.paths().iter().zip(of_subheadings);
+        for (probability, ([chapter, heading, _], share)) in subheadings.iter_mut().zip(paths) {
             if *probability > 0.0 {
-                *probability /= sum;
+                *probability *= (1.0 - doubt) / sum;
                 chapters[*chapter as usize] += *probability;
                 headings[*heading as usize] += *probability;
             }
+            *probability += doubt * share;
         }
     }
 
@@ -166,7 +173,7 @@ impl<'a> Scorer<'a> {
         for (at, (feature, value)) in self.vector.row().pairs().enumerate() {
             for (level, class) in path.iter().enumerate() {
                 let weight = self.model.weights[level].weight(feature, *class);
-                added[self.vector.words[at] as usize] += self.weighing.0[level] as f32 * weight * value;
+                added[self.vector.words[at] as usize] += self.weighing.weights[level] as f32 * weight * value;
             }
         }
         let mut words: Vec<(String, f32)> =
@@ -215,7 +222,7 @@ impl<'a> Scorer<'a> {
             candidates.push(candidate(&right, 1.0));
             candidates.len() - 1
         });
-        Some(Case { candidates, right: place })
+        Some(Case { candidates, right: place, chance: f64::from(self.model.shares[LEVELS - 1][right]) })
     }
 
     /// Reads the description and gathers what speaks for each class.
@@ -245,7 +252,7 @@ impl<'a> Scorer<'a> {
 
     /// The part of the score that each class of each level gives to the subheadings below it.
     fn parts(&self) -> [Vec<f32>; LEVELS] {
-        let weights = self.weighing.0.map(|weight| weight as f32);
+        let weights = self.weighing.weights.map(|weight| weight as f32);
         let uses_precedents = self.weighing.uses_precedents();
         let mut parts: [Vec<f32>; LEVELS] = std::array::from_fn(|level| {
             let mut part: Vec<f32> =
