@@ -11,7 +11,7 @@ use tidewaiter_proto::v1;
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
-    fraud::{self, features::FeaturesOperator, score::ScoreOperator},
+    fraud::{self, backtest::BacktestOperator, features::FeaturesOperator, score::ScoreOperator},
     job::{Job, ingest, quality, synth},
     learning::{
         collective::ShardLoader,
@@ -35,6 +35,8 @@ pub enum Specification {
     Retrain(Retrain),
     /// Apply a model.
     Apply(Apply),
+    /// Compare strategies over the past.
+    Backtest(Backtest),
     /// Do several jobs, one after the other.
     Pipeline {
         /// The jobs.
@@ -58,6 +60,14 @@ pub enum Apply {
     Fraud(fraud::apply::Parameters),
 }
 
+/// The models whose strategies can be compared over the past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "kebab-case")]
+pub enum Backtest {
+    /// Which goods items an inspection should look at.
+    Fraud(fraud::backtest::Parameters),
+}
+
 impl Specification {
     /// Reads the JSON that a specification is sent and kept as.
     ///
@@ -75,6 +85,7 @@ impl Specification {
             Self::Quality {} => "quality",
             Self::Retrain(_) => "retrain",
             Self::Apply(_) => "apply",
+            Self::Backtest(_) => "backtest",
             Self::Pipeline { .. } => "pipeline",
         }
     }
@@ -95,6 +106,9 @@ pub fn absolute(specification: &mut Specification) -> Result<()> {
         Specification::Ingest(parameters) => {
             absolute(&mut parameters.mapping)?;
             parameters.files.iter_mut().try_for_each(absolute)
+        }
+        Specification::Backtest(Backtest::Fraud(parameters)) => {
+            parameters.truth.iter_mut().try_for_each(absolute)
         }
         Specification::Pipeline { jobs } => jobs.iter_mut().try_for_each(self::absolute),
         Specification::Quality {} | Specification::Retrain(_) | Specification::Apply(_) => Ok(()),
@@ -118,6 +132,9 @@ async fn work(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
         Specification::Quality {} => quality::check_declarations(job).await,
         Specification::Retrain(Retrain::Fraud(parameters)) => fraud::retrain::retrain(job, parameters).await,
         Specification::Apply(Apply::Fraud(parameters)) => fraud::apply::apply(job, parameters).await,
+        Specification::Backtest(Backtest::Fraud(parameters)) => {
+            fraud::backtest::backtest(job, parameters).await
+        }
         Specification::Pipeline { jobs } => pipeline(job, jobs).await,
     }
 }
@@ -187,6 +204,7 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
         }
         Message::Score(message) => Arc::new(ScoreOperator::new(message)?),
         Message::Write(message) => Arc::new(WriteOperator::new(message)?),
+        Message::Backtest(message) => Arc::new(BacktestOperator::new(message)?),
     })
 }
 
