@@ -124,15 +124,21 @@ pub(crate) struct Synth {
     /// Share of the traders that take to the new trick.
     #[arg(long, default_value_t = 0.06)]
     pub(crate) new_scheme_traders: f64,
+    /// Share of their items on which they practise it.
+    #[arg(long, default_value_t = 0.35)]
+    pub(crate) new_scheme_share: f64,
     /// The new trick is that of traders with a clean past.
     #[arg(long)]
     pub(crate) new_scheme_by_unsuspected: bool,
     /// An old trick that nobody practises (undervaluation, misclassification, false_origin, under_weighing).
     #[arg(long)]
     pub(crate) without_scheme: Vec<String>,
-    /// Last month of the old tricks.
+    /// Last month in which the old tricks are practised in full.
     #[arg(long)]
     pub(crate) old_schemes_until: Option<Period>,
+    /// Share of the old tricks that goes on after it.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) old_schemes_left: f64,
     /// Traders change their ways every half year.
     #[arg(long)]
     pub(crate) drift: bool,
@@ -209,6 +215,25 @@ pub(crate) struct RetrainFraud {
     /// Days after acceptance when an outcome is known.
     #[arg(long, default_value_t = 1)]
     pub(crate) label_delay_days: u32,
+    /// Promote only when better than this beyond the chance of the test items.
+    #[arg(long, value_enum)]
+    pub(crate) compare: Option<Compare>,
+}
+
+/// What a retrained model is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compare {
+    /// The champion, by a paired bootstrap.
+    Champion,
+}
+
+/// What items are ranked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rank {
+    /// The probability of fraud.
+    Probability,
+    /// The revenue that an inspection is expected to raise.
+    Revenue,
 }
 
 #[derive(Debug, Subcommand)]
@@ -231,6 +256,9 @@ pub(crate) struct ApplyFraud {
     /// Percent of the items that can be inspected; those get reasons.
     #[arg(long, default_value_t = 5.0)]
     pub(crate) capacity_percent: f64,
+    /// What the items are ranked by.
+    #[arg(long, value_enum, default_value_t = Rank::Probability)]
+    pub(crate) rank_by: Rank,
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,7 +18,8 @@ use tidewaiter_jobs::{
 };
 
 use crate::arguments::{
-    Apply, Arguments, Backtest, BacktestFraud, Command, Ingest, JobCommand, Output, Retrain, RetrainFraud,
+    Apply, Arguments, Backtest, BacktestFraud, Command, Compare, Ingest, JobCommand, Output, Rank, Retrain,
+    RetrainFraud,
 };
 
 /// Runs one command to its end.
@@ -82,6 +83,8 @@ fn specification(command: JobCommand) -> Result<Specification> {
                 inspection_bias: options.inspection_bias,
                 schemes: without(&options.without_scheme)?,
                 new_scheme_traders: options.new_scheme_traders,
+                new_scheme_share: options.new_scheme_share,
+                old_schemes_left: options.old_schemes_left,
                 new_scheme_by_unsuspected: options.new_scheme_by_unsuspected,
                 new_scheme_from: options.new_scheme_from.map(|month| month.first_month()),
                 old_schemes_until: options.old_schemes_until.map(|month| month.first_month()),
@@ -109,6 +112,10 @@ fn specification(command: JobCommand) -> Result<Specification> {
                 months: options.months,
                 version: options.version,
                 capacity_percent: options.capacity_percent,
+                rank_by: match options.rank_by {
+                    Rank::Probability => fraud::apply::RankBy::Probability,
+                    Rank::Revenue => fraud::apply::RankBy::Revenue,
+                },
             }))
         }
     })
@@ -161,6 +168,7 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
             ..gbdt::Parameters::default()
         },
         shards: options.shards,
+        compare: options.compare.map(|Compare::Champion| fraud::compare::Against::Champion),
     }
 }
 

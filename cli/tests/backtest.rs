@@ -107,6 +107,53 @@ fn strategies_are_compared_over_a_generated_past_and_a_repetition_gives_the_same
 }
 
 #[test]
+fn a_challenger_is_compared_beyond_chance_and_items_are_ranked_by_expected_revenue() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    let exports = folder.path().join("exports");
+    let out = exports.display().to_string();
+    let generate = ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "24000", "--seed", "3"];
+    run(&archive, &[&generate[..], &["--inspection-rate", "0.5", &out]].concat(), &[]);
+    let mapping = exports.join("mapping.toml").display().to_string();
+    run(&archive, &["ingest", "declarations", "--mapping", &mapping], &files(&exports, "declarations-"));
+
+    let retrain =
+        ["retrain", "fraud", "--country", "TW", "--train", "2020-01..2020-07", "--valid", "2020-08..2020-09"];
+    let size = ["--test", "2020-10..2020-12", "--leaves", "8", "--compare", "champion", "--trees"];
+    let first = run(&archive, &[&retrain[..], &size, &["30"]].concat(), &[]);
+    assert_eq!(first["metrics"]["promoted"], true, "there was no champion");
+    let share =
+        |outcome: &Value, part: &str| outcome["metrics"][part]["revenue_recall@5"].as_f64().expect("a share");
+    let (by_revenue, by_probability) = (share(&first, "test_by_revenue"), share(&first, "test"));
+    assert!(by_revenue > by_probability, "{by_revenue} by expected revenue, {by_probability} by probability");
+
+    // The same model again, and one of a single tree: neither is better.
+    for trees in ["30", "1"] {
+        let again = run(&archive, &[&retrain[..], &size, &[trees]].concat(), &[]);
+        let comparison = &again["metrics"]["comparison"];
+        assert_eq!(again["metrics"]["promoted"], false, "{comparison}");
+        assert!(comparison["low"].as_f64().expect("a bound") <= 0.0);
+    }
+    let shown = run(&archive, &["models", "show", "fraud@3"], &[]);
+    assert!(shown["metrics"]["comparison"]["difference"].as_f64().expect("a figure") < 0.0, "{shown}");
+    let card = std::fs::read_to_string(archive.join("models/fraud/3/card.html")).expect("the card");
+    assert!(card.contains("paired draws") && card.contains("fraud@1 stays the model in use"));
+
+    let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12", "--rank-by", "revenue"];
+    let applied = run(&archive, &apply, &[]);
+    let selected = applied["metrics"]["selection"]["selected"].as_u64().expect("a count");
+    let query = "SELECT rank, expected_revenue, probability, reasons IS NOT NULL AS explained \
+                 FROM predictions_fraud ORDER BY rank";
+    let rows = run(&archive, &["archive", "sql", query], &[]);
+    let rows = rows.as_array().expect("rows");
+    let amounts: Vec<f64> =
+        rows.iter().map(|row| row["expected_revenue"].as_f64().expect("an amount")).collect();
+    assert!(amounts.is_sorted_by(|a, b| a >= b) && amounts[0] > 0.0);
+    let explained = rows.iter().filter(|row| row["explained"] == true).count() as u64;
+    assert_eq!(explained, selected);
+}
+
+#[test]
 fn wrong_input_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let archive = folder.path().join("archive");

@@ -260,6 +260,13 @@ mod tests {
                 archive: archive.clone(),
                 model: "models/fraud/1/model.bin".to_owned(),
                 reasons_from: Some(0.25),
+                revenue_from: Some(1000.0),
+            }),
+            Message::Backtest(v1::BacktestOperator {
+                parameters: r#"{"strategy":"gbdt+badge","seed":1,"days":[18000,18100],"period_days":28,
+                    "inspection_rate":0.05,"exploration":0.1,"features":{},"trees":{},"training_rows":1000,
+                    "drift":true}"#
+                    .to_owned(),
             }),
             Message::Write(v1::WriteOperator {
                 archive,
@@ -275,7 +282,12 @@ mod tests {
     /// The columns that any of the operators needs of its input.
     fn schema() -> Arc<Schema> {
         let mut fields = tidewaiter_jobs::fraud::features::file_schema().fields().to_vec();
-        let more = [("task", DataType::Utf8), ("net_mass", DataType::Float64)];
+        let more = [
+            ("task", DataType::Utf8),
+            ("net_mass", DataType::Float64),
+            ("true_illicit", DataType::Boolean),
+            ("true_revenue", DataType::Float64),
+        ];
         fields.extend(more.map(|(name, kind)| Arc::new(Field::new(name, kind, true))));
         Arc::new(Schema::new(fields))
     }

@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod backtest;
+pub mod compare;
 pub mod features;
 pub mod history;
 pub mod judgement;

@@ -9,10 +9,25 @@
 //! The head travels at the end of the trees' bytes as field 16 of the same protobuf message: who knows only the
 //! trees skips it. Start at [`RevenueHead::fit`].
 
-use prost::Message;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use super::features::features;
-use crate::{Error, Result};
+use arrow::{
+    array::AsArray,
+    datatypes::{Float32Type, Float64Type},
+};
+use datafusion::{
+    common::ScalarValue,
+    prelude::{SessionContext, col, lit},
+};
+use prost::Message;
+use tidewaiter_proto::v1::ParquetFile;
+
+use super::{
+    features::{FeatureFile, features, file_schema},
+    metrics,
+    scoring::by_time,
+};
+use crate::{Archive, Error, Result, plan::tasks};
 
 /// The features that it reads.
 pub const READS: [&str; 6] =
@@ -146,6 +161,60 @@ impl RevenueHead {
     fn logarithm(&self, terms: &[f64; TERMS]) -> f64 {
         self.coefficients.iter().zip(terms).map(|(coefficient, term)| coefficient * term).sum()
     }
+}
+
+/// Fits the head on the illicit rows of some days in feature files; `None` where there are too few.
+pub(super) async fn of_files(
+    session: &SessionContext,
+    archive: &Archive,
+    files: &[FeatureFile],
+    days: &RangeInclusive<i32>,
+) -> Result<Option<RevenueHead>> {
+    let files = files.iter().filter(|file| file.rows > 0);
+    let files = files.map(|file| ParquetFile { path: file.path.clone(), size: file.size }).collect();
+    let day = |day: i32| lit(ScalarValue::Date32(Some(day)));
+    let taught = col("label")
+        .eq(lit(1.0_f32))
+        .and(col("additional_revenue").gt(lit(0.0)))
+        .and(col("acceptance_date").between(day(*days.start()), day(*days.end())));
+    let rows = tasks::scan(session, archive, files, file_schema(), true)?.filter(taught)?;
+    // An order that does not depend on the shards: sums of floating numbers do.
+    let mut order = by_time();
+    order.push(col("additional_revenue").sort(true, false));
+    let rows = rows.sort(order)?.select_columns(&[&READS[..], &["additional_revenue"]].concat())?;
+    let (mut columns, mut revenue) = (vec![Vec::new(); READS.len()], Vec::new());
+    for batch in rows.collect().await? {
+        for (column, values) in columns.iter_mut().zip(batch.columns()) {
+            column.extend_from_slice(values.as_primitive::<Float32Type>().values());
+        }
+        revenue.extend_from_slice(batch.column(READS.len()).as_primitive::<Float64Type>().values());
+    }
+    RevenueHead::fit(&columns, &revenue)
+}
+
+/// What inspecting the items of the highest expected revenue finds: `precision@K`, `recall@K` and
+/// `revenue_recall@K`; `None` without expected or known revenue.
+///
+/// # Errors
+/// As [`metrics::evaluate`].
+pub(super) fn found_by(
+    expected: &[f64],
+    labels: &[f32],
+    revenue: Option<&[f64]>,
+) -> Result<Option<BTreeMap<String, f64>>> {
+    let Some(revenue) = revenue.filter(|_| expected.iter().all(|expected| expected.is_finite())) else {
+        return Ok(None);
+    };
+    let mut order: Vec<usize> = (0..expected.len()).collect();
+    order.sort_by(|a, b| expected[*a].total_cmp(&expected[*b]));
+    // Scores of 0 to 1 in the same order, equal where the amounts are.
+    let mut scores = vec![0.0; expected.len()];
+    let mut below = 0;
+    for tie in order.chunk_by(|a, b| expected[*a] == expected[*b]) {
+        tie.iter().for_each(|row| scores[*row] = below as f64 / expected.len() as f64);
+        below += tie.len();
+    }
+    Ok(Some(metrics::evaluate(&scores, labels, Some(revenue))?.at))
 }
 
 /// Solves a symmetric positive definite system by Cholesky's decomposition.

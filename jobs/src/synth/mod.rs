@@ -113,12 +113,17 @@ pub struct Parameters {
     pub new_scheme_from: Option<(i32, u32)>,
     /// Share of the traders that take to false discounts, in whole hundredths, 0 to 1.
     pub new_scheme_traders: f64,
+    /// Share of their items that these traders discount, 0 to 1.
+    pub new_scheme_share: f64,
     /// Whether the false discounts are those of traders that nobody suspects: of the least inclination and in no
     /// ring, so that their past is clean.
     pub new_scheme_by_unsuspected: bool,
-    /// Year and month of the last month of the schemes in [`Schemes`]; absent: they are practised to the end.
+    /// Year and month of the last month in which the schemes in [`Schemes`] are practised in full; absent: to the
+    /// end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_schemes_until: Option<(i32, u32)>,
+    /// Share of those schemes that goes on after that month, 0 to 1.
+    pub old_schemes_left: f64,
     /// Whether traders change their ways every half year and prices rise faster.
     pub drift: bool,
     /// Whether traders differ in their inclination to fraud, so that their past tells of their future.
@@ -151,8 +156,10 @@ impl Default for Parameters {
             schemes: Schemes::default(),
             new_scheme_from: None,
             new_scheme_traders: 0.06,
+            new_scheme_share: 0.35,
             new_scheme_by_unsuspected: false,
             old_schemes_until: None,
+            old_schemes_left: 0.0,
             drift: false,
             histories: true,
             rings: true,
@@ -200,6 +207,8 @@ impl Parameters {
             ("planted_error_rate", self.planted_error_rate, 1.0),
             ("inspection_bias", self.inspection_bias, 1.0),
             ("new_scheme_traders", self.new_scheme_traders, 1.0),
+            ("new_scheme_share", self.new_scheme_share, 1.0),
+            ("old_schemes_left", self.old_schemes_left, 1.0),
         ] {
             if !(0.0..=most).contains(&value) {
                 return wrong(what, value.to_string(), &format!("0 to {most}"));

@@ -169,11 +169,12 @@ impl Month {
         let rng = &mut self.rng;
         let chance = economy.weight(open.propensity, &open.route, good) * economy.scale;
         let (fraud, by_newcomer) = (rng.random::<f64>(), rng.random::<f64>());
-        if open.newcomer && by_newcomer < 0.35 {
+        if open.newcomer && by_newcomer < self.parameters.new_scheme_share {
             return Some(4);
         }
         let over = self.parameters.old_schemes_until.is_some_and(|until| (self.year, self.month) > until);
-        if over || fraud >= chance.min(MOST_LIKELY) {
+        let left = if over { self.parameters.old_schemes_left } else { 1.0 };
+        if fraud >= chance.min(MOST_LIKELY) * left {
             return None;
         }
         let switches = &self.parameters.schemes;

@@ -62,7 +62,7 @@ pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> S
         ("Illicit among them", total_share(&total)),
         ("Inspected", format::percent_short(*inspection_rate)),
         ("Of these, hybrids explore", format::percent_short(*exploration)),
-        ("Label delay", format!("{} days", parameters.features.label_delay_days)),
+        ("Label delay", days(parameters.features.label_delay_days)),
         ("Seeds", seeds.to_string()),
         (
             "History before",
@@ -75,8 +75,16 @@ pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> S
     ];
     let mut sections = vec![
         section("strategies", "The strategies compared", strategies(summary)),
-        section("precision", "Precision, period by period", curves(summary, "precision")),
-        section("recall", "Share of the illicit items found", curves(summary, "recall")),
+        section(
+            "precision",
+            "Precision, period by period",
+            curves(summary, "precision", ("Mean over seeds", "illicit, % of inspected")),
+        ),
+        section(
+            "recall",
+            "Share of the illicit items found",
+            curves(summary, "recall", ("Mean over seeds", "inspected, % of illicit")),
+        ),
     ];
     if total.revenue > 0.0 {
         sections.push(section("revenue", "Revenue found", revenue(summary)));
@@ -101,6 +109,10 @@ pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> S
         ..Page::default()
     }
     .render()
+}
+
+fn days(count: u32) -> String {
+    if count == 1 { "1 day".to_owned() } else { format!("{count} days") }
 }
 
 fn section(anchor: &'static str, title: &str, body: Markup) -> Section {
@@ -186,18 +198,18 @@ fn strategies(summary: &Summary) -> Markup {
 }
 
 /// Charts of a measure by period, so many lines in each as can be told apart.
-fn curves(summary: &Summary, name: &str) -> Markup {
+fn curves(summary: &Summary, name: &str, (title, axis): (&str, &str)) -> Markup {
     let Some((_, measure)) = MEASURES.iter().find(|known| known.0 == name) else { return html! {} };
     let points = |strategy: &StrategySummary| {
         let mean = |period| strategy.of_period(period, *measure).map_or(f64::NAN, |interval| interval.mean);
         (0..summary.periods().len()).map(|period| (period as f64, mean(period))).collect()
     };
-    charts(summary, &format!("{name}, mean over seeds"), true, &points)
+    charts(summary, (title, axis), true, &points)
 }
 
 fn charts(
     summary: &Summary,
-    title: &str,
+    (title, axis): (&str, &str),
     share: bool,
     points: &dyn Fn(&StrategySummary) -> Vec<(f64, f64)>,
 ) -> Markup {
@@ -206,7 +218,7 @@ fn charts(
         LineChart {
             title: title.to_owned(),
             x: Axis { title: "first day of the period".to_owned(), ..Axis::default() },
-            y: Axis { title: title.to_owned(), share, covers: vec![0.0] },
+            y: Axis { title: axis.to_owned(), share, covers: vec![0.0] },
             series: strategies
                 .iter()
                 .map(|strategy| Series { name: strategy.strategy.name.to_owned(), points: points(strategy) })
@@ -224,8 +236,8 @@ fn revenue(summary: &Summary) -> Markup {
         strategy.cumulative().into_iter().enumerate().map(|(at, sum)| (at as f64, sum)).collect()
     };
     html! {
-        (charts(summary, "cumulative revenue found, national currency, mean over seeds", false, &cumulative))
-        (curves(summary, "revenue_recall"))
+        (charts(summary, ("Found since the first day, mean over seeds", "revenue, national currency"), false, &cumulative))
+        (curves(summary, "revenue_recall", ("By period, mean over seeds", "found, % of all revenue")))
     }
 }
 
@@ -303,7 +315,7 @@ fn method(parameters: &Parameters) -> Markup {
         p {
             "When a period begins, a model is fitted on the outcomes known by then: those of items that the same strategy "
             "inspected before, and those of the archive's own inspections before the first period, each "
-            (parameters.features.label_delay_days) " days after its day. Features use the same outcomes only. Then "
+            (days(parameters.features.label_delay_days)) " after its day. Features use the same outcomes only. Then "
             (format::percent_short(parameters.inspection_rate)) " of the period's items are chosen, and their truth is "
             "revealed. An item whose truth nobody knows reveals nothing. Intervals are Student's over the seeds: they tell "
             "chance in choices and fits, and not how other months would go."
