@@ -8,7 +8,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&paths, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // What a fit sends is passed on without a copy.
+    tonic_prost_build::configure()
+        .bytes(".tidewaiter.v1.Contribution.payload")
+        .bytes(".tidewaiter.v1.Instruct.payload")
+        .bytes(".tidewaiter.v1.Assign.history")
+        .compile_fds(descriptors)?;
     for path in &paths {
         println!("cargo:rerun-if-changed={path}");
     }

@@ -19,6 +19,20 @@ pub enum Contribution {
 }
 
 impl Contribution {
+    /// Merges another contribution to the same round into this one, which may be the first.
+    ///
+    /// # Errors
+    /// As [`Contribution::merge`].
+    pub fn merge_onto(self, merged: &mut Option<Self>) -> Result<()> {
+        match merged {
+            Some(merged) => merged.merge(self),
+            None => {
+                *merged = Some(self);
+                Ok(())
+            }
+        }
+    }
+
     /// Merges another contribution to the same round into this one.
     ///
     /// # Errors
@@ -44,12 +58,12 @@ impl Contribution {
     pub fn encode(&self) -> Bytes {
         match self {
             Self::Sum(values) => {
-                let mut bytes = BytesMut::with_capacity(1 + 8 * values.len());
-                bytes.put_u8(0);
-                for value in values {
-                    bytes.put_i64_le(*value);
+                let mut bytes = vec![0; 1 + 8 * values.len()];
+                // Whole chunks, so that the compiler sees one copy of memory.
+                for (bytes, value) in bytes[1..].as_chunks_mut().0.iter_mut().zip(values) {
+                    *bytes = value.to_le_bytes();
                 }
-                bytes.freeze()
+                Bytes::from(bytes)
             }
             Self::Gather(parts) => {
                 let mut bytes = BytesMut::new();
@@ -74,13 +88,10 @@ impl Contribution {
             return Err(corrupt());
         }
         match bytes.get_u8() {
-            0 if bytes.len().is_multiple_of(8) => {
-                let mut values = Vec::with_capacity(bytes.len() / 8);
-                while bytes.has_remaining() {
-                    values.push(bytes.get_i64_le());
-                }
-                Ok(Self::Sum(values))
-            }
+            0 => match bytes.as_chunks() {
+                (values, []) => Ok(Self::Sum(values.iter().copied().map(i64::from_le_bytes).collect())),
+                _ => Err(corrupt()),
+            },
             1 => {
                 let mut parts = Vec::new();
                 while bytes.has_remaining() {
@@ -141,33 +152,23 @@ pub trait Shard: Send {
     /// Brings a freshly loaded shard to the point described by [`Leader::history`].
     fn restore(&mut self, history: &[u8]) -> Result<()>;
 
-    /// Answers one instruction. A pure function of the data, the history and the instruction.
-    fn contribute(&mut self, instruction: &[u8]) -> Result<Contribution>;
+    /// Answers one instruction, merged onto what other shards answered, if any did. The answer is a pure
+    /// function of the data, the history and the instruction.
+    ///
+    /// A shard with a large sum adds to the one that is there instead of making its own.
+    fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()>;
 }
 
-/// Runs a fit to its end without a collective, one thread for each shard: what tests compare with.
+/// Runs a fit to its end without a collective: what tests compare with.
 ///
 /// # Errors
-/// The first error of the leader or of a shard, in the order of the shards; [`crate::ErrorKind::Internal`]
-/// when there are no shards or one panics.
+/// The first error of the leader or of a shard; [`crate::ErrorKind::Internal`] when there are no shards.
 #[cfg(test)]
 pub(crate) fn fit_in_process(leader: &mut dyn Leader, shards: &mut [Box<dyn Shard>]) -> Result<()> {
     while let Some(instruction) = leader.instruct()? {
-        let answers: Vec<Result<Contribution>> = match &mut *shards {
-            [only] => vec![only.contribute(&instruction)],
-            shards => std::thread::scope(|scope| {
-                let threads: Vec<_> =
-                    shards.iter_mut().map(|shard| scope.spawn(|| shard.contribute(&instruction))).collect();
-                let panicked = |_| Err(Error::internal("a shard panicked; the log above says where"));
-                threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
-            }),
-        };
-        let mut merged: Option<Contribution> = None;
-        for answer in answers {
-            match &mut merged {
-                None => merged = Some(answer?),
-                Some(merged) => merged.merge(answer?)?,
-            }
+        let mut merged = None;
+        for shard in &mut *shards {
+            shard.contribute(&instruction, &mut merged)?;
         }
         leader.absorb(merged.ok_or_else(|| Error::internal("a fit needs at least one shard"))?)?;
     }

@@ -97,7 +97,9 @@ pub(super) fn fit_alone(data: Dataset, parameters: &Parameters) -> Result<Model>
     let mut shard = GbdtShard::new(0, data);
     let mut leader = GbdtLeader::new(parameters.clone())?;
     while let Some(instruction) = leader.instruct()? {
-        leader.absorb(shard.contribute(&instruction)?)?;
+        let mut answer = None;
+        shard.contribute(&instruction, &mut answer)?;
+        leader.absorb(answer.ok_or_else(|| Error::internal("a shard gave no answer"))?)?;
     }
     leader.model()
 }

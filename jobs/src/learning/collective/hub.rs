@@ -185,14 +185,7 @@ impl Session {
             return Ok(());
         }
         round.answered.extend(message.shards);
-        let contribution = Contribution::decode(message.payload.into())?;
-        match &mut round.merged {
-            Some(merged) => merged.merge(contribution),
-            none => {
-                *none = Some(contribution);
-                Ok(())
-            }
-        }
+        Contribution::decode(message.payload)?.merge_onto(&mut round.merged)
     }
 
     async fn fail(&mut self, worker: &str, failure: Failure, leader: &dyn Leader) -> Result<()> {
@@ -243,11 +236,11 @@ impl Session {
             worker.carries = shards.clone();
             let assign = Assign {
                 shards: shards.into_iter().collect(),
-                history: history.clone().unwrap_or_default().to_vec(),
+                history: history.clone().unwrap_or_default(),
             };
             send(worker, leader_message::Message::Assign(assign)).await;
             if ask && let Some(round) = &self.open {
-                let payload = round.instruction.to_vec();
+                let payload = round.instruction.clone();
                 send(worker, leader_message::Message::Instruct(Instruct { round: self.round, payload }))
                     .await;
             }
@@ -258,7 +251,7 @@ impl Session {
     async fn instruct_everybody(&self) {
         let Some(round) = &self.open else { return };
         for worker in self.workers.values() {
-            let instruct = Instruct { round: self.round, payload: round.instruction.to_vec() };
+            let instruct = Instruct { round: self.round, payload: round.instruction.clone() };
             send(worker, leader_message::Message::Instruct(instruct)).await;
         }
     }

@@ -73,9 +73,9 @@ impl Shard for Link {
         Ok(())
     }
 
-    fn contribute(&mut self, instruction: &[u8]) -> Result<Contribution> {
+    fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()> {
         self.heard += i64::from_le_bytes(instruction.try_into().expect("8 bytes"));
-        Ok(Contribution::Sum(vec![(self.heard % 1_000_003) * (self.number + 1)]))
+        Contribution::Sum(vec![(self.heard % 1_000_003) * (self.number + 1)]).merge_onto(merged)
     }
 }
 
@@ -134,11 +134,11 @@ fn expected() -> Vec<i64> {
     let mut chain = chain();
     let mut links: Vec<Link> = (0..SHARDS).map(|n| Link { number: i64::from(n), heard: 0 }).collect();
     while let Some(instruction) = chain.instruct().expect("instructs") {
-        let mut merged = Contribution::Sum(vec![0]);
+        let mut merged = None;
         for link in &mut links {
-            merged.merge(link.contribute(&instruction).expect("contributes")).expect("merges");
+            link.contribute(&instruction, &mut merged).expect("contributes");
         }
-        chain.absorb(merged).expect("absorbs");
+        chain.absorb(merged.expect("links answered")).expect("absorbs");
     }
     chain.states
 }

@@ -92,7 +92,7 @@ async fn compute(
     instruct: Instruct,
 ) -> Result<(BTreeMap<u32, Carried>, Option<ContributionMessage>)> {
     on_cpu(move || {
-        let mut merged: Option<Contribution> = None;
+        let mut merged = None;
         let mut shards = Vec::new();
         for (number, carried) in &mut carried {
             if carried.answered == instruct.round {
@@ -100,16 +100,12 @@ async fn compute(
             }
             carried.answered = instruct.round;
             shards.push(*number);
-            let contribution = carried.shard.contribute(&instruct.payload)?;
-            match &mut merged {
-                Some(merged) => merged.merge(contribution)?,
-                none => *none = Some(contribution),
-            }
+            carried.shard.contribute(&instruct.payload, &mut merged)?;
         }
-        let answer = merged.map(|merged| ContributionMessage {
+        let answer = merged.as_ref().map(Contribution::encode).map(|payload| ContributionMessage {
             round: instruct.round,
             shards,
-            payload: merged.encode().to_vec(),
+            payload,
         });
         Ok((carried, answer))
     })

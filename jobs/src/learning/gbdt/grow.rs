@@ -6,27 +6,25 @@
 use super::{
     model::Tree,
     parameters::Parameters,
-    shard::{gradient_scale, hessian_scale},
+    shard::{count_bits, gradient_scale, hessian_scale},
     wire::Binning,
 };
 
-/// Exact sums over rows: first derivatives, second derivatives, number of rows.
+/// The most bins of a feature, without the one of missing values.
+const MOST_BINS: usize = 255;
+
+/// Exact sums over rows: of first derivatives, and of second derivatives above a count of the rows, as a
+/// histogram has them for each bin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sums([i64; 3]);
+pub(super) struct Sums([i64; 2]);
 
 impl Sums {
-    fn add(&mut self, bin: &[i64]) {
-        for (sum, value) in self.0.iter_mut().zip(bin) {
-            *sum += value;
-        }
+    fn plus(self, other: Self) -> Self {
+        Self([self.0[0] + other.0[0], self.0[1] + other.0[1]])
     }
 
     fn minus(self, other: Self) -> Self {
-        Self([0, 1, 2].map(|at| self.0[at] - other.0[at]))
-    }
-
-    pub(super) fn rows(self) -> u64 {
-        self.0[2].max(0) as u64
+        Self([self.0[0] - other.0[0], self.0[1] - other.0[1]])
     }
 }
 
@@ -74,6 +72,7 @@ pub(super) struct Rules<'a> {
     /// What the integers of the sums are worth.
     gradient_unit: f64,
     hessian_unit: f64,
+    count_bits: u32,
 }
 
 impl Growing {
@@ -96,7 +95,7 @@ impl Growing {
             return Next::Finished(self.with_values(tree, rules, Some((leaf, best))));
         }
         let right = self.leaves[leaf].sums.minus(best.left);
-        let built = if best.left.rows() <= right.rows() { leaf } else { self.leaves.len() };
+        let built = if rules.rows(best.left) <= rules.rows(right) { leaf } else { self.leaves.len() };
         Next::Histogram(tree, built)
     }
 
@@ -104,9 +103,9 @@ impl Growing {
     pub(super) fn absorb(&mut self, histogram: Vec<i64>, rules: &Rules<'_>) {
         if self.leaves.is_empty() {
             // Every row is in exactly one bin of each feature.
-            let mut sums = Sums::default();
             let first = rules.allowed.first().map_or(0, |feature| rules.binning.features[*feature].bins());
-            histogram.chunks_exact(3).take(first).for_each(|bin| sums.add(bin));
+            let bins = histogram.as_chunks().0.iter().take(first);
+            let sums = bins.fold(Sums::default(), |sums, bin| sums.plus(Sums(*bin)));
             let best = rules.best_split(&histogram, sums);
             self.leaves.push(Leaf { sums, histogram, best, above: None });
             return;
@@ -122,7 +121,7 @@ impl Growing {
         let mut other = std::mem::take(&mut parent.histogram);
         other.iter_mut().zip(&histogram).for_each(|(all, part)| *all -= part);
         let (left_histogram, right_histogram) =
-            if best.left.rows() <= right.rows() { (histogram, other) } else { (other, histogram) };
+            if rules.rows(best.left) <= rules.rows(right) { (histogram, other) } else { (other, histogram) };
         let child = |sums, histogram: Vec<i64>, is_left| Leaf {
             sums,
             best: rules.best_split(&histogram, sums),
@@ -160,7 +159,7 @@ impl Growing {
         tree.left.push(!(leaf as i32));
         tree.right.push(!(self.leaves.len() as i32));
         tree.gains.push(split.gain);
-        tree.rows.push(self.leaves[leaf].sums.rows());
+        tree.rows.push(rules.rows(self.leaves[leaf].sums));
     }
 
     fn with_values(&self, mut tree: Tree, rules: &Rules<'_>, last: Option<(usize, &Candidate)>) -> Tree {
@@ -170,7 +169,7 @@ impl Growing {
             sums[leaf] = split.left;
         }
         tree.leaf_values = sums.iter().map(|sums| rules.value(*sums)).collect();
-        tree.leaf_rows = sums.iter().map(|sums| sums.rows()).collect();
+        tree.leaf_rows = sums.iter().map(|sums| rules.rows(*sums)).collect();
         tree
     }
 }
@@ -184,16 +183,22 @@ impl<'a> Rules<'a> {
             allowed,
             gradient_unit: 1.0 / gradient_scale(binning),
             hessian_unit: 1.0 / hessian_scale(binning),
+            count_bits: count_bits(binning.hessian_bits),
         }
     }
 
     /// How many integers a histogram has.
     pub(super) fn histogram_length(&self) -> usize {
-        self.allowed.iter().map(|feature| 3 * self.binning.features[*feature].bins()).sum()
+        self.allowed.iter().map(|feature| 2 * self.binning.features[*feature].bins()).sum()
+    }
+
+    /// The number of rows.
+    fn rows(&self, sums: Sums) -> u64 {
+        sums.0[1] as u64 & ((1 << self.count_bits) - 1)
     }
 
     fn derivatives(&self, sums: Sums) -> (f64, f64) {
-        (sums.0[0] as f64 * self.gradient_unit, sums.0[1] as f64 * self.hessian_unit)
+        (sums.0[0] as f64 * self.gradient_unit, (sums.0[1] >> self.count_bits) as f64 * self.hessian_unit)
     }
 
     fn value(&self, sums: Sums) -> f64 {
@@ -209,54 +214,84 @@ impl<'a> Rules<'a> {
     }
 
     fn large_enough(&self, sums: Sums) -> bool {
-        sums.rows() >= self.parameters.min_rows_per_leaf
+        self.rows(sums) >= self.parameters.min_rows_per_leaf
             && self.derivatives(sums).1 >= self.parameters.min_hessian
     }
 
-    /// The split of a leaf that gains most, if any gains.
+    /// The split of a leaf that gains most, if any gains; the first of equals.
     fn best_split(&self, histogram: &[i64], all: Sums) -> Option<Candidate> {
-        if all.rows() < 2 * self.parameters.min_rows_per_leaf {
+        if self.rows(all) < 2 * self.parameters.min_rows_per_leaf {
             return None;
         }
         let whole = self.score(all);
         // Below this a gain is the rounding of the subtraction.
         let mut best_gain = 1e-9 * (1.0 + whole);
         let mut best = None;
-        let mut rest = histogram;
+        let mut rest = histogram.as_chunks().0;
+        let mut lefts = [Sums::default(); MOST_BINS];
         for feature in self.allowed.iter().copied() {
-            let (bins, others) = rest.split_at(3 * self.binning.features[feature].bins());
+            let (bins, others) = rest.split_at(self.binning.features[feature].bins());
             rest = others;
-            let (missing, bins) = bins.split_at(3);
-            let last = bins.len() / 3;
-            let mut try_split = |bin: usize, left: Sums, missing_left: bool| {
-                let right = all.minus(left);
-                if self.large_enough(left) && self.large_enough(right) {
-                    let gain = self.score(left) + self.score(right) - whole;
-                    if gain > best_gain {
-                        best_gain = gain;
-                        best = Some(Candidate { gain, feature, bin, missing_left, left });
-                    }
-                }
-            };
-            let (mut without, mut with) = (Sums::default(), Sums::default());
-            with.add(missing);
-            let any_missing = missing[2] > 0;
-            for (at, bin) in bins.chunks_exact(3).enumerate() {
-                if bin[2] == 0 {
-                    continue;
-                }
-                without.add(bin);
-                with.add(bin);
-                if any_missing {
-                    // Missing values to the right; after the last bin, apart from all others.
-                    try_split(at + 1, without, false);
-                    try_split(at + 1, with, true);
-                } else if at + 1 < last {
-                    // A missing value to come follows the larger side.
-                    try_split(at + 1, without, 2 * without.rows() >= all.rows());
-                }
+            let Some((missing, bins)) = bins.split_first() else { continue };
+            let missing = Sums(*missing);
+            let any_missing = self.rows(missing) > 0;
+            let mut left = Sums::default();
+            for (lefts, bin) in lefts.iter_mut().zip(bins) {
+                left = left.plus(Sums(*bin));
+                *lefts = left;
+            }
+            // After the last bin, the missing values are apart from all others.
+            let edges = bins.len() - usize::from(!any_missing && !bins.is_empty());
+            let lefts = &mut lefts[..edges];
+            let mut found = self.best_edge(lefts, all, whole).map(|edge| (edge, false));
+            if any_missing {
+                lefts.iter_mut().for_each(|left| *left = left.plus(missing));
+                let with = self.best_edge(lefts, all, whole).map(|edge| (edge, true));
+                found = [found, with].into_iter().flatten().reduce(|first, second| {
+                    let (one, other) = (first.0, second.0);
+                    let second_is_better =
+                        other.gain > one.gain || (other.gain == one.gain && other.at < one.at);
+                    if second_is_better { second } else { first }
+                });
+            }
+            if let Some((Edge { at, gain, left }, missing_left)) = found
+                && gain > best_gain
+            {
+                best_gain = gain;
+                // A missing value to come follows the larger side.
+                let missing_left = if any_missing { missing_left } else { 2 * self.rows(left) >= self.rows(all) };
+                best = Some(Candidate { gain, feature, bin: at + 1, missing_left, left });
             }
         }
         best
     }
+
+    /// The edge that gains most by parting what is left of it from the rest; the first of equals.
+    ///
+    /// All gains are computed before any is looked at, so that the divisions need not wait for each other.
+    fn best_edge(&self, lefts: &[Sums], all: Sums, whole: f64) -> Option<Edge> {
+        let mut gains = [0.0; MOST_BINS];
+        for (gain, left) in gains.iter_mut().zip(lefts) {
+            let right = all.minus(*left);
+            let allowed = self.large_enough(*left) & self.large_enough(right);
+            let parted = self.score(*left) + self.score(right) - whole;
+            *gain = if allowed { parted } else { f64::NEG_INFINITY };
+        }
+        let mut best: Option<Edge> = None;
+        for (at, (gain, left)) in gains.iter().zip(lefts).enumerate() {
+            if *gain > best.as_ref().map_or(f64::NEG_INFINITY, |best| best.gain) {
+                best = Some(Edge { at, gain: *gain, left: *left });
+            }
+        }
+        best
+    }
+}
+
+/// A place between two bins of a feature where a leaf may be split.
+#[derive(Clone, Copy)]
+struct Edge {
+    /// The last bin that lies left of it, counted from 0 without the one of missing values.
+    at: usize,
+    gain: f64,
+    left: Sums,
 }

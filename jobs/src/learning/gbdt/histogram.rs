@@ -32,9 +32,10 @@ type Bins = [Pair; 256];
 pub(super) struct Pair([i64; 2]);
 
 impl Pair {
-    /// The sum of first derivatives, and the packed sum; that may use the sign's bit, so it has no sign.
-    pub(super) fn get(self) -> (i64, u64) {
-        (self.0[0], self.0[1] as u64)
+    /// Adds both sums to those of other rows.
+    pub(super) fn add_to(self, sums: &mut [i64; 2]) {
+        sums[0] += self.0[0];
+        sums[1] += self.0[1];
     }
 }
 
@@ -184,9 +185,9 @@ mod tests {
                     let [first, second] = derivatives[*row as usize];
                     let (firsts, packed) = &mut wanted[usize::from(cells.column(*feature)[*row as usize])];
                     *firsts += i64::from(first);
-                    *packed += ((second as u64) << COUNT_BITS) + 1;
+                    *packed += (i64::from(second) << COUNT_BITS) + 1;
                 }
-                assert_eq!(found.map(Pair::get), wanted, "{width} features, feature {feature}");
+                assert_eq!(found.map(|Pair([firsts, packed])| (firsts, packed)), wanted, "{width} features, feature {feature}");
             }
         }
     }

@@ -9,7 +9,7 @@ use super::{
     mix,
     model::{Model, Tree},
     parameters::Parameters,
-    shard::LOSS_SCALE,
+    shard::{LOSS_SCALE, MOST_ROWS, hessian_bits},
     wire::{Ask, Binning, Edges, Finish, Grow, History, Instruction, State, Summarise, Summary},
 };
 use crate::{
@@ -135,13 +135,16 @@ impl GbdtLeader {
                 Ok(binning::edges(&merged, self.parameters.bins as usize))
             })
             .collect::<Result<Vec<Edges>>>()?;
-        // The more rows there are, the fewer bits of each are needed for as good a sum; see `count_bits`.
-        let row_bits = u64::BITS - rows.leading_zeros();
+        if rows > MOST_ROWS {
+            return Err(Error::input(format!(
+                "boosted trees: {rows} training rows are more than {MOST_ROWS}; train on fewer months"
+            )));
+        }
         self.state.binning = Some(Binning {
             features: edges,
             base: (positives as f64 * weight / (rows - positives) as f64).ln(),
             positive_weight: weight,
-            hessian_bits: 64_u32.saturating_sub(2 * row_bits).clamp(16, 24),
+            hessian_bits: hessian_bits(rows),
             row_fraction: self.parameters.row_fraction,
             seed: self.parameters.seed,
         });

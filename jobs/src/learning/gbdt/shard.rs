@@ -37,9 +37,18 @@ pub(super) fn hessian_scale(binning: &Binning) -> f64 {
     4.0 * f64::from((1_u32 << binning.hessian_bits) - 1) / binning.positive_weight.max(1.0)
 }
 
+/// The most training rows of all shards together.
+pub(super) const MOST_ROWS: u64 = (1 << 27) - 1;
+
+/// How many bits a row's second derivative has in a fit of so many rows: fewer, the more rows there are, which
+/// is as good a sum, so that all rows' sum and their number fit in one integer that is never negative.
+pub(super) fn hessian_bits(rows: u64) -> u32 {
+    (i64::BITS - 1).saturating_sub(2 * (u64::BITS - rows.leading_zeros())).clamp(9, 23)
+}
+
 /// The low bits of a packed histogram entry that count rows, when second derivatives have so many bits.
 pub(super) fn count_bits(hessian_bits: u32) -> u32 {
-    (64 - hessian_bits) / 2
+    (i64::BITS - 1 - hessian_bits) / 2
 }
 
 /// The rows of one shard before binning.
@@ -140,7 +149,7 @@ impl GbdtShard {
         Self { index, features: raw.len(), raw, positive, training, validation, binned: None }
     }
 
-    fn summarise(&self) -> Result<Contribution> {
+    fn summarise(&self, merged: &mut Option<Contribution>) -> Result<()> {
         if self.raw.is_empty() {
             return Err(Error::internal(
                 "boosted trees: the shard is binned already; load it again to begin a new fit",
@@ -158,7 +167,7 @@ impl GbdtShard {
                 .map(|column| binning::summarise(self.training.iter().map(|row| column[*row as usize])))
                 .collect(),
         };
-        Ok(Contribution::Gather(vec![(self.index, Bytes::from(summary.encode_to_vec()))]))
+        Contribution::Gather(vec![(self.index, Bytes::from(summary.encode_to_vec()))]).merge_onto(merged)
     }
 
     /// Bins the rows, or only resets the scores when they are binned in this way already.
@@ -183,14 +192,6 @@ impl GbdtShard {
             )));
         }
         let rows = self.positive.len();
-        if self.training.len() >= 1 << count_bits(binning.hessian_bits) {
-            return Err(Error::input(format!(
-                "boosted trees: shard {} has {} training rows, more than its histograms can count exactly; \
-                 use more shards",
-                self.index,
-                self.training.len()
-            )));
-        }
         let raw = std::mem::take(&mut self.raw);
         let columns = binning.features.iter().zip(raw).map(|(edges, column)| edges.bin_all(&column));
         let cells = Cells::new(columns.collect());
@@ -270,7 +271,7 @@ impl GbdtShard {
     }
 
     /// The weighted log loss of the validation rows, as an integer.
-    fn loss(&mut self) -> Result<Contribution> {
+    fn loss(&mut self, merged: &mut Option<Contribution>) -> Result<()> {
         let (validation, positive) =
             (std::mem::take(&mut self.validation), std::mem::take(&mut self.positive));
         let sum = self.binned().map(|binned| {
@@ -288,7 +289,7 @@ impl GbdtShard {
                 .sum()
         });
         (self.validation, self.positive) = (validation, positive);
-        Ok(Contribution::Sum(vec![sum?]))
+        Contribution::Sum(vec![sum?]).merge_onto(merged)
     }
 }
 
@@ -345,8 +346,9 @@ impl Binned {
         );
     }
 
-    /// The histogram that is wanted: per feature and bin the sums of both derivatives and the number of rows.
-    fn histogram(&mut self, grow: &Grow) -> Result<Contribution> {
+    /// Adds the histogram that is wanted: per feature and bin the sum of first derivatives, and the packed sum
+    /// of second derivatives and the number of rows.
+    fn histogram(&mut self, grow: &Grow, merged: &mut Option<Contribution>) -> Result<()> {
         let range = self.growing.leaves.get(grow.leaf as usize).cloned().ok_or_else(|| {
             Error::internal(format!(
                 "boosted trees: a shard was asked for leaf {}, which is not there",
@@ -358,24 +360,28 @@ impl Binned {
         if !features.is_sorted_by(|a, b| a < b) || features.last().is_some_and(|last| *last >= width) {
             return Err(Error::internal("boosted trees: a shard was asked for features that are not there"));
         }
-        let count_bits = count_bits(self.binning.hessian_bits);
+        let counted = features.iter().map(|feature| self.binning.features[*feature].bins());
+        let length = 2 * counted.clone().sum::<usize>();
+        let sums = match merged.get_or_insert_with(|| Contribution::Sum(vec![0; length])) {
+            Contribution::Sum(sums) if sums.len() == length => sums,
+            _ => return Err(Error::internal("boosted trees: shards answer with unlike histograms")),
+        };
         let histogram = self.histogram.fill(
             &self.growing.order[range],
             &features,
             &self.cells,
             &self.growing.derivatives,
-            count_bits,
+            count_bits(self.binning.hessian_bits),
         );
-        let counted = features.iter().map(|feature| self.binning.features[*feature].bins());
-        let mut sums = Vec::with_capacity(3 * counted.clone().sum::<usize>());
+        let mut rest = sums.as_chunks_mut().0;
         for (bins, counted) in histogram.iter().zip(counted) {
-            for pair in &bins[..counted] {
-                let (gradient, packed) = pair.get();
-                let rows = packed & ((1 << count_bits) - 1);
-                sums.extend([gradient, (packed >> count_bits) as i64, rows as i64]);
+            let (sums, others) = rest.split_at_mut(counted);
+            rest = others;
+            for (sums, bin) in sums.iter_mut().zip(bins) {
+                bin.add_to(sums);
             }
         }
-        Ok(Contribution::Sum(sums))
+        Ok(())
     }
 }
 
@@ -414,26 +420,26 @@ impl Shard for GbdtShard {
         Ok(())
     }
 
-    fn contribute(&mut self, instruction: &[u8]) -> Result<Contribution> {
+    fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()> {
         let ask = Instruction::decode(instruction)?
             .ask
             .ok_or_else(|| Error::internal("boosted trees: an instruction asks for nothing"))?;
         match ask {
-            Ask::Summarise(_) => self.summarise(),
+            Ask::Summarise(_) => self.summarise(merged),
             Ask::Prepare(binning) => {
                 self.prepare(binning)?;
-                self.loss()
+                self.loss(merged)
             }
             Ask::Grow(grow) => {
                 self.follow(grow.index, &grow.tree)?;
-                self.binned()?.histogram(&grow)
+                self.binned()?.histogram(&grow, merged)
             }
             Ask::Finish(finish) => {
                 // Asked again, as after a lost answer, the tree is in the scores already.
                 if self.binned()?.finished != finish.index + 1 {
                     self.finish(finish.index, &finish.tree)?;
                 }
-                self.loss()
+                self.loss(merged)
             }
         }
     }
