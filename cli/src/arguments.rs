@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tidewaiter_jobs::job::Period;
+use tidewaiter_jobs::{fraud::backtest::strategy::Strategy, job::Period};
 
 /// Batch analytics on a national customs archive.
 #[derive(Debug, Parser)]
@@ -90,6 +90,9 @@ pub(crate) enum JobCommand {
     /// Score the archive's items by a model.
     #[command(subcommand)]
     Apply(Apply),
+    /// Compare strategies of selection, walked over the archive's past.
+    #[command(subcommand)]
+    Backtest(Backtest),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +112,51 @@ pub(crate) struct Synth {
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Share of the items that try to evade duty.
+    #[arg(long, default_value_t = 0.06)]
+    pub(crate) illicit_rate: f64,
+    /// Share of the items that the archive's own inspection looks at.
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) inspection_rate: f64,
+    /// How far that inspection follows its risk rule: 0 (by lot) to 1.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) inspection_bias: f64,
+    /// Month from which a new trick appears, such as 2021-06.
+    #[arg(long)]
+    pub(crate) new_scheme_from: Option<Period>,
+    /// Share of the traders that take to the new trick.
+    #[arg(long, default_value_t = 0.06)]
+    pub(crate) new_scheme_traders: f64,
+    /// Share of their items on which they practise it.
+    #[arg(long, default_value_t = 0.35)]
+    pub(crate) new_scheme_share: f64,
+    /// The new trick is that of traders with a clean past.
+    #[arg(long)]
+    pub(crate) new_scheme_by_unsuspected: bool,
+    /// An old trick that nobody practises (undervaluation, misclassification, false_origin, under_weighing).
+    #[arg(long)]
+    pub(crate) without_scheme: Vec<String>,
+    /// Last month in which the old tricks are practised in full.
+    #[arg(long)]
+    pub(crate) old_schemes_until: Option<Period>,
+    /// Share of the old tricks that goes on after it.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) old_schemes_left: f64,
+    /// Traders change their ways every half year.
+    #[arg(long)]
+    pub(crate) drift: bool,
+    /// Honest trade moves to other goods.
+    #[arg(long)]
+    pub(crate) covariate_drift: bool,
+    /// Pareto index of the size of shipments; the smaller, the heavier the tail of the revenue.
+    #[arg(long)]
+    pub(crate) heavy_tail: Option<f64>,
+    /// All traders are alike in their inclination to fraud.
+    #[arg(long)]
+    pub(crate) no_histories: bool,
+    /// There are no rings.
+    #[arg(long)]
+    pub(crate) no_rings: bool,
     /// Folder that receives the files.
     pub(crate) out: PathBuf,
 }
@@ -232,6 +280,25 @@ pub(crate) struct RetrainFraud {
     /// Days after acceptance when an outcome is known.
     #[arg(long, default_value_t = 1)]
     pub(crate) label_delay_days: u32,
+    /// Promote only when better than this beyond the chance of the test items.
+    #[arg(long, value_enum)]
+    pub(crate) compare: Option<Compare>,
+}
+
+/// What a retrained model is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compare {
+    /// The champion, by a paired bootstrap.
+    Champion,
+}
+
+/// What items are ranked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rank {
+    /// The probability of fraud.
+    Probability,
+    /// The revenue that an inspection is expected to raise.
+    Revenue,
 }
 
 #[derive(Debug, Subcommand)]
@@ -272,6 +339,67 @@ pub(crate) struct ApplyFraud {
     /// Percent of the items that can be inspected; those get reasons.
     #[arg(long, default_value_t = 5.0)]
     pub(crate) capacity_percent: f64,
+    /// What the items are ranked by.
+    #[arg(long, value_enum, default_value_t = Rank::Probability)]
+    pub(crate) rank_by: Rank,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Backtest {
+    /// Strategies of selecting goods items for inspection.
+    Fraud(BacktestFraud),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BacktestFraud {
+    /// Reporting country, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub(crate) country: String,
+    /// First month walked, such as 2021-01; all before it is known history.
+    #[arg(long)]
+    pub(crate) from: Period,
+    /// Last month walked.
+    #[arg(long)]
+    pub(crate) to: Period,
+    /// A strategy, such as random, risk-profile, gbdt or gbdt+random; several may be given.
+    #[arg(long = "strategy", required = true)]
+    pub(crate) strategies: Vec<Strategy>,
+    /// A file of the true outcomes (Parquet), such as the generator's; none: the archive's outcomes are the truth.
+    #[arg(long, num_args = 1..)]
+    pub(crate) truth: Vec<PathBuf>,
+    /// Repetitions of each strategy.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) seeds: u32,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Days of a period.
+    #[arg(long, default_value_t = 28)]
+    pub(crate) period_days: u32,
+    /// Share of a period's items that is inspected.
+    #[arg(long, default_value_t = 0.05)]
+    pub(crate) inspection_rate: f64,
+    /// Share of the inspections that hybrids spend on exploration.
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) exploration: f64,
+    /// Days after acceptance when an outcome is known.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) label_delay_days: u32,
+    /// Keys of each history that are remembered exactly; 30 to 75 bytes each.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) history_capacity: usize,
+    /// Most outcomes, the newest, that a model learns from.
+    #[arg(long, default_value_t = 500_000)]
+    pub(crate) training_rows: usize,
+    /// Trees of each model.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) trees: u32,
+    /// Leaves of each tree.
+    #[arg(long, default_value_t = 15)]
+    pub(crate) leaves: u32,
+    /// Share of each tree's correction that is kept.
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) learning_rate: f64,
 }
 
 #[derive(Debug, Subcommand)]

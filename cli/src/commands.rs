@@ -10,15 +10,17 @@ mod summary;
 use std::io::Write;
 
 use tidewaiter_jobs::{
-    Archive, Result, ResultExt,
+    Archive, Error, Result, ResultExt,
     catalogue::{self, Specification, read_pipeline},
     fraud, hs as hs_model,
     job::{ingest, synth},
     learning::gbdt,
+    synth::Schemes,
 };
 
 use crate::arguments::{
-    Apply, Arguments, Command, Ingest, JobCommand, Output, Retrain, RetrainFraud, RetrainHs,
+    Apply, Arguments, Backtest, BacktestFraud, Command, Compare, Ingest, JobCommand, Output, Rank, Retrain,
+    RetrainFraud, RetrainHs,
 };
 
 /// Runs one command to its end.
@@ -38,17 +40,37 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             let archive = Archive::open(archive.as_deref().unwrap_or(DEFAULT_ARCHIVE))?;
             jobs::run(&archive, &place, specification, output).await
         }
-        Command::Job(command) => jobs::run(&open()?, &place, specification(command), output).await,
+        Command::Job(command) => jobs::run(&open()?, &place, specification(command)?, output).await,
     }
 }
 
 /// The archive of a command that names none.
 const DEFAULT_ARCHIVE: &str = "./archive";
 
+/// The generator's schemes but for some.
+fn without(names: &[String]) -> Result<Schemes> {
+    let mut schemes = Schemes::default();
+    for name in names {
+        let switch = match name.as_str() {
+            "undervaluation" => &mut schemes.undervaluation,
+            "misclassification" => &mut schemes.misclassification,
+            "false_origin" => &mut schemes.false_origin,
+            "under_weighing" => &mut schemes.under_weighing,
+            _ => {
+                return Err(Error::input(format!(
+                    "there is no scheme {name:?} to leave out; see `synth --help`"
+                )));
+            }
+        };
+        *switch = false;
+    }
+    Ok(schemes)
+}
+
 /// The job that a command asks for.
-fn specification(command: JobCommand) -> Specification {
+fn specification(command: JobCommand) -> Result<Specification> {
     let text = |path: std::path::PathBuf| path.display().to_string();
-    match command {
+    Ok(match command {
         JobCommand::Quality => Specification::Quality {},
         JobCommand::Synth(options) => Specification::Synth(synth::Parameters {
             out: text(options.out),
@@ -58,6 +80,21 @@ fn specification(command: JobCommand) -> Specification {
                 months: options.years * 12,
                 rows_per_year: options.rows_per_year,
                 seed: options.seed,
+                illicit_rate: options.illicit_rate,
+                inspection_rate: options.inspection_rate,
+                inspection_bias: options.inspection_bias,
+                schemes: without(&options.without_scheme)?,
+                new_scheme_traders: options.new_scheme_traders,
+                new_scheme_share: options.new_scheme_share,
+                old_schemes_left: options.old_schemes_left,
+                new_scheme_by_unsuspected: options.new_scheme_by_unsuspected,
+                new_scheme_from: options.new_scheme_from.map(|month| month.first_month()),
+                old_schemes_until: options.old_schemes_until.map(|month| month.first_month()),
+                drift: options.drift,
+                covariate_drift: options.covariate_drift,
+                heavy_tail: options.heavy_tail,
+                histories: !options.no_histories,
+                rings: !options.no_rings,
                 ..tidewaiter_jobs::synth::Parameters::default()
             },
         }),
@@ -79,14 +116,48 @@ fn specification(command: JobCommand) -> Specification {
                 fast: options.fast,
             }))
         }
+        JobCommand::Backtest(Backtest::Fraud(options)) => {
+            Specification::Backtest(catalogue::Backtest::Fraud(backtest_fraud(options)))
+        }
         JobCommand::Apply(Apply::Fraud(options)) => {
             Specification::Apply(catalogue::Apply::Fraud(fraud::apply::Parameters {
                 country: options.country,
                 months: options.months,
                 version: options.version,
                 capacity_percent: options.capacity_percent,
+                rank_by: match options.rank_by {
+                    Rank::Probability => fraud::apply::RankBy::Probability,
+                    Rank::Revenue => fraud::apply::RankBy::Revenue,
+                },
             }))
         }
+    })
+}
+
+fn backtest_fraud(options: BacktestFraud) -> fraud::backtest::Parameters {
+    fraud::backtest::Parameters {
+        country: options.country,
+        from: options.from,
+        to: options.to,
+        strategies: options.strategies,
+        truth: options.truth.iter().map(|path| path.display().to_string()).collect(),
+        seeds: options.seeds,
+        seed: options.seed,
+        period_days: options.period_days,
+        inspection_rate: options.inspection_rate,
+        exploration: options.exploration,
+        features: fraud::features::Parameters {
+            label_delay_days: options.label_delay_days,
+            history_capacity: options.history_capacity,
+            ..fraud::features::Parameters::default()
+        },
+        trees: gbdt::Parameters {
+            trees: options.trees,
+            leaves: options.leaves,
+            learning_rate: options.learning_rate,
+            ..fraud::backtest::trees()
+        },
+        training_rows: options.training_rows,
     }
 }
 
@@ -110,6 +181,7 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
             ..gbdt::Parameters::default()
         },
         shards: options.shards,
+        compare: options.compare.map(|Compare::Champion| fraud::compare::Against::Champion),
     }
 }
 

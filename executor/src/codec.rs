@@ -260,6 +260,13 @@ mod tests {
                 archive: archive.clone(),
                 model: "models/fraud/1/model.bin".to_owned(),
                 reasons_from: Some(0.25),
+                revenue_from: Some(1000.0),
+            }),
+            Message::Backtest(v1::BacktestOperator {
+                parameters: r#"{"strategy":"gbdt+badge","seed":1,"days":[18000,18100],"period_days":28,
+                    "inspection_rate":0.05,"exploration":0.1,"features":{},"trees":{},"training_rows":1000,
+                    "drift":true}"#
+                    .to_owned(),
             }),
             Message::HsTexts(v1::HsTextsOperator {
                 archive: archive.clone(),
@@ -294,6 +301,8 @@ mod tests {
             ("part", DataType::Int64),
             ("description", DataType::Utf8),
             ("rows", DataType::Int64),
+            ("true_illicit", DataType::Boolean),
+            ("true_revenue", DataType::Float64),
         ];
         fields.extend(more.map(|(name, kind)| Arc::new(Field::new(name, kind, true))));
         Arc::new(Schema::new(fields))

@@ -11,7 +11,7 @@ use tidewaiter_proto::v1;
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
-    fraud::{self, features::FeaturesOperator, score::ScoreOperator},
+    fraud::{self, backtest::BacktestOperator, features::FeaturesOperator, score::ScoreOperator},
     hs::{self, learner::TextShards, score::RecommendOperator, texts::TextsOperator},
     job::{Job, ingest, quality, synth},
     learning::{
@@ -36,6 +36,8 @@ pub enum Specification {
     Retrain(Retrain),
     /// Apply a model.
     Apply(Apply),
+    /// Compare strategies over the past.
+    Backtest(Backtest),
     /// Do several jobs, one after the other.
     Pipeline {
         /// The jobs.
@@ -63,6 +65,14 @@ pub enum Apply {
     Hs(hs::apply::Parameters),
 }
 
+/// The models whose strategies can be compared over the past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "kebab-case")]
+pub enum Backtest {
+    /// Which goods items an inspection should look at.
+    Fraud(fraud::backtest::Parameters),
+}
+
 impl Specification {
     /// Reads the JSON that a specification is sent and kept as.
     ///
@@ -80,6 +90,7 @@ impl Specification {
             Self::Quality {} => "quality",
             Self::Retrain(_) => "retrain",
             Self::Apply(_) => "apply",
+            Self::Backtest(_) => "backtest",
             Self::Pipeline { .. } => "pipeline",
         }
     }
@@ -100,6 +111,9 @@ pub fn absolute(specification: &mut Specification) -> Result<()> {
         Specification::Ingest(parameters) => {
             absolute(&mut parameters.mapping)?;
             parameters.files.iter_mut().try_for_each(absolute)
+        }
+        Specification::Backtest(Backtest::Fraud(parameters)) => {
+            parameters.truth.iter_mut().try_for_each(absolute)
         }
         Specification::Pipeline { jobs } => jobs.iter_mut().try_for_each(self::absolute),
         Specification::Retrain(Retrain::Hs(parameters)) => {
@@ -128,6 +142,9 @@ async fn work(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
         Specification::Apply(Apply::Fraud(parameters)) => fraud::apply::apply(job, parameters).await,
         Specification::Retrain(Retrain::Hs(parameters)) => hs::retrain::retrain(job, parameters).await,
         Specification::Apply(Apply::Hs(parameters)) => hs::apply::apply(job, parameters).await,
+        Specification::Backtest(Backtest::Fraud(parameters)) => {
+            fraud::backtest::backtest(job, parameters).await
+        }
         Specification::Pipeline { jobs } => pipeline(job, jobs).await,
     }
 }
@@ -199,6 +216,7 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
         Message::Write(message) => Arc::new(WriteOperator::new(message)?),
         Message::HsTexts(message) => Arc::new(TextsOperator::new(message)?),
         Message::HsRecommend(message) => Arc::new(RecommendOperator::new(message)?),
+        Message::Backtest(message) => Arc::new(BacktestOperator::new(message)?),
     })
 }
 

@@ -66,6 +66,14 @@ fn results(outcome: &Outcome) -> Vec<String> {
         let shown = scores.iter().filter_map(|(name, score)| Some(format!("{name} {:.3}", score.as_f64()?)));
         results.push(shown.collect::<Vec<_>>().join("  "));
     }
+    if let Some(strategies) = outcome.metrics.get("strategies").and_then(Value::as_object) {
+        for (strategy, figures) in strategies {
+            let mean = |name: &str| figures.get(name)?.get("mean")?.as_f64();
+            let shown = ["precision", "recall", "revenue_recall", "norm_precision"];
+            let shown = shown.iter().filter_map(|name| Some(format!("{name} {:.3}", mean(name)?)));
+            results.push(format!("{strategy}: {}", shown.collect::<Vec<_>>().join("  ")));
+        }
+    }
     if let Some(selection) = outcome.metrics.get("selection") {
         let number = |name: &str| selection.get(name).and_then(Value::as_u64).unwrap_or_default();
         results.push(format!(

@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidewaiter_proto::v1;
 
+pub use super::scoring::RankBy;
 use super::{
     features::FeatureFile,
     metrics,
     prepare::{Preparation, Prepared, output, prepare},
     report::{ApplyFacts, LISTED, apply_report},
     retrain::{self, MODEL},
+    revenue::RevenueHead,
     scoring::{Scoring, by_risk},
 };
 use crate::{
@@ -35,7 +37,8 @@ use crate::{
 };
 
 /// The table of scored items: `declaration_id`, `item_number`, `acceptance_date`, `probability` (0 to 1),
-/// `rank` (1 is the riskiest of the apply), `reasons` (JSON; of the items within the capacity), `model`, `job`.
+/// `expected_revenue` (national currency; null by a model without a revenue head), `rank` (1 comes first in the
+/// apply), `reasons` (JSON; of the items within the capacity), `model`, `job`.
 pub const PREDICTIONS: &str = "predictions/fraud";
 
 /// Parts in which features are scored.
@@ -55,6 +58,9 @@ pub struct Parameters {
     /// Percent of the items that can be inspected, above 0 and at most 100: those are explained.
     #[serde(default = "five")]
     pub capacity_percent: f64,
+    /// What the items are ranked by.
+    #[serde(default)]
+    pub rank_by: RankBy,
 }
 
 fn five() -> f64 {
@@ -111,7 +117,15 @@ fn choose<'a>(job: &Job<'a>, parameters: &'a Parameters) -> impl Future<Output =
     async move {
         let which = parameters.version.map_or(Which::Champion, Which::Version);
         // Loading checks the model's bytes.
-        let manifest = registry.load(MODEL, which).await?.manifest;
+        let loaded = registry.load(MODEL, which).await?;
+        let manifest = loaded.manifest;
+        if parameters.rank_by == RankBy::Revenue && RevenueHead::of_model(&loaded.model)?.is_none() {
+            return Err(Error::input(format!(
+                "{MODEL}@{} expects no revenue: it was trained on months without known revenue, or before models \
+                 did; rank by probability, or retrain",
+                manifest.version
+            )));
+        }
         let trained = serde_json::from_value(manifest.facts.config);
         let trained = trained.context(|| format!("read how {MODEL}@{} was trained", manifest.version))?;
         Ok(Chosen { version: manifest.version, trained })
@@ -143,7 +157,7 @@ struct ScoredFiles {
     files: Vec<DataFile>,
     /// Items within the capacity.
     selected: usize,
-    /// The least probability among them.
+    /// The least probability, or expected revenue, among them.
     threshold: f64,
 }
 
@@ -161,14 +175,24 @@ fn score<'a>(
         let scoring = Scoring { session: &session, archive, files, model: &model };
         let items = usize::try_from(scoring.count()).unwrap_or(usize::MAX);
         let selected = metrics::inspected(items, parameters.capacity_percent);
-        let threshold = scoring.least_of_riskiest(selected).await?;
+        let rank_by = parameters.rank_by;
+        let threshold = scoring.least_of_riskiest(selected, rank_by).await?;
 
-        let kept = ["declaration_id", "item_number", "acceptance_date", "probability", "reasons"];
+        let kept = [
+            "declaration_id",
+            "item_number",
+            "acceptance_date",
+            "probability",
+            "expected_revenue",
+            "reasons",
+        ];
         let tie_breakers = ["hs_code", "customs_value"];
-        let rows = scoring.query(Some(threshold))?.select_columns(&[&kept[..], &tie_breakers].concat())?;
-        let rank = row_number().order_by(by_risk()).build()?.alias("rank");
+        let rows = scoring
+            .query(Some((rank_by, threshold)))?
+            .select_columns(&[&kept[..], &tie_breakers].concat())?;
+        let rank = row_number().order_by(by_risk(rank_by)).build()?.alias("rank");
         let mut columns: Vec<_> = kept.iter().map(|name| col(*name)).collect();
-        columns.insert(4, col("rank"));
+        columns.insert(5, col("rank"));
         columns.push(lit(format!("{MODEL}@{version}")).alias("model"));
         columns.push(lit(id.clone()).alias("job"));
         let rows = rows.window(vec![rank])?.select(columns)?;
@@ -221,8 +245,9 @@ fn report<'a>(
             capacity: parameters.capacity_percent / 100.0,
             currency: String::new(),
             snapshot: format!("{DECLARATIONS}@{}", prepared.version),
+            rank_by: parameters.rank_by,
         };
-        let items = scoring.riskiest(&model, selected.min(LISTED)).await?;
+        let items = scoring.riskiest(&model, selected.min(LISTED), parameters.rank_by).await?;
         let page = apply_report(&scoring.rows().await?, facts, items)?;
         let report = format!("reports/selection-{MODEL}-{id}.html");
         archive.put(&report, page.html()).await?;

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use catalogue::{CODES, FAMILIES, Family, KEYS, Key, OWN};
 pub use catalogue::{Feature, Measure, Source, features};
+pub(super) use files::ORDER;
 pub use files::{FeatureFile, FeatureFiles, FeaturesOperator, INPUT, Outcomes, Written, file_schema};
 
 use super::history::{Counts, MISSING, Prices, Table, pair};
@@ -121,6 +122,13 @@ impl FeatureBatch {
     pub fn labels(&self) -> &Float32Array {
         self.records.column(3).as_primitive()
     }
+}
+
+/// The keys of some rows, 100 bytes each: what is needed of them when their outcomes are revealed later.
+#[derive(Debug, Clone)]
+pub struct RowKeys {
+    days: Vec<i32>,
+    keys: [Vec<u64>; KEYS],
 }
 
 /// Rows of one day, reduced to what the histories need of them.
@@ -234,6 +242,31 @@ impl FeatureBuilder {
             vec![identifiers, Arc::new(items), Arc::new(days), Arc::new(label), revenue];
         arrays.extend(table.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef));
         Ok(FeatureBatch { records: RecordBatch::try_new(feature_schema(), arrays)? })
+    }
+
+    /// What the histories would learn outcomes by: the keys of rows, to be kept for [`FeatureBuilder::reveal`].
+    ///
+    /// # Errors
+    /// As [`FeatureBuilder::push`].
+    pub fn keys(batch: &RecordBatch) -> Result<RowKeys> {
+        let hs = columns::required(batch, "hs_code", &DataType::Utf8)?.as_string::<i32>().clone();
+        Ok(RowKeys { days: columns::days(batch)?.values().to_vec(), keys: row_keys(batch, &hs)? })
+    }
+
+    /// Takes in outcomes of rows that were pushed without one; they become known `label_delay_days` after their
+    /// own day, to rows of days not yet pushed. `rows` are rising places in `keys`, one for each outcome
+    /// (whether it is illicit); days come in order over all calls.
+    pub fn reveal(&mut self, keys: &RowKeys, rows: &[usize], illicit: &[bool]) {
+        let known: Vec<(usize, bool)> = rows.iter().copied().zip(illicit.iter().copied()).collect();
+        for day in known.chunk_by(|(a, _), (b, _)| keys.days[*a] == keys.days[*b]) {
+            let Some((first, _)) = day.first() else { continue };
+            self.waiting.push_back(Day {
+                day: keys.days[*first],
+                keys: std::array::from_fn(|key| day.iter().map(|(row, _)| keys.keys[key][*row]).collect()),
+                log_prices: Vec::new(),
+                outcomes: day.iter().map(|(_, illicit)| Some(*illicit)).collect(),
+            });
+        }
     }
 
     fn check_order(&self, days: &[i32]) -> Result<()> {

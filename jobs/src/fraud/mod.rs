@@ -2,9 +2,12 @@
 //!
 //! [`features`] turns the archive's declarations, in time order, into numbers that use the past only;
 //! [`history`] is the bounded memory behind them; [`metrics`] says how good a ranking was. Start reading at
-//! [`features::FeatureBuilder`] for the data, and at [`retrain`] for the whole way to a model; [`apply`] uses one.
+//! [`features::FeatureBuilder`] for the data, and at [`retrain`] for the whole way to a model; [`apply`] uses one,
+//! and [`backtest`] compares strategies of selection over the past.
 
 pub mod apply;
+pub mod backtest;
+pub mod compare;
 pub mod features;
 pub mod history;
 pub mod judgement;
@@ -12,6 +15,7 @@ pub mod metrics;
 mod prepare;
 pub mod report;
 pub mod retrain;
+pub mod revenue;
 pub mod score;
 mod scoring;
 pub mod wording;

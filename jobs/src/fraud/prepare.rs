@@ -62,7 +62,8 @@ pub(super) async fn prepare(preparation: Preparation<'_>) -> Result<Prepared> {
     Ok(Prepared { version, files })
 }
 
-fn day_of(date: NaiveDate) -> datafusion::common::ScalarValue {
+/// A day as a query's constant.
+pub(super) fn day_of(date: NaiveDate) -> datafusion::common::ScalarValue {
     let days = date.signed_duration_since(NaiveDate::default()).num_days();
     datafusion::common::ScalarValue::Date32(i32::try_from(days).ok())
 }

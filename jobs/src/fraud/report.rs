@@ -14,9 +14,11 @@ use arrow::{
 };
 
 use super::{
+    compare::Comparison,
     features::{date, feature_schema, features},
     judgement::Judged,
     metrics::{self, Metrics, PERCENTS},
+    scoring::RankBy,
     wording,
 };
 use crate::{
@@ -69,6 +71,8 @@ pub struct ReportFacts {
     pub seed: u64,
     /// Snapshot that was read, `declarations@12`.
     pub snapshot: String,
+    /// The challenger against the champion, where that was asked for.
+    pub comparison: Option<Comparison>,
 }
 
 /// The report of a retrain.
@@ -135,6 +139,9 @@ fn decision(facts: &ReportFacts, challenger: &Metrics, champion: Option<&Metrics
     };
     let old = champion.average_precision;
     // As many decimals as tell the two apart.
+    if let Some(comparison) = &facts.comparison {
+        return compared(&facts.model, in_use, facts.promoted, comparison);
+    }
     let digits =
         (3..9).find(|digits| format::fixed(new, *digits) != format::fixed(old, *digits)).unwrap_or(3);
     let (new_text, old_text) = (format::fixed(new, digits), format::fixed(old, digits));
@@ -154,6 +161,33 @@ fn decision(facts: &ReportFacts, challenger: &Metrics, champion: Option<&Metrics
         "{in_use} stays the model in use: average precision {old_text} against {new_text} of {model}, which is kept \
          and can be promoted by hand."
     )
+}
+
+/// What a comparison decided, with its figures.
+fn compared(model: &str, in_use: &str, promoted: bool, comparison: &Comparison) -> String {
+    let Comparison { difference, low, high, better, resamples, seed } = comparison;
+    let number = |value: f64| format::fixed(value, 4);
+    let figures = format!(
+        "its average precision differs by {} from that of {in_use} (95 % interval {} to {}; it is above in {} of \
+         {resamples} paired draws of the test items, seed {seed})",
+        number(*difference),
+        number(*low),
+        number(*high),
+        format::percent(*better)
+    );
+    match (promoted, comparison.is_better()) {
+        (true, _) => {
+            format!("{model} becomes the model in use: {figures}. {in_use} is kept and can be put back.")
+        }
+        (false, true) => format!(
+            "{model} is kept and not in use, though it is better: {figures}. Another model was put in the place of \
+             {in_use} meanwhile."
+        ),
+        (false, false) => format!(
+            "{in_use} stays the model in use: {model} is not better beyond the chance of the test items: {figures}. \
+             {model} is kept and can be promoted by hand."
+        ),
+    }
 }
 
 /// The gain, precision and revenue curves of both models.
@@ -396,6 +430,8 @@ pub struct Scored {
     pub labels: Vec<f32>,
     /// Revenue raised by inspection, national currency; NaN where not known.
     pub revenue: Vec<f64>,
+    /// Expected revenue, national currency; NaN where the model has no revenue head.
+    pub expected: Vec<f64>,
 }
 
 /// What an apply knows beside the rows.
@@ -413,6 +449,8 @@ pub struct ApplyFacts {
     pub currency: String,
     /// Snapshot that was read, `declarations@12`.
     pub snapshot: String,
+    /// What items are ranked by.
+    pub rank_by: RankBy,
 }
 
 /// The report of scored months; the riskiest share of all their items together is selected.
@@ -426,13 +464,17 @@ pub fn apply_report(
     selection: Vec<SelectedItem>,
 ) -> Result<SelectionReport> {
     let rows = scored.probabilities.len();
-    let lengths = [scored.days.len(), scored.labels.len(), scored.revenue.len()];
+    let lengths = [scored.days.len(), scored.labels.len(), scored.revenue.len(), scored.expected.len()];
     if lengths.iter().any(|length| *length != rows) {
         return Err(Error::internal(format!("{rows} probabilities have columns of {lengths:?} rows")));
     }
+    let ranking = match facts.rank_by {
+        RankBy::Probability => &scored.probabilities,
+        RankBy::Revenue => &scored.expected,
+    };
     let chosen = match rows {
         0 => Vec::new(),
-        _ => riskiest(&scored.probabilities, metrics::inspected(rows, facts.capacity * 100.0)),
+        _ => riskiest(ranking, metrics::inspected(rows, facts.capacity * 100.0)),
     };
     let month = |row: usize| date(scored.days[row]).format("%Y-%m").to_string();
     let mut months = BTreeMap::<String, SelectedMonth>::new();

@@ -5,18 +5,22 @@
 //! months are looked at once, for the challenger and the champion alike. What it promises: the same
 //! snapshot, parameters and seed give the same model, byte for byte, on any number of executors.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidewaiter_proto::v1;
 
 use super::{
+    compare::{Against, Comparison, RESAMPLES, paired_bootstrap},
     features::{self, FeatureFile, Outcomes, features},
     judgement::Judged,
     metrics::Metrics,
     prepare::{Preparation, Prepared, output, prepare},
     report::{LISTED, ReportFacts, fraud_report},
-    scoring::Scoring,
+    revenue,
+    scoring::{RankBy, Scoring},
 };
 use crate::{
     Archive, Error, ErrorKind, Result,
@@ -62,6 +66,9 @@ pub struct Parameters {
     /// Parts of the training data; the most workers that a fit can use.
     #[serde(default = "eight")]
     pub shards: u32,
+    /// What must be beaten beyond chance for a promotion; absent: the champion's average precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Against>,
 }
 
 fn eight() -> u32 {
@@ -85,6 +92,12 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
     if let Some(champion) = &verdict.champion {
         job.outcome.metrics.insert("champion".into(), serde_json::to_value(champion)?);
+    }
+    if let Some(by_revenue) = &verdict.by_revenue {
+        job.outcome.metrics.insert("test_by_revenue".into(), serde_json::to_value(by_revenue)?);
+    }
+    if let Some(comparison) = &verdict.comparison {
+        job.outcome.metrics.insert("comparison".into(), serde_json::to_value(comparison)?);
     }
     job.outcome.metrics.insert("promoted".into(), json!(verdict.promoted));
     job.outcome.reports.push(job.archive.display(&verdict.report));
@@ -179,7 +192,7 @@ fn fit<'a>(
     let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
     let (session, name) = (job.session("fit"), job.outcome.job.clone());
     let listener = std::sync::Arc::clone(&job.listener);
-    let valid = periods.valid.days();
+    let (train, valid) = (periods.train.days(), periods.valid.days());
     async move {
         let layout = Layout {
             features: features().iter().map(|feature| feature.name.clone()).collect(),
@@ -208,7 +221,10 @@ fn fit<'a>(
         run(fit, &mut leader, &mut following).await?;
         let fitted = leader.model()?;
         let model = format!("{folder}/model.bin");
-        archive.put(&model, fitted.to_bytes()).await?;
+        let head = revenue::of_files(&session, archive, outputs(prepared)?.0, &train).await?;
+        let bytes = fitted.to_bytes();
+        let bytes = head.map_or_else(|| bytes.clone(), |head| head.append(bytes.clone()));
+        archive.put(&model, bytes).await?;
         Ok(Fitted { model, trees: fitted.trees.len(), validation_loss: leader.validation_loss() })
     }
 }
@@ -243,6 +259,9 @@ struct Verdict {
     promoted: bool,
     challenger: Metrics,
     champion: Option<Metrics>,
+    /// Shares found when items are ranked by expected revenue.
+    by_revenue: Option<BTreeMap<String, f64>>,
+    comparison: Option<Comparison>,
     report: String,
 }
 
@@ -265,12 +284,23 @@ fn evaluate<'a>(
         let model = Model::from_bytes(&bytes)?;
 
         let standing = standing(&registry, &id).await?;
-        let judged = judge(&scoring, &registry, standing.as_ref()).await?;
+        let (judged, expected) = judge(&scoring, &registry, standing.as_ref()).await?;
         let (challenger, champion) = judged.metrics()?;
-        let better = champion
-            .as_ref()
-            .is_none_or(|champion| challenger.average_precision > champion.average_precision);
-        let items = scoring.riskiest(&model, LISTED).await?;
+        let by_revenue = revenue::found_by(&expected, &judged.labels, judged.known_revenue())?;
+        let comparison = match (parameters.compare, &judged.champion) {
+            (Some(Against::Champion), Some(champion)) => {
+                let seed = parameters.trees.seed;
+                Some(paired_bootstrap(&judged.challenger, champion, &judged.labels, RESAMPLES, seed)?)
+            }
+            _ => None,
+        };
+        let better = match &comparison {
+            Some(comparison) => comparison.is_better(),
+            None => champion
+                .as_ref()
+                .is_none_or(|champion| challenger.average_precision > champion.average_precision),
+        };
+        let items = scoring.riskiest(&model, LISTED, RankBy::Probability).await?;
         let facts = ReportFacts {
             model: String::new(),
             champion: standing.as_ref().map(|champion| format!("{MODEL}@{}", champion.version)),
@@ -283,6 +313,7 @@ fn evaluate<'a>(
             currency: String::new(),
             seed: parameters.trees.seed,
             snapshot: format!("{DECLARATIONS}@{}", prepared.version),
+            comparison,
         };
         let card: Card = Box::new(move |version| {
             let facts = ReportFacts { model: format!("{MODEL}@{version}"), ..facts };
@@ -300,7 +331,7 @@ fn evaluate<'a>(
                     version: prepared.version,
                 }),
                 code_version: env!("CARGO_PKG_VERSION").to_owned(),
-                metrics: json!({ "test": challenger }),
+                metrics: json!({ "test": challenger, "test_by_revenue": by_revenue, "comparison": comparison }),
                 seed: parameters.trees.seed,
                 created_ms: submitted_ms,
             },
@@ -315,7 +346,8 @@ fn evaluate<'a>(
         if let Some(card) = registry.load(MODEL, Which::Version(manifest.version)).await?.card {
             archive.put(&report, card).await?;
         }
-        Ok(Verdict { version: manifest.version, promoted, challenger, champion, report })
+        let version = manifest.version;
+        Ok(Verdict { version, promoted, challenger, champion, by_revenue, comparison, report })
     }
 }
 
@@ -329,7 +361,12 @@ async fn standing(registry: &Registry, job: &str) -> Result<Option<Champion>> {
     registry.champion_before(MODEL, champion.sequence).await
 }
 
-async fn judge(scoring: &Scoring<'_>, registry: &Registry, standing: Option<&Champion>) -> Result<Judged> {
+/// The test rows by both models, and the challenger's expected revenue of each.
+async fn judge(
+    scoring: &Scoring<'_>,
+    registry: &Registry,
+    standing: Option<&Champion>,
+) -> Result<(Judged, Vec<f64>)> {
     let challenger = scoring.rows().await?;
     let champion = match standing {
         None => None,
@@ -340,13 +377,14 @@ async fn judge(scoring: &Scoring<'_>, registry: &Registry, standing: Option<&Cha
             Some(Scoring { model: &model, ..*scoring }.rows().await?.probabilities)
         }
     };
-    Ok(Judged {
+    let judged = Judged {
         days: challenger.days,
         labels: challenger.labels,
         revenue: challenger.revenue,
         challenger: challenger.probabilities,
         champion,
-    })
+    };
+    Ok((judged, challenger.expected))
 }
 
 /// Makes a version the champion, unless somebody else promoted one that it was not compared with.
@@ -375,6 +413,7 @@ mod tests {
             features: features::Parameters::default(),
             trees: gbdt::Parameters::default(),
             shards: 8,
+            compare: None,
         }
     }
 

@@ -13,7 +13,11 @@ use futures::{StreamExt, stream::BoxStream};
 use tidewaiter_proto::v1;
 use tokio::sync::OnceCell;
 
-use super::{features::features, report::reasons_text};
+use super::{
+    features::features,
+    report::reasons_text,
+    revenue::{self, RevenueHead},
+};
 use crate::{
     Archive, Error, Result, ResultExt,
     learning::gbdt::Model,
@@ -23,13 +27,13 @@ use crate::{
 /// Reasons given for a row.
 const REASONS: usize = 5;
 
-/// The plan node: its rows are the input's with `probability` (0 to 1) and `reasons` (JSON, null where not
-/// explained) added.
+/// The plan node: its rows are the input's with `probability` (0 to 1), `expected_revenue` (national currency,
+/// null where the model has no revenue head) and `reasons` (JSON, null where not explained) added.
 #[derive(Debug)]
 pub struct ScoreOperator {
     message: v1::ScoreOperator,
     archive: Archive,
-    model: OnceCell<Arc<Model>>,
+    model: OnceCell<Arc<(Model, Option<RevenueHead>)>>,
 }
 
 impl ScoreOperator {
@@ -58,6 +62,7 @@ impl Operator for ScoreOperator {
         }
         let mut fields = input.fields().to_vec();
         fields.push(Arc::new(Field::new("probability", DataType::Float64, false)));
+        fields.push(Arc::new(Field::new("expected_revenue", DataType::Float64, true)));
         fields.push(Arc::new(Field::new("reasons", DataType::Utf8, true)));
         Ok(Arc::new(Schema::new(fields)))
     }
@@ -81,23 +86,43 @@ impl Operator for ScoreOperator {
 }
 
 impl ScoreOperator {
-    async fn model(&self) -> Result<Arc<Model>> {
+    async fn model(&self) -> Result<Arc<(Model, Option<RevenueHead>)>> {
         let load = async {
-            Ok::<_, Error>(Arc::new(Model::from_bytes(&self.archive.get(&self.message.model).await?)?))
+            let bytes = self.archive.get(&self.message.model).await?;
+            Ok::<_, Error>(Arc::new((Model::from_bytes(&bytes)?, RevenueHead::of_model(&bytes)?)))
         };
         let model = self.model.get_or_try_init(|| load).await;
         model.cloned().context(|| format!("load the model {}", self.message.model))
     }
 
-    fn score(&self, model: &Model, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn score(
+        &self,
+        (model, head): &(Model, Option<RevenueHead>),
+        batch: &RecordBatch,
+    ) -> Result<RecordBatch> {
         let columns = feature_columns(batch)?;
         let probabilities = model.predict_probability(&columns)?;
-        let reasons = match self.message.reasons_from {
-            Some(from) => explain(model, &columns, &probabilities, from)?,
-            None => new_null_array(&DataType::Utf8, batch.num_rows()),
+        let expected: Option<Vec<f64>> = head.as_ref().map(|head| {
+            let amounts = head.predict(&revenue::places().map(|place| columns[place]));
+            amounts.iter().zip(&probabilities).map(|(amount, probability)| amount * probability).collect()
+        });
+        let v1::ScoreOperator { reasons_from, revenue_from, .. } = &self.message;
+        let explained = |row: &usize| {
+            let revenue = expected.as_ref().map(|expected| expected[*row]);
+            reasons_from.is_some_and(|from| probabilities[*row] >= from)
+                || revenue_from.zip(revenue).is_some_and(|(from, revenue)| revenue >= from)
+        };
+        let explained: Vec<usize> = (0..batch.num_rows()).filter(explained).collect();
+        let reasons = match explained.is_empty() {
+            true => new_null_array(&DataType::Utf8, batch.num_rows()),
+            false => explain(model, &columns, batch.num_rows(), &explained)?,
+        };
+        let expected = match expected {
+            Some(expected) => Arc::new(Float64Array::from(expected)) as ArrayRef,
+            None => new_null_array(&DataType::Float64, batch.num_rows()),
         };
         let mut arrays = batch.columns().to_vec();
-        arrays.extend([Arc::new(Float64Array::from(probabilities)) as ArrayRef, reasons]);
+        arrays.extend([Arc::new(Float64Array::from(probabilities)) as ArrayRef, expected, reasons]);
         Ok(RecordBatch::try_new(self.schema(&batch.schema())?, arrays)?)
     }
 }
@@ -115,9 +140,8 @@ pub fn feature_columns(batch: &RecordBatch) -> Result<Vec<&[f32]>> {
     features().iter().map(|feature| column(&feature.name)).collect()
 }
 
-/// The reasons of the rows of at least a probability; null for the others.
-fn explain(model: &Model, columns: &[&[f32]], probabilities: &[f64], from: f64) -> Result<ArrayRef> {
-    let explained: Vec<usize> = (0..probabilities.len()).filter(|row| probabilities[*row] >= from).collect();
+/// The reasons of some of the rows, by rising place; null for the others.
+fn explain(model: &Model, columns: &[&[f32]], rows: usize, explained: &[usize]) -> Result<ArrayRef> {
     let gathered: Vec<Vec<f32>> =
         columns.iter().map(|column| explained.iter().map(|row| column[*row]).collect()).collect();
     let gathered: Vec<&[f32]> = gathered.iter().map(Vec::as_slice).collect();
@@ -131,6 +155,6 @@ fn explain(model: &Model, columns: &[&[f32]], probabilities: &[f64], from: f64) 
         let width = columns.len();
         reasons.append_value(reasons_text(&attributions[at * width..(at + 1) * width], &values, REASONS));
     }
-    reasons.append_nulls(probabilities.len() - next);
+    reasons.append_nulls(rows - next);
     Ok(Arc::new(reasons.finish()))
 }

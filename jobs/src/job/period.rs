@@ -35,6 +35,11 @@ impl Period {
         day(self.first)..=day(self.last)
     }
 
+    /// Year and month of the first day.
+    pub fn first_month(&self) -> (i32, u32) {
+        (self.first.year(), self.first.month())
+    }
+
     /// How many months it has.
     pub fn months(&self) -> u32 {
         let month = |date: NaiveDate| date.year() * 12 + date.month0() as i32;

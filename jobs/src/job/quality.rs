@@ -1,8 +1,6 @@
 //! The quality job: a profile of the declarations, as one HTML page and one JSON document, with every table of
 //! the page beside it as CSV and as Parquet.
 
-use arrow::array::RecordBatch;
-use parquet::arrow::ArrowWriter;
 use serde::{Deserialize, Serialize};
 
 use super::Job;
@@ -10,7 +8,10 @@ use crate::{
     Result,
     archive::{provider::snapshot_provider, schema::DECLARATIONS, table::Table},
     quality::profile,
-    report::page::Footer,
+    report::{
+        data::{as_csv, as_parquet},
+        page::Footer,
+    },
 };
 
 /// What a profile found.
@@ -61,16 +62,4 @@ fn check<'a>(job: &Job<'a>) -> impl Future<Output = Result<Profiled>> + use<'a> 
         reports.push(format!("reports/quality-{version}"));
         Ok(Profiled { rows: report.rows, scores: serde_json::to_value(&report.scores)?, reports })
     }
-}
-
-fn as_csv(table: &RecordBatch) -> Result<Vec<u8>> {
-    let mut writer = arrow::csv::Writer::new(Vec::new());
-    writer.write(table)?;
-    Ok(writer.into_inner())
-}
-
-fn as_parquet(table: &RecordBatch) -> Result<Vec<u8>> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), table.schema(), None)?;
-    writer.write(table)?;
-    Ok(writer.into_inner()?)
 }

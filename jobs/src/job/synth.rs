@@ -7,14 +7,18 @@ use std::{
     sync::Arc,
 };
 
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Schema, SchemaRef},
+};
 use parquet::arrow::ArrowWriter;
 use serde::{Deserialize, Serialize};
 
 use super::Job;
 use crate::{
     Error, Result, ResultExt,
-    archive::schema::DECLARATION_COLUMNS,
-    synth::{self, Synth, truth_schema, write_csv},
+    archive::schema::{self, DECLARATION_COLUMNS},
+    synth::{self, Synth, SynthBatch, truth_schema, write_csv},
 };
 
 /// What to generate, and where.
@@ -30,8 +34,8 @@ pub struct Parameters {
 /// Remembers in the folder what was generated, so that the same is not generated again.
 const DONE: &str = "generated.json";
 
-/// Generates the exports into a folder: `declarations-YYYY-MM.csv`, `truth-YYYY-MM.parquet` and
-/// `mapping.toml`. A folder that holds them already is left as it is.
+/// Generates the exports into a folder: `declarations-YYYY-MM.csv`, `truth-YYYY-MM.parquet` (the same items in
+/// the same order, with what names them) and `mapping.toml`. A folder that holds them already is left as it is.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Input`] for parameters out of range, or when the folder holds another archive's files;
@@ -76,11 +80,11 @@ fn write_all(parameters: &Parameters, listener: &dyn super::Listener) -> Result<
         let truth = folder.join(format!("truth-{year:04}-{month:02}.parquet"));
         let create = |path: &Path| File::create(path).context(|| format!("write {}", path.display()));
         let mut csv = BufWriter::new(create(&path)?);
-        let mut truths = ArrowWriter::try_new(create(&truth)?, truth_schema(), None)?;
+        let mut truths = ArrowWriter::try_new(create(&truth)?, named_truth_schema(), None)?;
         for (number, batch) in synth.month(since).enumerate() {
             let batch = batch?;
             write_csv(&batch, number == 0, &mut csv)?;
-            truths.write(&batch.truth)?;
+            truths.write(&named_truth(&batch)?)?;
             written += batch.truth.num_rows() as u64;
             listener.progress("generate", written, synth.rows(), "rows");
         }
@@ -89,6 +93,25 @@ fn write_all(parameters: &Parameters, listener: &dyn super::Listener) -> Result<
     }
     write(&done, &wanted)?;
     Ok(written)
+}
+
+/// What names an item in the truth's file, beside the row's place.
+const NAMES: [&str; 3] = ["declaration_id", "item_number", "acceptance_date"];
+
+/// The columns of a truth's file: the item's names, then those of [`truth_schema`].
+fn named_truth_schema() -> SchemaRef {
+    let declared = schema::declarations();
+    let names = NAMES.iter().filter_map(|name| declared.field_with_name(name).ok().cloned());
+    let truth = truth_schema();
+    Arc::new(Schema::new(
+        names.chain(truth.fields().iter().map(|field| field.as_ref().clone())).collect::<Vec<_>>(),
+    ))
+}
+
+fn named_truth(batch: &SynthBatch) -> Result<RecordBatch> {
+    let names = NAMES.iter().filter_map(|name| batch.declarations.column_by_name(name).cloned());
+    let columns = names.chain(batch.truth.columns().iter().cloned()).collect();
+    Ok(RecordBatch::try_new(named_truth_schema(), columns)?)
 }
 
 /// A mapping in which every standard column comes from the export's column of the same name.

@@ -6,6 +6,7 @@
 //! whole reports.
 
 pub mod chart;
+pub mod data;
 pub mod format;
 pub mod fraud;
 pub mod measures;

@@ -182,6 +182,13 @@ pub(super) struct Importer {
     pub(super) routes: Vec<Route>,
 }
 
+impl Importer {
+    /// Whether nothing in the trader's past speaks of fraud.
+    pub(super) fn is_unsuspected(&self) -> bool {
+        self.propensity <= 1.0 && self.routes.iter().all(|route| route.ring <= 1.0)
+    }
+}
+
 pub(super) struct Economy {
     pub(super) countries: Vec<Country>,
     pub(super) preferred: Vec<u8>,
@@ -308,11 +315,14 @@ impl Economy {
                             exporter: exporter_draw.draw(&mut rng) as u32,
                             declarant,
                             carrier: carrier_draw.draw(&mut rng) as u32,
-                            ring: if complicit && works_for { 3.0 } else { 1.0 },
+                            ring: if parameters.rings && complicit && works_for { 3.0 } else { 1.0 },
                         }
                     })
                     .collect();
-                Importer { name: format!("IM{index:06}"), propensity: propensity(rng.random()), routes }
+                // The draw is made in any case, so that the switch changes nothing else.
+                let inclination = propensity(rng.random());
+                let propensity = if parameters.histories { inclination } else { 1.0 };
+                Importer { name: format!("IM{index:06}"), propensity, routes }
             })
             .collect();
         let importer_draw = Alias::new(&zipf(count, 1.05));
@@ -354,6 +364,12 @@ impl Economy {
         }
     }
 
+    /// One of the goods in fashion in a half year: forty of the goods, of any kind.
+    pub(super) fn fashionable(&self, seed: u64, half_year: u64, rng: &mut impl Rng) -> usize {
+        let place = rng.random_range(0..40);
+        mix(mix(seed ^ 0xFA, half_year), place) as usize % self.goods.len()
+    }
+
     /// The true origin of one item: mostly that of the route.
     pub(super) fn origin_on(&self, route: &Route, rng: &mut impl Rng) -> usize {
         if rng.random::<f64>() < OTHER_ORIGINS {
@@ -373,7 +389,7 @@ impl Economy {
             let good = &self.goods[self.goods_on(route, rng)];
             let weight = self.weight(importer.propensity, route, good);
             weights.push(weight);
-            scores.push(weight.ln() + RULE_NOISE * rng.sample::<f64, _>(StandardNormal));
+            scores.push(rule_score(weight, parameters.inspection_bias, rng));
         }
         let (mut low, mut high) = (0.0, 10.0);
         for _ in 0..50 {
@@ -389,6 +405,11 @@ impl Economy {
         self.red = at(by_rule);
         self.yellow = at(by_rule + 2.0 * (1.0 - RED_OF_INSPECTED) * parameters.inspection_rate);
     }
+}
+
+/// What the archive's own risk rule gives an item of a weight: the rule's part, and its error.
+pub(super) fn rule_score(weight: f64, bias: f64, rng: &mut impl Rng) -> f64 {
+    bias * weight.ln() + RULE_NOISE * rng.sample::<f64, _>(StandardNormal)
 }
 
 /// Share of the inspected declarations that were red; the rest is the inspected half of yellow.

@@ -13,6 +13,12 @@
 //! the truth: only the inspected rows have an outcome, they are chosen by a noisy rule, and a share of the
 //! illicit ones is missed.
 //!
+//! For backtests each of these has a switch of its own, whose default leaves the archive as it is without it:
+//! the traders' histories (`histories`), the rings (`rings`), new tricks (`new_scheme_from`, practised by
+//! `new_scheme_traders`, or by those whom a clean past protects, `new_scheme_by_unsuspected`), the end of the
+//! old ones (`old_schemes_until`), honest trade that moves (`covariate_drift`), heavy-tailed shipments
+//! (`heavy_tail`) and how far the archive's own inspection follows its rule (`inspection_bias`).
+//!
 //! Nothing but what a scheme needs gives it away: a declared code carries its own unit, papers agree with
 //! the declared origin, and honest trade too brings goods and origins that a route has not seen. Of the
 //! illicit items about 30 in a hundred are undervalued, 30 misclassified, 20 of a false origin and 20
@@ -105,8 +111,34 @@ pub struct Parameters {
     /// past; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_scheme_from: Option<(i32, u32)>,
+    /// Share of the traders that take to false discounts, in whole hundredths, 0 to 1.
+    pub new_scheme_traders: f64,
+    /// Share of their items that these traders discount, 0 to 1.
+    pub new_scheme_share: f64,
+    /// Whether the false discounts are those of traders that nobody suspects: of the least inclination and in no
+    /// ring, so that their past is clean.
+    pub new_scheme_by_unsuspected: bool,
+    /// Year and month of the last month in which the schemes in [`Schemes`] are practised in full; absent: to the
+    /// end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_schemes_until: Option<(i32, u32)>,
+    /// Share of those schemes that goes on after that month, 0 to 1.
+    pub old_schemes_left: f64,
     /// Whether traders change their ways every half year and prices rise faster.
     pub drift: bool,
+    /// Whether traders differ in their inclination to fraud, so that their past tells of their future.
+    pub histories: bool,
+    /// Whether complicit declarants cheat more often on some of their origins.
+    pub rings: bool,
+    /// Whether honest trade moves: every half year another twentieth of the items, up to half, are goods in
+    /// fashion, whatever their trader's routes. It changes what is declared and not how likely fraud is.
+    pub covariate_drift: bool,
+    /// Pareto index of the size of shipments, above 0 and at most 10; the smaller, the heavier the tail of
+    /// values and revenue. Absent: sizes are log-normal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heavy_tail: Option<f64>,
+    /// How far the archive's own inspection follows its risk rule: 0 (by lot alone) to 1.
+    pub inspection_bias: f64,
 }
 
 impl Default for Parameters {
@@ -123,7 +155,17 @@ impl Default for Parameters {
             planted_error_rate: 0.001,
             schemes: Schemes::default(),
             new_scheme_from: None,
+            new_scheme_traders: 0.06,
+            new_scheme_share: 0.35,
+            new_scheme_by_unsuspected: false,
+            old_schemes_until: None,
+            old_schemes_left: 0.0,
             drift: false,
+            histories: true,
+            rings: true,
+            covariate_drift: false,
+            heavy_tail: None,
+            inspection_bias: 1.0,
         }
     }
 }
@@ -140,10 +182,13 @@ impl Parameters {
         if self.country.len() != 2 || !self.country.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return wrong("country", format!("{:?}", self.country), "two capital letters (ISO 3166-1)");
         }
-        for (what, (year, month)) in
-            [("first_month", Some(self.first_month)), ("new_scheme_from", self.new_scheme_from)]
-                .into_iter()
-                .filter_map(|(what, month)| month.map(|month| (what, month)))
+        for (what, (year, month)) in [
+            ("first_month", Some(self.first_month)),
+            ("new_scheme_from", self.new_scheme_from),
+            ("old_schemes_until", self.old_schemes_until),
+        ]
+        .into_iter()
+        .filter_map(|(what, month)| month.map(|month| (what, month)))
         {
             if !(1900..=2200).contains(&year) || !(1..=12).contains(&month) {
                 return wrong(what, format!("({year}, {month})"), "a year 1900 to 2200 and a month 1 to 12");
@@ -160,10 +205,17 @@ impl Parameters {
             ("inspection_rate", self.inspection_rate, 0.6),
             ("label_noise", self.label_noise, 1.0),
             ("planted_error_rate", self.planted_error_rate, 1.0),
+            ("inspection_bias", self.inspection_bias, 1.0),
+            ("new_scheme_traders", self.new_scheme_traders, 1.0),
+            ("new_scheme_share", self.new_scheme_share, 1.0),
+            ("old_schemes_left", self.old_schemes_left, 1.0),
         ] {
             if !(0.0..=most).contains(&value) {
                 return wrong(what, value.to_string(), &format!("0 to {most}"));
             }
+        }
+        if let Some(index) = self.heavy_tail.filter(|index| !(*index > 0.0 && *index <= 10.0)) {
+            return wrong("heavy_tail", index.to_string(), "above 0 and at most 10");
         }
         Ok(())
     }
@@ -186,7 +238,8 @@ pub struct SynthBatch {
 }
 
 /// The schema of the truth: `illicit`, `scheme` (null where licit), `additional_revenue` (evaded duty and
-/// tax, national currency) and `planted_error` (null where the row is sound).
+/// tax, national currency), `planted_error` (null where the row is sound), `inclination` (factor of the
+/// trader's fraud rate at the time) and `ring` (whether a complicit declarant works on its origin).
 pub fn truth_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Arc::new(Schema::new(vec![
@@ -194,6 +247,8 @@ pub fn truth_schema() -> SchemaRef {
             Field::new("scheme", DataType::Utf8, true),
             Field::new("additional_revenue", DataType::Float64, false),
             Field::new("planted_error", DataType::Utf8, true),
+            Field::new("inclination", DataType::Float64, false),
+            Field::new("ring", DataType::Boolean, false),
         ]))
     });
     Arc::clone(&SCHEMA)

@@ -16,8 +16,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::{
     BATCH_ROWS, PLANTED_ERRORS, Parameters, SCHEMES, SynthBatch,
     economy::{
-        CURRENCIES, Country, Economy, Good, MODES, MOST_LIKELY, RANDOM_RED, RED_OF_INSPECTED, RULE_NOISE,
-        Route, mix, propensity,
+        CURRENCIES, Country, Economy, Good, MODES, MOST_LIKELY, RANDOM_RED, RED_OF_INSPECTED, Route, mix,
+        propensity, rule_score,
     },
     revenue_evaded, truth_schema,
 };
@@ -119,7 +119,7 @@ impl Month {
         let importer = &economy.importers[index];
         let route = importer.routes[rng.random_range(0..importer.routes.len())];
         let mut inclination = importer.propensity;
-        if self.parameters.drift {
+        if self.parameters.drift && self.parameters.histories {
             // Each half year another tenth of the importers has changed its ways.
             for epoch in 1..=u64::from(self.since / 6) {
                 let word = mix(self.parameters.seed ^ epoch, index as u64);
@@ -130,10 +130,12 @@ impl Month {
         }
         let (year, month) = (self.year, self.month);
         let newcomer = self.parameters.new_scheme_from.is_some_and(|from| (year, month) >= from)
-            && mix(self.parameters.seed ^ 0x4E, index as u64) % 100 < 6;
+            && mix(self.parameters.seed ^ 0x4E, index as u64) % 100
+                < (self.parameters.new_scheme_traders * 100.0).round() as u64
+            && (!self.parameters.new_scheme_by_unsuspected || importer.is_unsuspected());
         let good = &economy.goods[route.goods[0] as usize];
-        let score = economy.weight(inclination, &route, good).ln()
-            + RULE_NOISE * rng.sample::<f64, _>(StandardNormal);
+        let weight = economy.weight(inclination, &route, good);
+        let score = rule_score(weight, self.parameters.inspection_bias, rng);
         let by_lot = RED_OF_INSPECTED * self.parameters.inspection_rate * RANDOM_RED;
         let lot = rng.random::<f64>();
         let (channel, inspected) = if score > economy.red || lot < by_lot {
@@ -167,10 +169,12 @@ impl Month {
         let rng = &mut self.rng;
         let chance = economy.weight(open.propensity, &open.route, good) * economy.scale;
         let (fraud, by_newcomer) = (rng.random::<f64>(), rng.random::<f64>());
-        if open.newcomer && by_newcomer < 0.35 {
+        if open.newcomer && by_newcomer < self.parameters.new_scheme_share {
             return Some(4);
         }
-        if fraud >= chance.min(MOST_LIKELY) {
+        let over = self.parameters.old_schemes_until.is_some_and(|until| (self.year, self.month) > until);
+        let left = if over { self.parameters.old_schemes_left } else { 1.0 };
+        if fraud >= chance.min(MOST_LIKELY) * left {
             return None;
         }
         let switches = &self.parameters.schemes;
@@ -198,6 +202,8 @@ impl Month {
         id.resize(prefix + 9, b'0');
         // Prices rise by three per cent a year; with drift, three times as fast.
         let inflation = f64::from(self.since) * if self.parameters.drift { 0.0075 } else { 0.0025 };
+        let half_year = u64::from(self.since / 6);
+        let moved = if self.parameters.covariate_drift { (half_year as f64 * 0.05).min(0.5) } else { 0.0 };
         for _ in 0..rows {
             let mut open = match self.open.take() {
                 Some(open) => open,
@@ -205,13 +211,23 @@ impl Month {
             };
             open.item += 1;
             let route = open.route;
-            let good = &economy.goods[economy.goods_on(&route, &mut self.rng)];
+            let mut goods = economy.goods_on(&route, &mut self.rng);
+            // A switch that is off draws nothing, so that the archive is the one without it.
+            if moved > 0.0 && self.rng.random::<f64>() < moved {
+                goods = economy.fashionable(self.parameters.seed, half_year, &mut self.rng);
+            }
+            let good = &economy.goods[goods];
             let origin = &economy.countries[economy.origin_on(&route, &mut self.rng)];
             let importer = &economy.importers[open.importer];
 
             // What truly crosses the border.
+            let size = self.parameters.heavy_tail.map_or(1.0, |index| {
+                let uniform: f64 = self.rng.random();
+                // At most a million times the least, so that no amount loses its cents.
+                (1.0 - uniform).powf(-1.0 / index).min(1e6)
+            });
             let mut normal = || self.rng.sample::<f64, _>(StandardNormal);
-            let net = (good.log_mass + 1.1 * normal()).exp().max(0.1);
+            let net = ((good.log_mass + 1.1 * normal()).exp() * size).max(0.1);
             let price = (good.log_price + origin.log_price + good.spread * normal() + inflation).exp();
             let measured = 0.25 * normal();
             let freight = MODES[usize::from(route.mode)].2 * (0.4 * normal()).exp();
@@ -322,6 +338,8 @@ impl Month {
             let planted = self.rng.random::<f64>() < self.parameters.planted_error_rate;
             let which = self.rng.random_range(0..PLANTED_ERRORS.len());
             out.planted.append_option(planted.then(|| PLANTED_ERRORS[which]));
+            out.inclination.append_value(open.propensity);
+            out.ring.append_value(route.ring > 1.0);
 
             self.done += 1;
             if open.item < open.items {
@@ -391,5 +409,5 @@ columns! {
     tax_rate: Float64Builder, tax: Float64Builder, channel: StringBuilder, inspected: BooleanBuilder,
     illicit: BooleanBuilder, raised: Float64Builder;
     true_illicit: BooleanBuilder, true_scheme: StringBuilder, true_revenue: Float64Builder,
-    planted: StringBuilder,
+    planted: StringBuilder, inclination: Float64Builder, ring: BooleanBuilder,
 }

@@ -161,6 +161,93 @@ fn schemes_obey_their_switches_and_the_new_one_its_date() {
 }
 
 #[test]
+fn a_switch_at_its_default_leaves_the_archive_as_it_was() {
+    // The sums of the first month's export as the generator made it before it had these switches, added up by
+    // Python's csv module: `synth --country ZA --years 1 --first-year 2019 --rows-per-year 120000 --seed 1`.
+    let rows = all(Parameters { months: 1, ..small() }).declarations;
+    let sum = |name: &str| (numbers(&rows, name).iter().sum::<f64>() * 100.0).round() / 100.0;
+    assert_eq!((sum("gross_mass"), sum("duty_amount")), (8_679_331.98, 79_711_511.43));
+}
+
+#[test]
+fn old_tricks_end_at_their_date() {
+    let synth = Synth::new(Parameters { old_schemes_until: Some((2019, 2)), ..small() }).expect("valid");
+    for since in 0..3 {
+        let batches = synth.month(since).map(|batch| batch.expect("generated"));
+        let illicit: usize = batches.map(|batch| batch.truth["illicit"].as_boolean().true_count()).sum();
+        assert_eq!(illicit > 0, since < 2, "month {since}: {illicit}");
+    }
+}
+
+#[test]
+fn without_histories_and_rings_every_trader_is_alike() {
+    let truth = all(Parameters { histories: false, rings: false, ..small() }).truth;
+    assert!(numbers(&truth, "inclination").iter().all(|inclination| *inclination == 1.0));
+    assert_eq!(truth["ring"].as_boolean().true_count(), 0);
+    let truth = all(small()).truth;
+    let (ring, illicit) = (truth["ring"].as_boolean(), truth["illicit"].as_boolean());
+    let rate = |wanted: bool| {
+        let of = (0..truth.num_rows()).filter(|row| ring.value(*row) == wanted);
+        let (rows, found) = of.fold((0, 0), |sum, row| (sum.0 + 1, sum.1 + usize::from(illicit.value(row))));
+        share(found, rows)
+    };
+    assert!(rate(true) > 1.5 * rate(false), "{} {}", rate(true), rate(false));
+}
+
+#[test]
+fn a_heavy_tail_puts_the_revenue_into_few_items() {
+    let share_of_top = |heavy_tail| {
+        let truth = all(Parameters { heavy_tail, rows_per_year: 600_000, ..small() }).truth;
+        let mut revenue: Vec<f64> =
+            numbers(&truth, "additional_revenue").iter().copied().filter(|revenue| *revenue > 0.0).collect();
+        revenue.sort_by(|a, b| b.total_cmp(a));
+        revenue[..revenue.len() / 100].iter().sum::<f64>() / revenue.iter().sum::<f64>()
+    };
+    assert!(
+        share_of_top(Some(1.1)) > 1.3 * share_of_top(None),
+        "{} {}",
+        share_of_top(Some(1.1)),
+        share_of_top(None)
+    );
+}
+
+#[test]
+fn an_inspection_by_lot_finds_the_share_that_there_is() {
+    let lift = |inspection_bias| {
+        let SynthBatch { declarations, truth } =
+            all(Parameters { inspection_bias, label_noise: 0.0, ..small() });
+        let (inspected, illicit) = (declarations["inspected"].as_boolean(), truth["illicit"].as_boolean());
+        let both = (0..truth.num_rows()).filter(|row| inspected.value(*row) && illicit.value(*row)).count();
+        share(both, inspected.true_count()) / share(illicit.true_count(), truth.num_rows())
+    };
+    assert!((0.8..1.2).contains(&lift(0.0)), "{}", lift(0.0));
+    assert!(lift(1.0) > 1.4, "{}", lift(1.0));
+}
+
+#[test]
+fn moving_trade_changes_the_goods_and_not_the_first_half_year() {
+    let codes = |covariate_drift, since: u32| -> Vec<String> {
+        let synth = Synth::new(Parameters { covariate_drift, months: 13, ..small() }).expect("valid");
+        let batches = synth.month(since).map(|batch| batch.expect("generated").declarations);
+        batches
+            .flat_map(|batch| {
+                batch["hs_code"].as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    assert_eq!(codes(true, 5), codes(false, 5));
+    let apart = |moving| {
+        let mut counts = HashMap::new();
+        codes(moving, 5).into_iter().for_each(|code| counts.entry(code).or_insert((0, 0)).0 += 1);
+        codes(moving, 12).into_iter().for_each(|code| counts.entry(code).or_insert((0, 0)).1 += 1);
+        let (before, after) = counts.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        counts.values().map(|count| (share(count.0, before) - share(count.1, after)).abs()).sum::<f64>() / 2.0
+    };
+    let (moving, still) = (apart(true), apart(false));
+    assert!(moving > still + 0.03, "total variation {moving} with it, {still} without");
+}
+
+#[test]
 fn the_raw_export_has_a_line_for_each_row_and_the_named_errors() {
     let batch = all(Parameters { months: 1, ..small() });
     let mut text = Vec::new();

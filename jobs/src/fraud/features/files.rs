@@ -32,7 +32,7 @@ use crate::{
 
 /// The order of the operator's input. The first three name a goods item; the others settle the order of
 /// items that were declared twice under one number.
-pub(super) const ORDER: [&str; 6] =
+pub(in crate::fraud) const ORDER: [&str; 6] =
     ["acceptance_date", "declaration_id", "item_number", "hs_code", "customs_value", "net_mass"];
 
 /// What was declared, for people who read a selection: columns after the features, null where not given.

@@ -361,3 +361,34 @@ fn past_rates_rank_the_korean_declarations_as_measured_elsewhere() {
     let area = metrics::evaluate(&scores, &labels, None).expect("two classes").roc_auc;
     assert!((0.80..0.85).contains(&area), "ROC AUC {area}");
 }
+
+#[test]
+fn an_outcome_revealed_later_teaches_what_one_given_at_once_does() {
+    let parameters = Parameters { smoothing: 2.0, label_delay_days: 2, ..Parameters::default() };
+    let rows: Vec<Row> = (0..60)
+        .map(|at| row(at / 4, (at % 3) as u8, (at % 5) as u8, 100.0 + f64::from(at), Some(at % 7 == 0)))
+        .collect();
+    // The first ten days are chosen from when they are over; the rest are the next period.
+    let (first, next) = rows.split_at(40);
+    let chosen: Vec<usize> = (0..40).filter(|at| at % 3 != 1).collect();
+    let hidden: Vec<Row> = first.iter().map(|row| Row { illicit: None, ..row.clone() }).collect();
+    let known: Vec<Row> = (0..40)
+        .map(|at| Row { illicit: first[at].illicit.filter(|_| chosen.contains(&at)), ..first[at].clone() })
+        .collect();
+
+    let mut told = FeatureBuilder::new(parameters).expect("parameters");
+    told.push(&batch(&known)).expect("features");
+    let wanted = told.push(&batch(next)).expect("features");
+
+    let mut revealed = FeatureBuilder::new(parameters).expect("parameters");
+    revealed.push(&batch(&hidden)).expect("features");
+    let illicit: Vec<bool> = chosen.iter().map(|at| first[*at].illicit == Some(true)).collect();
+    revealed.reveal(&FeatureBuilder::keys(&batch(&hidden)).expect("keys"), &chosen, &illicit);
+    let found = revealed.push(&batch(next)).expect("features");
+    for feature in 0..features().len() {
+        let bits = |built: &FeatureBatch| {
+            built.feature(feature).iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+        };
+        assert_eq!(bits(&found), bits(&wanted), "{}", features()[feature].name);
+    }
+}

@@ -31,6 +31,7 @@ fn facts() -> ReportFacts {
         currency: "KRW".to_owned(),
         seed: 7,
         snapshot: "declarations@12".to_owned(),
+        comparison: None,
     }
 }
 
@@ -188,7 +189,13 @@ fn reasons_are_json_by_absolute_value() {
 
 fn scored() -> Scored {
     let Judged { days, revenue, challenger, .. } = judged();
-    Scored { days, probabilities: challenger, labels: vec![f32::NAN; 10], revenue }
+    Scored {
+        days,
+        probabilities: challenger,
+        labels: vec![f32::NAN; 10],
+        revenue,
+        expected: vec![f64::NAN; 10],
+    }
 }
 
 fn apply_facts() -> ApplyFacts {
@@ -199,6 +206,7 @@ fn apply_facts() -> ApplyFacts {
         capacity: 0.35,
         currency: "KRW".to_owned(),
         snapshot: "declarations@12".to_owned(),
+        rank_by: RankBy::Probability,
     }
 }
 
@@ -284,4 +292,24 @@ proptest! {
         sorted.truncate(count);
         prop_assert_eq!(riskiest(&scores, count), sorted);
     }
+}
+
+#[test]
+fn a_comparison_decides_and_stands_in_the_card_with_its_figures() {
+    let comparison =
+        Comparison { difference: 0.0123, low: 0.004, high: 0.021, better: 0.998, resamples: 1000, seed: 7 };
+    let told = |low: f64, promoted: bool| {
+        let comparison = Some(Comparison { low, ..comparison });
+        let report =
+            fraud_report(&judged(), ReportFacts { promoted, comparison, ..facts() }, &[], Vec::new());
+        without_spaces(&report.expect("filled").decision)
+    };
+    let better = told(0.004, true);
+    assert!(
+        better.starts_with("fraud@3 becomes the model in use: its average precision differs by 0.0123"),
+        "{better}"
+    );
+    assert!(better.contains("0.0040 to 0.0210; it is above in 99.8 % of 1000 paired draws"), "{better}");
+    assert!(told(-0.001, false).starts_with("fraud@2 stays the model in use: fraud@3 is not better beyond"));
+    assert!(told(0.004, false).contains("Another model"));
 }

@@ -234,10 +234,8 @@ impl Session {
                 history = Some(leader.history()?);
             }
             worker.carries = shards.clone();
-            let assign = Assign {
-                shards: shards.into_iter().collect(),
-                history: history.clone().unwrap_or_default(),
-            };
+            let assign =
+                Assign { shards: shards.into_iter().collect(), history: history.clone().unwrap_or_default() };
             send(worker, leader_message::Message::Assign(assign)).await;
             if ask && let Some(round) = &self.open {
                 let payload = round.instruction.clone();

@@ -259,7 +259,8 @@ impl<'a> Rules<'a> {
             {
                 best_gain = gain;
                 // A missing value to come follows the larger side.
-                let missing_left = if any_missing { missing_left } else { 2 * self.rows(left) >= self.rows(all) };
+                let missing_left =
+                    if any_missing { missing_left } else { 2 * self.rows(left) >= self.rows(all) };
                 best = Some(Candidate { gain, feature, bin: at + 1, missing_left, left });
             }
         }

@@ -187,7 +187,11 @@ mod tests {
                     *firsts += i64::from(first);
                     *packed += (i64::from(second) << COUNT_BITS) + 1;
                 }
-                assert_eq!(found.map(|Pair([firsts, packed])| (firsts, packed)), wanted, "{width} features, feature {feature}");
+                assert_eq!(
+                    found.map(|Pair([firsts, packed])| (firsts, packed)),
+                    wanted,
+                    "{width} features, feature {feature}"
+                );
             }
         }
     }

@@ -1,0 +1,181 @@
+//! The strategies by which a backtest chooses what to inspect, by the names of the papers that describe them.
+//!
+//! A strategy takes most of the inspections by its score ([`Exploit`], the highest first) and may spend a share
+//! on exploration ([`Explore`]). Exploitation comes first and no item is chosen twice, as in the *hybrid* of
+//! Kim et al., "Active Learning for Human-in-the-Loop Customs Inspection" (TKDE, arXiv:2010.14282). Start at
+//! [`STRATEGIES`]; [`super::select`] does the choosing.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// What the highest of is inspected first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exploit {
+    /// Nothing: all inspections are drawn by lot.
+    Nothing,
+    /// The mean of the smoothed past illicit rates of the item's keys.
+    RiskProfile,
+    /// The probability of fraud by boosted trees.
+    Probability,
+    /// The revenue that an inspection is expected to raise.
+    Revenue,
+}
+
+/// How the share for exploration is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Explore {
+    /// Not at all.
+    Nothing,
+    /// By lot.
+    Random,
+    /// Where the probability is least sure.
+    Uncertainty,
+    /// Far from each other in the space of gradient embeddings.
+    Badge,
+    /// The same, each embedding weighted by uncertainty and expected revenue.
+    Bate,
+    /// As `Bate` while the model earns, else by lot.
+    Gate,
+    /// By lot, a share that is adapted to rewards and drift.
+    Adapt,
+}
+
+/// A strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strategy {
+    /// Its name.
+    pub name: &'static str,
+    /// What it exploits.
+    pub exploit: Exploit,
+    /// How it explores.
+    pub explore: Explore,
+    /// Where it comes from, and what differs from there.
+    pub source: &'static str,
+}
+
+const fn strategy(name: &'static str, exploit: Exploit, explore: Explore, source: &'static str) -> Strategy {
+    Strategy { name, exploit, explore, source }
+}
+
+/// Every strategy.
+pub const STRATEGIES: &[Strategy] = &[
+    strategy("random", Exploit::Nothing, Explore::Nothing, "all inspections by lot: the floor"),
+    strategy(
+        "risk-profile",
+        Exploit::RiskProfile,
+        Explore::Nothing,
+        "the smoothed rates of DATE's risk profile (Kim et al., KDD 2020), of earlier days only; their mean, \
+         so that equal scores are rare",
+    ),
+    strategy(
+        "gbdt",
+        Exploit::Probability,
+        Explore::Nothing,
+        "exploitation alone (the `xgb` of arXiv:2010.14282), by boosted trees",
+    ),
+    strategy(
+        "gbdt-revenue",
+        Exploit::Revenue,
+        Explore::Nothing,
+        "ranked by expected revenue, as DATE_REV (KDD 2020), by boosted trees and a revenue regression",
+    ),
+    strategy(
+        "gbdt+random",
+        Exploit::Probability,
+        Explore::Random,
+        "the hybrid of arXiv:2010.14282 whose exploration is random",
+    ),
+    strategy(
+        "gbdt+uncertainty",
+        Exploit::Probability,
+        Explore::Uncertainty,
+        "uncertainty 1 - 1.8 |p - 0.5| of arXiv:2010.14282",
+    ),
+    strategy(
+        "gbdt+badge",
+        Exploit::Probability,
+        Explore::Badge,
+        "BADGE (Ash et al., ICLR 2020): k-means++ on gradient embeddings; here of the weights of the trees in \
+         the sum of their outputs, in the place of a network's last layer",
+    ),
+    strategy(
+        "gbdt+bate",
+        Exploit::Probability,
+        Explore::Bate,
+        "bATE (arXiv:2010.14282): BADGE's embeddings times ln(2 + expected revenue) and uncertainty",
+    ),
+    strategy(
+        "gbdt+gate",
+        Exploit::Probability,
+        Explore::Gate,
+        "gATE (arXiv:2010.14282): bATE while the riskiest 5 % of the last period's inspected items held 30 % \
+         of the revenue found there, else random",
+    ),
+    strategy(
+        "gbdt+adapt",
+        Exploit::Probability,
+        Explore::Adapt,
+        "ADAPT (arXiv:2109.14155): EXP3 over shares within 0.25 of the drift; the drift here is that of a \
+         classifier two-sample test, and the reward uses inspected items only, where the reference used all",
+    ),
+];
+
+impl Strategy {
+    /// Whether it needs a model.
+    pub fn learns(&self) -> bool {
+        matches!(self.exploit, Exploit::Probability | Exploit::Revenue)
+    }
+
+    /// Whether it needs the expected revenue.
+    pub fn weighs_revenue(&self) -> bool {
+        self.exploit == Exploit::Revenue || matches!(self.explore, Explore::Bate | Explore::Gate)
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        STRATEGIES.iter().find(|known| known.name == name).copied().ok_or_else(|| {
+            let known: Vec<_> = STRATEGIES.iter().map(|known| known.name).collect();
+            Error::input(format!("there is no strategy {name:?}; the strategies are {}", known.join(", ")))
+        })
+    }
+}
+
+/// A strategy is written as its name.
+impl Serialize for Strategy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Strategy {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_read_back_and_an_unknown_one_is_told_the_others() {
+        for known in STRATEGIES {
+            assert_eq!(known.to_string().parse::<Strategy>().expect("known"), *known);
+        }
+        let error = "gbdt+magic".parse::<Strategy>().expect_err("unknown");
+        assert_eq!(error.kind(), crate::ErrorKind::Input);
+        assert!(error.to_string().contains("gbdt+badge"), "{error}");
+    }
+}
