@@ -133,6 +133,9 @@ pub(crate) struct Synth {
     /// The new trick is that of traders with a clean past.
     #[arg(long)]
     pub(crate) new_scheme_by_unsuspected: bool,
+    /// The new trick goes through brokers that nobody knows.
+    #[arg(long)]
+    pub(crate) new_scheme_by_new_brokers: bool,
     /// An old trick that nobody practises (undervaluation, misclassification, false_origin, under_weighing).
     #[arg(long)]
     pub(crate) without_scheme: Vec<String>,

@@ -87,6 +87,7 @@ fn specification(command: JobCommand) -> Result<Specification> {
                 new_scheme_traders: options.new_scheme_traders,
                 new_scheme_share: options.new_scheme_share,
                 old_schemes_left: options.old_schemes_left,
+                new_scheme_by_new_brokers: options.new_scheme_by_new_brokers,
                 new_scheme_by_unsuspected: options.new_scheme_by_unsuspected,
                 new_scheme_from: options.new_scheme_from.map(|month| month.first_month()),
                 old_schemes_until: options.old_schemes_until.map(|month| month.first_month()),

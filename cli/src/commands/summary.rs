@@ -76,10 +76,12 @@ fn results(outcome: &Outcome) -> Vec<String> {
     }
     if let Some(selection) = outcome.metrics.get("selection") {
         let number = |name: &str| selection.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let by_revenue = selection.get("rank_by").and_then(Value::as_str) == Some("revenue");
         results.push(format!(
-            "{} of {} items selected, from probability {:.3}",
+            "{} of {} items selected, from {} {:.3}",
             grouped(number("selected")),
             grouped(number("items")),
+            if by_revenue { "expected revenue" } else { "probability" },
             selection.get("threshold").and_then(Value::as_f64).unwrap_or_default()
         ));
     }

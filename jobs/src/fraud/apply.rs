@@ -97,7 +97,12 @@ pub async fn apply(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     job.outcome.model = Some(format!("{MODEL}@{}", chosen.version));
     job.outcome.metrics.insert(
         "selection".into(),
-        json!({ "items": items, "selected": scored.selected, "threshold": scored.threshold }),
+        json!({
+            "items": items,
+            "selected": scored.selected,
+            "threshold": scored.threshold,
+            "rank_by": parameters.rank_by,
+        }),
     );
     job.outcome.tables.push(table);
     job.outcome.reports.push(job.archive.display(&report));

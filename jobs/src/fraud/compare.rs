@@ -151,7 +151,7 @@ mod tests {
             let risk = next();
             labels.push(f32::from(u8::from(next() < risk * 0.5)));
             good.push(risk);
-            poor.push((risk + 3.0 * next()) / 4.0);
+            poor.push((risk + 9.0 * next()) / 10.0);
         }
         (good, poor, labels)
     }

@@ -222,8 +222,8 @@ fn solve(mut matrix: [[f64; TERMS]; TERMS], mut right: [f64; TERMS]) -> [f64; TE
     for at in 0..TERMS {
         for before in 0..at {
             let factor = matrix[at][before];
-            for below in at..TERMS {
-                matrix[below][at] -= factor * matrix[below][before];
+            for row in matrix.iter_mut().skip(at) {
+                row[at] -= factor * row[before];
             }
             right[at] -= factor * right[before];
         }

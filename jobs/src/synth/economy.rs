@@ -215,6 +215,8 @@ pub(super) struct Economy {
 /// work on the goods falls back on undervaluation, which is why the shares of the schemes practised differ:
 /// they are near 30, 30, 20 and 20 in a hundred.
 pub(super) const HABITS: [f64; 4] = [0.06, 0.40, 0.33, 0.21];
+/// Brokers of the new scheme.
+pub(super) const NEW_BROKERS: usize = 3;
 /// The most likely that an item is fraud: nobody cheats every time.
 pub(super) const MOST_LIKELY: f64 = 0.4;
 /// Shares of the items that are goods near those of their route, and any goods.
@@ -275,7 +277,9 @@ impl Economy {
         let goods = goods(&mut rng);
         let count = (parameters.rows_per_year / 250).clamp(300, 50_000) as usize;
         let exporters = names("EX", count * 2);
-        let declarants = names("DC", (count / 20).max(20));
+        // The last ones have no route: they are the brokers of the new scheme, where it has its own.
+        let known = (count / 20).max(20);
+        let declarants = names("DC", known + NEW_BROKERS);
         let carriers = names("CR", (count / 50).max(15));
         let offices: Vec<String> =
             (1..=24).map(|index| format!("{}{index:03}", parameters.country)).collect();
@@ -284,7 +288,7 @@ impl Economy {
         let preferred_draw = (!preferred.is_empty()).then(|| Alias::new(&weights));
         let good_draw = Alias::new(&zipf(goods.len(), 0.8));
         let country_draw = Alias::new(&trade);
-        let declarant_draw = Alias::new(&zipf(declarants.len(), 0.9));
+        let declarant_draw = Alias::new(&zipf(known, 0.9));
         let carrier_draw = Alias::new(&zipf(carriers.len(), 0.9));
         let office_draw = Alias::new(&zipf(offices.len(), 1.0));
         let exporter_draw = Alias::new(&zipf(exporters.len(), 0.7));

@@ -15,8 +15,8 @@
 //!
 //! For backtests each of these has a switch of its own, whose default leaves the archive as it is without it:
 //! the traders' histories (`histories`), the rings (`rings`), new tricks (`new_scheme_from`, practised by
-//! `new_scheme_traders`, or by those whom a clean past protects, `new_scheme_by_unsuspected`), the end of the
-//! old ones (`old_schemes_until`), honest trade that moves (`covariate_drift`), heavy-tailed shipments
+//! `new_scheme_traders`, or by those whom a clean past protects, `new_scheme_by_unsuspected`, or through a ring
+//! of new brokers, `new_scheme_by_new_brokers`), the end of the old ones (`old_schemes_until`), honest trade that moves (`covariate_drift`), heavy-tailed shipments
 //! (`heavy_tail`) and how far the archive's own inspection follows its rule (`inspection_bias`).
 //!
 //! Nothing but what a scheme needs gives it away: a declared code carries its own unit, papers agree with
@@ -118,6 +118,8 @@ pub struct Parameters {
     /// Whether the false discounts are those of traders that nobody suspects: of the least inclination and in no
     /// ring, so that their past is clean.
     pub new_scheme_by_unsuspected: bool,
+    /// Whether those traders then declare through brokers that nobody knows, three of them: a new ring.
+    pub new_scheme_by_new_brokers: bool,
     /// Year and month of the last month in which the schemes in [`Schemes`] are practised in full; absent: to the
     /// end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,6 +160,7 @@ impl Default for Parameters {
             new_scheme_traders: 0.06,
             new_scheme_share: 0.35,
             new_scheme_by_unsuspected: false,
+            new_scheme_by_new_brokers: false,
             old_schemes_until: None,
             old_schemes_left: 0.0,
             drift: false,

@@ -16,8 +16,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::{
     BATCH_ROWS, PLANTED_ERRORS, Parameters, SCHEMES, SynthBatch,
     economy::{
-        CURRENCIES, Country, Economy, Good, MODES, MOST_LIKELY, RANDOM_RED, RED_OF_INSPECTED, Route, mix,
-        propensity, rule_score,
+        CURRENCIES, Country, Economy, Good, MODES, MOST_LIKELY, NEW_BROKERS, RANDOM_RED, RED_OF_INSPECTED,
+        Route, mix, propensity, rule_score,
     },
     revenue_evaded, truth_schema,
 };
@@ -117,7 +117,7 @@ impl Month {
         self.declaration += 1;
         let index = economy.importer_draw.draw(rng);
         let importer = &economy.importers[index];
-        let route = importer.routes[rng.random_range(0..importer.routes.len())];
+        let mut route = importer.routes[rng.random_range(0..importer.routes.len())];
         let mut inclination = importer.propensity;
         if self.parameters.drift && self.parameters.histories {
             // Each half year another tenth of the importers has changed its ways.
@@ -133,6 +133,9 @@ impl Month {
             && mix(self.parameters.seed ^ 0x4E, index as u64) % 100
                 < (self.parameters.new_scheme_traders * 100.0).round() as u64
             && (!self.parameters.new_scheme_by_unsuspected || importer.is_unsuspected());
+        if newcomer && self.parameters.new_scheme_by_new_brokers {
+            route.declarant = (economy.declarants.len() - 1 - index % NEW_BROKERS) as u32;
+        }
         let good = &economy.goods[route.goods[0] as usize];
         let weight = economy.weight(inclination, &route, good);
         let score = rule_score(weight, self.parameters.inspection_bias, rng);

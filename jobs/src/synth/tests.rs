@@ -180,6 +180,28 @@ fn old_tricks_end_at_their_date() {
 }
 
 #[test]
+fn new_brokers_come_with_the_new_trick() {
+    let parameters =
+        Parameters { new_scheme_by_new_brokers: true, new_scheme_from: Some((2019, 2)), ..small() };
+    let synth = Synth::new(parameters).expect("valid");
+    let known = synth.economy.declarants.len() - economy::NEW_BROKERS;
+    for since in 0..2 {
+        let batches = synth.month(since).map(|batch| batch.expect("generated").declarations);
+        let new = |batch: RecordBatch| {
+            let names = batch["declarant"].as_string::<i32>();
+            names
+                .iter()
+                .filter(|name| {
+                    synth.economy.declarants[known..].iter().any(|new| *name == Some(new.as_str()))
+                })
+                .count()
+        };
+        let items: usize = batches.map(new).sum();
+        assert_eq!(items > 0, since == 1, "month {since}: {items} items");
+    }
+}
+
+#[test]
 fn without_histories_and_rings_every_trader_is_alike() {
     let truth = all(Parameters { histories: false, rings: false, ..small() }).truth;
     assert!(numbers(&truth, "inclination").iter().all(|inclination| *inclination == 1.0));

@@ -180,7 +180,7 @@ fn trees_find_more_than_the_risk_profile_and_that_more_than_chance() {
 /// The lesson of Kim et al. (arXiv:2010.14282): when the tricks change, exploitation alone goes on where it used
 /// to find something and collapses; a tenth of the inspections by lot finds the new tricks.
 #[test]
-fn exploitation_alone_collapses_under_drift_and_a_tenth_of_exploration_saves_it() {
+fn exploitation_alone_collapses_when_the_tricks_change_and_a_tenth_of_exploration_finds_more() {
     let drifting = synth::Parameters {
         months: 16,
         rows_per_year: 60_000,
