@@ -113,14 +113,19 @@ pub(crate) struct Synth {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ingest {
     /// Declarations: CSV (plain, gzip or zstd) or Parquet, one row per goods item.
-    Declarations {
-        /// What the export's columns mean (TOML).
-        #[arg(long)]
-        mapping: PathBuf,
-        /// The export's files.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Declarations(Exports),
+    /// Release events: CSV or XES (plain, gzip or zstd) or Parquet, one row per event.
+    Releases(Exports),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exports {
+    /// What the export's columns mean (TOML).
+    #[arg(long)]
+    pub(crate) mapping: PathBuf,
+    /// The export's files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,13 +10,16 @@ use std::io::Write;
 
 use tidewaiter_jobs::{
     Archive, Result, ResultExt,
+    archive::schema,
     catalogue::{self, Specification, read_pipeline},
     fraud,
     job::{ingest, synth},
     learning::gbdt,
 };
 
-use crate::arguments::{Apply, Arguments, Command, Ingest, JobCommand, Output, Retrain, RetrainFraud};
+use crate::arguments::{
+    Apply, Arguments, Command, Exports, Ingest, JobCommand, Output, Retrain, RetrainFraud,
+};
 
 /// Runs one command to its end.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
@@ -57,9 +60,14 @@ fn specification(command: JobCommand) -> Specification {
                 ..tidewaiter_jobs::synth::Parameters::default()
             },
         }),
-        JobCommand::Ingest(Ingest::Declarations { mapping, files }) => {
+        JobCommand::Ingest(command) => {
+            let (table, Exports { mapping, files }) = match command {
+                Ingest::Declarations(exports) => (schema::DECLARATIONS, exports),
+                Ingest::Releases(exports) => (schema::RELEASES, exports),
+            };
             let files = files.into_iter().map(text).collect();
-            Specification::Ingest(ingest::Parameters { mapping: text(mapping), files })
+            let table = Some(table.to_owned());
+            Specification::Ingest(ingest::Parameters { table, mapping: text(mapping), files })
         }
         JobCommand::Retrain(Retrain::Fraud(options)) => {
             Specification::Retrain(catalogue::Retrain::Fraud(retrain_fraud(options)))

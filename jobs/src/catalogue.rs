@@ -114,7 +114,7 @@ pub async fn run(job: &mut Job<'_>, specification: &Specification) -> Result<()>
 async fn work(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
     match specification {
         Specification::Synth(parameters) => synth::generate(job, parameters).await,
-        Specification::Ingest(parameters) => ingest::ingest_declarations(job, parameters).await,
+        Specification::Ingest(parameters) => ingest::ingest_exports(job, parameters).await,
         Specification::Quality {} => quality::check_declarations(job).await,
         Specification::Retrain(Retrain::Fraud(parameters)) => fraud::retrain::retrain(job, parameters).await,
         Specification::Apply(Apply::Fraud(parameters)) => fraud::apply::apply(job, parameters).await,
@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn paths_become_absolute_wherever_they_stand() {
-        let ingest = ingest::Parameters { mapping: "m.toml".into(), files: vec!["a/*.csv".into()] };
+        let ingest =
+            ingest::Parameters { table: None, mapping: "m.toml".into(), files: vec!["a/*.csv".into()] };
         let mut pipeline = Specification::Pipeline { jobs: vec![Specification::Ingest(ingest)] };
         absolute(&mut pipeline).expect("there is a current folder");
         let Specification::Pipeline { jobs } = &pipeline else { panic!("not a pipeline") };
