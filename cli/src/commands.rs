@@ -13,7 +13,7 @@ use tidewaiter_jobs::{
     archive::schema,
     catalogue::{self, Specification, read_pipeline},
     fraud,
-    job::{ingest, synth},
+    job::{ingest, release, synth},
     learning::gbdt,
 };
 
@@ -49,6 +49,17 @@ fn specification(command: JobCommand) -> Specification {
     let text = |path: std::path::PathBuf| path.display().to_string();
     match command {
         JobCommand::Quality => Specification::Quality {},
+        JobCommand::ReleaseStudy(options) => Specification::ReleaseStudy(release::Parameters {
+            country: options.country,
+            from: options.from,
+            to: options.to,
+            by: options.by,
+            compare: options.compare,
+            cut_off: options.cut_off,
+            stages: options.stages.map(text),
+            seed: options.seed,
+            language: options.language,
+        }),
         JobCommand::Synth(options) => Specification::Synth(synth::Parameters {
             out: text(options.out),
             archive: tidewaiter_jobs::synth::Parameters {

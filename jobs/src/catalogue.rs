@@ -12,13 +12,14 @@ use crate::{
     Archive, Error, Result, ResultExt,
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
     fraud::{self, features::FeaturesOperator, score::ScoreOperator},
-    job::{Job, ingest, quality, synth},
+    job::{Job, ingest, quality, release, synth},
     learning::{
         collective::ShardLoader,
         fit_operator::FitOperator,
         gbdt::{self, ParquetShards},
     },
     plan::{self, Operator},
+    release::operator::StagesOperator,
 };
 
 /// A job: its kind and its parameters.
@@ -31,6 +32,8 @@ pub enum Specification {
     Ingest(ingest::Parameters),
     /// Profile the declarations.
     Quality {},
+    /// Study how long goods take to be released.
+    ReleaseStudy(release::Parameters),
     /// Retrain a model.
     Retrain(Retrain),
     /// Apply a model.
@@ -73,6 +76,7 @@ impl Specification {
             Self::Synth(_) => "synth",
             Self::Ingest(_) => "ingest",
             Self::Quality {} => "quality",
+            Self::ReleaseStudy(_) => "release-study",
             Self::Retrain(_) => "retrain",
             Self::Apply(_) => "apply",
             Self::Pipeline { .. } => "pipeline",
@@ -96,6 +100,7 @@ pub fn absolute(specification: &mut Specification) -> Result<()> {
             absolute(&mut parameters.mapping)?;
             parameters.files.iter_mut().try_for_each(absolute)
         }
+        Specification::ReleaseStudy(parameters) => parameters.stages.iter_mut().try_for_each(absolute),
         Specification::Pipeline { jobs } => jobs.iter_mut().try_for_each(self::absolute),
         Specification::Quality {} | Specification::Retrain(_) | Specification::Apply(_) => Ok(()),
     }
@@ -116,6 +121,7 @@ async fn work(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
         Specification::Synth(parameters) => synth::generate(job, parameters).await,
         Specification::Ingest(parameters) => ingest::ingest_exports(job, parameters).await,
         Specification::Quality {} => quality::check_declarations(job).await,
+        Specification::ReleaseStudy(parameters) => release::study_releases(job, parameters).await,
         Specification::Retrain(Retrain::Fraud(parameters)) => fraud::retrain::retrain(job, parameters).await,
         Specification::Apply(Apply::Fraud(parameters)) => fraud::apply::apply(job, parameters).await,
         Specification::Pipeline { jobs } => pipeline(job, jobs).await,
@@ -187,6 +193,7 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
         }
         Message::Score(message) => Arc::new(ScoreOperator::new(message)?),
         Message::Write(message) => Arc::new(WriteOperator::new(message)?),
+        Message::Stages(message) => Arc::new(StagesOperator::new(message)?),
     })
 }
 

@@ -63,13 +63,15 @@ fn check<'a>(job: &Job<'a>) -> impl Future<Output = Result<Profiled>> + use<'a> 
     }
 }
 
-fn as_csv(table: &RecordBatch) -> Result<Vec<u8>> {
+/// A table as CSV with a header.
+pub(super) fn as_csv(table: &RecordBatch) -> Result<Vec<u8>> {
     let mut writer = arrow::csv::Writer::new(Vec::new());
     writer.write(table)?;
     Ok(writer.into_inner())
 }
 
-fn as_parquet(table: &RecordBatch) -> Result<Vec<u8>> {
+/// A table as Parquet.
+pub(super) fn as_parquet(table: &RecordBatch) -> Result<Vec<u8>> {
     let mut writer = ArrowWriter::try_new(Vec::new(), table.schema(), None)?;
     writer.write(table)?;
     Ok(writer.into_inner()?)
