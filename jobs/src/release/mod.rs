@@ -10,6 +10,7 @@
 //! that quantiles are exact at any size and memory is bounded. What cannot be measured is counted
 //! ([`study::Anomaly`]), and what would help is simulated ([`simulation`]). Start at [`study::measure`]; [`report`] is its page, [`tables`] its tables.
 
+mod answers;
 pub mod calendar;
 pub mod comparison;
 pub mod distribution;

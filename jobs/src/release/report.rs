@@ -140,7 +140,7 @@ impl Writer<'_> {
         let Some(headline) = self.study.headline() else { return String::new() };
         let times = &headline.elapsed;
         let mut text = format!(
-            "{} : {} {}, {} {}, {} {}.",
+            "{} – {} {}, {} {}, {} {}.",
             self.name(headline),
             self.say("median", "médiane"),
             self.hours(times.median()),
@@ -149,9 +149,6 @@ impl Writer<'_> {
             self.say("nine in ten within", "neuf sur dix en moins de"),
             self.hours(times.p90()),
         );
-        if self.language == Language::English {
-            text = text.replacen(" : ", ": ", 1);
-        }
         if let (Some(share), Some(target)) = (times.within_target, headline.stage.target_hours) {
             let share = format::percent_short(share);
             let target = self.hours(target);
@@ -520,7 +517,7 @@ impl Writer<'_> {
             (self.say("P90 before", "P90 avant"), Kind::Number),
             (self.say("after", "après"), Kind::Number),
             (self.say("Chance of shorter", "Chance d'être plus court"), Kind::Percent),
-            ("p (Holm)", Kind::Ratio),
+            ("p (Holm)", Kind::Text),
         ];
         let caption = self.say(
             "Hours; the chance that a case of the study's period is shorter than one before, and the test of Mann and Whitney",
@@ -540,7 +537,10 @@ impl Writer<'_> {
                 stage.before.p90().into(),
                 stage.after.p90().into(),
                 stage.test.shorter.into(),
-                stage.adjusted_p_value.into(),
+                Cell::Text(match stage.adjusted_p_value {
+                    p if p < 0.001 => "< 0.001".to_owned(),
+                    p => format::ratio(p),
+                }),
             ]);
         }
         let compare = self.study.compare.as_deref().unwrap_or_default();
