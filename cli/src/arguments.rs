@@ -82,6 +82,8 @@ pub(crate) enum JobCommand {
     Ingest(Ingest),
     /// Profile the declarations: completeness, validity, uniqueness, consistency.
     Quality,
+    /// Study how long goods take to be released, where the time goes, and who holds them.
+    ReleaseStudy(ReleaseStudy),
     /// Generate a national archive's raw exports, with the truth beside them.
     Synth(Synth),
     /// Retrain a model on the archive's past, and judge it on its test months.
@@ -93,6 +95,37 @@ pub(crate) enum JobCommand {
     /// Compare strategies of selection, walked over the archive's past.
     #[command(subcommand)]
     Backtest(Backtest),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseStudy {
+    /// Reporting country, ISO 3166-1 alpha-2; default: the only one that the archive has events of.
+    #[arg(long)]
+    pub(crate) country: Option<String>,
+    /// First month or day (2024-01 or 2024-01-15) in which cases begin; default: the first event.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Last month or day in which cases begin, included; default: the last event.
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Columns by whose values cases are told apart, such as office,mode,channel,aeo.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    /// A period to compare with, such as 2023-01..2023-12.
+    #[arg(long)]
+    pub(crate) compare: Option<String>,
+    /// Last day of which events are taken, included; cases not over then are open; default: the last event.
+    #[arg(long)]
+    pub(crate) cut_off: Option<String>,
+    /// The stages and opening hours (TOML); default: those of examples/release-stages.toml.
+    #[arg(long)]
+    pub(crate) stages: Option<PathBuf>,
+    /// Seed of what is simulated.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Language of the report: en or fr.
+    #[arg(long, default_value = "en")]
+    pub(crate) language: String,
 }
 
 #[derive(Debug, Args)]
@@ -167,14 +200,19 @@ pub(crate) struct Synth {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ingest {
     /// Declarations: CSV (plain, gzip or zstd) or Parquet, one row per goods item.
-    Declarations {
-        /// What the export's columns mean (TOML).
-        #[arg(long)]
-        mapping: PathBuf,
-        /// The export's files.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Declarations(Exports),
+    /// Release events: CSV or XES (plain, gzip or zstd) or Parquet, one row per event.
+    Releases(Exports),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exports {
+    /// What the export's columns mean (TOML).
+    #[arg(long)]
+    pub(crate) mapping: PathBuf,
+    /// The export's files.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

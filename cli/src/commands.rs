@@ -11,16 +11,17 @@ use std::io::Write;
 
 use tidewaiter_jobs::{
     Archive, Error, Result, ResultExt,
+    archive::schema,
     catalogue::{self, Specification, read_pipeline},
     fraud, hs as hs_model,
-    job::{ingest, synth},
+    job::{ingest, release, synth},
     learning::gbdt,
     synth::Schemes,
 };
 
 use crate::arguments::{
-    Apply, Arguments, Backtest, BacktestFraud, Command, Compare, Ingest, JobCommand, Output, Rank, Retrain,
-    RetrainFraud, RetrainHs,
+    Apply, Arguments, Backtest, BacktestFraud, Command, Compare, Exports, Ingest, JobCommand, Output, Rank,
+    Retrain, RetrainFraud, RetrainHs,
 };
 
 /// Runs one command to its end.
@@ -72,6 +73,17 @@ fn specification(command: JobCommand) -> Result<Specification> {
     let text = |path: std::path::PathBuf| path.display().to_string();
     Ok(match command {
         JobCommand::Quality => Specification::Quality {},
+        JobCommand::ReleaseStudy(options) => Specification::ReleaseStudy(release::Parameters {
+            country: options.country,
+            from: options.from,
+            to: options.to,
+            by: options.by,
+            compare: options.compare,
+            cut_off: options.cut_off,
+            stages: options.stages.map(text),
+            seed: options.seed,
+            language: options.language,
+        }),
         JobCommand::Synth(options) => Specification::Synth(synth::Parameters {
             out: text(options.out),
             archive: tidewaiter_jobs::synth::Parameters {
@@ -99,9 +111,14 @@ fn specification(command: JobCommand) -> Result<Specification> {
                 ..tidewaiter_jobs::synth::Parameters::default()
             },
         }),
-        JobCommand::Ingest(Ingest::Declarations { mapping, files }) => {
+        JobCommand::Ingest(command) => {
+            let (table, Exports { mapping, files }) = match command {
+                Ingest::Declarations(exports) => (schema::DECLARATIONS, exports),
+                Ingest::Releases(exports) => (schema::RELEASES, exports),
+            };
             let files = files.into_iter().map(text).collect();
-            Specification::Ingest(ingest::Parameters { mapping: text(mapping), files })
+            let table = Some(table.to_owned());
+            Specification::Ingest(ingest::Parameters { table, mapping: text(mapping), files })
         }
         JobCommand::Retrain(Retrain::Fraud(options)) => {
             Specification::Retrain(catalogue::Retrain::Fraud(retrain_fraud(options)))

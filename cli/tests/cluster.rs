@@ -321,3 +321,50 @@ async fn a_cancelled_job_ends_and_frees_its_executor() {
     let models = document(&tidewaiter(&cluster.path("archive"), &["models", "list"]));
     assert_eq!(models, serde_json::json!([]), "a cancelled retrain publishes nothing");
 }
+
+#[test]
+fn a_release_study_is_the_same_on_a_cluster_as_in_one_process() {
+    let cluster = Cluster::new(2);
+    let mapping = cluster.path("releases.toml");
+    let text = "table = \"releases\"\ncountry = \"UG\"\n[columns]\ncase_id = { from = \"case\" }\nevent = { from = \"event\" }\n\
+                role = { from = \"event\", other = \"\", values = { lodge = \"lodgement\", free = \"release\" } }\n\
+                event_time = { from = \"end\" }\nstart_time = { from = \"begin\" }\noffice = { from = \"office\" }\n";
+    std::fs::write(&mapping, text).expect("written");
+    let mut arguments =
+        vec!["ingest".to_owned(), "releases".into(), "--mapping".into(), mapping.display().to_string()];
+    for file in 0..3_u32 {
+        let mut rows = String::from("case,event,begin,end,office\n");
+        for case in (0..300_u32).map(|case| case * 3 + file) {
+            let (day, office) = (1 + case % 27, ["A", "B", ""][(case / 7 % 3) as usize]);
+            rows += &format!(
+                "{case},lodge,2024-02-{day:02}T08:00Z,2024-02-{day:02}T08:{:02}Z,{office}\n",
+                case % 60
+            );
+            rows += &format!(
+                "{case},check,2024-02-{day:02}T09:10Z,2024-02-{day:02}T09:{:02}Z,\n",
+                10 + case * 7 % 50
+            );
+            if case % 11 > 0 {
+                let hour = 10 + case * case % 13;
+                rows += &format!("{case},free,2024-03-{day:02}T{hour}:00Z,2024-03-{day:02}T{hour}:05Z,\n");
+            }
+        }
+        let path = cluster.path(&format!("releases-{file}.csv"));
+        std::fs::write(&path, rows).expect("written");
+        arguments.push(path.display().to_string());
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let study =
+        ["release-study", "--by", "office", "--from", "2024-02-10", "--compare", "2024-02-01..2024-02-09"];
+    let read = |outcome: serde_json::Value| {
+        let document = outcome["reports"][1].as_str().expect("a document").to_owned();
+        std::fs::read_to_string(document).expect("is read")
+    };
+    document(&cluster.run(&arguments));
+    let there = read(document(&cluster.run(&study)));
+    let alone = cluster.path("alone");
+    document(&tidewaiter(&alone, &arguments));
+    let here = read(document(&tidewaiter(&alone, &study)));
+    assert!(here.contains("\"cases\": 594"), "{here}");
+    assert_eq!(there, here);
+}

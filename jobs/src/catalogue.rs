@@ -13,13 +13,14 @@ use crate::{
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
     fraud::{self, backtest::BacktestOperator, features::FeaturesOperator, score::ScoreOperator},
     hs::{self, learner::TextShards, score::RecommendOperator, texts::TextsOperator},
-    job::{Job, ingest, quality, synth},
+    job::{Job, ingest, quality, release, synth},
     learning::{
         collective::ShardLoader,
         fit_operator::FitOperator,
         gbdt::{self, ParquetShards},
     },
     plan::{self, Operator},
+    release::operator::StagesOperator,
 };
 
 /// A job: its kind and its parameters.
@@ -32,6 +33,8 @@ pub enum Specification {
     Ingest(ingest::Parameters),
     /// Profile the declarations.
     Quality {},
+    /// Study how long goods take to be released.
+    ReleaseStudy(release::Parameters),
     /// Retrain a model.
     Retrain(Retrain),
     /// Apply a model.
@@ -88,6 +91,7 @@ impl Specification {
             Self::Synth(_) => "synth",
             Self::Ingest(_) => "ingest",
             Self::Quality {} => "quality",
+            Self::ReleaseStudy(_) => "release-study",
             Self::Retrain(_) => "retrain",
             Self::Apply(_) => "apply",
             Self::Backtest(_) => "backtest",
@@ -115,6 +119,7 @@ pub fn absolute(specification: &mut Specification) -> Result<()> {
         Specification::Backtest(Backtest::Fraud(parameters)) => {
             parameters.truth.iter_mut().try_for_each(absolute)
         }
+        Specification::ReleaseStudy(parameters) => parameters.stages.iter_mut().try_for_each(absolute),
         Specification::Pipeline { jobs } => jobs.iter_mut().try_for_each(self::absolute),
         Specification::Retrain(Retrain::Hs(parameters)) => {
             parameters.nomenclature.iter_mut().chain(&mut parameters.correlation).try_for_each(absolute)
@@ -136,8 +141,9 @@ pub async fn run(job: &mut Job<'_>, specification: &Specification) -> Result<()>
 async fn work(job: &mut Job<'_>, specification: &Specification) -> Result<()> {
     match specification {
         Specification::Synth(parameters) => synth::generate(job, parameters).await,
-        Specification::Ingest(parameters) => ingest::ingest_declarations(job, parameters).await,
+        Specification::Ingest(parameters) => ingest::ingest_exports(job, parameters).await,
         Specification::Quality {} => quality::check_declarations(job).await,
+        Specification::ReleaseStudy(parameters) => release::study_releases(job, parameters).await,
         Specification::Retrain(Retrain::Fraud(parameters)) => fraud::retrain::retrain(job, parameters).await,
         Specification::Apply(Apply::Fraud(parameters)) => fraud::apply::apply(job, parameters).await,
         Specification::Retrain(Retrain::Hs(parameters)) => hs::retrain::retrain(job, parameters).await,
@@ -217,6 +223,7 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
         Message::HsTexts(message) => Arc::new(TextsOperator::new(message)?),
         Message::HsRecommend(message) => Arc::new(RecommendOperator::new(message)?),
         Message::Backtest(message) => Arc::new(BacktestOperator::new(message)?),
+        Message::Stages(message) => Arc::new(StagesOperator::new(message)?),
     })
 }
 
@@ -277,7 +284,8 @@ mod tests {
 
     #[test]
     fn paths_become_absolute_wherever_they_stand() {
-        let ingest = ingest::Parameters { mapping: "m.toml".into(), files: vec!["a/*.csv".into()] };
+        let ingest =
+            ingest::Parameters { table: None, mapping: "m.toml".into(), files: vec!["a/*.csv".into()] };
         let mut pipeline = Specification::Pipeline { jobs: vec![Specification::Ingest(ingest)] };
         absolute(&mut pipeline).expect("there is a current folder");
         let Specification::Pipeline { jobs } = &pipeline else { panic!("not a pipeline") };

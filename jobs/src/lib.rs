@@ -15,6 +15,7 @@ pub mod learning;
 pub mod plan;
 pub mod quality;
 pub mod registry;
+pub mod release;
 pub mod report;
 pub mod synth;
 

@@ -74,6 +74,13 @@ fn results(outcome: &Outcome) -> Vec<String> {
             results.push(format!("{strategy}: {}", shown.collect::<Vec<_>>().join("  ")));
         }
     }
+    if let Some(release) = outcome.metrics.get("release").and_then(Value::as_object) {
+        let shown = ["median_hours", "mean_hours", "p90_hours"]
+            .into_iter()
+            .filter_map(|name| Some(format!("{name} {:.2}", release.get(name)?.as_f64()?)));
+        let stage = release.get("stage").and_then(Value::as_str).unwrap_or_default();
+        results.push(format!("{stage}: {}", shown.collect::<Vec<_>>().join("  ")));
+    }
     if let Some(selection) = outcome.metrics.get("selection") {
         let number = |name: &str| selection.get(name).and_then(Value::as_u64).unwrap_or_default();
         let by_revenue = selection.get("rank_by").and_then(Value::as_str) == Some("revenue");

@@ -1,16 +1,44 @@
 //! What a row of each table is: columns, units and which of them a row cannot do without.
 //!
 //! A declaration row is one *goods item*. Names follow the WCO Data Model's terms (declaration, goods item,
-//! consignee as importer, commodity as HS code, goods measure as mass). Columns that an export lacks are
-//! null. The partition columns `country`, `year` and `month` come from the reporting country and the
-//! acceptance date.
+//! consignee as importer, commodity as HS code, goods measure as mass). A release row is one *event* of one
+//! case (a declaration or consignment on its way to release). Columns that an export lacks are null. The
+//! partition columns `country`, `year` and `month` come from the reporting country and the row's own date: the
+//! day of acceptance, or the time of the event in UTC. Start at [`TABLES`].
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 /// Name of the table of declarations.
 pub const DECLARATIONS: &str = "declarations";
+
+/// Name of the table of release events.
+pub const RELEASES: &str = "releases";
+
+/// A table that exports are read into.
+#[derive(Debug)]
+pub struct Layout {
+    /// Its name.
+    pub table: &'static str,
+    /// Its columns, without the partition columns.
+    pub columns: &'static [Column],
+    /// The required column whose month a row is filed under.
+    pub date_column: &'static str,
+    /// Its Arrow schema, without the partition columns.
+    pub schema: fn() -> SchemaRef,
+}
+
+/// Every table that exports are read into.
+pub const TABLES: &[Layout] = &[
+    Layout {
+        table: DECLARATIONS,
+        columns: DECLARATION_COLUMNS,
+        date_column: "acceptance_date",
+        schema: declarations,
+    },
+    Layout { table: RELEASES, columns: RELEASE_COLUMNS, date_column: "event_time", schema: releases },
+];
 
 /// Partition columns of every table of the archive, in order.
 pub const PARTITION_COLUMNS: [&str; 3] = ["country", "year", "month"];
@@ -37,7 +65,7 @@ pub enum Check {
 pub struct Column {
     /// Its name.
     pub name: &'static str,
-    /// Its Arrow type, one of the four that exports carry.
+    /// Its Arrow type, one of those that exports carry.
     pub kind: Kind,
     /// A row without it is quarantined.
     pub required: bool,
@@ -60,7 +88,16 @@ pub enum Kind {
     Number,
     /// True or false.
     Flag,
+    /// A moment, in microseconds since 1970 UTC.
+    Time,
+    /// The offset from UTC, in minutes east, with which the column [`EVENT_TIME`] was written; never mapped.
+    Offset,
+    /// The record's number in its file, from 1; never mapped.
+    Position,
 }
+
+/// The column of the moment of an event.
+pub const EVENT_TIME: &str = "event_time";
 
 impl Kind {
     /// The Arrow type.
@@ -71,6 +108,9 @@ impl Kind {
             Self::Integer => DataType::Int32,
             Self::Number => DataType::Float64,
             Self::Flag => DataType::Boolean,
+            Self::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Offset => DataType::Int32,
+            Self::Position => DataType::Int64,
         }
     }
 }
@@ -149,14 +189,43 @@ pub const DECLARATION_COLUMNS: &[Column] = &[
 
 /// The Arrow schema of a declaration's data files (without partition columns).
 pub fn declarations() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let fields: Vec<Field> = DECLARATION_COLUMNS
-            .iter()
-            .map(|column| Field::new(column.name, column.kind.data_type(), !column.required))
-            .collect();
-        Arc::new(Schema::new(fields))
-    });
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| arrow_schema(DECLARATION_COLUMNS));
     Arc::clone(&SCHEMA)
+}
+
+/// The columns of a release event, without the partition columns.
+///
+/// The text columns after `utc_offset` describe the case or who acted; the same case may carry them on some of
+/// its events only.
+pub const RELEASE_COLUMNS: &[Column] = &[
+    column("case_id", Kind::Text, true, Check::Any, "declaration or consignment, unique in the country"),
+    column("event", Kind::Text, true, Check::Any, "name of the event, as the export has it"),
+    column("role", Kind::Text, false, Check::Any, "what the event means for the study; null: not known"),
+    column(EVENT_TIME, Kind::Time, true, Check::Any, "when it happened, or was completed"),
+    column("start_time", Kind::Time, false, Check::Any, "when the work of the event began"),
+    column("utc_offset", Kind::Offset, true, Check::Any, "minutes east of UTC of the clock that was read"),
+    column("file_order", Kind::Position, true, Check::Any, "number of the record in its file, from 1"),
+    column("lifecycle", Kind::Text, false, Check::Any, "XES lifecycle transition, such as start or complete"),
+    column("office", Kind::Text, false, Check::Any, "customs office"),
+    column("agency", Kind::Text, false, Check::Any, "agency that acted"),
+    column("actor", Kind::Text, false, Check::Any, "person, team or system that acted"),
+    column("mode", Kind::Text, false, Check::Any, "mode of transport"),
+    column("channel", Kind::Text, false, Check::Any, "control channel"),
+    column("aeo", Kind::Text, false, Check::Any, "authorised economic operator, or not"),
+    column("direction", Kind::Text, false, Check::Any, "import, export or transit"),
+    column("goods", Kind::Text, false, Check::Any, "category of goods"),
+    column("container", Kind::Text, false, Check::Any, "container or vehicle"),
+];
+
+/// The Arrow schema of a release event's data files (without partition columns).
+pub fn releases() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| arrow_schema(RELEASE_COLUMNS));
+    Arc::clone(&SCHEMA)
+}
+
+fn arrow_schema(columns: &[Column]) -> SchemaRef {
+    let field = |column: &Column| Field::new(column.name, column.kind.data_type(), !column.required);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// The fields of the partition columns: `country` text, `year` and `month` 32-bit integers.

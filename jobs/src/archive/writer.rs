@@ -1,7 +1,7 @@
 //! Writes rows as a table's Parquet files, split by country, year and month.
 //!
 //! [`PartitionWriter`] takes batches in any order. It keeps each month's rows in memory, sorts them by
-//! date, declaration and goods item, and writes them as row groups, so that a month that fits half of the
+//! date or time and by declaration and goods item (events by case), and writes them as row groups, so that a month that fits half of the
 //! buffer is sorted from end to end. One month is sorted, encoded and sent on a thread of its own while the
 //! next rows are taken. What it holds is bounded by [`WriterSettings::memory_bytes`] over all months, besides
 //! the row group that is being encoded. Which rows go to which file and row group depends on the batches
@@ -39,7 +39,7 @@ use super::{Archive, table::DataFile};
 use crate::{Error, Result};
 
 /// Columns by which a file's rows are sorted after the date, where the table has them.
-const SORT_AFTER_DATE: [&str; 2] = ["declaration_id", "item_number"];
+const SORT_AFTER_DATE: [&str; 4] = ["declaration_id", "item_number", "case_id", "file_order"];
 
 /// Months that are written at once at the end, when no more rows come.
 const MONTHS_AT_END: usize = 2;
@@ -104,7 +104,7 @@ impl PartitionWriter {
     /// writers of one table must not share it.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Input`] when the date column is not a date of the schema, or a name is not one.
+    /// [`crate::ErrorKind::Input`] when the date column is not a date or a time of the schema, or a name is not one.
     pub fn new(
         archive: &Archive,
         table: &str,
@@ -115,8 +115,11 @@ impl PartitionWriter {
         settings: WriterSettings,
     ) -> Result<Self> {
         let date = schema.index_of(date_column).ok();
-        let Some(date) = date.filter(|date| *schema.field(*date).data_type() == DataType::Date32) else {
-            return Err(Error::input(format!("table {table} has no date column {date_column:?}")));
+        let dated = |kind: &DataType| matches!(kind, DataType::Date32 | DataType::Timestamp(..));
+        let Some(date) = date.filter(|date| dated(schema.field(*date).data_type())) else {
+            return Err(Error::input(format!(
+                "table {table} has no column of dates or times {date_column:?}"
+            )));
         };
         if !(country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase())) {
             return Err(Error::input(format!(

@@ -1,4 +1,4 @@
-//! The ingest of declarations: export files in, one commit per file, what failed put aside.
+//! The ingest of exports: files in, one commit per file, what failed put aside.
 //!
 //! Files are read by the tasks of one query, and committed here in the order in which they were named: each
 //! is archived whole, or not at all. A file whose bytes were ingested before adds nothing. Rows that fail a
@@ -16,7 +16,6 @@ use crate::{
     archive::{
         Commit, Table,
         ingest::{Fate, FileReport, IngestOperator, Mapping},
-        schema::{self, DECLARATIONS},
     },
     plan::{self, tasks},
 };
@@ -28,6 +27,9 @@ const FILES_PER_STEP: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
+    /// The table that the mapping must be for; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
     /// The mapping's file (TOML).
     pub mapping: String,
     /// The export files, as every executor can open them. In a file's name `*` stands for anything; such
@@ -35,16 +37,23 @@ pub struct Parameters {
     pub files: Vec<String>,
 }
 
-/// Ingests export files of declarations under one mapping.
+/// Ingests export files under one mapping.
 ///
 /// # Errors
 /// The first file's that could not be read; the other files are ingested all the same.
-pub async fn ingest_declarations(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
+pub async fn ingest_exports(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     let mapping = std::fs::read_to_string(&parameters.mapping)
         .context(|| format!("read the mapping {}", parameters.mapping))?;
-    Mapping::parse(&mapping).context(|| format!("read the mapping {}", parameters.mapping))?;
+    let parsed = Mapping::parse(&mapping).context(|| format!("read the mapping {}", parameters.mapping))?;
+    let layout = parsed.layout()?;
+    if let Some(wanted) = parameters.table.as_ref().filter(|wanted| *wanted != layout.table) {
+        return Err(Error::input(format!(
+            "the mapping {} is for {} and not for {wanted}; mend its `table`, or say `tidewaiter ingest {}`",
+            parameters.mapping, layout.table, layout.table
+        )));
+    }
     let all = job.step("list files", async { list(&parameters.files) }).await?;
-    let table = Table::open_or_create(job.archive, DECLARATIONS, &schema::declarations()).await?;
+    let table = Table::open_or_create(job.archive, layout.table, &(layout.schema)()).await?;
     let mut failures = Vec::new();
     for (step, files) in all.chunks(FILES_PER_STEP).enumerate() {
         let first = step * FILES_PER_STEP;
@@ -58,7 +67,7 @@ pub async fn ingest_declarations(job: &mut Job<'_>, parameters: &Parameters) -> 
         job.outcome.rows.quarantined += committed.rows.quarantined;
         failures.extend(committed.failures);
     }
-    job.outcome.tables.push(format!("{DECLARATIONS}@{}", table.version().await?));
+    job.outcome.tables.push(format!("{}@{}", layout.table, table.version().await?));
     match failures.into_iter().next() {
         None => Ok(()),
         Some(failure) => Err(Error::new(failure.kind, failure.error)),

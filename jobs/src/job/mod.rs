@@ -6,6 +6,7 @@
 pub mod ingest;
 mod period;
 pub mod quality;
+pub mod release;
 pub mod synth;
 
 pub use period::Period;

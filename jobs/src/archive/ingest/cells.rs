@@ -7,17 +7,21 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder, RecordBatch,
-        RecordBatchOptions, StringBuilder, new_null_array,
+        ArrayRef, BooleanArray, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder, Int64Array,
+        RecordBatch, RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
     },
     compute::filter,
+    datatypes::SchemaRef,
 };
 use chrono::{Datelike, NaiveDate, format::ParseErrorKind};
 
-use super::codes;
+use super::{
+    codes,
+    moments::{self, Moment, Zone},
+};
 use crate::{
     Result,
-    archive::schema::{self, Check, Column, Kind},
+    archive::schema::{Check, Column, Kind},
 };
 
 /// Day number of 1970-01-01 in chrono's count from the common era.
@@ -29,6 +33,15 @@ pub(super) enum Source {
     Absent,
     Constant(String),
     Field(usize),
+    /// The record's own number.
+    Position,
+}
+
+/// How the cells of every standard column of a table are read, in the order of its schema.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) columns: Vec<ColumnRule>,
+    pub(super) schema: SchemaRef,
 }
 
 /// How the cells of one standard column are read.
@@ -37,8 +50,10 @@ pub(super) struct ColumnRule {
     pub(super) column: &'static Column,
     pub(super) source: Source,
     pub(super) formats: Vec<String>,
+    pub(super) zone: Option<Zone>,
     pub(super) decimal_comma: bool,
     pub(super) values: HashMap<String, String>,
+    pub(super) other: Option<String>,
     pub(super) nulls: Vec<String>,
 }
 
@@ -76,9 +91,7 @@ impl ColumnRule {
         if text.is_empty() || self.nulls.iter().any(|null| null == text) {
             return None;
         }
-        if !self.values.is_empty()
-            && let Some(value) = self.values.get(text)
-        {
+        if let Some(value) = self.values.get(text).or(self.other.as_ref()) {
             text = value;
         }
         (!text.is_empty()).then_some(text)
@@ -135,6 +148,10 @@ impl ColumnRule {
             }
         }
         Err(rule)
+    }
+
+    fn moment(&self, text: &str) -> Result<Moment, &'static str> {
+        moments::parse(text, &self.formats, self.zone)
     }
 
     fn text<'a>(&self, text: &'a str) -> Result<&'a str, &'static str> {
@@ -285,22 +302,40 @@ pub(super) fn convert<'a>(
             each(rule, rows, cell, faults, flag, |value| builder.append_option(value));
             Arc::new(builder.finish())
         }
+        Kind::Time => {
+            let mut builder =
+                TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(rule.column.kind.data_type());
+            let time = |text: &'a str| rule.moment(text).map(|moment| moment.microseconds);
+            each(rule, rows, cell, faults, time, |value| builder.append_option(value));
+            Arc::new(builder.finish())
+        }
+        Kind::Offset => {
+            let mut builder = Int32Builder::with_capacity(rows);
+            let offset = |text: &'a str| rule.moment(text).map(|moment| moment.offset_minutes);
+            each(rule, rows, cell, faults, offset, |value| builder.append_option(value));
+            Arc::new(builder.finish())
+        }
+        // Given by the record and not by a cell.
+        Kind::Position => new_null_array(&rule.column.kind.data_type(), rows),
     }
 }
 
-/// The batch of a block's good rows, and the faults of the others in the order of their rows.
+/// The batch of a block's good rows, and the faults of the others in the order of their rows; `number` is a
+/// record's number in the file.
 pub(super) fn assemble<'a>(
-    rules: &'a [ColumnRule],
+    rules: &'a Rules,
     rows: usize,
+    number: impl Fn(usize) -> i64,
     cell: impl Fn(usize, usize) -> Option<&'a str>,
 ) -> Result<(RecordBatch, Vec<Fault>)> {
     let mut faults = Faults::new(rows);
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(rules.len());
-    for rule in rules {
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(rules.columns.len());
+    for rule in &rules.columns {
         arrays.push(match &rule.source {
             Source::Absent => new_null_array(&rule.column.kind.data_type(), rows),
             Source::Constant(constant) => convert(rule, rows, |_| Some(constant.as_str()), &mut faults),
             Source::Field(field) => convert(rule, rows, |row| cell(row, *field), &mut faults),
+            Source::Position => Arc::new(Int64Array::from_iter_values((0..rows).map(&number))),
         });
     }
     let Faults { good, list: mut faults } = faults;
@@ -312,7 +347,7 @@ pub(super) fn assemble<'a>(
     }
     faults.sort_by_key(|fault| fault.row);
     let options = RecordBatchOptions::new().with_row_count(Some(rows - faults.len()));
-    Ok((RecordBatch::try_new_with_options(schema::declarations(), arrays, &options)?, faults))
+    Ok((RecordBatch::try_new_with_options(Arc::clone(&rules.schema), arrays, &options)?, faults))
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use parquet::{
 
 use super::{
     Bad, ParsedBlock,
-    cells::{ColumnRule, Source, assemble},
+    cells::{Rules, Source, assemble},
     mapping::Mapping,
     quarantined,
 };
-use crate::{Error, Result, ResultExt};
+use crate::{Error, Result, ResultExt, archive::schema::Kind};
 
 /// Rows of a block.
 const BLOCK_ROWS: usize = 1 << 14;
@@ -25,7 +25,7 @@ const BLOCK_ROWS: usize = 1 << 14;
 pub(super) struct Columnar {
     name: String,
     reader: ParquetRecordBatchReader,
-    rules: Vec<ColumnRule>,
+    rules: Rules,
     row: i64,
 }
 
@@ -39,12 +39,15 @@ impl Columnar {
         let schema = builder.schema().clone();
         let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let mut rules = mapping.rules_for(name, &columns)?;
-        for rule in &mut rules {
+        for rule in &mut rules.columns {
             if let Source::Field(field) = rule.source {
                 let kind = schema.field(field).data_type();
                 // Typed columns need no conventions of writing: casting writes them one way.
                 if !is_text(kind) {
-                    rule.formats = vec!["%Y-%m-%d".to_owned()];
+                    rule.formats = match rule.column.kind {
+                        Kind::Date => vec!["%Y-%m-%d".to_owned()],
+                        _ => Vec::new(),
+                    };
                     rule.decimal_comma = false;
                 }
                 if kind.is_nested() {
@@ -74,10 +77,11 @@ impl Columnar {
             let text = texts[field].as_ref()?;
             text.is_valid(row).then(|| text.value(row))
         };
-        let (batch, faults) = assemble(&self.rules, source.num_rows(), cell)?;
+        let number = |row: usize| self.row + 1 + i64::try_from(row).unwrap_or(i64::MAX);
+        let (batch, faults) = assemble(&self.rules, source.num_rows(), number, cell)?;
         let mut bad = Vec::with_capacity(faults.len());
         for fault in faults {
-            let row = self.row + 1 + i64::try_from(fault.row).unwrap_or(i64::MAX);
+            let row = number(fault.row);
             let mut raw = String::new();
             for (place, field) in source.schema().fields().iter().enumerate() {
                 if let Some(value) = cell(fault.row, place) {
@@ -94,16 +98,18 @@ impl Columnar {
     /// The mapped columns as text; the others stay out.
     fn texts(&self, source: &RecordBatch) -> Result<Vec<Option<StringArray>>> {
         let mut texts = vec![None; source.num_columns()];
-        for rule in &self.rules {
+        for rule in &self.rules.columns {
             let Source::Field(field) = rule.source else { continue };
             if texts[field].is_some() {
                 continue;
             }
             let column = source.column(field);
             let text = || -> Result<StringArray> {
-                // A moment is written as its day.
+                // For a column of days a moment is written as its day.
                 let column = match column.data_type() {
-                    DataType::Timestamp(..) | DataType::Date64 => cast(column, &DataType::Date32)?,
+                    DataType::Timestamp(..) | DataType::Date64 if rule.column.kind == Kind::Date => {
+                        cast(column, &DataType::Date32)?
+                    }
                     _ => column.clone(),
                 };
                 Ok(cast(&column, &DataType::Utf8)?.as_string::<i32>().clone())

@@ -5,12 +5,15 @@
 //! does not depend on where blocks end. Memory holds one block, or one record where that is longer, up to
 //! [`LONGEST_RECORD`].
 
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use encoding_rs::WINDOWS_1252;
 
 use super::{
     Bad, ParsedBlock,
-    cells::{ColumnRule, assemble},
+    cells::{Rules, assemble},
     mapping::{Encoding, Mapping},
     quarantined,
     source::Bytes,
@@ -36,7 +39,7 @@ pub(super) struct Delimited {
     latin1: bool,
     block_size: usize,
     splitter: Reader,
-    rules: Vec<ColumnRule>,
+    rules: Rules,
     width: usize,
     buffer: Vec<u8>,
     chunk: Vec<u8>,
@@ -71,7 +74,7 @@ impl Delimited {
             latin1: mapping.encoding == Encoding::Latin1,
             block_size: block_size.max(1),
             splitter: splitter.build(),
-            rules: Vec::new(),
+            rules: Rules { columns: Vec::new(), schema: Arc::new(Schema::empty()) },
             width: 0,
             buffer: Vec::new(),
             chunk: Vec::new(),
@@ -296,7 +299,7 @@ impl Delimited {
             let start = if place == 0 { 0 } else { self.ends[place - 1] };
             text.get(start..self.ends[place])
         };
-        let (batch, faults) = assemble(&self.rules, records.len(), cell)?;
+        let (batch, faults) = assemble(&self.rules, records.len(), |row| records[row].row, cell)?;
         for fault in faults {
             let record = records[fault.row];
             let raw = &self.buffer[record.start..record.end];

@@ -2,19 +2,21 @@
 //!
 //! Promises: memory stays within a block; no input panics; no row is lost, so that the records read are
 //! the rows of the batches plus the rows quarantined; the result does not depend on the block size. CSV is
-//! RFC 4180 with the mapping's delimiter, quote and encoding. Start at [`Mapping`] and
-//! [`DeclarationReader`], and at [`ingest_file`] for the whole way of one file.
+//! RFC 4180 with the mapping's delimiter, quote and encoding; event logs may be XES (IEEE 1849). Start at
+//! [`Mapping`] and [`ExportReader`], and at [`ingest_file`] for the whole way of one file.
 
 mod cells;
 pub mod codes;
 mod columnar;
 mod delimited;
 mod mapping;
+mod moments;
 mod operator;
 pub mod run;
 mod source;
 #[cfg(test)]
 mod tests;
+mod xes;
 
 use std::{
     fs::File,
@@ -30,9 +32,10 @@ use arrow::{
 use parquet::file::reader::ChunkReader;
 use serde::{Deserialize, Serialize};
 
-use self::{columnar::Columnar, delimited::Delimited, source::Bytes};
+use self::{columnar::Columnar, delimited::Delimited, source::Bytes, xes::Xes};
 pub use self::{
     mapping::{ColumnMapping, Encoding, Format, Mapping},
+    moments::Zone,
     operator::{Fate, FileReport, IngestOperator},
     run::{FileOutcome, ingest_file},
     source::source_digest,
@@ -48,7 +51,7 @@ const LONGEST_RAW: usize = 64 << 10;
 /// What became of a block of records.
 #[derive(Debug, Clone)]
 pub struct ParsedBlock {
-    /// The good rows, with the schema [`crate::archive::schema::declarations`].
+    /// The good rows, with the schema of the mapping's table.
     pub batch: RecordBatch,
     /// The rows that failed, with the schema [`quarantine_schema`].
     pub quarantined: RecordBatch,
@@ -67,7 +70,7 @@ pub struct RowCounts {
 
 /// The schema of quarantined rows.
 ///
-/// `file`; `row_number`, the data record counted from 1; `line` of the text, from 1 (null for Parquet);
+/// `file`; `row_number`, the data record counted from 1; `line` of the text, from 1 (null for Parquet and XES);
 /// `column`, the standard column that failed first (null when the record as a whole did); `rule`; `value`,
 /// the cell; `raw`, the record's text, at most 64 KiB of it.
 pub fn quarantine_schema() -> SchemaRef {
@@ -131,52 +134,58 @@ fn quarantined(file: &str, mut bad: Vec<Bad>) -> Result<RecordBatch> {
 enum Input {
     Delimited(Box<Delimited>),
     Columnar(Columnar),
+    Xes(Box<Xes>),
 }
 
 /// Reads one export file block by block.
-pub struct DeclarationReader {
+pub struct ExportReader {
     input: Input,
     counts: RowCounts,
 }
 
-impl DeclarationReader {
+impl ExportReader {
     /// Opens a file in the mapping's format.
     ///
     /// # Errors
-    /// As [`DeclarationReader::from_read`]; [`crate::ErrorKind::NotFound`] when there is no such file.
+    /// As [`ExportReader::from_read`]; [`crate::ErrorKind::NotFound`] when there is no such file.
     pub fn open(path: &Path, mapping: &Mapping) -> Result<Self> {
         let name = path.display().to_string();
         let file = File::open(path).context(|| format!("read {name}"))?;
         match mapping.format {
-            Format::Csv => Self::from_read(&name, Box::new(file), mapping),
+            Format::Csv | Format::Xes => Self::from_read(&name, Box::new(file), mapping),
             Format::Parquet => Self::from_parquet(&name, file, mapping),
         }
     }
 
-    /// Reads delimited text, plain or compressed, from any stream; `name` stands for it in messages.
+    /// Reads text of the mapping's format, plain or compressed, from any stream; `name` stands for it in
+    /// messages.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Input`] for an empty file, one that is not delimited text, a damaged
+    /// [`crate::ErrorKind::Input`] for an empty file, one that is not text of the format, a damaged
     /// compression, or a file that lacks a column of the mapping.
     pub fn from_read(name: &str, read: Box<dyn Read + Send>, mapping: &Mapping) -> Result<Self> {
         Self::from_read_in_blocks(name, read, mapping, BLOCK_SIZE)
     }
 
-    /// [`DeclarationReader::from_read`] with a block size in bytes; results do not depend on it.
+    /// [`ExportReader::from_read`] with a block size in bytes; results do not depend on it.
     ///
     /// # Errors
-    /// As [`DeclarationReader::from_read`].
+    /// As [`ExportReader::from_read`].
     pub fn from_read_in_blocks(
         name: &str,
         read: Box<dyn Read + Send>,
         mapping: &Mapping,
         block_size: usize,
     ) -> Result<Self> {
-        if mapping.format != Format::Csv {
-            return Err(Error::input(format!("{name}: Parquet needs a file or bytes, not a stream")));
-        }
-        let delimited = Delimited::new(name, Bytes::new(name, read)?, mapping, block_size)?;
-        Ok(Self { input: Input::Delimited(Box::new(delimited)), counts: RowCounts::default() })
+        let bytes = Bytes::new(name, read)?;
+        let input = match mapping.format {
+            Format::Csv => Input::Delimited(Box::new(Delimited::new(name, bytes, mapping, block_size)?)),
+            Format::Xes => Input::Xes(Box::new(Xes::new(name, bytes, mapping, block_size)?)),
+            Format::Parquet => {
+                return Err(Error::input(format!("{name}: Parquet needs a file or bytes, not a stream")));
+            }
+        };
+        Ok(Self { input, counts: RowCounts::default() })
     }
 
     /// Reads Parquet from a file or from bytes.
@@ -197,6 +206,7 @@ impl DeclarationReader {
         let (block, read) = match &mut self.input {
             Input::Delimited(delimited) => (delimited.next_block()?, delimited.read()),
             Input::Columnar(columnar) => (columnar.next_block()?, columnar.read()),
+            Input::Xes(xes) => (xes.next_block()?, xes.read()),
         };
         if let Some(block) = &block {
             let count = |batch: &RecordBatch| u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);

@@ -23,7 +23,7 @@ use tidewaiter_proto::v1;
 use super::{Mapping, RowCounts, ingest_file};
 use crate::{
     Archive, Error, ErrorKind, Result,
-    archive::{DataFile, Table, WriterSettings, schema::DECLARATIONS},
+    archive::{DataFile, Table, WriterSettings},
     plan::{self, Input, Meter, Operator, tasks},
 };
 
@@ -82,7 +82,7 @@ impl IngestOperator {
     }
 
     async fn ingest_all(&self, mut input: Input) -> Result<Vec<FileReport>> {
-        let table = Table::open(&self.archive, DECLARATIONS).await?;
+        let table = Table::open(&self.archive, self.mapping.layout()?.table).await?;
         let mut reports = Vec::new();
         let meter = Arc::clone(&input.meter);
         while let Some(batch) = input.rows.next().await {

@@ -11,11 +11,11 @@ use object_store::buffered::BufWriter;
 use parquet::arrow::AsyncArrowWriter;
 use tokio::sync::mpsc;
 
-use super::{DeclarationReader, Mapping, ParsedBlock, RowCounts, quarantine_schema, source_digest};
+use super::{ExportReader, Mapping, ParsedBlock, RowCounts, quarantine_schema, source_digest};
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{
-        DataFile, PartitionWriter, Table, WriterSettings, schema,
+        DataFile, PartitionWriter, Table, WriterSettings,
         writer::{UPLOAD_BYTES, store_error, upload},
     },
 };
@@ -36,7 +36,7 @@ pub struct FileOutcome {
     pub already_there: bool,
 }
 
-/// Reads and checks one export file of declarations and writes its rows under the table's folder, those
+/// Reads and checks one export file and writes its rows under the table's folder, those
 /// that fail a check to `quarantine/<job>/<name>.parquet`, which is complete before the last data file is.
 ///
 /// `name` begins the names of the data files: two files of one table must not share it. `<job>` is the part
@@ -64,12 +64,13 @@ pub async fn ingest_file(
             already_there: true,
         });
     }
+    let layout = mapping.layout()?;
     let mut writer = PartitionWriter::new(
         table.archive(),
         table.name(),
-        &schema::declarations(),
+        &(layout.schema)(),
         &mapping.country,
-        "acceptance_date",
+        layout.date_column,
         name,
         settings,
     )?;
@@ -126,7 +127,7 @@ impl ReadAhead {
         let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
         let (file, mapping) = (file.to_owned(), mapping.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            let mut reader = DeclarationReader::open(&file, &mapping)?;
+            let mut reader = ExportReader::open(&file, &mapping)?;
             while let Some(block) = reader.next_block()? {
                 if sender.blocking_send(block).is_err() {
                     break;
@@ -212,7 +213,11 @@ mod tests {
 
     use super::super::tests::{HEADER, many_rows, mapping};
     use super::*;
-    use crate::archive::{Commit, schema::DECLARATIONS, testing::place};
+    use crate::archive::{
+        Commit,
+        schema::{self, DECLARATIONS},
+        testing::place,
+    };
 
     async fn table(folder: &TempDir) -> Table {
         let archive = place(folder);

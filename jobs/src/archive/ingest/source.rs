@@ -74,6 +74,12 @@ impl Bytes {
     }
 }
 
+impl Read for Bytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read.read(buffer)
+    }
+}
+
 /// The SHA-256 of a file's bytes as they lie (compressed or not), in lower-case hexadecimal.
 ///
 /// # Errors

@@ -36,10 +36,10 @@ pub(super) fn mapping() -> Mapping {
 
 fn read_in(bytes: &[u8], mapping: &Mapping, block: usize) -> Result<(RecordBatch, RecordBatch, RowCounts)> {
     let input = Box::new(Cursor::new(bytes.to_vec()));
-    drain(DeclarationReader::from_read_in_blocks("export.csv", input, mapping, block)?)
+    drain(ExportReader::from_read_in_blocks("export.csv", input, mapping, block)?)
 }
 
-fn drain(mut reader: DeclarationReader) -> Result<(RecordBatch, RecordBatch, RowCounts)> {
+fn drain(mut reader: ExportReader) -> Result<(RecordBatch, RecordBatch, RowCounts)> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     while let Some(block) = reader.next_block()? {
         good.push(block.batch);
@@ -132,7 +132,7 @@ fn files_that_cannot_be_read_are_named() {
     let missing = input_error(b"id,date,hs,origin,text,weight,channel\n", &mapping);
     assert!(missing.contains("no column \"mass\"") && missing.contains("weight"), "{missing}");
     assert!(input_error(b"id,id,date,hs,origin,text,mass,channel\n", &mapping).contains("more than one"));
-    let absent = DeclarationReader::open(Path::new("no/such.csv"), &mapping).err().expect("refused");
+    let absent = ExportReader::open(Path::new("no/such.csv"), &mapping).err().expect("refused");
     assert_eq!(absent.kind(), ErrorKind::NotFound);
     assert!(absent.chain().contains("no/such.csv"));
 }
@@ -147,7 +147,7 @@ fn a_wrong_mapping_is_refused_with_its_fault() {
         ("{ from = \"hs\" }", "{ from = \"hs\", constant = \"1\" }", "either"),
         ("{ from = \"hs\" }", "{ form = \"hs\" }", "form"),
         ("{ from = \"date\" }", "{ from = \"date\", format = \"%Q\" }", "strftime"),
-        ("{ from = \"hs\" }", "{ from = \"hs\", format = \"%Y\" }", "dates only"),
+        ("{ from = \"hs\" }", "{ from = \"hs\", format = \"%Y\" }", "dates and times only"),
         ("[columns]", "delimeter = \";\"\n[columns]", "delimeter"),
         ("[columns]", "delimiter = \"\\\"\"\n[columns]", "same"),
         ("[columns]", "date_formats = []\n[columns]", "empty"),
@@ -246,14 +246,14 @@ fn parquet_passes_the_same_checks() {
     writer.write(&source).expect("written");
     writer.close().expect("closed");
     let bytes = bytes::Bytes::from(bytes);
-    let reader = DeclarationReader::from_parquet("x.parquet", bytes.clone(), &mapping).expect("opens");
+    let reader = ExportReader::from_parquet("x.parquet", bytes.clone(), &mapping).expect("opens");
     let (good, bad, counts) = drain(reader).expect("reads");
     assert_eq!(counts, RowCounts { read: 3, archived: 1, quarantined: 2 });
     assert_eq!(good.column_by_name("acceptance_date").unwrap().as_primitive::<Date32Type>().value(0), 1);
     assert_eq!(good.column_by_name("net_mass").unwrap().as_primitive::<Float64Type>().value(0), 0.1);
     assert_eq!(texts(&bad, "column"), ["origin", "net_mass"]);
     let cut = bytes.slice(..bytes.len() - 9);
-    let error = DeclarationReader::from_parquet("x.parquet", cut, &mapping).err().expect("refused");
+    let error = ExportReader::from_parquet("x.parquet", cut, &mapping).err().expect("refused");
     assert_eq!(error.kind(), ErrorKind::Input);
 }
 
@@ -275,8 +275,7 @@ fn the_korean_files_are_read_whole() {
             eprintln!("SKIPPED: no real data at {}", path.display());
             return;
         }
-        let (good, bad, counts) =
-            drain(DeclarationReader::open(&path, &mapping).expect("opens")).expect("reads");
+        let (good, bad, counts) = drain(ExportReader::open(&path, &mapping).expect("opens")).expect("reads");
         assert_eq!(counts, RowCounts { read: rows, archived: rows, quarantined: 0 }, "{bad:?}");
         let illicit = good.column_by_name("illicit").unwrap().as_boolean();
         let share = illicit.true_count() as f64 / illicit.len() as f64;

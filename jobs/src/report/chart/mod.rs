@@ -1,4 +1,4 @@
-//! Charts as inline SVG: lines, horizontal bars, histograms.
+//! Charts as inline SVG: lines, horizontal bars, histograms, waterfalls, heat maps and process maps.
 //!
 //! Series differ by colour, dash and marker, so they are told apart in grey print too. Colours: Okabe and
 //! Ito, "Color Universal Design" (2008), which people with any common colour blindness tell apart; the
@@ -6,8 +6,11 @@
 //! numbers for graph labels", Graphics Gems (1990). Start at [`line::LineChart`].
 
 pub mod bar;
+pub mod heat;
 pub mod line;
+pub mod process;
 pub mod ticks;
+pub mod waterfall;
 
 /// Colours of the page and of series 0 to 3 (`--s0` … `--s3`), on light and on dark paper.
 pub fn palette_css() -> &'static str {

@@ -1,0 +1,219 @@
+//! Moments: text with a date, a time and a zone becomes microseconds since 1970 UTC and the clock's offset.
+//!
+//! ISO 8601 is read by hand (`2011-10-11T13:45:40.276+02:00`, a space for the `T`, fewer or no digits of the
+//! seconds, `Z`, `+0200`, `+02`), then the mapping's formats. A text without a zone is read in the mapping's.
+//! Where clocks are set back and a local time stands for two moments, the earlier is meant; a local time that
+//! clocks skip when they are set forward is refused.
+
+use chrono::{
+    DateTime, Datelike, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone,
+};
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+/// A zone: by the rules of the IANA database, or a fixed offset from UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Zone {
+    /// A zone of the IANA database.
+    Named(Tz),
+    /// A fixed offset.
+    Fixed(FixedOffset),
+}
+
+impl TryFrom<String> for Zone {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if let Some((offset, "")) = offset(&text) {
+            return Ok(Self::Fixed(offset));
+        }
+        text.parse().map(Self::Named).map_err(|_| {
+            format!("{text:?} is not a time zone; write an IANA name such as Europe/Paris, or +02:00")
+        })
+    }
+}
+
+/// A moment as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// Since 1970-01-01 UTC.
+    pub(super) microseconds: i64,
+    /// Of the clock, east of UTC.
+    pub(super) offset_minutes: i32,
+}
+
+/// Reads a moment.
+pub(super) fn parse(text: &str, formats: &[String], zone: Option<Zone>) -> Result<Moment, &'static str> {
+    if let Some((local, rest)) = iso_local(text) {
+        if rest.is_empty() {
+            return in_zone(local, zone);
+        }
+        if let Some((offset, "")) = offset(rest) {
+            return at(local, offset);
+        }
+    }
+    for format in formats {
+        if let Ok(moment) = DateTime::parse_from_str(text, format) {
+            return at(moment.naive_local(), *moment.offset());
+        }
+        if let Ok(local) = NaiveDateTime::parse_from_str(text, format) {
+            return in_zone(local, zone);
+        }
+    }
+    Err("not a date and time, nor one of the mapping's time formats")
+}
+
+fn in_zone(local: NaiveDateTime, zone: Option<Zone>) -> Result<Moment, &'static str> {
+    match zone {
+        None => Err("a time without a zone; set time_zone in the mapping"),
+        Some(Zone::Fixed(offset)) => at(local, offset),
+        Some(Zone::Named(zone)) => match zone.offset_from_local_datetime(&local) {
+            LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _) => at(local, offset.fix()),
+            LocalResult::None => Err("a local time that the clocks skip"),
+        },
+    }
+}
+
+fn at(local: NaiveDateTime, offset: FixedOffset) -> Result<Moment, &'static str> {
+    if !(1900..=2200).contains(&local.year()) {
+        return Err("date outside the years 1900 to 2200");
+    }
+    let seconds = offset.local_minus_utc();
+    let microseconds = local.and_utc().timestamp_micros() - i64::from(seconds) * 1_000_000;
+    Ok(Moment { microseconds, offset_minutes: seconds.div_euclid(60) })
+}
+
+/// The date and time at the start of an ISO 8601 text, and what follows it.
+fn iso_local(text: &str) -> Option<(NaiveDateTime, &str)> {
+    let digits = |from: usize, to: usize| {
+        let part = text.get(from..to).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        part.parse::<u32>().ok()
+    };
+    let mark = |place: usize| text.as_bytes().get(place).copied();
+    if mark(4) != Some(b'-') || mark(7) != Some(b'-') {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(digits(0, 4)?.try_into().ok()?, digits(5, 7)?, digits(8, 10)?)?;
+    if !matches!(mark(10), Some(b'T' | b' ')) || mark(13) != Some(b':') {
+        return None;
+    }
+    let (hour, minute) = (digits(11, 13)?, digits(14, 16)?);
+    let (mut second, mut nanosecond, mut end) = (0, 0, 16);
+    if mark(16) == Some(b':') {
+        (second, end) = (digits(17, 19)?, 19);
+        if mark(19) == Some(b'.') {
+            let fraction = text[20..].bytes().take_while(u8::is_ascii_digit).count();
+            // Beyond nanoseconds nothing is kept.
+            let kept = fraction.min(9);
+            nanosecond = digits(20, 20 + kept)? * 10_u32.pow(u32::try_from(9 - kept).ok()?);
+            end = 20 + fraction;
+        }
+    }
+    let time = NaiveTime::from_hms_nano_opt(hour, minute, second, nanosecond)?;
+    Some((date.and_time(time), text.get(end..)?.trim_start()))
+}
+
+/// The offset at the start of a text (`Z`, `+02`, `+0200`, `+02:00`), and what follows it.
+fn offset(text: &str) -> Option<(FixedOffset, &str)> {
+    if let Some(rest) = text.strip_prefix(['Z', 'z']) {
+        return Some((FixedOffset::east_opt(0)?, rest));
+    }
+    let sign = match text.as_bytes().first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let two = |text: &str| -> Option<i32> {
+        text.get(..2).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+    };
+    let hours = two(text.get(1..)?)?;
+    let rest = text.get(3..)?;
+    let after = rest.strip_prefix(':').unwrap_or(rest);
+    let (minutes, rest) = match two(after) {
+        Some(minutes) if minutes < 60 => (minutes, after.get(2..)?),
+        _ => (0, rest),
+    };
+    Some((FixedOffset::east_opt(sign * (hours * 3600 + minutes * 60))?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn zone(name: &str) -> Option<Zone> {
+        Some(Zone::try_from(name.to_owned()).expect("a zone"))
+    }
+
+    #[test]
+    fn the_forms_of_iso_8601_are_one_moment() {
+        for text in [
+            "2011-10-11T13:45:40.276+02:00",
+            "2011-10-11 13:45:40.276000+02:00",
+            "2011-10-11T11:45:40.276Z",
+            "2011-10-11T13:45:40.2760000001 +0200",
+            "2011-10-11T13:45:40.276+02",
+            "2011-10-11T06:45:40.276-05:00",
+        ] {
+            let moment = parse(text, &[], None).expect(text);
+            assert_eq!(moment.microseconds, 1_318_333_540_276_000, "{text}");
+        }
+        let minutes = parse("2011-10-11 06:45-03:30", &[], None).expect("parses");
+        assert_eq!(minutes, Moment { microseconds: 1_318_328_100_000_000, offset_minutes: -210 });
+    }
+
+    #[test]
+    fn local_times_follow_their_zone_over_daylight_saving() {
+        let paris = zone("Europe/Paris");
+        let offset = |text: &str| parse(text, &[], paris).map(|moment| moment.offset_minutes);
+        assert_eq!(offset("2024-01-15 12:00"), Ok(60));
+        assert_eq!(offset("2024-07-15 12:00"), Ok(120));
+        // Clocks go from 02:00 to 03:00 on 31 March, and from 03:00 to 02:00 on 27 October.
+        assert_eq!(offset("2024-03-31 02:30"), Err("a local time that the clocks skip"));
+        assert_eq!(offset("2024-10-27 02:30"), Ok(120), "the earlier of the two");
+        assert!(parse("2024-01-15 12:00", &[], None).is_err_and(|rule| rule.contains("time_zone")));
+        assert_eq!(parse("2024-01-15 12:00", &[], zone("+09:00")).map(|m| m.offset_minutes), Ok(540));
+    }
+
+    #[test]
+    fn other_formats_are_the_mappings() {
+        let formats = ["%d/%m/%Y %H:%M".to_owned(), "%d.%m.%Y %H:%M:%S %z".to_owned()];
+        let utc = zone("UTC");
+        let iso = parse("2024-12-31 23:59", &[], utc).expect("parses");
+        assert_eq!(parse("31/12/2024 23:59", &formats, utc), Ok(iso));
+        assert_eq!(
+            parse("01.01.2025 00:59:00 +0100", &formats, None).map(|m| m.microseconds),
+            Ok(iso.microseconds)
+        );
+        for text in [
+            "",
+            "yesterday",
+            "2024-13-01 00:00Z",
+            "2024-01-01",
+            "2024-01-01T25:00Z",
+            "2024-01-01T10:00+99:00",
+        ] {
+            assert!(parse(text, &formats, utc).is_err(), "{text}");
+        }
+        assert!(Zone::try_from("Mars/Base".to_owned()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_moment_is_read_back_from_its_text_in_any_zone(
+            seconds in -2_000_000_000_i64..7_000_000_000, minutes in -720_i32..=840,
+        ) {
+            let offset = FixedOffset::east_opt(minutes * 60).expect("an offset");
+            let moment = DateTime::from_timestamp(seconds, 250_000_000).expect("a moment").with_timezone(&offset);
+            let found = parse(&moment.to_rfc3339(), &[], None).expect("parses");
+            prop_assert_eq!(found, Moment { microseconds: seconds * 1_000_000 + 250_000, offset_minutes: minutes });
+        }
+
+        #[test]
+        fn no_text_panics(text in "[-+0-9T:.Zé ]{0,40}") {
+            let _ = parse(&text, &["%d/%m/%Y %H:%M".to_owned()], zone("Europe/Paris"));
+        }
+    }
+}

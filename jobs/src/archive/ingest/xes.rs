@@ -1,0 +1,305 @@
+//! XES event logs (IEEE 1849-2016): traces of events whose attributes are the cells of a row.
+//!
+//! An event's attribute is named by its key, a trace's by `case:` and its key, as in tables made from such logs.
+//! Attributes of attributes, globals, classifiers and extensions are passed over. A trace's attributes stand
+//! before its events. Memory holds one block and one element.
+
+use std::io::BufReader;
+
+use quick_xml::{
+    Reader,
+    events::{BytesStart, Event},
+};
+
+use super::{
+    Bad, ParsedBlock,
+    cells::{Rules, assemble},
+    mapping::Mapping,
+    quarantined,
+    source::Bytes,
+};
+use crate::{Error, Result};
+
+/// Where a cell's text lies in the block.
+type Span = Option<(usize, usize)>;
+
+/// A log, read block by block.
+pub(super) struct Xes {
+    name: String,
+    reader: Reader<BufReader<Bytes>>,
+    rules: Rules,
+    /// The keys that the mapping names: a rule's field is a place in it.
+    keys: Vec<String>,
+    block_size: usize,
+    /// Open elements, of which the first is the log.
+    depth: usize,
+    /// The attributes of the trace that is open.
+    trace: Vec<Option<String>>,
+    row: i64,
+    ended: bool,
+}
+
+/// Some whole events.
+#[derive(Default)]
+struct Block {
+    text: String,
+    cells: Vec<Span>,
+    rows: usize,
+}
+
+/// What is next in the log, with the depth at which it stands (1: in the log, 2: in a trace).
+enum Next {
+    Begun(String),
+    Attribute { depth: usize, key: String, value: String },
+    EventEnds,
+    Other,
+    End,
+}
+
+impl Xes {
+    pub(super) fn new(name: &str, bytes: Bytes, mapping: &Mapping, block_size: usize) -> Result<Self> {
+        let keys: Vec<String> = mapping.named_sources().into_iter().map(str::to_owned).collect();
+        let rules = mapping.rules_for(name, &keys)?;
+        let mut new = Self {
+            name: name.to_owned(),
+            reader: Reader::from_reader(BufReader::new(bytes)),
+            rules,
+            trace: vec![None; keys.len()],
+            keys,
+            block_size: block_size.max(1),
+            depth: 0,
+            row: 0,
+            ended: false,
+        };
+        new.find_log()?;
+        Ok(new)
+    }
+
+    /// Events read so far.
+    pub(super) fn read(&self) -> i64 {
+        self.row
+    }
+
+    fn find_log(&mut self) -> Result<()> {
+        loop {
+            match self.next()? {
+                Next::Begun(element) if element == "log" => return Ok(()),
+                Next::Other => {}
+                _ => {
+                    return Err(Error::input(format!(
+                        "{} is not an XES log: it does not begin with <log>",
+                        self.name
+                    )));
+                }
+            }
+        }
+    }
+
+    pub(super) fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
+        let mut block = Block::default();
+        let mut event: Option<Vec<Span>> = None;
+        while !self.ended && (event.is_some() || block.text.len() < self.block_size) {
+            match self.next()? {
+                Next::Begun(element) => match (self.depth, element.as_str()) {
+                    (2, "trace") => self.trace.fill(None),
+                    (3, "event") => event = Some(vec![None; self.keys.len()]),
+                    _ => {}
+                },
+                Next::Attribute { depth: 2, key, value } => {
+                    for (place, wanted) in self.keys.iter().enumerate() {
+                        if wanted.strip_prefix("case:") == Some(key.as_str()) {
+                            self.trace[place] = Some(value.clone());
+                        }
+                    }
+                }
+                Next::Attribute { depth: 3, key, value } => {
+                    let place = self.keys.iter().position(|wanted| *wanted == key);
+                    if let (Some(event), Some(place)) = (&mut event, place) {
+                        event[place] = Some(block.keep(&value));
+                    }
+                }
+                Next::EventEnds => {
+                    let Some(mut cells) = event.take() else { continue };
+                    for (cell, of_trace) in cells.iter_mut().zip(&self.trace) {
+                        if let (None, Some(value)) = (&cell, of_trace) {
+                            *cell = Some(block.keep(value));
+                        }
+                    }
+                    block.cells.append(&mut cells);
+                    block.rows += 1;
+                }
+                Next::End => self.ended = true,
+                Next::Attribute { .. } | Next::Other => {}
+            }
+        }
+        if block.rows == 0 { Ok(None) } else { self.parse(&block).map(Some) }
+    }
+
+    fn next(&mut self) -> Result<Next> {
+        let mut buffer = Vec::new();
+        let damaged = |name: &str, error: quick_xml::Error| {
+            Error::input(format!("{name} is cut off or damaged XML: {error}")).with_source(error)
+        };
+        let event = self.reader.read_event_into(&mut buffer).map_err(|error| damaged(&self.name, error))?;
+        Ok(match event {
+            Event::Start(element) => {
+                let next = next_of(&element, self.depth).map_err(|error| damaged(&self.name, error))?;
+                self.depth += 1;
+                next
+            }
+            Event::Empty(element) => {
+                match next_of(&element, self.depth).map_err(|error| damaged(&self.name, error))? {
+                    Next::Begun(_) => Next::Other,
+                    attribute => attribute,
+                }
+            }
+            Event::End(element) => {
+                self.depth = self.depth.saturating_sub(1);
+                match (self.depth, element.local_name().as_ref()) {
+                    (2, b"event") => Next::EventEnds,
+                    _ => Next::Other,
+                }
+            }
+            Event::Eof if self.depth > 0 => {
+                return Err(Error::input(format!("{} is cut off: its XML does not end", self.name)));
+            }
+            Event::Eof => Next::End,
+            _ => Next::Other,
+        })
+    }
+
+    fn parse(&mut self, block: &Block) -> Result<ParsedBlock> {
+        let (before, width) = (self.row, self.keys.len());
+        let number = |row: usize| before + 1 + i64::try_from(row).unwrap_or(i64::MAX);
+        let cell = |row: usize, field: usize| {
+            let (start, end) = block.cells[row * width + field]?;
+            block.text.get(start..end)
+        };
+        let (batch, faults) = assemble(&self.rules, block.rows, number, cell)?;
+        let mut bad = Vec::with_capacity(faults.len());
+        for fault in faults {
+            let mut raw = String::new();
+            for (place, key) in self.keys.iter().enumerate() {
+                if let Some(value) = cell(fault.row, place) {
+                    raw.push_str(&format!("{key}={value:?} "));
+                }
+            }
+            let (row, raw) = (number(fault.row), raw.trim_end().as_bytes());
+            bad.push(Bad::new(row, None, Some(fault.column), fault.rule, fault.value, raw));
+        }
+        self.row = number(block.rows) - 1;
+        Ok(ParsedBlock { batch, quarantined: quarantined(&self.name, bad)? })
+    }
+}
+
+impl Block {
+    fn keep(&mut self, text: &str) -> (usize, usize) {
+        let start = self.text.len();
+        self.text.push_str(text);
+        (start, self.text.len())
+    }
+}
+
+/// An element that opens: an attribute with its key and value, or another.
+fn next_of(element: &BytesStart<'_>, depth: usize) -> std::result::Result<Next, quick_xml::Error> {
+    let local = element.local_name();
+    let is_value = matches!(local.as_ref(), b"string" | b"date" | b"int" | b"float" | b"boolean" | b"id");
+    if !is_value {
+        return Ok(Next::Begun(String::from_utf8_lossy(local.as_ref()).into_owned()));
+    }
+    let (mut key, mut value) = (String::new(), String::new());
+    for attribute in element.attributes() {
+        let attribute = attribute?;
+        let text = attribute.decode_and_unescape_value(element.decoder())?;
+        match attribute.key.as_ref() {
+            b"key" => key = text.into_owned(),
+            b"value" => value = text.into_owned(),
+            _ => {}
+        }
+    }
+    Ok(Next::Attribute { depth, key, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use arrow::{array::AsArray, compute::concat_batches, datatypes::Int64Type};
+    use proptest::prelude::*;
+
+    use super::{
+        super::{ExportReader, Mapping},
+        *,
+    };
+    use crate::archive::schema;
+
+    const MAPPING: &str = r#"
+        table = "releases"
+        country = "NL"
+        format = "xes"
+        [columns]
+        case_id = { from = "case:concept:name" }
+        event = { from = "concept:name" }
+        event_time = { from = "time:timestamp" }
+        channel = { from = "case:channel" }
+    "#;
+    const LOG: &str = r#"<?xml version="1.0"?><log xmlns="http://www.xes-standard.org/">
+        <global scope="event"><string key="concept:name" value="no"/></global>
+        <trace><string key="concept:name" value="A"/><string key="channel" value="red &amp; green">
+            <string key="concept:name" value="nested"/></string>
+          <event><string key="concept:name" value="Lodge"><string key="x" value="y"/></string>
+            <date key="time:timestamp" value="2024-01-01T10:00:00.000+01:00"/></event>
+          <event><string key="concept:name" value="Release"/><date key="time:timestamp" value="soon"/></event>
+        </trace>
+        <trace><string key="concept:name" value="B"/>
+          <event><date key="time:timestamp" value="2024-01-02T10:00:00Z"/><string key="concept:name" value="Lodge"/></event>
+        </trace></log>"#;
+
+    fn read(bytes: &[u8], block: usize) -> Result<(arrow::array::RecordBatch, usize)> {
+        let mapping = Mapping::parse(MAPPING)?;
+        let input = Box::new(Cursor::new(bytes.to_vec()));
+        let mut reader = ExportReader::from_read_in_blocks("log.xes", input, &mapping, block)?;
+        let (mut good, mut bad) = (Vec::new(), 0);
+        while let Some(block) = reader.next_block()? {
+            bad += block.quarantined.num_rows();
+            good.push(block.batch);
+        }
+        Ok((concat_batches(&schema::releases(), &good)?, bad))
+    }
+
+    #[test]
+    fn events_become_rows_with_the_attributes_of_their_trace() {
+        for block in [1, 1 << 20] {
+            let (good, bad) = read(LOG.as_bytes(), block).expect("reads");
+            assert_eq!(bad, 1, "the time that is none");
+            let texts = |name: &str| -> Vec<String> {
+                let column = good.column_by_name(name).expect("is there").as_string::<i32>();
+                column.iter().map(|text| text.unwrap_or("null").to_owned()).collect()
+            };
+            assert_eq!(texts("case_id"), ["A", "B"]);
+            assert_eq!(texts("event"), ["Lodge", "Lodge"]);
+            assert_eq!(texts("channel"), ["red & green", "null"]);
+            let order = good.column_by_name("file_order").expect("is there").as_primitive::<Int64Type>();
+            assert_eq!(order.values(), &[1, 3]);
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_cut_or_no_log_is_refused() {
+        let cut = read(&LOG.as_bytes()[..LOG.len() - 20], 64).expect_err("is cut");
+        assert!(cut.chain().contains("cut off"), "{}", cut.chain());
+        for text in ["<html></html>", "case,event\n1,2\n", "<log><trace></log>"] {
+            assert_eq!(read(text.as_bytes(), 64).expect_err(text).kind(), crate::ErrorKind::Input, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_logs_never_panic(place in any::<prop::sample::Index>(), byte: u8, block in 1_usize..200) {
+            let mut bytes = LOG.as_bytes().to_vec();
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            let _ = read(&bytes, block);
+        }
+    }
+}

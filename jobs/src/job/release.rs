@@ -1,0 +1,385 @@
+//! The Time Release Study as a job: events to cases, cases to times, times to one page and its tables.
+//!
+//! A case belongs to the period in which it begins, by the local clock of its first event; all of its events up to
+//! the cut-off are read, whichever month they lie in. The cases are written to files of the job once, because
+//! every query on stages reads them.
+
+use chrono::{DateTime, NaiveDate, SecondsFormat};
+use datafusion::prelude::{DataFrame, SessionContext};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidewaiter_proto::v1;
+
+use super::{Job, Period};
+use crate::{
+    Archive, Error, Result, ResultExt,
+    archive::{
+        DataFile, Table,
+        provider::snapshot_provider,
+        schema::RELEASES,
+        write_operator::{WriteOperator, stored},
+    },
+    plan::{self, tasks},
+    release::{
+        Language, Study,
+        operator::StagesOperator,
+        queries::{LocalPeriod, STRATA, Scope},
+        stages::{self, StageFile},
+        study::{self, Extent},
+    },
+    report::{
+        data::{as_csv, as_parquet},
+        page::Footer,
+    },
+};
+
+/// What a study is told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parameters {
+    /// The reporting country, ISO 3166-1 alpha-2; absent: the only one of the archive's events.
+    pub country: Option<String>,
+    /// The first month or day in which cases begin, `2024-01` or `2024-01-15`; absent: the first event.
+    pub from: Option<String>,
+    /// The last month or day, included; absent: the last event.
+    pub to: Option<String>,
+    /// Columns by whose values cases are told apart, of [`STRATA`].
+    pub by: Vec<String>,
+    /// A period to compare with, `2023-01..2023-12`.
+    pub compare: Option<String>,
+    /// The last day of which events are taken; absent: that of the last event.
+    pub cut_off: Option<String>,
+    /// The stage file; absent: [`stages::DEFAULT`].
+    pub stages: Option<String>,
+    /// Seed of what is simulated.
+    pub seed: u64,
+    /// The report's language, `en` or `fr`; empty: `en`.
+    pub language: String,
+}
+
+/// What is read of the parameters before any data is.
+#[derive(Debug, Clone)]
+struct Asked {
+    stages: String,
+    file: StageFile,
+    period: Option<LocalPeriod>,
+    compare: Option<LocalPeriod>,
+    cut_off: Option<i64>,
+    seed: u64,
+    language: Language,
+}
+
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+
+impl Parameters {
+    fn read(&self) -> Result<Asked> {
+        let (text, file) = match &self.stages {
+            Some(path) => StageFile::open(path)?,
+            None => (stages::DEFAULT.to_owned(), StageFile::parse(stages::DEFAULT)?),
+        };
+        for column in &self.by {
+            if !STRATA.contains(&column.as_str()) {
+                let known = STRATA.join(", ");
+                return Err(Error::input(format!(
+                    "cases are not told apart by {column:?}, but by any of {known}"
+                )));
+            }
+        }
+        let ends = (self.from.as_deref(), self.to.as_deref());
+        let period = match ends {
+            (None, None) => None,
+            (from, to) => Some((from.map_or(Ok(i64::MIN), first_of)?, to.map_or(Ok(i64::MAX), after)?)),
+        };
+        let compare = self.compare.as_deref().map(|text| {
+            let (from, to) = text.split_once("..").unwrap_or((text, text));
+            Ok::<_, Error>((first_of(from)?, after(to)?))
+        });
+        let compare = compare.transpose()?;
+        for (from, to) in period.iter().chain(&compare) {
+            if from >= to {
+                return Err(Error::input("a period ends before it begins"));
+            }
+        }
+        if let (period, Some(compare)) = (period.unwrap_or((i64::MIN, i64::MAX)), compare)
+            && period.0 < compare.1
+            && compare.0 < period.1
+        {
+            return Err(Error::input(
+                "the period compared with overlaps the study's; give --from and --to apart from it",
+            ));
+        }
+        let cut_off = self.cut_off.as_deref().map(after).transpose()?;
+        Ok(Asked {
+            stages: text,
+            file,
+            period,
+            compare,
+            cut_off,
+            seed: self.seed,
+            language: self.language.parse()?,
+        })
+    }
+}
+
+/// The first day of a month or a day, and the day after it.
+fn days(text: &str) -> Result<(i64, i64)> {
+    let day = |date: NaiveDate| date.signed_duration_since(NaiveDate::default()).num_days();
+    if let Ok(date) = NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d") {
+        return Ok((day(date), day(date) + 1));
+    }
+    let month: Period = text.parse().map_err(|_| {
+        Error::input(format!("{text:?} is neither a month such as 2024-01 nor a day such as 2024-01-15"))
+    })?;
+    Ok((day(month.first()), day(month.last()) + 1))
+}
+
+fn first_of(text: &str) -> Result<i64> {
+    Ok(days(text)?.0 * DAY)
+}
+
+fn after(text: &str) -> Result<i64> {
+    Ok(days(text)?.1 * DAY)
+}
+
+/// What the study reads.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ground {
+    country: String,
+    version: u64,
+    extent: Extent,
+    /// The last moment known.
+    cut_off: i64,
+}
+
+impl Ground {
+    fn scope<'a>(&'a self, asked: &Asked) -> Scope<'a> {
+        Scope {
+            country: &self.country,
+            first: self.extent.first,
+            cut_off: self.cut_off,
+            paired: self.extent.starts > 0,
+            intervals: self.extent.starts + self.extent.intervals > 0,
+            period: asked.period,
+            compare: asked.compare,
+        }
+    }
+
+    /// The events, in a session.
+    async fn register(&self, session: &SessionContext, archive: &Archive) -> Result<()> {
+        let releases = snapshot_provider(archive, RELEASES, Some(self.version)).await?;
+        session.register_table(RELEASES, releases)?;
+        Ok(())
+    }
+}
+
+/// Studies the release times of a country.
+///
+/// # Errors
+/// [`crate::ErrorKind::NotFound`] when no events were ingested; [`crate::ErrorKind::Input`] for parameters that are
+/// wrong or a period without cases.
+pub async fn study_releases(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
+    let asked = parameters.read()?;
+    let ground = job.step("survey", survey(job, parameters, &asked)).await?;
+    let files = job.step("cases", cases(job, &ground, &asked)).await?;
+    let study = job.step("measure", measure(job, parameters, &ground, &asked, files)).await?;
+    let reports = job.step("report", report(job, &study, &ground, &asked)).await?;
+    job.outcome.rows.read = ground.extent.events;
+    if let Some(headline) = study.headline() {
+        let figures = json!({
+            "stage": headline.stage.name,
+            "cases": study.cases,
+            "median_hours": headline.elapsed.median(),
+            "mean_hours": headline.elapsed.mean,
+            "p90_hours": headline.elapsed.p90(),
+            "within_target": headline.elapsed.within_target,
+        });
+        job.outcome.metrics.insert("release".into(), figures);
+    }
+    job.outcome.reports.extend(reports.iter().map(|report| job.archive.display(report)));
+    Ok(())
+}
+
+fn survey<'a>(
+    job: &Job<'a>,
+    parameters: &'a Parameters,
+    asked: &'a Asked,
+) -> impl Future<Output = Result<Ground>> + use<'a> {
+    let (archive, session) = (job.archive, job.session("survey"));
+    async move {
+        let session = session?;
+        let snapshot = Table::open(archive, RELEASES).await?.snapshot(None).await?;
+        let mut countries: Vec<_> = snapshot.files.iter().map(|file| file.country.clone()).collect();
+        countries.sort();
+        countries.dedup();
+        let country = match (&parameters.country, countries.as_slice()) {
+            (Some(country), _) => country.clone(),
+            (None, [only]) => only.clone(),
+            (None, []) => return Err(Error::input("the archive has no release events")),
+            (None, several) => {
+                let several = several.join(", ");
+                return Err(Error::input(format!(
+                    "say which country with --country: there are events of {several}"
+                )));
+            }
+        };
+        let releases = snapshot_provider(archive, RELEASES, Some(snapshot.version)).await?;
+        session.register_table(RELEASES, releases)?;
+        let extent = study::survey(&session, &country).await?;
+        let cut_off = asked.cut_off.map_or(extent.last, |after| extent.last.min(after - 1));
+        Ok(Ground { country, version: snapshot.version, extent, cut_off })
+    }
+}
+
+/// Writes the cases to files of the job.
+fn cases<'a>(
+    job: &Job<'a>,
+    ground: &'a Ground,
+    asked: &'a Asked,
+) -> impl Future<Output = Result<Vec<DataFile>>> + use<'a> {
+    let (archive, session) = (job.archive, job.session("cases"));
+    let (folder, name) = (case_folder(job), job.outcome.job.clone());
+    async move {
+        let session = session?;
+        ground.register(&session, archive).await?;
+        let query =
+            session.sql(&ground.scope(asked).cases(&asked.file)).await.context(|| "plan the cases")?;
+        let message = v1::WriteOperator {
+            archive: archive.url().to_string(),
+            table: folder,
+            country: ground.country.clone(),
+            date_column: "started".to_owned(),
+            name,
+        };
+        let query = plan::above(query, WriteOperator::new(message)?)?;
+        let files = plan::reports::<Vec<DataFile>>(query).await.context(|| "make cases of events")?.concat();
+        if files.is_empty() {
+            return Err(Error::input(format!(
+                "no case of {} began in the period; its events lie between {} and {}",
+                ground.country,
+                moment(ground.extent.first),
+                moment(ground.extent.last)
+            )));
+        }
+        Ok(files)
+    }
+}
+
+fn case_folder(job: &Job<'_>) -> String {
+    format!("{}/cases", job.work_folder())
+}
+
+fn moment(microseconds: i64) -> String {
+    let moment = DateTime::from_timestamp_micros(microseconds).unwrap_or_default();
+    moment.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn measure<'a>(
+    job: &Job<'a>,
+    parameters: &'a Parameters,
+    ground: &'a Ground,
+    asked: &'a Asked,
+    files: Vec<DataFile>,
+) -> impl Future<Output = Result<Study>> + use<'a> {
+    let (archive, session, folder) = (job.archive, job.session("measure"), case_folder(job));
+    async move {
+        let session = session?;
+        ground.register(&session, archive).await?;
+        let scope = ground.scope(asked);
+        let cases = cases_of(&session, archive, &scope, &asked.file, &folder, &files).await?;
+        session.register_table("cases", cases.clone().into_view())?;
+        let message = v1::StagesOperator {
+            stages: asked.stages.clone(),
+            first: ground.extent.first,
+            cut_off: ground.cut_off,
+            strata: parameters.by.clone(),
+        };
+        let times = plan::above(cases, StagesOperator::new(message)?)?;
+        session.register_table("times", times.into_view())?;
+        let study = study::measure(&session, &scope, &asked.file, &parameters.by, parameters.seed).await?;
+        let end =
+            |end: &Option<String>, open: i64| end.clone().unwrap_or_else(|| moment(open)[..10].to_owned());
+        let (from, to) =
+            (end(&parameters.from, ground.extent.first), end(&parameters.to, ground.extent.last));
+        Ok(Study {
+            period: format!("{from}..{to}"),
+            compare: parameters.compare.clone(),
+            cut_off: moment(ground.cut_off),
+            ..study
+        })
+    }
+}
+
+/// A query of the cases that were written.
+async fn cases_of(
+    session: &SessionContext,
+    archive: &Archive,
+    scope: &Scope<'_>,
+    file: &StageFile,
+    folder: &str,
+    files: &[DataFile],
+) -> Result<DataFrame> {
+    let query = session.sql(&scope.cases(file)).await.context(|| "plan the cases")?;
+    let schema = stored(query.schema().as_arrow());
+    let files = files.iter();
+    let files =
+        files.map(|file| v1::ParquetFile { path: format!("{folder}/{}", file.path), size: file.size });
+    tasks::scan(session, archive, files.collect(), schema, false)
+}
+
+fn report<'a>(
+    job: &Job<'a>,
+    study: &'a Study,
+    ground: &'a Ground,
+    asked: &'a Asked,
+) -> impl Future<Output = Result<Vec<String>>> + use<'a> {
+    let (archive, id) = (job.archive, job.outcome.job.clone());
+    async move {
+        let footer = Footer {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: Some(asked.seed).filter(|_| !study.stations.is_empty()),
+            snapshot: Some(format!("{RELEASES}@{}", ground.version)),
+        };
+        let name = format!("reports/release-study-{id}");
+        let html = study.html(asked.language, footer).into_bytes();
+        archive.put(&format!("{name}.html"), html).await?;
+        archive.put(&format!("{name}.json"), serde_json::to_vec_pretty(study)?).await?;
+        for (table, rows) in study.tables()? {
+            archive.put(&format!("{name}/{table}.csv"), as_csv(&rows)?).await?;
+            archive.put(&format!("{name}/{table}.parquet"), as_parquet(&rows)?).await?;
+        }
+        Ok(vec![format!("{name}.html"), format!("{name}.json"), name])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_are_months_or_days_with_both_ends() {
+        let read = |from: &str, to: &str, compare: &str| {
+            let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            Parameters { from: text(from), to: text(to), compare: text(compare), ..Parameters::default() }
+                .read()
+        };
+        let asked = read("1970-01-02", "1970-02", "1969-12..1970-01-01").expect("is right");
+        assert_eq!(asked.period, Some((DAY, 59 * DAY)));
+        assert_eq!(asked.compare, Some((-31 * DAY, DAY)));
+        assert_eq!(read("", "", "").expect("is right").period, None);
+        for (from, to, compare, says) in [
+            ("2024-02", "2024-01", "", "before it begins"),
+            ("2024-02", "soon", "", "soon"),
+            ("", "", "2023-01", "overlaps"),
+            ("2024-01", "2024-06", "2024-06-30", "overlaps"),
+        ] {
+            let error = read(from, to, compare).expect_err(says);
+            assert_eq!(error.kind(), crate::ErrorKind::Input);
+            assert!(error.chain().contains(says), "{}", error.chain());
+        }
+        let by = Parameters { by: vec!["colour".to_owned()], ..Parameters::default() };
+        assert!(by.read().expect_err("is no column").chain().contains("channel"));
+        let language = Parameters { language: "tlh".to_owned(), ..Parameters::default() };
+        assert!(language.read().expect_err("is not spoken").chain().contains("fr"));
+    }
+}

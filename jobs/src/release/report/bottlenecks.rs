@@ -1,0 +1,171 @@
+//! Where the time goes: edges, who holds the goods, the process map and the load of the hours.
+
+use maud::{Markup, html};
+
+use super::{Language, SHOWN, Writer};
+use crate::report::{
+    chart::{
+        heat::HeatMap,
+        process::{Arrow, ProcessMap},
+    },
+    format,
+    table::{Cell, Kind, Table},
+};
+
+impl Writer<'_> {
+    pub(super) fn bottlenecks(&self) -> Markup {
+        let total = self.total_seconds().max(f64::MIN_POSITIVE);
+        let columns = [
+            (self.say("From", "De"), Kind::Text),
+            (self.say("To", "À"), Kind::Text),
+            (self.say("Times", "Fois"), Kind::Count),
+            (self.say("Share of all time", "Part du temps total"), Kind::Percent),
+            (self.say("Total, h", "Total, h"), Kind::Count),
+            (self.say("Mean", "Moyenne"), Kind::Text),
+            (self.say("Median", "Médiane"), Kind::Text),
+        ];
+        let caption = self.say(
+            "Events that follow each other directly, by the total time between them",
+            "Événements qui se suivent directement, par temps total entre eux",
+        );
+        let mut table = Table::new(caption, &columns);
+        for edge in self.study.edges.iter().take(SHOWN) {
+            table.row(vec![
+                edge.source.as_str().into(),
+                edge.target.as_str().into(),
+                edge.count.into(),
+                (edge.sum / total).into(),
+                (edge.sum / 3600.0).into(),
+                Cell::Text(self.hours(edge.mean / 3600.0)),
+                Cell::Text(self.hours(edge.median / 3600.0)),
+            ]);
+        }
+        html! {
+            p { (self.say(
+                "Ranked by total time: the longest mean may be rare, and where mean and median differ widely a few cases hold the time.",
+                "Classés par temps total : la moyenne la plus longue peut être rare, et un grand écart entre moyenne et médiane veut dire que peu de dossiers tiennent le temps.",
+            )) }
+            (table.render())
+            @for (column, title) in [
+                ("agency", self.say("Agencies", "Organismes")),
+                ("office", self.say("Offices", "Bureaux")),
+                ("actor", self.say("Who acts", "Intervenants")),
+            ] { (self.holders(column, title)) }
+            (self.longest())
+        }
+    }
+
+    fn holders(&self, column: &str, title: &str) -> Markup {
+        let holders: Vec<_> = self.study.holders.iter().filter(|holder| holder.column == column).collect();
+        let all: f64 = holders.iter().map(|holder| holder.waiting.max(0.0)).sum();
+        let columns = [
+            (title, Kind::Text),
+            (self.say("Events", "Événements"), Kind::Count),
+            (self.say("Time before them, h", "Temps avant, h"), Kind::Count),
+            (self.say("Share", "Part"), Kind::Percent),
+            (self.say("Time at work, h", "Temps de travail, h"), Kind::Count),
+        ];
+        let caption = self
+            .say("By the time that passes before their events", "Par temps écoulé avant leurs événements");
+        let mut table = Table::new(caption, &columns);
+        for holder in holders.iter().take(SHOWN) {
+            table.row(vec![
+                holder.name.as_str().into(),
+                holder.events.into(),
+                holder.waiting.into(),
+                (all > 0.0).then(|| holder.waiting / all).into(),
+                (holder.working > 0.0).then_some(holder.working).into(),
+            ]);
+        }
+        html! { @if !holders.is_empty() { (table.render()) } }
+    }
+
+    fn longest(&self) -> Markup {
+        let columns =
+            [(self.say("Case", "Dossier"), Kind::Text), (self.say("Hours", "Heures"), Kind::Number)];
+        let mut table = Table::new(self.say("The longest cases", "Les dossiers les plus longs"), &columns);
+        for (case, hours) in self.study.longest.iter().take(10) {
+            table.row(vec![case.as_str().into(), (*hours).into()]);
+        }
+        table.render()
+    }
+
+    pub(super) fn map(&self) -> Markup {
+        let mut events: Vec<_> = self.study.activities.iter().take(9).collect();
+        // In the order of their mean place in a case.
+        let place = |event: &str| {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for way in &self.study.ways {
+                for (place, _) in way.events.iter().enumerate().filter(|(_, other)| *other == event) {
+                    sum += (place as f64) * way.cases as f64;
+                    count += way.cases as f64;
+                }
+            }
+            if count > 0.0 { sum / count } else { f64::MAX }
+        };
+        events.sort_by(|a, b| place(&a.event).total_cmp(&place(&b.event)));
+        let total = self.total_seconds().max(f64::MIN_POSITIVE);
+        let row = |name: &str| events.iter().position(|event| event.event == name);
+        let mut arrows: Vec<Arrow> = Vec::new();
+        for edge in &self.study.edges {
+            if let (Some(from), Some(to)) = (row(&edge.source), row(&edge.target)) {
+                let label =
+                    format!("{} × {}", format::count(edge.count as f64), self.hours(edge.mean / 3600.0));
+                arrows.push(Arrow { from, to, count: edge.count as f64, share: edge.sum / total, label });
+            }
+        }
+        arrows.sort_by(|a, b| b.count.total_cmp(&a.count).then((a.from, a.to).cmp(&(b.from, b.to))));
+        arrows.truncate(14);
+        // A box that no arrow meets says nothing: those left close ranks.
+        let met: Vec<usize> =
+            (0..events.len()).filter(|row| arrows.iter().any(|a| a.from == *row || a.to == *row)).collect();
+        for arrow in &mut arrows {
+            let rank = |row: usize| met.binary_search(&row).unwrap_or(row);
+            (arrow.from, arrow.to) = (rank(arrow.from), rank(arrow.to));
+        }
+        let events: Vec<_> = met.iter().map(|row| events[*row]).collect();
+        let boxes = events.iter().map(|event| {
+            let number =
+                format!("{} {}", format::count(event.events as f64), self.say("events", "événements"));
+            (event.event.clone(), number)
+        });
+        ProcessMap {
+            title: self
+                .say(
+                    "The most frequent events and what follows them: times × mean; arrows back are rework, the second colour holds 5 % of all time or more",
+                    "Les événements les plus fréquents et leurs suites : fois × moyenne ; les retours sont des reprises, la seconde couleur tient 5 % du temps ou plus",
+                )
+                .to_owned(),
+            boxes: boxes.collect(),
+            arrows,
+        }
+        .render()
+    }
+
+    pub(super) fn load(&self) -> Markup {
+        let days = match self.language {
+            Language::English => {
+                ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+            }
+            Language::French => ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
+        };
+        HeatMap {
+            title: self
+                .say(
+                    "Events by weekday and hour, by the local clock",
+                    "Événements par jour et par heure, à l'heure locale",
+                )
+                .to_owned(),
+            kind: Kind::Count,
+            rows: days.map(str::to_owned).to_vec(),
+            columns: (0..24).map(|hour| hour.to_string()).collect(),
+            values: self
+                .study
+                .hours
+                .iter()
+                .map(|day| day.iter().map(|count| *count as f64).collect())
+                .collect(),
+        }
+        .render()
+    }
+}

@@ -1,0 +1,364 @@
+//! What would help: a queue at a station, simulated event by event and fitted to the archive.
+//!
+//! A station is a kind of event whose beginning and end are known. Its work comes when the event before ended,
+//! waits for one of a number of servers, first come first served, begins within the opening hours, and takes as
+//! long as it did. The number of servers is the one whose waits are nearest to the archive's by the distance of
+//! Kolmogorov and Smirnov; that distance says how far the queue explains the waiting, and a large one means that
+//! work waited for something else. A measure changes one thing, with the same chance for both, and its effect is
+//! given with the middle 95 % of replications that draw the times of work anew from those seen. Queueing theory:
+//! Erlang, 1917; the tests hold the simulation to it. Start at [`study_station`].
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use super::calendar::Calendar;
+
+/// The latest pieces of work of a station that are simulated, at most.
+pub const MOST_WORK: usize = 20_000;
+
+/// The most servers that are tried.
+const MOST_SERVERS: usize = 64;
+
+/// Replications of a measure.
+const REPLICATIONS: u64 = 40;
+
+/// A distance from which on the queue does not explain the waiting.
+pub const TOO_FAR: f64 = 0.2;
+
+/// A piece of work; in microseconds since 1970 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// When it came.
+    pub arrival: i64,
+    /// When it was begun.
+    pub begun: i64,
+    /// When it was done.
+    pub done: i64,
+}
+
+/// What was found of a station; times in hours.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Station {
+    /// The kind of event.
+    pub event: String,
+    /// Pieces of work simulated.
+    pub work: u64,
+    /// Servers of the queue that is nearest to the archive.
+    pub servers: u64,
+    /// Kolmogorov and Smirnov's distance of its waits from the archive's, 0..=1.
+    pub distance: f64,
+    /// Median wait in the archive, and in the queue.
+    pub median_wait: (f64, f64),
+    /// 90th percentile of the wait in the archive, and in the queue.
+    pub p90_wait: (f64, f64),
+    /// What could be done, by what it saves.
+    pub measures: Vec<Measure>,
+}
+
+/// What a measure would change; below zero is shorter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// What is done.
+    pub change: Change,
+    /// Change of the mean hours from arrival to done, with the middle 95 % of the replications.
+    pub mean: (f64, f64, f64),
+    /// Change of the median.
+    pub median: (f64, f64, f64),
+    /// Change of the 90th percentile.
+    pub p90: (f64, f64, f64),
+}
+
+/// What can be done at a station.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// One more server.
+    OneMoreServer,
+    /// Two more servers.
+    TwoMoreServers,
+    /// A fifth of the work does not come, such as red channel moved to green.
+    FifthLessWork,
+    /// Each piece of work takes a fifth less time.
+    FifthFaster,
+    /// The office is open two hours longer each day.
+    TwoHoursLonger,
+}
+
+/// When work may begin: now, and with the longer hours of a measure.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hours<'a> {
+    /// The opening hours; absent: always open.
+    pub now: Option<&'a Calendar>,
+    /// Two hours longer.
+    pub longer: Option<&'a Calendar>,
+}
+
+/// Simulates a station's queue and the measures at it; `work` is in the order of arrival. `None` without any.
+pub fn study_station(event: &str, work: &[Work], hours: Hours<'_>, seed: u64) -> Option<Station> {
+    let arrivals: Vec<i64> = work.iter().map(|work| work.arrival).collect();
+    let services: Vec<i64> = work.iter().map(|work| (work.done - work.begun).max(0)).collect();
+    let mut observed: Vec<i64> = work.iter().map(|work| (work.begun - work.arrival).max(0)).collect();
+    observed.sort_unstable();
+    let most = busiest(work).clamp(1, MOST_SERVERS);
+    let fits = (1..=most).map(|servers| {
+        let mut waits = waits(&arrivals, &services, servers, hours.now);
+        waits.sort_unstable();
+        (distance(&waits, &observed), servers, waits)
+    });
+    let (distance, servers, waits) = fits.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))?;
+    if work.is_empty() {
+        return None;
+    }
+    let mut changes =
+        vec![Change::OneMoreServer, Change::TwoMoreServers, Change::FifthLessWork, Change::FifthFaster];
+    if hours.longer.is_some() {
+        changes.push(Change::TwoHoursLonger);
+    }
+    let queue = Queue { arrivals: &arrivals, services: &services, servers, hours };
+    let mut measures: Vec<Measure> = changes.into_iter().map(|change| queue.measure(change, seed)).collect();
+    measures.sort_by(|a, b| a.mean.0.total_cmp(&b.mean.0));
+    Some(Station {
+        event: event.to_owned(),
+        work: work.len() as u64,
+        servers: servers as u64,
+        distance,
+        median_wait: (quantile(&observed, 0.5), quantile(&waits, 0.5)),
+        p90_wait: (quantile(&observed, 0.9), quantile(&waits, 0.9)),
+        measures,
+    })
+}
+
+/// A station's queue, fitted.
+struct Queue<'a> {
+    arrivals: &'a [i64],
+    services: &'a [i64],
+    servers: usize,
+    hours: Hours<'a>,
+}
+
+/// Mean, median and 90th percentile of hours.
+type Figures = [f64; 3];
+
+impl Queue<'_> {
+    fn measure(&self, change: Change, seed: u64) -> Measure {
+        let whole = self.effect(change, self.services, seed);
+        let mut effects: Vec<Figures> = Vec::new();
+        for replication in 0..REPLICATIONS {
+            let seed = seed.wrapping_mul(REPLICATIONS).wrapping_add(replication);
+            let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let drawn = |_: &i64| self.services[chance.random_range(0..self.services.len())];
+            let services: Vec<i64> = self.services.iter().map(drawn).collect();
+            effects.push(self.effect(change, &services, seed));
+        }
+        let of = |place: usize| {
+            let mut values: Vec<f64> = effects.iter().map(|effect| effect[place]).collect();
+            values.sort_by(f64::total_cmp);
+            let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
+            (whole[place], at(0.025), at(0.975))
+        };
+        Measure { change, mean: of(0), median: of(1), p90: of(2) }
+    }
+
+    /// The figures with the change less those without.
+    fn effect(&self, change: Change, services: &[i64], seed: u64) -> Figures {
+        let before = figures(self.arrivals, services, self.servers, self.hours.now);
+        let more = |servers| figures(self.arrivals, services, self.servers + servers, self.hours.now);
+        let after = match change {
+            Change::OneMoreServer => more(1),
+            Change::TwoMoreServers => more(2),
+            Change::FifthFaster => {
+                let faster: Vec<i64> = services.iter().map(|service| service / 5 * 4).collect();
+                figures(self.arrivals, &faster, self.servers, self.hours.now)
+            }
+            Change::FifthLessWork => {
+                let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5eed);
+                let pairs = self.arrivals.iter().zip(services).filter(|_| chance.random::<f64>() >= 0.2);
+                let (arrivals, services): (Vec<i64>, Vec<i64>) = pairs.unzip();
+                figures(&arrivals, &services, self.servers, self.hours.now)
+            }
+            Change::TwoHoursLonger => figures(self.arrivals, services, self.servers, self.hours.longer),
+        };
+        std::array::from_fn(|place| after[place] - before[place])
+    }
+}
+
+/// Mean, median and 90th percentile of the hours from arrival to done.
+fn figures(arrivals: &[i64], services: &[i64], servers: usize, hours: Option<&Calendar>) -> Figures {
+    let waits = waits(arrivals, services, servers, hours);
+    let mut times: Vec<i64> = waits.iter().zip(services).map(|(wait, service)| wait + service).collect();
+    times.sort_unstable();
+    let mean = times.iter().map(|time| *time as f64).sum::<f64>() / 3.6e9 / times.len().max(1) as f64;
+    [mean, quantile(&times, 0.5), quantile(&times, 0.9)]
+}
+
+/// The wait of each piece of work, first come first served.
+fn waits(arrivals: &[i64], services: &[i64], servers: usize, hours: Option<&Calendar>) -> Vec<i64> {
+    let mut free: BinaryHeap<Reverse<i64>> = (0..servers).map(|_| Reverse(i64::MIN)).collect();
+    let serve = |(arrival, service): (&i64, &i64)| {
+        let Reverse(earliest) = free.pop().unwrap_or(Reverse(i64::MIN));
+        let ready = earliest.max(*arrival);
+        let begun = hours.map_or(ready, |hours| hours.opens_from(ready));
+        free.push(Reverse(begun + service));
+        begun - arrival
+    };
+    arrivals.iter().zip(services).map(serve).collect()
+}
+
+/// The most work that was under way at once.
+fn busiest(work: &[Work]) -> usize {
+    let mut changes: Vec<(i64, i32)> =
+        work.iter().flat_map(|work| [(work.begun, 1), (work.done, -1)]).collect();
+    // What ends as another begins frees its server.
+    changes.sort_unstable();
+    let under_way = changes.iter().scan(0, |under_way, change| {
+        *under_way += change.1;
+        Some(*under_way)
+    });
+    usize::try_from(under_way.max().unwrap_or_default()).unwrap_or_default()
+}
+
+/// The greatest difference of the distributions of two sorted samples (Kolmogorov and Smirnov).
+fn distance(a: &[i64], b: &[i64]) -> f64 {
+    let (mut i, mut j, mut most) = (0, 0, 0.0_f64);
+    while i < a.len() && j < b.len() {
+        let value = a[i].min(b[j]);
+        i += a[i..].partition_point(|other| *other <= value);
+        j += b[j..].partition_point(|other| *other <= value);
+        most = most.max((i as f64 / a.len() as f64 - j as f64 / b.len() as f64).abs());
+    }
+    most
+}
+
+/// A quantile of sorted microseconds, in hours, by linear interpolation.
+fn quantile(sorted: &[i64], quantile: f64) -> f64 {
+    let place = sorted.len().saturating_sub(1) as f64 * quantile;
+    let at = |rank: usize| sorted.get(rank).map_or(0.0, |value| *value as f64 / 3.6e9);
+    let (low, high) = (at(place.floor() as usize), at(place.ceil() as usize));
+    low + (high - low) * place.fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_distr::{Distribution, Exp};
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    /// Exponential gaps and services, in microseconds, of rates by the hour.
+    fn chance(rate: f64, service_rate: f64, count: usize, seed: u64) -> (Vec<i64>, Vec<i64>) {
+        let mut source = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let (gaps, services) = (Exp::new(rate).expect("a rate"), Exp::new(service_rate).expect("a rate"));
+        let mut now = 0.0;
+        let micros = |hours: f64| (hours * HOUR as f64) as i64;
+        (0..count)
+            .map(|_| {
+                now += gaps.sample(&mut source);
+                (micros(now), micros(services.sample(&mut source)))
+            })
+            .unzip()
+    }
+
+    /// Erlang's formula: the mean wait of M/M/c.
+    fn erlang_wait(rate: f64, service_rate: f64, servers: usize) -> f64 {
+        let load = rate / service_rate;
+        let c = servers as f64;
+        let (mut term, mut sum) = (1.0, 0.0);
+        for k in 0..servers {
+            sum += term;
+            term *= load / (k as f64 + 1.0);
+        }
+        let waiting = term * c / (c - load);
+        waiting / (sum + waiting) / (c * service_rate - rate)
+    }
+
+    #[test]
+    fn the_wait_is_erlangs_within_its_interval() {
+        // M/M/1 at 4 of 5 by the hour: 0.8 hours.
+        assert!((erlang_wait(4.0, 5.0, 1) - 0.8).abs() < 1e-12);
+        for (rate, service_rate, servers) in [(4.0, 5.0, 1), (8.0, 5.0, 2), (20.0, 3.0, 8)] {
+            let wanted = erlang_wait(rate, service_rate, servers);
+            // Means of separate runs, whose spread gives the interval.
+            let means: Vec<f64> = (0..100)
+                .map(|seed| {
+                    let (arrivals, services) = chance(rate, service_rate, 20_000, seed);
+                    let waits = waits(&arrivals, &services, servers, None);
+                    waits[2000..].iter().map(|wait| *wait as f64).sum::<f64>() / HOUR as f64 / 18_000.0
+                })
+                .collect();
+            let mean = means.iter().sum::<f64>() / 100.0;
+            let spread =
+                (means.iter().map(|other| (other - mean).powi(2)).sum::<f64>() / 99.0 / 100.0).sqrt();
+            assert!(
+                (mean - wanted).abs() < 2.8 * spread,
+                "{servers}: {mean} is not {wanted} within {spread}"
+            );
+            assert!(spread < 0.05 * wanted.max(0.1));
+        }
+    }
+
+    #[test]
+    fn the_waits_of_one_server_are_lindleys() {
+        // Lindley 1952: a wait is the wait before it and its service, less the gap, and not below zero.
+        let (arrivals, services) = chance(4.0, 5.0, 5000, 9);
+        let found = waits(&arrivals, &services, 1, None);
+        for place in 1..found.len() {
+            let gap = arrivals[place] - arrivals[place - 1];
+            assert_eq!(found[place], (found[place - 1] + services[place - 1] - gap).max(0));
+        }
+    }
+
+    #[test]
+    fn a_queue_is_found_again_and_more_servers_shorten_it() {
+        let (arrivals, services) = chance(14.0, 5.0, 8000, 3);
+        let waits = waits(&arrivals, &services, 3, None);
+        let work: Vec<Work> = arrivals
+            .iter()
+            .zip(&services)
+            .zip(waits)
+            .map(|((arrival, service), wait)| Work {
+                arrival: *arrival,
+                begun: arrival + wait,
+                done: arrival + wait + service,
+            })
+            .collect();
+        let station = study_station("inspection", &work, Hours::default(), 1).expect("has work");
+        assert_eq!((station.servers, station.distance), (3, 0.0));
+        assert_eq!(station.measures[0].change, Change::TwoMoreServers);
+        for measure in &station.measures {
+            let (effect, low, high) = measure.mean;
+            assert!(effect < 0.0 && low <= high && high < 0.0, "{measure:?}");
+        }
+        // Work that waits for something else than a server is told by the distance.
+        let late: Vec<Work> =
+            work.iter().map(|work| Work { arrival: work.arrival - 30 * HOUR, ..*work }).collect();
+        assert!(study_station("other", &late, Hours::default(), 1).expect("has work").distance > TOO_FAR);
+        assert_eq!(study_station("none", &[], Hours::default(), 1), None);
+        assert_eq!(
+            study_station("again", &work, Hours::default(), 1).map(|s| s.measures),
+            Some(station.measures)
+        );
+    }
+
+    #[test]
+    fn work_waits_for_the_office_to_open() {
+        let hours = toml::from_str(
+            "time_zone = \"UTC\"\nhours = { thursday = [\"08:00-09:00\"], friday = [\"08:00-09:00\"] }",
+        );
+        let office = Calendar::new(&hours.expect("parses"), 0, 3 * 24 * HOUR).expect("lays out");
+        let found = waits(&[0, 8 * HOUR + 1, 10 * HOUR], &[HOUR / 2; 3], 1, Some(&office));
+        assert_eq!(found, [8 * HOUR, HOUR / 2 - 1, 22 * HOUR]);
+    }
+
+    #[test]
+    fn distances_are_counted_by_hand() {
+        assert_eq!(distance(&[1, 2, 3, 4], &[1, 2, 3, 4]), 0.0);
+        assert_eq!(distance(&[1, 2], &[3, 4]), 1.0);
+        assert_eq!(distance(&[1, 2, 3, 4], &[3, 3, 4, 4]), 0.5);
+        let work = |begun, done| Work { arrival: 0, begun, done };
+        assert_eq!(busiest(&[work(0, 2), work(1, 3), work(2, 4)]), 2);
+    }
+}

@@ -1,0 +1,577 @@
+//! What a study finds: the queries run, their answers in one document.
+//!
+//! [`measure`] wants three tables registered in its session: `releases` (the events), `cases`, and `times` (a row
+//! of each stage of each case). Anomalies are counted by rule, never dropped. Start there.
+
+use std::collections::BTreeMap;
+
+use arrow::{
+    array::AsArray,
+    compute::cast,
+    datatypes::{DataType, Int64Type},
+};
+use datafusion::prelude::SessionContext;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    answers::{column, count, each, number, query, rows, text},
+    calendar::{Calendar, OpeningHours},
+    comparison::{Compared, RankTest, holm},
+    distribution::{Distribution, Summary, Survival, SurvivalSummary},
+    queries::{self, BETWEEN_EVENTS, Scope},
+    simulation::{Hours, MOST_WORK, Station, Work, study_station},
+    stages::{Part, Stage, StageFile, StageKind},
+};
+use crate::{Error, Result};
+
+/// Microseconds of an hour.
+const HOUR: f64 = 3.6e9;
+
+/// Everything that a study found.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Study {
+    /// The reporting country.
+    pub country: String,
+    /// The study's period, as it was asked for; empty: all of the archive.
+    pub period: String,
+    /// The period compared with.
+    pub compare: Option<String>,
+    /// The last moment known, RFC 3339 in UTC.
+    pub cut_off: String,
+    /// Events of the period's cases.
+    pub events: u64,
+    /// Cases that began in the period.
+    pub cases: u64,
+    /// Different ways of those cases.
+    pub variants: u64,
+    /// What was odd, and what was done about it.
+    pub anomalies: Vec<Anomaly>,
+    /// The stages; the first is from the first event to the last.
+    pub stages: Vec<StageResult>,
+    /// The same of each value of the columns asked for.
+    pub strata: Vec<Stratum>,
+    /// The stages of both periods.
+    pub comparisons: Vec<StageComparison>,
+    /// Events that follow each other directly, by their total time.
+    pub edges: Vec<Edge>,
+    /// The kinds of event, by their number.
+    pub activities: Vec<Activity>,
+    /// The most frequent ways of a case.
+    pub ways: Vec<Way>,
+    /// Agencies, offices and actors, by the time before their events.
+    pub holders: Vec<Holder>,
+    /// Events by weekday (the first is Monday) and hour of the local clock.
+    pub hours: Vec<[u64; 24]>,
+    /// Stations where work waits, and what would help there.
+    pub stations: Vec<Station>,
+    /// The longest cases of the headline, with their hours.
+    pub longest: Vec<(String, f64)>,
+}
+
+/// Something odd in the data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// Its name.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The times of one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageResult {
+    /// The stage, as the stage file has it.
+    pub stage: Stage,
+    /// Cases whose stage ended.
+    pub complete: u64,
+    /// Cases whose stage had not ended at the cut-off.
+    pub open: u64,
+    /// Cases whose end was not recorded.
+    pub missing: u64,
+    /// Cases whose end is before the beginning.
+    pub negative: u64,
+    /// Elapsed hours of the complete ones.
+    pub elapsed: Summary,
+    /// Working hours of the complete ones, where offices have a calendar.
+    pub working: Option<Summary>,
+    /// Elapsed hours with the open ones.
+    pub survival: SurvivalSummary,
+}
+
+/// The stages of the cases with one value of a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stratum {
+    /// The column.
+    pub column: String,
+    /// Its value; empty: none.
+    pub value: String,
+    /// As [`Study::stages`].
+    pub stages: Vec<StageResult>,
+}
+
+/// A stage before and after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageComparison {
+    /// The stage's name.
+    pub stage: Stage,
+    /// In the period compared with.
+    pub before: Summary,
+    /// In the study's period.
+    pub after: Summary,
+    /// The test.
+    pub test: Compared,
+    /// Its p-value, held to the number of stages (Holm).
+    pub adjusted_p_value: f64,
+}
+
+/// Two events that follow each other directly; times in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The earlier.
+    pub source: String,
+    /// The later.
+    pub target: String,
+    /// How often.
+    pub count: u64,
+    /// Mean time from the end of the earlier to the beginning of the later; below zero where they overlap.
+    pub mean: f64,
+    /// Median time.
+    pub median: f64,
+    /// Total time.
+    pub sum: f64,
+}
+
+/// A kind of event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// Its name.
+    pub event: String,
+    /// The milestone that it is.
+    pub role: Option<String>,
+    /// Events.
+    pub events: u64,
+    /// Cases that have it.
+    pub cases: u64,
+}
+
+/// A way through the process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Way {
+    /// Its events.
+    pub events: Vec<String>,
+    /// Cases that went it.
+    pub cases: u64,
+    /// Mean hours from first to last event.
+    pub mean: f64,
+    /// Median hours.
+    pub median: f64,
+}
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The column: `agency`, `office` or `actor`.
+    pub column: String,
+    /// Its value.
+    pub name: String,
+    /// Events.
+    pub events: u64,
+    /// Hours that passed before them, since the events before.
+    pub waiting: f64,
+    /// Hours that they took; 0 where starts are not recorded.
+    pub working: f64,
+}
+
+/// The extent of a country's events.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Extent {
+    /// Events of the country.
+    pub events: u64,
+    /// The first moment, microseconds since 1970 UTC.
+    pub first: i64,
+    /// The last moment.
+    pub last: i64,
+    /// Events that are the start of another.
+    pub starts: u64,
+    /// Events that have a beginning of their own.
+    pub intervals: u64,
+}
+
+/// The extent of a country's events.
+///
+/// # Errors
+/// [`crate::ErrorKind::Input`] when there are none.
+pub async fn survey(session: &SessionContext, country: &str) -> Result<Extent> {
+    let answer = query(session, &queries::survey(country)).await?;
+    let events = count(&answer, "events", 0)?;
+    if events == 0 {
+        return Err(Error::input(format!(
+            "the archive has no release events of {country}; `tidewaiter ingest releases` brings them"
+        )));
+    }
+    let moment = |name| Ok::<_, Error>(number(&answer, name, 0)? as i64);
+    Ok(Extent {
+        events,
+        first: moment("first")?,
+        last: moment("last")?,
+        starts: count(&answer, "starts", 0)?,
+        intervals: count(&answer, "intervals", 0)?,
+    })
+}
+
+/// Measures everything of a scope; `by` are the columns by which cases are told apart, `seed` that of what is
+/// simulated.
+///
+/// # Errors
+/// Those of the queries.
+pub async fn measure(
+    session: &SessionContext,
+    scope: &Scope<'_>,
+    file: &StageFile,
+    by: &[String],
+    seed: u64,
+) -> Result<Study> {
+    let sums = query(session, queries::CASE_SUMS).await?;
+    let sum = |name: &str| count(&sums, name, 0);
+    let cases = sum("cases")?;
+    if cases == 0 {
+        return Err(Error::input(
+            "no case began in the period; `tidewaiter archive sql` shows the times of events",
+        ));
+    }
+    let stages = stage_results(session, file, None).await?.into_iter().next().map(|group| group.1);
+    let stages = stages.unwrap_or_default();
+    let duplicates = count(&query(session, &scope.duplicates()).await?, "n", 0)?;
+    let total = |of: fn(&StageResult) -> u64| stages.iter().skip(1).map(of).sum::<u64>();
+    let anomalies = [
+        ("unknown_event_names", sum("without_role")?),
+        ("missing_events", total(|stage| stage.missing)),
+        ("negative_times", total(|stage| stage.negative) + sum("negative")?),
+        ("unfinished_stages", total(|stage| stage.open)),
+        ("unfinished_work", sum("unfinished")?),
+        ("duplicate_events", duplicates),
+        ("out_of_order_in_the_file", sum("out_of_order")?),
+        ("cases_with_mixed_offsets", sum("mixed")?),
+        ("cases_with_repeated_events", sum("rework")?),
+    ];
+    let comparisons = match scope.compare {
+        Some(_) => comparisons(session, file).await?,
+        None => Vec::new(),
+    };
+    if scope.compare.is_some() && comparisons.is_empty() {
+        return Err(Error::input(
+            "no case began in the period compared with; give --compare one that has cases",
+        ));
+    }
+    let mut strata = Vec::new();
+    for column in by {
+        for (value, stages) in stage_results(session, file, Some(column)).await? {
+            strata.push(Stratum { column: column.clone(), value, stages });
+        }
+    }
+    let headline = headline(&stages);
+    let longest = query(session, &queries::longest(headline)).await?;
+    let longest =
+        rows(&longest).map(|row| Ok((text(&longest, "case_id", row)?, number(&longest, "hours", row)?)));
+    Ok(Study {
+        country: scope.country.to_owned(),
+        events: sum("events")?,
+        cases,
+        variants: sum("variants")?,
+        anomalies: anomalies.map(|(name, count)| Anomaly { name: name.to_owned(), count }).to_vec(),
+        comparisons,
+        stages,
+        strata,
+        edges: edges(session, scope).await?,
+        activities: activities(session, scope).await?,
+        ways: ways(session).await?,
+        holders: holders(session, scope).await?,
+        hours: hours(session, scope).await?,
+        stations: stations(session, scope, file, seed).await?,
+        longest: longest.collect::<Result<_>>()?,
+        ..Study::default()
+    })
+}
+
+/// The place of the stage that a study is about: the first whole that was measured, or else the first part, or else
+/// all of a case.
+pub fn headline(stages: &[StageResult]) -> usize {
+    let first = |kind: StageKind| {
+        let mut measured = stages.iter().enumerate().skip(1).filter(|(_, stage)| stage.complete > 0);
+        measured.find(|(_, stage)| stage.stage.kind == kind).map(|(place, _)| place)
+    };
+    first(StageKind::Whole).or_else(|| first(StageKind::Part)).unwrap_or(0)
+}
+
+/// The stage from a case's first event to its last.
+fn throughput() -> Stage {
+    Stage {
+        name: "First to last event".to_owned(),
+        french: Some("Du premier au dernier événement".to_owned()),
+        kind: StageKind::Whole,
+        part: None,
+        from: Vec::new(),
+        to: Vec::new(),
+        target_hours: None,
+    }
+}
+
+/// The stages that rows are numbered by.
+fn numbered(file: &StageFile) -> Vec<Stage> {
+    std::iter::once(throughput()).chain(file.stages.iter().cloned()).collect()
+}
+
+/// Cases by status, and those of them with working hours.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    by_status: [u64; 4],
+    working: u64,
+}
+
+/// Counts by period, stage and stratum.
+type AllCounts = BTreeMap<(i32, i32, String), Counts>;
+
+async fn stage_counts(session: &SessionContext, stratum: Option<&str>) -> Result<AllCounts> {
+    let answer = query(session, &queries::stage_counts(stratum)).await?;
+    let mut counts = AllCounts::new();
+    for row in rows(&answer) {
+        let whole = |name| Ok::<_, Error>(number(&answer, name, row)? as i32);
+        let key = (whole("period")?, whole("stage")?, text(&answer, "stratum", row)?);
+        let entry = counts.entry(key).or_default();
+        let status = whole("status")? as usize;
+        entry.by_status[status.min(3)] = count(&answer, "n", row)?;
+        if status == 0 {
+            entry.working = count(&answer, "working", row)?;
+        }
+    }
+    Ok(counts)
+}
+
+/// The stages of the study's period, by the values of a column, or all together.
+async fn stage_results(
+    session: &SessionContext,
+    file: &StageFile,
+    stratum: Option<&str>,
+) -> Result<BTreeMap<String, Vec<StageResult>>> {
+    let stages = numbered(file);
+    let counts = stage_counts(session, stratum).await?;
+    let mut results = BTreeMap::<String, Vec<StageResult>>::new();
+    for ((_, _, value), _) in counts.iter().filter(|((period, ..), _)| *period == 0) {
+        results.entry(value.clone()).or_insert_with(|| stages.iter().cloned().map(unmeasured).collect());
+    }
+    let of = |stage: i32, value: &str| counts.get(&(0, stage, value.to_owned())).copied().unwrap_or_default();
+    for ((period, stage, value), counts) in &counts {
+        let result = results.get_mut(value).and_then(|stages| stages.get_mut(*stage as usize));
+        if let Some(result) = result.filter(|_| *period == 0) {
+            [result.complete, result.open, result.missing, result.negative] = counts.by_status;
+        }
+    }
+    for hours in ["hours", "working_hours"] {
+        if hours == "working_hours" && !file.has_calendar() {
+            continue;
+        }
+        let mut passes = BTreeMap::<(i32, String), (Distribution, Survival)>::new();
+        let sql = queries::sorted_times(stratum, hours, "period = 0");
+        each(session, &sql, |row| {
+            let begin = || {
+                let counts = of(row.stage, row.stratum);
+                let complete = if hours == "hours" { counts.by_status[0] } else { counts.working };
+                let target = stages.get(row.stage as usize).and_then(|stage| stage.target_hours);
+                (
+                    Distribution::new(complete, target),
+                    Survival::new(counts.by_status[0] + counts.by_status[1]),
+                )
+            };
+            let key = (row.stage, row.stratum.to_owned());
+            let (distribution, survival) = passes.entry(key).or_insert_with(begin);
+            if row.status == 0 {
+                distribution.push(row.hours);
+            }
+            survival.push(row.hours, row.status == 0);
+        })
+        .await?;
+        for ((stage, value), (distribution, survival)) in passes {
+            let result = results.get_mut(&value).and_then(|stages| stages.get_mut(stage as usize));
+            let Some(result) = result else { continue };
+            if hours == "hours" {
+                (result.elapsed, result.survival) = (distribution.finish(), survival.finish());
+            } else {
+                result.working = Some(distribution.finish());
+            }
+        }
+    }
+    Ok(results)
+}
+
+fn unmeasured(stage: Stage) -> StageResult {
+    StageResult {
+        stage,
+        complete: 0,
+        open: 0,
+        missing: 0,
+        negative: 0,
+        elapsed: Summary::default(),
+        working: None,
+        survival: SurvivalSummary::default(),
+    }
+}
+
+async fn comparisons(session: &SessionContext, file: &StageFile) -> Result<Vec<StageComparison>> {
+    let stages = numbered(file);
+    let counts = stage_counts(session, None).await?;
+    let of = |period: i32, stage: i32| {
+        counts.get(&(period, stage, String::new())).map_or(0, |counts| counts.by_status[0])
+    };
+    let mut passes = BTreeMap::<i32, (Distribution, Distribution, RankTest)>::new();
+    each(session, &queries::sorted_times(None, "hours", "status = 0"), |row| {
+        let (before, after, ranks) = passes.entry(row.stage).or_insert_with(|| {
+            let target = stages.get(row.stage as usize).and_then(|stage| stage.target_hours);
+            let distribution = |period| Distribution::new(of(period, row.stage), target);
+            (distribution(1), distribution(0), RankTest::default())
+        });
+        if row.period == 1 {
+            before.push(row.hours)
+        } else {
+            after.push(row.hours)
+        }
+        ranks.push(row.hours, row.period == 1);
+    })
+    .await?;
+    let mut compared = Vec::new();
+    for (stage, (before, after, ranks)) in passes {
+        let Some(stage) = stages.get(stage as usize) else { continue };
+        let test = ranks.finish();
+        if test.before > 0 && test.after > 0 {
+            let (before, after) = (before.finish(), after.finish());
+            compared.push(StageComparison {
+                stage: stage.clone(),
+                before,
+                after,
+                test,
+                adjusted_p_value: 1.0,
+            });
+        }
+    }
+    let p_values: Vec<f64> = compared.iter().map(|stage| stage.test.p_value).collect();
+    for (stage, adjusted) in compared.iter_mut().zip(holm(&p_values)) {
+        stage.adjusted_p_value = adjusted;
+    }
+    Ok(compared)
+}
+
+async fn edges(session: &SessionContext, scope: &Scope<'_>) -> Result<Vec<Edge>> {
+    let answer = query(session, &scope.edges()).await?;
+    let edge = |row| {
+        let (count, sum) = (count(&answer, "n", row)?, number(&answer, "sum", row)? / 1e6);
+        Ok(Edge {
+            source: text(&answer, "source", row)?,
+            target: text(&answer, "target", row)?,
+            count,
+            mean: sum / count as f64,
+            median: number(&answer, "median", row)? / 1e6,
+            sum,
+        })
+    };
+    rows(&answer).map(edge).collect()
+}
+
+async fn activities(session: &SessionContext, scope: &Scope<'_>) -> Result<Vec<Activity>> {
+    let answer = query(session, &scope.activities()).await?;
+    let activity = |row| {
+        Ok(Activity {
+            event: text(&answer, "event", row)?,
+            role: Some(text(&answer, "role", row)?).filter(|role| !role.is_empty()),
+            events: count(&answer, "n", row)?,
+            cases: count(&answer, "cases", row)?,
+        })
+    };
+    rows(&answer).map(activity).collect()
+}
+
+async fn ways(session: &SessionContext) -> Result<Vec<Way>> {
+    let answer = query(session, queries::VARIANTS).await?;
+    let way = |row| {
+        Ok(Way {
+            events: text(&answer, "variant", row)?.split(BETWEEN_EVENTS).map(str::to_owned).collect(),
+            cases: count(&answer, "n", row)?,
+            mean: number(&answer, "total", row)? / HOUR / number(&answer, "n", row)?.max(1.0),
+            median: number(&answer, "median", row)? / HOUR,
+        })
+    };
+    rows(&answer).map(way).collect()
+}
+
+async fn holders(session: &SessionContext, scope: &Scope<'_>) -> Result<Vec<Holder>> {
+    let mut holders = Vec::new();
+    for column in ["agency", "office", "actor"] {
+        let answer = query(session, &scope.holders(column)).await?;
+        for row in rows(&answer) {
+            holders.push(Holder {
+                column: column.to_owned(),
+                name: text(&answer, "holder", row)?,
+                events: count(&answer, "events", row)?,
+                waiting: number(&answer, "waiting", row)? / HOUR,
+                working: number(&answer, "working", row)? / HOUR,
+            });
+        }
+    }
+    Ok(holders)
+}
+
+async fn hours(session: &SessionContext, scope: &Scope<'_>) -> Result<Vec<[u64; 24]>> {
+    let answer = query(session, &scope.hours()).await?;
+    let mut hours = vec![[0; 24]; 7];
+    for row in rows(&answer) {
+        let (weekday, hour) =
+            (number(&answer, "weekday", row)? as usize, number(&answer, "hour", row)? as usize);
+        if let Some(slot) = hours.get_mut(weekday).and_then(|day| day.get_mut(hour)) {
+            *slot = count(&answer, "n", row)?;
+        }
+    }
+    Ok(hours)
+}
+
+async fn stations(
+    session: &SessionContext,
+    scope: &Scope<'_>,
+    file: &StageFile,
+    seed: u64,
+) -> Result<Vec<Station>> {
+    if !scope.intervals {
+        return Ok(Vec::new());
+    }
+    let lay_out = |hours: &OpeningHours| Calendar::new(hours, scope.first, scope.cut_off);
+    let now = file.calendar.as_ref().map(lay_out).transpose()?;
+    let longer = file.calendar.as_ref().map(|hours| lay_out(&hours.longer())).transpose()?;
+    let hours = Hours { now: now.as_ref(), longer: longer.as_ref() };
+    let answer = query(session, &scope.stations()).await?;
+    let mut stations = Vec::new();
+    for row in rows(&answer) {
+        let event = text(&answer, "event", row)?;
+        let work = query(session, &scope.work(&event, MOST_WORK)).await?;
+        let times = |name: &str| Ok::<_, Error>(cast(column(&work, name)?, &DataType::Int64)?);
+        let (arrivals, begun, done) = (times("arrival")?, times("begun")?, times("done")?);
+        let (arrivals, begun) = (arrivals.as_primitive::<Int64Type>(), begun.as_primitive::<Int64Type>());
+        let done = done.as_primitive::<Int64Type>();
+        let work: Vec<Work> = rows(&work)
+            .rev()
+            .map(|row| Work { arrival: arrivals.value(row), begun: begun.value(row), done: done.value(row) })
+            .collect();
+        stations.extend(study_station(&event, &work, hours, seed));
+    }
+    Ok(stations)
+}
+
+impl Study {
+    /// The headline's result.
+    pub fn headline(&self) -> Option<&StageResult> {
+        self.stages.get(headline(&self.stages))
+    }
+
+    /// The results of a part, where it was measured.
+    pub fn part(&self, part: Part) -> Option<&StageResult> {
+        self.stages.iter().find(|result| {
+            result.stage.kind == StageKind::Part && result.stage.part == Some(part) && result.complete > 0
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! The study's tables as Arrow batches, to be written beside the page. Flat columns only, so that each fits CSV.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array},
+    datatypes::{Field, Schema},
+};
+
+use super::study::{StageResult, Study};
+use crate::Result;
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn counts(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(UInt64Array::from_iter_values(values))
+}
+
+fn numbers(values: impl Iterator<Item = f64>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(values))
+}
+
+/// A batch whose columns may all be null: the type of a column must not depend on what it holds.
+fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let arrays = columns.into_iter().map(|(_, array)| array).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+impl Study {
+    /// Every table with its name. Times are in hours, but for the edges' seconds.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`], which would be a bug of this function.
+    pub fn tables(&self) -> Result<Vec<(&'static str, RecordBatch)>> {
+        Ok(vec![
+            ("stages", self.stages_batch()?),
+            ("edges", self.edges_batch()?),
+            ("activities", self.activities_batch()?),
+            ("variants", self.ways_batch()?),
+            ("holders", self.holders_batch()?),
+            ("hours", self.hours_batch()?),
+            ("comparisons", self.comparisons_batch()?),
+            ("measures", self.measures_batch()?),
+            ("anomalies", self.anomalies_batch()?),
+            ("longest", self.longest_batch()?),
+        ])
+    }
+
+    /// The stages of all cases (`column` empty) and of each stratum.
+    fn stages_batch(&self) -> Result<RecordBatch> {
+        let all = self.stages.iter().map(|result| ("", "", result));
+        let strata = self.strata.iter().flat_map(|stratum| {
+            stratum.stages.iter().map(|result| (stratum.column.as_str(), stratum.value.as_str(), result))
+        });
+        let rows: Vec<(&str, &str, &StageResult)> = all.chain(strata).collect();
+        let of = |number: fn(&StageResult) -> f64| numbers(rows.iter().map(|row| number(row.2)));
+        let maybe = |number: &dyn Fn(&StageResult) -> Option<f64>| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| number(row.2)).collect::<Float64Array>())
+        };
+        let count = |number: fn(&StageResult) -> u64| counts(rows.iter().map(|row| number(row.2)));
+        let working =
+            |place: usize| maybe(&move |r: &StageResult| Some(r.working.as_ref()?.quantiles[place]));
+        let survival = |place: usize| maybe(&move |r: &StageResult| r.survival.quantiles[place]);
+        batch(vec![
+            ("column", texts(rows.iter().map(|row| row.0))),
+            ("value", texts(rows.iter().map(|row| row.1))),
+            ("stage", texts(rows.iter().map(|row| row.2.stage.name.as_str()))),
+            ("complete", count(|r| r.complete)),
+            ("open", count(|r| r.open)),
+            ("missing", count(|r| r.missing)),
+            ("negative", count(|r| r.negative)),
+            ("mean", of(|r| r.elapsed.mean)),
+            ("trimmed_mean", of(|r| r.elapsed.trimmed_mean)),
+            ("deviation", of(|r| r.elapsed.deviation)),
+            ("p10", of(|r| r.elapsed.quantiles[0])),
+            ("p25", of(|r| r.elapsed.quantiles[1])),
+            ("median", of(|r| r.elapsed.quantiles[2])),
+            ("p75", of(|r| r.elapsed.quantiles[3])),
+            ("p90", of(|r| r.elapsed.quantiles[4])),
+            ("p99", of(|r| r.elapsed.quantiles[5])),
+            ("median_low", maybe(&|r| Some(r.elapsed.median_interval?.0))),
+            ("median_high", maybe(&|r| Some(r.elapsed.median_interval?.1))),
+            ("p90_low", maybe(&|r| Some(r.elapsed.p90_interval?.0))),
+            ("p90_high", maybe(&|r| Some(r.elapsed.p90_interval?.1))),
+            ("target", maybe(&|r| r.stage.target_hours)),
+            ("within_target", maybe(&|r| r.elapsed.within_target)),
+            ("working_mean", maybe(&|r| Some(r.working.as_ref()?.mean))),
+            ("working_median", working(2)),
+            ("working_p90", working(4)),
+            ("survival_median", survival(2)),
+            ("survival_p90", survival(4)),
+        ])
+    }
+
+    fn edges_batch(&self) -> Result<RecordBatch> {
+        let edges = &self.edges;
+        batch(vec![
+            ("source", texts(edges.iter().map(|edge| edge.source.as_str()))),
+            ("target", texts(edges.iter().map(|edge| edge.target.as_str()))),
+            ("count", counts(edges.iter().map(|edge| edge.count))),
+            ("mean_seconds", numbers(edges.iter().map(|edge| edge.mean))),
+            ("median_seconds", numbers(edges.iter().map(|edge| edge.median))),
+            ("sum_seconds", numbers(edges.iter().map(|edge| edge.sum))),
+        ])
+    }
+
+    fn activities_batch(&self) -> Result<RecordBatch> {
+        let rows = &self.activities;
+        batch(vec![
+            ("event", texts(rows.iter().map(|row| row.event.as_str()))),
+            ("role", texts(rows.iter().map(|row| row.role.as_deref().unwrap_or_default()))),
+            ("events", counts(rows.iter().map(|row| row.events))),
+            ("cases", counts(rows.iter().map(|row| row.cases))),
+        ])
+    }
+
+    fn ways_batch(&self) -> Result<RecordBatch> {
+        let ways: Vec<String> = self.ways.iter().map(|way| way.events.join(" > ")).collect();
+        batch(vec![
+            ("variant", texts(ways.iter().map(String::as_str))),
+            ("cases", counts(self.ways.iter().map(|way| way.cases))),
+            ("mean", numbers(self.ways.iter().map(|way| way.mean))),
+            ("median", numbers(self.ways.iter().map(|way| way.median))),
+        ])
+    }
+
+    fn holders_batch(&self) -> Result<RecordBatch> {
+        let rows = &self.holders;
+        batch(vec![
+            ("column", texts(rows.iter().map(|row| row.column.as_str()))),
+            ("name", texts(rows.iter().map(|row| row.name.as_str()))),
+            ("events", counts(rows.iter().map(|row| row.events))),
+            ("waiting", numbers(rows.iter().map(|row| row.waiting))),
+            ("working", numbers(rows.iter().map(|row| row.working))),
+        ])
+    }
+
+    fn hours_batch(&self) -> Result<RecordBatch> {
+        let cells = || {
+            (0_u64..)
+                .zip(&self.hours)
+                .flat_map(|(day, hours)| (0_u64..).zip(hours).map(move |cell| (day, cell)))
+        };
+        batch(vec![
+            ("weekday_from_monday", counts(cells().map(|(day, _)| day))),
+            ("hour", counts(cells().map(|(_, (hour, _))| hour))),
+            ("events", counts(cells().map(|(_, (_, events))| *events))),
+        ])
+    }
+
+    fn comparisons_batch(&self) -> Result<RecordBatch> {
+        let rows = &self.comparisons;
+        batch(vec![
+            ("stage", texts(rows.iter().map(|row| row.stage.name.as_str()))),
+            ("cases_before", counts(rows.iter().map(|row| row.before.count))),
+            ("cases_after", counts(rows.iter().map(|row| row.after.count))),
+            ("mean_before", numbers(rows.iter().map(|row| row.before.mean))),
+            ("mean_after", numbers(rows.iter().map(|row| row.after.mean))),
+            ("median_before", numbers(rows.iter().map(|row| row.before.median()))),
+            ("median_after", numbers(rows.iter().map(|row| row.after.median()))),
+            ("p90_before", numbers(rows.iter().map(|row| row.before.p90()))),
+            ("p90_after", numbers(rows.iter().map(|row| row.after.p90()))),
+            ("u", numbers(rows.iter().map(|row| row.test.u))),
+            ("p_value", numbers(rows.iter().map(|row| row.test.p_value))),
+            ("adjusted_p_value", numbers(rows.iter().map(|row| row.adjusted_p_value))),
+            ("chance_of_shorter", numbers(rows.iter().map(|row| row.test.shorter))),
+            ("cliffs_delta", numbers(rows.iter().map(|row| row.test.delta))),
+        ])
+    }
+
+    /// Hours saved by each measure at each station, below zero, with the interval of the mean.
+    fn measures_batch(&self) -> Result<RecordBatch> {
+        let rows: Vec<_> = self
+            .stations
+            .iter()
+            .flat_map(|station| station.measures.iter().map(move |row| (station, row)))
+            .collect();
+        let changes: Vec<String> = rows.iter().map(|row| format!("{:?}", row.1.change)).collect();
+        batch(vec![
+            ("station", texts(rows.iter().map(|row| row.0.event.as_str()))),
+            ("work", counts(rows.iter().map(|row| row.0.work))),
+            ("servers", counts(rows.iter().map(|row| row.0.servers))),
+            ("distance", numbers(rows.iter().map(|row| row.0.distance))),
+            ("change", texts(changes.iter().map(String::as_str))),
+            ("mean", numbers(rows.iter().map(|row| row.1.mean.0))),
+            ("mean_low", numbers(rows.iter().map(|row| row.1.mean.1))),
+            ("mean_high", numbers(rows.iter().map(|row| row.1.mean.2))),
+            ("median", numbers(rows.iter().map(|row| row.1.median.0))),
+            ("p90", numbers(rows.iter().map(|row| row.1.p90.0))),
+        ])
+    }
+
+    fn anomalies_batch(&self) -> Result<RecordBatch> {
+        batch(vec![
+            ("anomaly", texts(self.anomalies.iter().map(|anomaly| anomaly.name.as_str()))),
+            ("count", counts(self.anomalies.iter().map(|anomaly| anomaly.count))),
+        ])
+    }
+
+    fn longest_batch(&self) -> Result<RecordBatch> {
+        batch(vec![
+            ("case_id", texts(self.longest.iter().map(|case| case.0.as_str()))),
+            ("hours", numbers(self.longest.iter().map(|case| case.1))),
+        ])
+    }
+}
