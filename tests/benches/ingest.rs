@@ -167,7 +167,9 @@ fn duckdb_types() -> String {
         let kind = match column.kind {
             Kind::Text => "VARCHAR",
             Kind::Date => "DATE",
-            Kind::Integer => "INTEGER",
+            Kind::Integer | Kind::Offset => "INTEGER",
+            Kind::Position => "BIGINT",
+            Kind::Time => "TIMESTAMPTZ",
             Kind::Number => "DOUBLE",
             Kind::Flag => "BOOLEAN",
         };

@@ -140,7 +140,7 @@ impl Calendar {
                     }
                 }
             }
-            date = date + TimeDelta::days(1);
+            date += TimeDelta::days(1);
         }
         Ok(Self { intervals })
     }
