@@ -305,16 +305,16 @@ fn confusions(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
 fn rows(facts: &ReportFacts) -> Markup {
     let columns = [
         ("Period", Kind::Text),
-        ("Items used", Kind::Count),
-        ("Distinct texts and codes", Kind::Count),
-        ("Without a word", Kind::Count),
-        ("Fewer than six digits", Kind::Count),
-        ("Not in the nomenclature", Kind::Count),
-        ("Carried from another edition", Kind::Count),
+        ("Used", Kind::Count),
+        ("Distinct", Kind::Count),
+        ("No word", Kind::Count),
+        ("Under six digits", Kind::Count),
+        ("Unknown code", Kind::Count),
+        ("Carried over", Kind::Count),
         ("Read in part", Kind::Count),
     ];
     let mut table = Table::new(
-        "Items by period; those without a word, without six digits or not in the nomenclature are left out",
+        "Declared items by period; those without a word, with a code under six digits or one that the nomenclature lacks are left out; carried over are codes of another edition",
         &columns,
     );
     for (name, file) in ["teaching", "calibrating", "judging"].iter().zip(&facts.files) {
