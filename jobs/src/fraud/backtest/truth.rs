@@ -1,8 +1,8 @@
 //! The truth of a backtest: files that a user gives, kept in the archive while the job runs, beside the items.
 //!
 //! An item is named by `declaration_id` and `item_number`. What the files say twice of one item counts as illicit
-//! when one of them says so. The join sorts both sides and spills, so that its memory does not grow with the
-//! archive.
+//! when one of them says so. With two workers or more the join sorts both sides and spills;
+//! with one the engine joins by hashing and holds the truth in memory.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
