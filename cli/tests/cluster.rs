@@ -279,6 +279,49 @@ async fn every_job_gives_on_a_cluster_what_it_gives_in_one_process() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("known outcome"));
 }
 
+#[test]
+fn hs_codes_are_learned_and_recommended_on_a_cluster_as_in_one_process() {
+    let cluster = Cluster::new(2);
+    cluster.fill();
+    let retrain = ["retrain", "hs", "--country", "TW", "--train", "2020-01..2020-08", "--valid", "2020-09"];
+    let retrain = [&retrain[..], &["--test", "2020-10..2020-11", "--shards", "3"]].concat();
+    let apply = ["apply", "hs", "--country", "TW", "--months", "2020-12"];
+    let alone = cluster.path("alone");
+    let (there, here) = (document(&cluster.run(&retrain)), document(&tidewaiter(&alone, &retrain)));
+    assert_eq!(there["metrics"]["test"], here["metrics"]["test"]);
+    let model = |archive: &str| std::fs::read(cluster.path(archive).join("models/hs/1/model.bin"));
+    assert_eq!(model("archive").expect("a model"), model("alone").expect("a model"));
+
+    let (there, here) = (document(&cluster.run(&apply)), document(&tidewaiter(&alone, &apply)));
+    assert!(there["metrics"]["items"]["items"].as_u64() > Some(500), "{}", there["metrics"]);
+    assert_eq!(there["metrics"], here["metrics"]);
+    let query = "SELECT code_6, count(*) AS n, max(probability_6) AS p, min(misclassification) AS m, \
+                 max(duty_at_stake) AS d FROM predictions_hs GROUP BY code_6 ORDER BY code_6";
+    let rows = |archive: &Path| document(&tidewaiter(archive, &["archive", "sql", query]));
+    assert_eq!(rows(&cluster.path("archive")), rows(&alone));
+}
+
+#[test]
+fn strategies_walk_on_a_cluster_as_in_one_process() {
+    let cluster = Cluster::new(2);
+    cluster.fill();
+    let truth = std::fs::read_dir(cluster.path("exports"))
+        .expect("exports")
+        .map(|entry| entry.expect("an entry").path());
+    let mut truth: Vec<String> = truth.map(|path| path.display().to_string()).collect();
+    truth.retain(|path| path.contains("/truth-"));
+    truth.sort();
+    let walk =
+        ["backtest", "fraud", "--country", "TW", "--from", "2020-09", "--to", "2020-10", "--seeds", "1"];
+    let options = ["--trees", "8", "--strategy", "random", "--strategy", "gbdt+badge", "--truth"];
+    let arguments: Vec<&str> =
+        walk.into_iter().chain(options).chain(truth.iter().map(String::as_str)).collect();
+    let there = document(&cluster.run(&arguments));
+    let here = document(&tidewaiter(&cluster.path("alone"), &arguments));
+    assert!(there["metrics"]["strategies"]["gbdt+badge"].is_object(), "{}", there["metrics"]);
+    assert_eq!(there["metrics"], here["metrics"]);
+}
+
 #[tokio::test]
 async fn a_fit_survives_the_death_of_an_executor_with_the_same_model() {
     let mut cluster = Cluster::new(2);

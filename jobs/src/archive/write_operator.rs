@@ -34,7 +34,7 @@ impl WriteOperator {
 
     async fn write(&self, mut input: Input) -> Result<Vec<DataFile>> {
         let v1::WriteOperator { table, country, date_column, name, .. } = &self.message;
-        let name = format!("{name}-{}", input.partition);
+        let name = format!("{name}-{}", input.unique_name());
         let schema = stored(&input.rows.schema());
         let mut writer = PartitionWriter::new(
             &self.archive,

@@ -28,6 +28,7 @@ use futures::stream::BoxStream;
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
 use tidewaiter_proto::v1;
+use xxhash_rust::xxh3::xxh3_64;
 
 pub use exec::{OperatorExec, QueryPlanner};
 pub use node::{OperatorNode, above};
@@ -67,7 +68,7 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
 
 /// One partition of an operator's input.
 pub struct Input {
-    /// Its number.
+    /// Its number among the task's partitions. On a cluster a task has its own partitions only, numbered from 0.
     pub partition: usize,
     /// Its rows.
     pub rows: SendableRecordBatchStream,
@@ -75,6 +76,16 @@ pub struct Input {
     pub task: Arc<TaskContext>,
     /// Who is told of rows done.
     pub meter: Arc<Meter>,
+}
+
+impl Input {
+    /// A name that no other partition of the query has, and no other attempt at this one: fit for a file.
+    pub fn unique_name(&self) -> String {
+        match self.task.task_id() {
+            Some(task) => format!("{:016x}-{}", xxh3_64(task.as_bytes()), self.partition),
+            None => self.partition.to_string(),
+        }
+    }
 }
 
 /// Hears of rows done by operators that run in this process; a session carries it as an extension.

@@ -274,6 +274,16 @@ async fn declarations(
     Ok(session.read_table(provider)?.filter(wanted)?)
 }
 
+/// Lets a session join by sorting, which spills; a hash join holds the whole truth. The engine does so only where
+/// there is more than one partition.
+fn join_by_sorting(session: &SessionContext) {
+    let state = session.state_ref();
+    let mut state = state.write();
+    let options = state.config_mut().options_mut();
+    options.optimizer.prefer_hash_join = false;
+    options.execution.target_partitions = options.execution.target_partitions.max(2);
+}
+
 /// Runs the walks side by side; those that a job finished before it was taken up again are not repeated.
 fn walk_all<'a>(
     job: &Job<'a>,
@@ -293,8 +303,7 @@ fn walk_all<'a>(
                 if archive.exists(&path).await? {
                     return Ok(serde_json::from_slice(&archive.get(&path).await?)?);
                 }
-                // Joins by sorting, which spills; a hash join holds the whole truth.
-                session.state_ref().write().config_mut().options_mut().optimizer.prefer_hash_join = false;
+                join_by_sorting(&session);
                 let rows = declarations(&session, archive, span.version, parameters).await?;
                 let rows = rows.filter(col("acceptance_date").lt_eq(lit(day_of(parameters.to.last()))))?;
                 let rows = truth::beside(&session, archive, rows.select_columns(features::INPUT)?, truths)?;
