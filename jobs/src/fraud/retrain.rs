@@ -25,7 +25,7 @@ use super::{
 use crate::{
     Archive, Error, ErrorKind, Result,
     archive::schema::DECLARATIONS,
-    job::{Job, Listener, Period},
+    job::{Job, Listener, Period, Periods},
     learning::{
         Progress,
         collective::Observer,
@@ -80,7 +80,10 @@ fn eight() -> u32 {
 /// # Errors
 /// [`ErrorKind::Input`] for periods that overlap, lack rows or have one class only.
 pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
-    let periods = Periods::of(parameters)?;
+    let periods = Periods::new(parameters.train, parameters.valid, parameters.test)?;
+    if parameters.shards == 0 {
+        return Err(Error::input("a fit needs at least one shard"));
+    }
     parameters.trees.validate()?;
     let prepared = job.step("features", prepare(preparation(job, parameters, &periods)?)).await?;
     job.outcome.rows.read = prepared.files.rows;
@@ -102,35 +105,6 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     job.outcome.metrics.insert("promoted".into(), json!(verdict.promoted));
     job.outcome.reports.push(job.archive.display(&verdict.report));
     Ok(())
-}
-
-/// The months of a retrain, which follow each other.
-#[derive(Debug, Clone, Copy)]
-struct Periods {
-    train: Period,
-    valid: Period,
-    test: Period,
-}
-
-impl Periods {
-    fn of(parameters: &Parameters) -> Result<Self> {
-        let (train, test) = (parameters.train, parameters.test);
-        let (train, valid) = match parameters.valid {
-            Some(valid) => (train, valid),
-            None => train.split_last(train.months().div_ceil(10)).ok_or_else(|| {
-                Error::input(format!("the training period {train} is one month; give --valid months"))
-            })?,
-        };
-        if !(train.is_before(&valid) && valid.is_before(&test)) {
-            return Err(Error::input(format!(
-                "training {train}, validation {valid} and test {test} must follow each other in time"
-            )));
-        }
-        if parameters.shards == 0 {
-            return Err(Error::input("a fit needs at least one shard"));
-        }
-        Ok(Self { train, valid, test })
-    }
 }
 
 fn preparation<'a>(job: &Job<'a>, parameters: &'a Parameters, periods: &Periods) -> Result<Preparation<'a>> {
@@ -402,31 +376,6 @@ async fn promote(registry: &Registry, version: u64, sequence: u64) -> Result<boo
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parameters(train: &str, valid: Option<&str>) -> Parameters {
-        let period = |text: &str| text.parse().expect("a period");
-        Parameters {
-            country: "TW".to_owned(),
-            train: period(train),
-            valid: valid.map(period),
-            test: period("2022-01..2022-03"),
-            features: features::Parameters::default(),
-            trees: gbdt::Parameters::default(),
-            shards: 8,
-            compare: None,
-        }
-    }
-
-    #[test]
-    fn without_validation_months_the_last_tenth_stops_the_fit() {
-        let periods = Periods::of(&parameters("2020-01..2021-12", None)).expect("splits");
-        assert_eq!(
-            (periods.train.to_string(), periods.valid.to_string()),
-            ("2020-01..2021-09".into(), "2021-10..2021-12".into())
-        );
-        assert!(Periods::of(&parameters("2020-01", None)).is_err());
-        assert!(Periods::of(&parameters("2020-01..2021-12", Some("2021-12"))).is_err());
-    }
 
     #[test]
     fn parameters_are_read_from_few_words() {

@@ -257,7 +257,7 @@ mod tests {
 
     /// Cases whose right candidate is not always the one with the most evidence.
     fn cases() -> Vec<Case> {
-        let number = |seed: u64| (crate::hs::svm::mix(seed) >> 40) as f64 / (1_u64 << 24) as f64;
+        let number = |seed: u64| (crate::learning::mix(seed) >> 40) as f64 / (1_u64 << 24) as f64;
         (0..200)
             .map(|case| {
                 let evidence: Vec<Evidence> = (0..5)

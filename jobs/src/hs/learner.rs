@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Archive, Error, Result,
-    learning::{Contribution, Leader, Progress, Shard, collective::ShardLoader},
+    learning::{Contribution, Leader, Progress, Shard, collective::ShardLoader, mix},
 };
 
 /// The learner's name in a fit's task.
@@ -197,7 +197,7 @@ impl TextShard {
         for number in (first..end).filter(|number| number % self.layout.shards == self.number) {
             let question = corpus.classes.question(number as usize, &corpus.texts.codes)?;
             let mut settings = self.layout.parameters.settings();
-            settings.seed = super::svm::mix(settings.seed ^ u64::from(number));
+            settings.seed = mix(settings.seed ^ u64::from(number));
             let Classifier { bias, weights } = learner.learn(&question, settings).pruned();
             let (features, weights) = weights.into_iter().unzip();
             learned.classifiers.push(StoredClassifier { number, bias, features, weights });

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     Archive, Error, ErrorKind, Result, ResultExt,
     archive::{provider::snapshot_provider, schema::DECLARATIONS, table::Table},
-    job::{Job, Listener, Period},
+    job::{Job, Listener, Period, Periods},
     learning::{
         Progress,
         collective::Observer,
@@ -101,7 +101,10 @@ fn half() -> f32 {
 /// # Errors
 /// [`ErrorKind::Input`] for periods that overlap or lack usable rows, and for a nomenclature that is none.
 pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
-    let periods = Periods::of(parameters)?;
+    let periods = Periods::new(parameters.train, parameters.valid, parameters.test)?;
+    if parameters.shards == 0 {
+        return Err(Error::input("a fit needs at least one shard"));
+    }
     parameters.classifiers.validate()?;
     if !(0.0..=1.0).contains(&parameters.vague_below) {
         let text = format!("vague_below is {}; set it to a probability, 0 to 1", parameters.vague_below);
@@ -123,35 +126,6 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     job.outcome.metrics.insert("texts".into(), serde_json::to_value(&prepared.files)?);
     job.outcome.reports.push(job.archive.display(&verdict.report));
     Ok(())
-}
-
-/// The months of a retrain, which follow each other.
-#[derive(Debug, Clone, Copy)]
-struct Periods {
-    train: Period,
-    valid: Period,
-    test: Period,
-}
-
-impl Periods {
-    fn of(parameters: &Parameters) -> Result<Self> {
-        let (train, test) = (parameters.train, parameters.test);
-        let (train, valid) = match parameters.valid {
-            Some(valid) => (train, valid),
-            None => train.split_last(train.months().div_ceil(10)).ok_or_else(|| {
-                Error::input(format!("the training period {train} is one month; give --valid months"))
-            })?,
-        };
-        if !(train.is_before(&valid) && valid.is_before(&test)) {
-            return Err(Error::input(format!(
-                "training {train}, validation {valid} and test {test} must follow each other in time"
-            )));
-        }
-        if parameters.shards == 0 {
-            return Err(Error::input("a fit needs at least one shard"));
-        }
-        Ok(Self { train, valid, test })
-    }
 }
 
 /// The files of texts, and the snapshot that they were taken from.
@@ -549,7 +523,7 @@ mod tests {
         let read: Parameters = serde_json::from_str(text).expect("reads");
         assert_eq!((read.shards, read.precedents, read.vague_below), (8, 200_000, 0.5));
         assert_eq!((read.classifiers.cost, read.classifiers.passes), (2.0, 15));
-        let periods = Periods::of(&read).expect("periods");
+        let periods = Periods::new(read.train, read.valid, read.test).expect("periods");
         assert_eq!(
             (periods.train.to_string(), periods.valid.to_string()),
             ("2020-01..2020-10".into(), "2020-11..2020-12".into())

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::vectors::Vectors;
+use crate::learning::mix;
 
 /// Weights that [`Classifier::pruned`] keeps are at least this far from 0. On the validation texts of published
 /// declarations no accuracy is lost by it, and most of the model's size is saved.
@@ -129,14 +130,6 @@ fn shuffle(numbers: &mut [u32], seed: u64) {
         let other = mix(seed ^ at as u64) % (at as u64 + 1);
         numbers.swap(at, other as usize);
     }
-}
-
-/// A number that looks random (splitmix64's finaliser).
-pub(super) fn mix(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub mod quality;
 pub mod release;
 pub mod synth;
 
-pub use period::Period;
+pub use period::{Period, Periods};
 
 use std::{
     sync::{

@@ -60,6 +60,38 @@ impl Period {
     }
 }
 
+/// The months of a retrain, which follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Periods {
+    /// Months that teach.
+    pub train: Period,
+    /// Months that stop or weigh the fit.
+    pub valid: Period,
+    /// Months that judge.
+    pub test: Period,
+}
+
+impl Periods {
+    /// Three periods; without validation months, the last tenth of the training months.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when they do not follow each other, or one month is to be parted.
+    pub fn new(train: Period, valid: Option<Period>, test: Period) -> Result<Self> {
+        let (train, valid) = match valid {
+            Some(valid) => (train, valid),
+            None => train.split_last(train.months().div_ceil(10)).ok_or_else(|| {
+                Error::input(format!("the training period {train} is one month; give --valid months"))
+            })?,
+        };
+        if !(train.is_before(&valid) && valid.is_before(&test)) {
+            return Err(Error::input(format!(
+                "training {train}, validation {valid} and test {test} must follow each other in time"
+            )));
+        }
+        Ok(Self { train, valid, test })
+    }
+}
+
 impl FromStr for Period {
     type Err = Error;
 
@@ -128,5 +160,18 @@ mod tests {
             let error = text.parse::<Period>().expect_err(text);
             assert_eq!(error.kind(), crate::ErrorKind::Input, "{text}");
         }
+    }
+
+    #[test]
+    fn without_validation_months_the_last_tenth_of_the_training_months_is_taken() {
+        let period = |text: &str| text.parse::<Period>().expect("a period");
+        let test = period("2022-01..2022-03");
+        let periods = Periods::new(period("2020-01..2021-12"), None, test).expect("splits");
+        assert_eq!(
+            (periods.train.to_string(), periods.valid.to_string()),
+            ("2020-01..2021-09".into(), "2021-10..2021-12".into())
+        );
+        assert!(Periods::new(period("2020-01"), None, test).is_err());
+        assert!(Periods::new(period("2020-01..2021-12"), Some(period("2021-12")), test).is_err());
     }
 }

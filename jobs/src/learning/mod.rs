@@ -13,3 +13,11 @@ pub mod gbdt;
 pub mod run;
 
 pub use fit::{Contribution, Leader, Progress, Shard};
+
+/// A number that looks random (SplitMix64's finaliser): the one source of chance of the learners.
+pub(crate) fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}

@@ -4,33 +4,13 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray, UInt64Array},
-    datatypes::{Field, Schema},
-};
+use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 
 use super::{ColumnProfile, Numbers, QualityReport};
-use crate::Result;
-
-fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
-}
-
-fn counts(values: impl Iterator<Item = u64>) -> ArrayRef {
-    Arc::new(UInt64Array::from_iter_values(values))
-}
-
-fn shares(values: impl Iterator<Item = f64>) -> ArrayRef {
-    Arc::new(Float64Array::from_iter_values(values))
-}
-
-/// A batch whose columns may all be null: the type of a column must not depend on what it holds.
-fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
-    let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
-}
+use crate::{
+    Result,
+    report::data::{batch, counts, numbers, texts},
+};
 
 impl QualityReport {
     /// Every table of the report with its name: `scores`, `rules`, `columns`, `months`, `quarantine`. A table
@@ -86,7 +66,7 @@ impl QualityReport {
         batch(vec![
             ("column", texts(columns.iter().map(|column| column.name.as_str()))),
             ("meaning", texts(columns.iter().map(|column| column.meaning.as_str()))),
-            ("completeness", shares(columns.iter().map(|column| column.completeness))),
+            ("completeness", numbers(columns.iter().map(|column| column.completeness))),
             ("distinct", counts(columns.iter().map(|column| column.distinct))),
             ("least", bound(|column| &column.min)),
             ("greatest", bound(|column| &column.max)),
@@ -105,7 +85,7 @@ impl QualityReport {
             ("year", whole(months.iter().map(|month| month.year).collect())),
             ("month", whole(months.iter().map(|month| month.month).collect())),
             ("rows", counts(months.iter().map(|month| month.rows))),
-            ("completeness", shares(months.iter().map(|month| month.completeness))),
+            ("completeness", numbers(months.iter().map(|month| month.completeness))),
         ])
     }
 

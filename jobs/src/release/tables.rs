@@ -2,33 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array},
-    datatypes::{Field, Schema},
-};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 
 use super::study::{StageResult, Study};
-use crate::Result;
-
-fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
-}
-
-fn counts(values: impl Iterator<Item = u64>) -> ArrayRef {
-    Arc::new(UInt64Array::from_iter_values(values))
-}
-
-fn numbers(values: impl Iterator<Item = f64>) -> ArrayRef {
-    Arc::new(Float64Array::from_iter_values(values))
-}
-
-/// A batch whose columns may all be null: the type of a column must not depend on what it holds.
-fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
-    let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
-}
+use crate::{
+    Result,
+    report::data::{batch, counts, numbers, texts},
+};
 
 impl Study {
     /// Every table with its name. Times are in hours, but for the edges' seconds.

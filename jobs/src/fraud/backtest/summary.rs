@@ -6,10 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, UInt64Array},
-    datatypes::{Field, Schema},
-};
+use arrow::array::{ArrayRef, Date32Array, Float64Array, RecordBatch, UInt64Array};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -20,7 +17,10 @@ use super::{
     strategy::Strategy,
     walk::WalkReport,
 };
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    report::data::{batch, texts},
+};
 
 /// A figure of a period, which may be absent.
 type Measure = fn(&PeriodFigures) -> Option<f64>;
@@ -324,18 +324,6 @@ impl Summary {
 }
 
 type IntervalRow = (&'static str, Option<i32>, &'static str, Option<Interval>);
-
-fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
-}
-
-/// A batch whose columns may all be null: a column's type does not depend on what it holds.
-fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
-    let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
-}
 
 #[cfg(test)]
 mod tests {

@@ -32,10 +32,4 @@ pub use model::{Model, Tree};
 pub use parameters::Parameters;
 pub use shard::{Dataset, GbdtShard};
 
-/// A 64-bit mixer (the finaliser of SplitMix64): the one source of chance in this module.
-fn mix(seed: u64) -> u64 {
-    let mut x = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
-}
+use super::mix;
