@@ -10,7 +10,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
     // What a fit sends is passed on without a copy.
     tonic_prost_build::configure()
-        .bytes(".tidewaiter.v1.Contribution.payload")
+        .bytes(".tidewaiter.v1.Contribution.sum")
+        .bytes(".tidewaiter.v1.ShardAnswer.answer")
         .bytes(".tidewaiter.v1.Instruct.payload")
         .bytes(".tidewaiter.v1.Assign.history")
         .compile_fds(descriptors)?;

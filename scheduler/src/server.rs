@@ -48,6 +48,12 @@ use crate::{
 /// Seconds without a heartbeat after which an executor counts as lost and its tasks run elsewhere.
 const EXECUTOR_TIMEOUT_SECONDS: u64 = 20;
 
+/// The largest HTTP/2 frame that is taken, in bytes.
+const FIT_FRAME: u32 = 1 << 20;
+
+/// Bytes that a stream, and a connection, may have on the way.
+const FIT_WINDOW: u32 = 8 << 20;
+
 /// The largest message between scheduler, executors and clients, in bytes.
 const LARGEST_MESSAGE: u32 = 64 << 20;
 
@@ -135,6 +141,10 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
     // A fit's rounds are small messages there and back: none may wait to be sent together with another.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
+        // A worker's histogram goes in one frame, and never waits for the window.
+        .max_frame_size(Some(FIT_FRAME))
+        .initial_stream_window_size(Some(FIT_WINDOW))
+        .initial_connection_window_size(Some(FIT_WINDOW))
         .add_service(scheduler)
         .add_service(fits)
         .add_service(JobServiceServer::new(Jobs(driver)))

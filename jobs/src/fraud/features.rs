@@ -21,12 +21,13 @@ use std::{
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, RecordBatch, StringArray},
+    compute::filter_record_batch,
     datatypes::{DataType, Field, Float32Type, Schema, SchemaRef},
 };
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-use catalogue::{CODES, FAMILIES, Family, KEYS, Key, OWN};
+use catalogue::{CODES, FAMILIES, Family, KEYS, Key};
 pub use catalogue::{Feature, Measure, Source, features};
 pub(super) use files::ORDER;
 pub use files::{FeatureFile, FeatureFiles, FeaturesOperator, INPUT, Outcomes, Written, file_schema};
@@ -207,39 +208,38 @@ impl FeatureBuilder {
     /// not in time order; the
     /// builder is then as it was before.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<FeatureBatch> {
-        let rows = batch.num_rows();
-        let identifiers = columns::required(batch, "declaration_id", &DataType::Utf8)?;
-        let items = columns::item_numbers(batch)?;
+        self.push_some(batch, &BooleanArray::from(vec![true; batch.num_rows()]))
+    }
+
+    /// As [`FeatureBuilder::push`], with the features of some rows only, one flag for each row: the others are
+    /// only remembered, which costs a fraction.
+    ///
+    /// # Errors
+    /// As [`FeatureBuilder::push`].
+    pub fn push_some(&mut self, batch: &RecordBatch, wanted: &BooleanArray) -> Result<FeatureBatch> {
         let days = columns::days(batch)?;
         let outcomes = columns::flags(batch, "illicit")?;
-        let revenue = match columns::column(batch, "additional_revenue", &DataType::Float64)? {
-            Some(array) => array,
-            None => Arc::new(Float64Array::new_null(rows)) as ArrayRef,
-        };
-        let days_of_rows = days.values();
-        self.check_order(days_of_rows)?;
-
         let hs = columns::required(batch, "hs_code", &DataType::Utf8)?.as_string::<i32>().clone();
-        let mut table = own_features(batch, &hs, days_of_rows)?;
-        let log_price = OWN.iter().position(|(name, _)| *name == "ln_price_per_kg").unwrap_or_default();
-        let log_prices = table[log_price].clone();
         let keys = row_keys(batch, &hs)?;
+        let log_prices =
+            ln_ratio(&columns::numbers(batch, "customs_value")?, &columns::numbers(batch, "net_mass")?);
+        let of_wanted = filter_record_batch(batch, wanted)?;
+        let (mut arrays, mut table) = leading_and_own(&of_wanted)?;
+        self.check_order(days.values())?;
 
         let own = table.len();
-        table.resize_with(features().len(), || Vec::with_capacity(rows));
+        table.resize_with(features().len(), || Vec::with_capacity(of_wanted.num_rows()));
         let mut start = 0;
-        for run in days_of_rows.chunk_by(|a, b| a == b) {
+        let mut rows = Vec::new();
+        for run in days.values().chunk_by(|a, b| a == b) {
             let range = start..start + run.len();
             start = range.end;
             self.advance(run[0]);
-            self.look_up(&keys, &log_prices, range.clone(), run[0], &mut table[own..]);
+            rows.clear();
+            rows.extend(range.clone().filter(|row| wanted.value(*row)));
+            self.look_up(&keys, &log_prices, &rows, run[0], &mut table[own..]);
             self.note(&keys, &log_prices, &outcomes, range, run[0]);
         }
-
-        let label: Float32Array =
-            outcomes.iter().map(|outcome| outcome.map(|illicit| f32::from(u8::from(illicit)))).collect();
-        let mut arrays: Vec<ArrayRef> =
-            vec![identifiers, Arc::new(items), Arc::new(days), Arc::new(label), revenue];
         arrays.extend(table.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef));
         Ok(FeatureBatch { records: RecordBatch::try_new(feature_schema(), arrays)? })
     }
@@ -340,7 +340,7 @@ impl FeatureBuilder {
         &self,
         keys: &[Vec<u64>; KEYS],
         log_prices: &[f32],
-        range: Range<usize>,
+        rows: &[usize],
         day: i32,
         table: &mut [Vec<f32>],
     ) {
@@ -351,7 +351,7 @@ impl FeatureBuilder {
         for ((family, counts), prices) in FAMILIES.iter().zip(&self.counts).zip(&self.prices) {
             let columns = &mut table[at..];
             at += 2 + 2 * usize::from(family.activity) + 2 * usize::from(family.prices);
-            for row in range.clone() {
+            for row in rows.iter().copied() {
                 let first = keys[family.first as usize][row];
                 let key = family.second.map_or(first, |second| pair(first, keys[second as usize][row]));
                 let known = (key != MISSING).then(|| counts.get(key).copied().unwrap_or_default());
@@ -400,6 +400,39 @@ pub(super) fn date(day: i32) -> NaiveDate {
     day.checked_add(719_163).and_then(NaiveDate::from_num_days_from_ce_opt).unwrap_or_default()
 }
 
+/// The columns before the features, and the features of the rows themselves.
+fn leading_and_own(batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Vec<Vec<f32>>)> {
+    let days = columns::days(batch)?;
+    let hs = columns::required(batch, "hs_code", &DataType::Utf8)?.as_string::<i32>().clone();
+    let label: Float32Array = columns::flags(batch, "illicit")?
+        .iter()
+        .map(|outcome| outcome.map(|illicit| f32::from(u8::from(illicit))))
+        .collect();
+    let revenue = match columns::column(batch, "additional_revenue", &DataType::Float64)? {
+        Some(array) => array,
+        None => Arc::new(Float64Array::new_null(batch.num_rows())) as ArrayRef,
+    };
+    let own = own_features(batch, &hs, days.values())?;
+    let leading: Vec<ArrayRef> = vec![
+        columns::required(batch, "declaration_id", &DataType::Utf8)?,
+        Arc::new(columns::item_numbers(batch)?),
+        Arc::new(days),
+        Arc::new(label),
+        revenue,
+    ];
+    Ok((leading, own))
+}
+
+/// Each number over the other; NaN unless both are above 0: neither a logarithm nor a ratio means anything there.
+fn ratio(above: &[f64], below: &[f64]) -> impl Iterator<Item = f64> {
+    let positive = |number: f64| if number > 0.0 { number } else { f64::NAN };
+    above.iter().zip(below).map(move |(above, below)| positive(*above) / positive(*below))
+}
+
+fn ln_ratio(above: &[f64], below: &[f64]) -> Vec<f32> {
+    ratio(above, below).map(|ratio| ratio.ln() as f32).collect()
+}
+
 /// The features of the rows themselves, in the order of [`OWN`] and [`CODES`].
 fn own_features(batch: &RecordBatch, hs: &StringArray, days: &[i32]) -> Result<Vec<Vec<f32>>> {
     let number = |name| columns::numbers(batch, name);
@@ -412,14 +445,6 @@ fn own_features(batch: &RecordBatch, hs: &StringArray, days: &[i32]) -> Result<V
 
     let ln_1p = |values: &[f64]| values.iter().map(|value| value.ln_1p() as f32).collect::<Vec<_>>();
     let plain = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect::<Vec<_>>();
-    // NaN unless both are above 0: neither a logarithm nor a ratio means anything there.
-    let ratio = |above: &[f64], below: &[f64]| -> Vec<f64> {
-        let positive = |number: f64| if number > 0.0 { number } else { f64::NAN };
-        above.iter().zip(below).map(|(above, below)| positive(*above) / positive(*below)).collect()
-    };
-    let ln_ratio = |above: &[f64], below: &[f64]| -> Vec<f32> {
-        ratio(above, below).into_iter().map(|ratio| ratio.ln() as f32).collect()
-    };
     let tax_ratio = duty.iter().zip(&tax).zip(&value).map(|((duty, tax), value)| {
         let given = if duty.is_nan() && tax.is_nan() { f64::NAN } else { 0.0 };
         let sum = given + if duty.is_nan() { 0.0 } else { *duty } + if tax.is_nan() { 0.0 } else { *tax };
@@ -440,7 +465,7 @@ fn own_features(batch: &RecordBatch, hs: &StringArray, days: &[i32]) -> Result<V
         ln_1p(&quantity),
         ln_ratio(&value, &net),
         ln_ratio(&value, &quantity),
-        plain(ratio(&gross, &net)),
+        ratio(&gross, &net).map(|ratio| ratio as f32).collect(),
         plain(number("duty_rate")?),
         plain(number("tax_rate")?),
         tax_ratio.collect(),

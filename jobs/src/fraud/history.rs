@@ -8,7 +8,7 @@
 //! [`Table::touch`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     hash::{BuildHasherDefault, Hasher},
 };
 
@@ -83,18 +83,17 @@ impl<S: Default> Table<S> {
 
     /// The key's statistics, to be changed; a key not remembered starts from the default.
     pub fn touch(&mut self, key: u64) -> &mut S {
+        let full = self.recent.len() >= self.capacity && !self.recent.contains_key(&key);
         // Taken out before the generations turn over, which would drop it.
-        let carried = if self.recent.contains_key(&key) {
-            None
-        } else {
-            let carried = self.older.remove(&key).unwrap_or_default();
-            if self.recent.len() >= self.capacity {
-                self.forgotten += self.older.len() as u64;
-                self.older = std::mem::take(&mut self.recent);
-            }
-            Some(carried)
-        };
-        self.recent.entry(key).or_insert_with(|| carried.unwrap_or_default())
+        let carried = if full { self.older.remove(&key) } else { None };
+        if full {
+            self.forgotten += self.older.len() as u64;
+            self.older = std::mem::take(&mut self.recent);
+        }
+        match self.recent.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(carried.or_else(|| self.older.remove(&key)).unwrap_or_default()),
+        }
     }
 
     /// Number of keys remembered now, at most twice the capacity.

@@ -5,7 +5,8 @@
 //! NeurIPS 2017). What differs is that the reduction is exact: real numbers are rounded to fixed point by
 //! the shard before they are summed, and integer sums do not depend on their order.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
+use tidewaiter_proto::v1::{Gathered, ShardAnswer, contribution::Answer};
 
 use crate::{Error, Result};
 
@@ -50,66 +51,63 @@ impl Contribution {
                 mine.sort_by_key(|(shard, _)| *shard);
                 Ok(())
             }
-            _ => Err(Error::internal("contributions of different kinds or lengths cannot be merged")),
+            _ => Err(unlike()),
         }
     }
 
-    /// The bytes of a contribution: a tag, then little-endian integers or length-prefixed messages.
-    pub fn encode(&self) -> Bytes {
+    /// As it travels. The integers of a sum are not copied.
+    pub fn into_answer(self) -> Answer {
         match self {
-            Self::Sum(values) => {
-                let mut bytes = vec![0; 1 + 8 * values.len()];
-                // Whole chunks, so that the compiler sees one copy of memory.
-                for (bytes, value) in bytes[1..].as_chunks_mut().0.iter_mut().zip(values) {
-                    *bytes = value.to_le_bytes();
-                }
-                Bytes::from(bytes)
+            Self::Sum(mut values) => {
+                values.iter_mut().for_each(|value| *value = value.to_le());
+                Answer::Sum(Bytes::from_owner(LittleEndian(values)))
             }
             Self::Gather(parts) => {
-                let mut bytes = BytesMut::new();
-                bytes.put_u8(1);
-                for (shard, part) in parts {
-                    bytes.put_u32_le(*shard);
-                    bytes.put_u64_le(part.len() as u64);
-                    bytes.put_slice(part);
-                }
-                bytes.freeze()
+                let answers = parts.into_iter().map(|(shard, answer)| ShardAnswer { shard, answer });
+                Answer::Gathered(Gathered { answers: answers.collect() })
             }
         }
     }
 
-    /// Reads what [`Contribution::encode`] wrote.
+    /// Merges what came from elsewhere onto what is there, if anything is.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corrupt`] when the bytes are not of that form.
-    pub fn decode(mut bytes: Bytes) -> Result<Self> {
-        let corrupt = || Error::corrupt("a contribution is cut short or has an unknown tag");
-        if bytes.is_empty() {
-            return Err(corrupt());
-        }
-        match bytes.get_u8() {
-            0 => match bytes.as_chunks() {
-                (values, []) => Ok(Self::Sum(values.iter().copied().map(i64::from_le_bytes).collect())),
-                _ => Err(corrupt()),
-            },
-            1 => {
-                let mut parts = Vec::new();
-                while bytes.has_remaining() {
-                    if bytes.len() < 12 {
-                        return Err(corrupt());
+    /// [`crate::ErrorKind::Corrupt`] when a sum is cut short, and as [`Contribution::merge`].
+    pub fn merge_answer(merged: &mut Option<Self>, answer: Answer) -> Result<()> {
+        match answer {
+            Answer::Sum(bytes) => {
+                let (values, []) = bytes.as_chunks() else {
+                    return Err(Error::corrupt("a contribution to a fit is cut short"));
+                };
+                let values = values.iter().copied().map(i64::from_le_bytes);
+                match merged {
+                    None => *merged = Some(Self::Sum(values.collect())),
+                    Some(Self::Sum(mine)) if mine.len() == values.len() => {
+                        mine.iter_mut().zip(values).for_each(|(mine, theirs)| *mine += theirs);
                     }
-                    let shard = bytes.get_u32_le();
-                    let length = usize::try_from(bytes.get_u64_le()).map_err(|_| corrupt())?;
-                    if bytes.len() < length {
-                        return Err(corrupt());
-                    }
-                    parts.push((shard, bytes.split_to(length)));
+                    Some(_) => return Err(unlike()),
                 }
-                Ok(Self::Gather(parts))
+                Ok(())
             }
-            _ => Err(corrupt()),
+            Answer::Gathered(Gathered { answers }) => {
+                let parts = answers.into_iter().map(|ShardAnswer { shard, answer }| (shard, answer));
+                Self::Gather(parts.collect()).merge_onto(merged)
+            }
         }
     }
+}
+
+/// Integers whose bytes are those that travel.
+struct LittleEndian(Vec<i64>);
+
+impl AsRef<[u8]> for LittleEndian {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+fn unlike() -> Error {
+    Error::internal("contributions of different kinds or lengths cannot be merged")
 }
 
 /// How far a fit is.
@@ -183,7 +181,7 @@ mod tests {
 
     fn contributions() -> impl Strategy<Value = Contribution> {
         prop_oneof![
-            prop::collection::vec(any::<i64>(), 0..50).prop_map(Contribution::Sum),
+            prop::collection::vec(-1_000_i64..1_000, 0..5).prop_map(Contribution::Sum),
             prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u8>(), 0..20)), 0..6).prop_map(
                 |parts| Contribution::Gather(
                     parts.into_iter().map(|(shard, part)| (shard, Bytes::from(part))).collect()
@@ -194,13 +192,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reads_what_encode_wrote(contribution in contributions()) {
-            prop_assert_eq!(Contribution::decode(contribution.encode()).expect("decodes"), contribution);
+        fn what_travels_is_merged_as_what_stays(
+            first in contributions(), second in contributions()
+        ) {
+            let mut travelled = None;
+            let mut stayed = None;
+            for part in [first, second] {
+                let here = part.clone().merge_onto(&mut stayed);
+                let there = Contribution::merge_answer(&mut travelled, part.into_answer());
+                prop_assert_eq!(here.is_ok(), there.is_ok());
+                prop_assert_eq!(&travelled, &stayed);
+            }
         }
 
         #[test]
-        fn decode_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Contribution::decode(Bytes::from(bytes));
+        fn any_bytes_are_a_sum_or_corrupt(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let whole = bytes.len() % 8 == 0;
+            let mut merged = None;
+            let read = Contribution::merge_answer(&mut merged, Answer::Sum(Bytes::from(bytes)));
+            prop_assert_eq!(read.is_ok(), whole);
         }
     }
 }

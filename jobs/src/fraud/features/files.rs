@@ -10,8 +10,8 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, UInt32Array},
-    compute::take_record_batch,
+    array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, RecordBatch, UInt32Array},
+    compute::{filter_record_batch, take_record_batch},
     datatypes::{DataType, Date32Type, Field, Schema, SchemaRef},
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -23,6 +23,7 @@ use parquet::{
 };
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
+use tokio::sync::mpsc;
 
 use super::{FeatureBuilder, Parameters, columns, feature_schema};
 use crate::{
@@ -178,37 +179,77 @@ impl Operator for FeaturesOperator {
 }
 
 impl FeaturesOperator {
-    async fn write(&self, mut input: Input) -> Result<FeatureFiles> {
-        let mut builder = FeatureBuilder::new(self.parameters)?;
+    async fn write(&self, input: Input) -> Result<FeatureFiles> {
+        let builder = FeatureBuilder::new(self.parameters)?;
         let mut outputs: Vec<Output> = self
             .message
             .outputs
             .iter()
             .map(|output| Output::new(&self.archive, &self.message.folder, output))
             .collect::<Result<_>>()?;
-        let mut rows = 0;
-        while let Some(batch) = input.rows.next().await {
-            let batch = batch?;
-            let (returned, records) = on_cpu(builder, batch).await?;
-            builder = returned;
-            for output in &mut outputs {
-                output.take(&records).await?;
+        let choices = outputs.iter().map(|output| output.choice.clone()).collect();
+        // A batch is written while the next one is computed.
+        let (computed, mut records) = mpsc::channel(1);
+        let writing = async move {
+            while let Some(records) = records.recv().await {
+                for output in &mut outputs {
+                    output.take(&records).await?;
+                }
             }
-            rows += records.num_rows() as u64;
-            input.meter.advance(records.num_rows() as u64);
-        }
+            Ok(outputs)
+        };
+        let ((rows, forgotten), outputs) =
+            tokio::try_join!(compute(input, builder, choices, computed), writing)?;
         let mut written = Vec::new();
         for output in outputs {
             written.push(output.finish(&self.archive).await?);
         }
-        Ok(FeatureFiles { rows, forgotten: builder.forgotten(), outputs: written })
+        Ok(FeatureFiles { rows, forgotten, outputs: written })
     }
 }
 
-/// Computes a batch's features off the async threads.
-async fn on_cpu(mut builder: FeatureBuilder, batch: RecordBatch) -> Result<(FeatureBuilder, RecordBatch)> {
+/// Computes the features of all rows that some output takes, batch by batch; gives the rows read and the keys
+/// forgotten.
+async fn compute(
+    mut input: Input,
+    mut builder: FeatureBuilder,
+    choices: Vec<Choice>,
+    computed: mpsc::Sender<RecordBatch>,
+) -> Result<(u64, u64)> {
+    let mut rows = 0;
+    while let Some(batch) = input.rows.next().await {
+        let batch = batch?;
+        let read = batch.num_rows() as u64;
+        let wanted = wanted(&batch, &choices)?;
+        let (returned, records) = on_cpu(builder, batch, wanted).await?;
+        builder = returned;
+        // Nobody takes them only when the writing failed, which ends both.
+        let _ = computed.send(records).await;
+        rows += read;
+        input.meter.advance(read);
+    }
+    Ok((rows, builder.forgotten()))
+}
+
+/// The rows that some output takes.
+fn wanted(batch: &RecordBatch, choices: &[Choice]) -> Result<BooleanArray> {
+    let days = columns::days(batch)?;
+    let outcomes = columns::flags(batch, "illicit")?;
+    let wanted = |(row, day): (usize, &i32)| {
+        choices.iter().any(|choice| choice.range_of(*day, outcomes.is_valid(row)).is_some())
+    };
+    Ok(days.values().iter().enumerate().map(|row| Some(wanted(row))).collect())
+}
+
+/// Computes the features of a batch's wanted rows off the async threads.
+async fn on_cpu(
+    mut builder: FeatureBuilder,
+    batch: RecordBatch,
+    wanted: BooleanArray,
+) -> Result<(FeatureBuilder, RecordBatch)> {
     let computed = tokio::task::spawn_blocking(move || {
-        let features = builder.push(&batch)?;
+        let features = builder.push_some(&batch, &wanted)?;
+        let batch = filter_record_batch(&batch, &wanted)?;
         let mut arrays: Vec<ArrayRef> = features.records().columns().to_vec();
         for name in DECLARED_TEXTS {
             arrays.push(Arc::new(columns::text(&batch, name)?));
@@ -222,10 +263,24 @@ async fn on_cpu(mut builder: FeatureBuilder, batch: RecordBatch) -> Result<(Feat
         .map_err(|error| Error::internal("the computation of features stopped").with_source(error))?
 }
 
-/// One output while it is written.
-struct Output {
+/// Which rows an output takes.
+#[derive(Clone)]
+struct Choice {
     days: Vec<RangeInclusive<i32>>,
     labelled_only: bool,
+}
+
+impl Choice {
+    /// The range of days by which a row is taken, if it is; `labelled`: its outcome is known.
+    fn range_of(&self, day: i32, labelled: bool) -> Option<usize> {
+        let range = self.days.iter().position(|days| days.contains(&day))?;
+        (labelled || !self.labelled_only).then_some(range)
+    }
+}
+
+/// One output while it is written.
+struct Output {
+    choice: Choice,
     parts: Vec<Part>,
     ranges: Vec<Outcomes>,
     dealt: usize,
@@ -251,9 +306,9 @@ impl Output {
             let writer = AsyncArrowWriter::try_new(file, file_schema(), Some(properties.clone()))?;
             Ok(Part { path, rows: 0, writer })
         });
+        let days = output.days.iter().map(|range| range.first..=range.last).collect();
         Ok(Self {
-            days: output.days.iter().map(|range| range.first..=range.last).collect(),
-            labelled_only: output.labelled_only,
+            choice: Choice { days, labelled_only: output.labelled_only },
             parts: parts.collect::<Result<_>>()?,
             ranges: vec![Outcomes::default(); output.days.len()],
             dealt: 0,
@@ -266,11 +321,8 @@ impl Output {
         let labels: &Float32Array = records.column(3).as_primitive();
         let mut chosen = vec![Vec::new(); self.parts.len()];
         for (row, day) in days.iter().enumerate() {
-            let Some(range) = self.days.iter().position(|days| days.contains(day)) else { continue };
             let labelled = labels.is_valid(row);
-            if self.labelled_only && !labelled {
-                continue;
-            }
+            let Some(range) = self.choice.range_of(*day, labelled) else { continue };
             let counts = &mut self.ranges[range];
             counts.rows += 1;
             counts.labelled += u64::from(labelled);

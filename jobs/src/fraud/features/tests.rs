@@ -257,6 +257,28 @@ proptest! {
     }
 
     #[test]
+    fn the_features_of_some_rows_are_those_that_they_have_among_all(
+        rows in streams(), cut in 0usize..60, every in 1usize..4,
+    ) {
+        let all = bits(Parameters::default(), &[batch(&rows)]);
+        let (before, after) = rows.split_at(cut.min(rows.len()));
+        let mut builder = FeatureBuilder::new(Parameters::default()).expect("parameters");
+        let mut start = 0;
+        for part in [before, after] {
+            let wanted: Vec<usize> = (start..start + part.len()).filter(|row| row % every == 0).collect();
+            let flags = BooleanArray::from_iter((start..start + part.len()).map(|row| Some(row % every == 0)));
+            let built = builder.push_some(&batch(part), &flags).expect("features");
+            prop_assert_eq!(built.rows(), wanted.len());
+            for (place, row) in wanted.into_iter().enumerate() {
+                for (feature, bits) in all[row].iter().enumerate() {
+                    prop_assert_eq!(built.feature(feature)[place].to_bits(), *bits);
+                }
+            }
+            start += part.len();
+        }
+    }
+
+    #[test]
     fn rates_agree_with_their_definition(rows in streams(), delay in 1..4u32) {
         let parameters = Parameters { label_delay_days: delay, smoothing: 3.0, ..Parameters::default() };
         let built = FeatureBuilder::new(parameters).expect("parameters").push(&batch(&rows)).expect("features");

@@ -184,8 +184,9 @@ impl Session {
         if message.round != self.round || !fresh {
             return Ok(());
         }
+        let Some(answer) = message.answer else { return Ok(()) };
         round.answered.extend(message.shards);
-        Contribution::decode(message.payload)?.merge_onto(&mut round.merged)
+        Contribution::merge_answer(&mut round.merged, answer)
     }
 
     async fn fail(&mut self, worker: &str, failure: Failure, leader: &dyn Leader) -> Result<()> {

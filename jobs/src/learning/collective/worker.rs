@@ -8,10 +8,7 @@ use tidewaiter_proto::v1::{
 };
 
 use super::Connection;
-use crate::{
-    Error, ErrorKind, Result, ResultExt,
-    learning::{Contribution, Shard},
-};
+use crate::{Error, ErrorKind, Result, ResultExt, learning::Shard};
 
 /// Loads a shard of a fit's training data into memory.
 #[async_trait::async_trait]
@@ -102,10 +99,10 @@ async fn compute(
             shards.push(*number);
             carried.shard.contribute(&instruct.payload, &mut merged)?;
         }
-        let answer = merged.as_ref().map(Contribution::encode).map(|payload| ContributionMessage {
+        let answer = merged.map(|merged| ContributionMessage {
             round: instruct.round,
             shards,
-            payload,
+            answer: Some(merged.into_answer()),
         });
         Ok((carried, answer))
     })

@@ -3,6 +3,8 @@
 //! Source: Chen and Guestrin (KDD 2016), equations 6 and 7 for values and gains; section 3.4 for trying
 //! missing values on both sides. Growth is leaf-wise, best first (Ke et al., NeurIPS 2017).
 
+use pulp::Arch;
+
 use super::{
     model::Tree,
     parameters::Parameters,
@@ -19,10 +21,12 @@ const MOST_BINS: usize = 255;
 pub(super) struct Sums([i64; 2]);
 
 impl Sums {
+    #[inline(always)]
     fn plus(self, other: Self) -> Self {
         Self([self.0[0] + other.0[0], self.0[1] + other.0[1]])
     }
 
+    #[inline(always)]
     fn minus(self, other: Self) -> Self {
         Self([self.0[0] - other.0[0], self.0[1] - other.0[1]])
     }
@@ -193,10 +197,12 @@ impl<'a> Rules<'a> {
     }
 
     /// The number of rows.
+    #[inline(always)]
     fn rows(&self, sums: Sums) -> u64 {
         sums.0[1] as u64 & ((1 << self.count_bits) - 1)
     }
 
+    #[inline(always)]
     fn derivatives(&self, sums: Sums) -> (f64, f64) {
         (sums.0[0] as f64 * self.gradient_unit, (sums.0[1] >> self.count_bits) as f64 * self.hessian_unit)
     }
@@ -207,12 +213,14 @@ impl<'a> Rules<'a> {
         if curvature > 0.0 { -self.parameters.learning_rate * gradient / curvature } else { 0.0 }
     }
 
+    #[inline(always)]
     fn score(&self, sums: Sums) -> f64 {
         let (gradient, hessian) = self.derivatives(sums);
         let curvature = hessian + self.parameters.l2;
         if curvature > 0.0 { gradient * gradient / curvature } else { 0.0 }
     }
 
+    #[inline(always)]
     fn large_enough(&self, sums: Sums) -> bool {
         self.rows(sums) >= self.parameters.min_rows_per_leaf
             && self.derivatives(sums).1 >= self.parameters.min_hessian
@@ -223,30 +231,31 @@ impl<'a> Rules<'a> {
         if self.rows(all) < 2 * self.parameters.min_rows_per_leaf {
             return None;
         }
+        // With the widest arithmetic that the processor has; the results do not depend on its width.
+        Arch::new().dispatch(|| self.search(histogram, all))
+    }
+
+    #[inline(always)]
+    fn search(&self, histogram: &[i64], all: Sums) -> Option<Candidate> {
         let whole = self.score(all);
         // Below this a gain is the rounding of the subtraction.
         let mut best_gain = 1e-9 * (1.0 + whole);
         let mut best = None;
         let mut rest = histogram.as_chunks().0;
-        let mut lefts = [Sums::default(); MOST_BINS];
+        let mut lefts = Lefts::default();
         for feature in self.allowed.iter().copied() {
             let (bins, others) = rest.split_at(self.binning.features[feature].bins());
             rest = others;
             let Some((missing, bins)) = bins.split_first() else { continue };
             let missing = Sums(*missing);
             let any_missing = self.rows(missing) > 0;
-            let mut left = Sums::default();
-            for (lefts, bin) in lefts.iter_mut().zip(bins) {
-                left = left.plus(Sums(*bin));
-                *lefts = left;
-            }
             // After the last bin, the missing values are apart from all others.
             let edges = bins.len() - usize::from(!any_missing && !bins.is_empty());
-            let lefts = &mut lefts[..edges];
-            let mut found = self.best_edge(lefts, all, whole).map(|edge| (edge, false));
+            lefts.fill(&bins[..edges]);
+            let mut found = self.best_edge(&lefts, edges, all, whole).map(|edge| (edge, false));
             if any_missing {
-                lefts.iter_mut().for_each(|left| *left = left.plus(missing));
-                let with = self.best_edge(lefts, all, whole).map(|edge| (edge, true));
+                lefts.add(missing, edges);
+                let with = self.best_edge(&lefts, edges, all, whole).map(|edge| (edge, true));
                 found = [found, with].into_iter().flatten().reduce(|first, second| {
                     let (one, other) = (first.0, second.0);
                     let second_is_better =
@@ -269,22 +278,56 @@ impl<'a> Rules<'a> {
 
     /// The edge that gains most by parting what is left of it from the rest; the first of equals.
     ///
-    /// All gains are computed before any is looked at, so that the divisions need not wait for each other.
-    fn best_edge(&self, lefts: &[Sums], all: Sums, whole: f64) -> Option<Edge> {
+    /// All gains are computed before any is looked at, so that the divisions stand side by side.
+    #[inline(always)]
+    fn best_edge(&self, lefts: &Lefts, edges: usize, all: Sums, whole: f64) -> Option<Edge> {
         let mut gains = [0.0; MOST_BINS];
-        for (gain, left) in gains.iter_mut().zip(lefts) {
-            let right = all.minus(*left);
-            let allowed = self.large_enough(*left) & self.large_enough(right);
-            let parted = self.score(*left) + self.score(right) - whole;
+        let sides = lefts.first[..edges].iter().zip(&lefts.packed[..edges]);
+        for (gain, (first, packed)) in gains.iter_mut().zip(sides) {
+            let left = Sums([*first, *packed]);
+            let right = all.minus(left);
+            let allowed = self.large_enough(left) & self.large_enough(right);
+            let parted = self.score(left) + self.score(right) - whole;
             *gain = if allowed { parted } else { f64::NEG_INFINITY };
         }
         let mut best: Option<Edge> = None;
-        for (at, (gain, left)) in gains.iter().zip(lefts).enumerate() {
+        for (at, gain) in gains[..edges].iter().enumerate() {
             if *gain > best.as_ref().map_or(f64::NEG_INFINITY, |best| best.gain) {
-                best = Some(Edge { at, gain: *gain, left: *left });
+                best = Some(Edge { at, gain: *gain, left: Sums([lefts.first[at], lefts.packed[at]]) });
             }
         }
         best
+    }
+}
+
+/// What lies left of each edge of a feature, one array for each of the sums.
+struct Lefts {
+    first: [i64; MOST_BINS],
+    packed: [i64; MOST_BINS],
+}
+
+impl Default for Lefts {
+    fn default() -> Self {
+        Self { first: [0; MOST_BINS], packed: [0; MOST_BINS] }
+    }
+}
+
+impl Lefts {
+    /// The running sums of bins.
+    #[inline(always)]
+    fn fill(&mut self, bins: &[[i64; 2]]) {
+        let mut left = Sums::default();
+        for ((first, packed), bin) in self.first.iter_mut().zip(&mut self.packed).zip(bins) {
+            left = left.plus(Sums(*bin));
+            [*first, *packed] = left.0;
+        }
+    }
+
+    /// Moves rows to the left of the first edges.
+    #[inline(always)]
+    fn add(&mut self, moved: Sums, edges: usize) {
+        self.first[..edges].iter_mut().for_each(|first| *first += moved.0[0]);
+        self.packed[..edges].iter_mut().for_each(|packed| *packed += moved.0[1]);
     }
 }
 
