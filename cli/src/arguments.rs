@@ -297,6 +297,9 @@ pub(crate) struct RetrainFraud {
     /// Months that judge the model, looked at once.
     #[arg(long)]
     pub(crate) test: Period,
+    /// What learns.
+    #[arg(long, value_enum, default_value_t = FraudLearner::Gbdt)]
+    pub(crate) model: FraudLearner,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -318,12 +321,24 @@ pub(crate) struct RetrainFraud {
     /// Fewest training rows of a leaf.
     #[arg(long, default_value_t = 20)]
     pub(crate) min_rows_per_leaf: u64,
+    /// Boosters whose mean is the model; more than 1 helps with a feature fraction below 1.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) members: u32,
     /// Days after acceptance when an outcome is known.
     #[arg(long, default_value_t = 1)]
     pub(crate) label_delay_days: u32,
     /// Promote only when better than this beyond the chance of the test items.
     #[arg(long, value_enum)]
     pub(crate) compare: Option<Compare>,
+}
+
+/// What learns which items are illicit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FraudLearner {
+    /// Boosted trees.
+    Gbdt,
+    /// Logistic regression on binned features: the baseline.
+    Logistic,
 }
 
 /// What a retrained model is held against.

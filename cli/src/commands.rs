@@ -15,13 +15,13 @@ use tidewaiter_jobs::{
     catalogue::{self, Specification, read_pipeline},
     fraud, hs as hs_model,
     job::{ingest, release, synth},
-    learning::gbdt,
+    learning::{gbdt, logistic},
     synth::Schemes,
 };
 
 use crate::arguments::{
-    Apply, Arguments, Backtest, BacktestFraud, Command, Compare, Exports, Ingest, JobCommand, Output, Rank,
-    Retrain, RetrainFraud, RetrainHs,
+    Apply, Arguments, Backtest, BacktestFraud, Command, Compare, Exports, FraudLearner, Ingest, JobCommand,
+    Output, Rank, Retrain, RetrainFraud, RetrainHs,
 };
 
 /// Runs one command to its end.
@@ -189,6 +189,12 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
             label_delay_days: options.label_delay_days,
             ..fraud::features::Parameters::default()
         },
+        learner: match options.model {
+            FraudLearner::Gbdt => fraud::fitting::Learner::Gbdt,
+            FraudLearner::Logistic => fraud::fitting::Learner::Logistic,
+        },
+        members: options.members,
+        logistic: logistic::Parameters::default(),
         trees: gbdt::Parameters {
             trees: options.trees,
             leaves: options.leaves,

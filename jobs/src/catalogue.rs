@@ -17,7 +17,8 @@ use crate::{
     learning::{
         collective::ShardLoader,
         fit_operator::FitOperator,
-        gbdt::{self, ParquetShards},
+        gbdt, logistic,
+        rows::{MakeShard, ParquetShards},
     },
     plan::{self, Operator},
     release::operator::StagesOperator,
@@ -231,17 +232,17 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
 fn loader(fit: &v1::FitOperator) -> Result<Arc<dyn ShardLoader>> {
     let archive = Archive::open(&fit.archive)?;
     let task = fit.task.clone().ok_or_else(plan::unknown)?;
-    match task.learner.as_str() {
-        gbdt::LEARNER => {
-            let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
-            Ok(Arc::new(ParquetShards::new(archive, task.shards, layout)))
-        }
+    let make: MakeShard = match task.learner.as_str() {
+        gbdt::LEARNER => gbdt::shard_of,
+        logistic::LEARNER => logistic::shard_of,
         hs::learner::LEARNER => {
             let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
-            Ok(Arc::new(TextShards::new(archive, task.shards, layout)))
+            return Ok(Arc::new(TextShards::new(archive, task.shards, layout)));
         }
-        _ => Err(plan::unknown()),
-    }
+        _ => return Err(plan::unknown()),
+    };
+    let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
+    Ok(Arc::new(ParquetShards::new(archive, task.shards, layout, make)))
 }
 
 #[cfg(test)]
