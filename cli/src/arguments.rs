@@ -306,21 +306,24 @@ pub(crate) struct RetrainFraud {
     /// Parts of the training data.
     #[arg(long, default_value_t = 8)]
     pub(crate) shards: u32,
-    /// Most trees.
-    #[arg(long, default_value_t = 300)]
-    pub(crate) trees: u32,
-    /// Leaves of each tree.
-    #[arg(long, default_value_t = 31)]
-    pub(crate) leaves: u32,
-    /// Share of each tree's correction that is kept.
-    #[arg(long, default_value_t = 0.1)]
-    pub(crate) learning_rate: f64,
+    /// Most trees; default: 300, by DATE 100.
+    #[arg(long)]
+    pub(crate) trees: Option<u32>,
+    /// Leaves of each tree; default: 31, by DATE 16.
+    #[arg(long)]
+    pub(crate) leaves: Option<u32>,
+    /// Share of each tree's correction that is kept; default: 0.1, by DATE 0.3.
+    #[arg(long)]
+    pub(crate) learning_rate: Option<f64>,
     /// Share of the features that each tree may use.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) feature_fraction: f64,
-    /// Fewest training rows of a leaf.
-    #[arg(long, default_value_t = 20)]
-    pub(crate) min_rows_per_leaf: u64,
+    /// Fewest training rows of a leaf; default: 20, by DATE 1.
+    #[arg(long)]
+    pub(crate) min_rows_per_leaf: Option<u64>,
+    /// Most passes of DATE over the training rows; default: 5.
+    #[arg(long)]
+    pub(crate) epochs: Option<u32>,
     /// Boosters whose mean is the model; more than 1 helps with a feature fraction below 1.
     #[arg(long, default_value_t = 1)]
     pub(crate) members: u32,
@@ -339,6 +342,8 @@ pub(crate) enum FraudLearner {
     Gbdt,
     /// Logistic regression on binned features: the baseline.
     Logistic,
+    /// DATE: a network over the leaves of boosted trees, asked by importer and HS code.
+    Date,
 }
 
 /// What a retrained model is held against.

@@ -180,6 +180,16 @@ fn backtest_fraud(options: BacktestFraud) -> fraud::backtest::Parameters {
 }
 
 fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
+    let trees = |usual: gbdt::Parameters| gbdt::Parameters {
+        trees: options.trees.unwrap_or(usual.trees),
+        leaves: options.leaves.unwrap_or(usual.leaves),
+        learning_rate: options.learning_rate.unwrap_or(usual.learning_rate),
+        feature_fraction: options.feature_fraction,
+        min_rows_per_leaf: options.min_rows_per_leaf.unwrap_or(usual.min_rows_per_leaf),
+        seed: options.seed,
+        ..usual
+    };
+    let date = fraud::date::Parameters::default();
     fraud::retrain::Parameters {
         country: options.country,
         train: options.train,
@@ -192,17 +202,16 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
         learner: match options.model {
             FraudLearner::Gbdt => fraud::fitting::Learner::Gbdt,
             FraudLearner::Logistic => fraud::fitting::Learner::Logistic,
+            FraudLearner::Date => fraud::fitting::Learner::Date,
         },
         members: options.members,
         logistic: logistic::Parameters::default(),
-        trees: gbdt::Parameters {
-            trees: options.trees,
-            leaves: options.leaves,
-            learning_rate: options.learning_rate,
-            feature_fraction: options.feature_fraction,
-            min_rows_per_leaf: options.min_rows_per_leaf,
+        trees: trees(gbdt::Parameters::default()),
+        date: fraud::date::Parameters {
+            booster: trees(date.booster.clone()),
+            epochs: options.epochs.unwrap_or(date.epochs),
             seed: options.seed,
-            ..gbdt::Parameters::default()
+            ..date
         },
         shards: options.shards,
         compare: options.compare.map(|Compare::Champion| fraud::compare::Against::Champion),

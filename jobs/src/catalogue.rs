@@ -11,7 +11,7 @@ use tidewaiter_proto::v1;
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
-    fraud::{self, backtest::BacktestOperator, features::FeaturesOperator, score::ScoreOperator},
+    fraud::{self, backtest::BacktestOperator, date, features::FeaturesOperator, score::ScoreOperator},
     hs::{self, learner::TextShards, score::RecommendOperator, texts::TextsOperator},
     job::{Job, ingest, quality, release, synth},
     learning::{
@@ -235,6 +235,10 @@ fn loader(fit: &v1::FitOperator) -> Result<Arc<dyn ShardLoader>> {
     let make: MakeShard = match task.learner.as_str() {
         gbdt::LEARNER => gbdt::shard_of,
         logistic::LEARNER => logistic::shard_of,
+        date::LEARNER => {
+            let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
+            return Ok(Arc::new(date::ParquetShards::new(archive, task.shards, layout)));
+        }
         hs::learner::LEARNER => {
             let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
             return Ok(Arc::new(TextShards::new(archive, task.shards, layout)));

@@ -123,7 +123,8 @@ fn choose<'a>(job: &Job<'a>, parameters: &'a Parameters) -> impl Future<Output =
         // Loading checks the model's bytes.
         let loaded = registry.load(MODEL, which).await?;
         let manifest = loaded.manifest;
-        if parameters.rank_by == RankBy::Revenue && FraudModel::from_bytes(&loaded.model)?.head.is_none() {
+        if parameters.rank_by == RankBy::Revenue && !FraudModel::from_bytes(&loaded.model)?.expects_revenue()
+        {
             return Err(Error::input(format!(
                 "{MODEL}@{} expects no revenue: it was trained on months without known revenue, or before models \
                  did; rank by probability, or retrain",

@@ -10,14 +10,18 @@ use datafusion::prelude::SessionContext;
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 
-use super::{model::Classifier, retrain::Parameters};
+use super::{
+    date::{self, DateLeader},
+    model::Classifier,
+    retrain::Parameters,
+};
 use crate::{
     Archive, Result,
     engine::Engine,
     job::Listener,
     learning::{
         Leader, Progress,
-        collective::Observer,
+        collective::{Observer, ShardLoader},
         gbdt::{self, GbdtLeader},
         logistic::{self, LogisticLeader},
         rows::{Layout, MakeShard, ParquetShards},
@@ -34,6 +38,8 @@ pub enum Learner {
     Gbdt,
     /// Logistic regression: the baseline.
     Logistic,
+    /// A network over the leaves of boosted trees.
+    Date,
 }
 
 /// What the fits of a retrain share.
@@ -54,7 +60,9 @@ pub(super) struct Fitting<'a> {
 /// A kind of fit.
 struct Kind {
     learner: &'static str,
-    make: MakeShard,
+    /// How the learner reads a shard, as JSON.
+    parameters: String,
+    loader: Arc<dyn ShardLoader>,
     /// What its progress counts.
     unit: &'static str,
     /// Milestones from one stored checkpoint to the next.
@@ -70,23 +78,19 @@ impl Fitting<'_> {
                 Ok((Classifier::Gbdt(trees), loss))
             }
             Learner::Logistic => {
-                let kind = Kind {
-                    learner: logistic::LEARNER,
-                    make: logistic::shard_of,
-                    unit: "penalties",
-                    milestones: 50,
-                };
+                let kind = self.on_rows(logistic::LEARNER, logistic::shard_of, "penalties", 50)?;
                 let begin = || LogisticLeader::new(parameters.logistic.clone());
                 let leader = self.lead(&kind, (0, 1), begin, LogisticLeader::restore).await?;
                 Ok((Classifier::Logistic(leader.model()?), leader.validation_loss()))
             }
+            Learner::Date => self.date(&parameters.date).await,
         }
     }
 
     /// Fits so many boosters, each with a seed of its own, and takes the mean of their log odds; with it the mean
     /// of their losses on the validation months, which the loss of their mean is not above.
     async fn trees(&self, parameters: &gbdt::Parameters, members: u32) -> Result<(gbdt::Model, Option<f64>)> {
-        let kind = Kind { learner: gbdt::LEARNER, make: gbdt::shard_of, unit: "trees", milestones: 10 };
+        let kind = self.on_rows(gbdt::LEARNER, gbdt::shard_of, "trees", 10)?;
         let (mut models, mut losses) = (Vec::new(), Vec::new());
         for member in 0..members {
             let seed = parameters.seed.wrapping_add(u64::from(member));
@@ -99,6 +103,43 @@ impl Fitting<'_> {
         Ok((gbdt::Model::mean(models)?, (!losses.is_empty()).then_some(loss)))
     }
 
+    /// Fits a booster, and then the network over its leaves.
+    async fn date(&self, parameters: &date::Parameters) -> Result<(Classifier, Option<f64>)> {
+        let (booster, _) = self.trees(&parameters.booster, 1).await?;
+        let path = format!("{}/booster.bin", self.folder);
+        self.archive.put(&path, booster.to_bytes()).await?;
+        let layout = date::Layout {
+            booster: path,
+            parameters: parameters.clone(),
+            validation_days: self.layout.validation_days,
+        };
+        let kind = Kind {
+            learner: date::LEARNER,
+            parameters: serde_json::to_string(&layout)?,
+            loader: Arc::new(date::ParquetShards::new(self.archive.clone(), self.files.clone(), layout)),
+            unit: "epochs",
+            milestones: 1,
+        };
+        let begin = || DateLeader::new(parameters.clone(), booster.clone());
+        let restore = |checkpoint: &[u8]| DateLeader::restore(checkpoint, booster.clone());
+        let leader = self.lead(&kind, (0, 1), begin, restore).await?;
+        Ok((Classifier::Date(Box::new(leader.model()?)), leader.validation_loss()))
+    }
+
+    /// A kind of fit whose shards are made of rows of features and labels.
+    fn on_rows(
+        &self,
+        learner: &'static str,
+        make: MakeShard,
+        unit: &'static str,
+        milestones: u32,
+    ) -> Result<Kind> {
+        let (archive, files, layout) = (self.archive.clone(), self.files.clone(), self.layout.clone());
+        let parameters = serde_json::to_string(&layout)?;
+        let loader = Arc::new(ParquetShards::new(archive, files, layout, make));
+        Ok(Kind { learner, parameters, loader, unit, milestones })
+    }
+
     /// Leads one fit to its end, from its checkpoint where there is one: the first (0) of so many, or a later one.
     async fn lead<L: Leader>(
         &self,
@@ -107,7 +148,7 @@ impl Fitting<'_> {
         begin: impl FnOnce() -> Result<L>,
         restore: impl FnOnce(&[u8]) -> Result<L>,
     ) -> Result<L> {
-        let Self { archive, engine, session, folder, files, layout, .. } = self;
+        let Self { archive, engine, session, folder, files, .. } = self;
         let own = format!("{}-{place}", kind.learner);
         let (name, folder) = (format!("{}-{own}", self.name), format!("{folder}/{own}"));
         let checkpoint = format!("{folder}/checkpoint");
@@ -118,10 +159,9 @@ impl Fitting<'_> {
         let task = v1::FitTask {
             learner: kind.learner.to_owned(),
             shards: files.clone(),
-            parameters: serde_json::to_string(layout)?,
+            parameters: kind.parameters.clone(),
         };
-        let loader =
-            Arc::new(ParquetShards::new((*archive).clone(), files.clone(), layout.clone(), kind.make));
+        let loader = Arc::clone(&kind.loader);
         let listener = Arc::clone(&self.listener);
         let (place, of) = (u64::from(place), u64::from(of));
         let mut following = Following { archive, checkpoint, listener, kind, place, of, milestones: 0 };

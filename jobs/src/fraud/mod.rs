@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod backtest;
 pub mod compare;
+pub mod date;
 pub mod features;
 pub mod fitting;
 pub mod history;

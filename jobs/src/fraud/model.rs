@@ -15,6 +15,7 @@ use arrow::{
 use prost::Message;
 
 use super::{
+    date::{DateModel, model::Stored},
     features::features,
     report::reasons_text,
     revenue::{self, RevenueHead},
@@ -43,6 +44,8 @@ pub enum Classifier {
     Gbdt(gbdt::Model),
     /// Logistic regression.
     Logistic(logistic::Model),
+    /// A network over the leaves of boosted trees; it has a revenue head of its own.
+    Date(Box<DateModel>),
 }
 
 /// The fields of a model's bytes beside those of boosted trees.
@@ -51,7 +54,7 @@ struct Tail {
     #[prost(message, optional, tag = "16")]
     head: Option<RevenueHead>,
     /// A classifier other than boosted trees.
-    #[prost(oneof = "Kind", tags = "17")]
+    #[prost(oneof = "Kind", tags = "17, 18")]
     kind: Option<Kind>,
 }
 
@@ -60,6 +63,8 @@ struct Tail {
 enum Kind {
     #[prost(message, tag = "17")]
     Logistic(logistic::Model),
+    #[prost(message, tag = "18")]
+    Date(Box<Stored>),
 }
 
 /// A batch's scores.
@@ -77,6 +82,7 @@ impl FraudModel {
         let (mut bytes, kind) = match &self.classifier {
             Classifier::Gbdt(trees) => (trees.to_bytes(), None),
             Classifier::Logistic(model) => (Vec::new(), Some(Kind::Logistic(model.clone()))),
+            Classifier::Date(model) => (Vec::new(), Some(Kind::Date(Box::new(model.to_message())))),
         };
         bytes.extend(Tail { head: self.head.clone(), kind }.encode_to_vec());
         bytes
@@ -97,8 +103,17 @@ impl FraudModel {
                 model.check()?;
                 Classifier::Logistic(model)
             }
+            Some(Kind::Date(stored)) => Classifier::Date(Box::new(DateModel::from_message(*stored)?)),
         };
         Ok(Self { classifier, head })
+    }
+
+    /// Whether the model expects revenue.
+    pub fn expects_revenue(&self) -> bool {
+        match &self.classifier {
+            Classifier::Date(model) => model.expects_revenue(),
+            Classifier::Gbdt(_) | Classifier::Logistic(_) => self.head.is_some(),
+        }
     }
 
     /// The scores of rows of features (see [`super::features::file_schema`]).
@@ -110,6 +125,7 @@ impl FraudModel {
         let probabilities = match &self.classifier {
             Classifier::Gbdt(trees) => trees.predict_probability(&columns)?,
             Classifier::Logistic(model) => model.predict_probability(&columns)?,
+            Classifier::Date(model) => return model.score(batch, &columns),
         };
         let expected = self.head.as_ref().map(|head| {
             let amounts = head.predict(&revenue::places().map(|place| columns[place]));
@@ -118,8 +134,8 @@ impl FraudModel {
         Ok(Scores { probabilities, expected })
     }
 
-    /// What each feature adds to the log odds of each row, against the mean of the rows that taught: rows one
-    /// after the other, each with one number per feature.
+    /// What each feature adds to the log odds of each row, against the mean of the rows that taught (by DATE, to
+    /// first order): rows one after the other, each with one number per feature.
     ///
     /// # Errors
     /// As [`FraudModel::score`].
@@ -128,6 +144,7 @@ impl FraudModel {
         match &self.classifier {
             Classifier::Gbdt(trees) => trees.attributions(&columns),
             Classifier::Logistic(model) => model.attributions(&columns),
+            Classifier::Date(model) => model.attributions(batch, &columns),
         }
     }
 
@@ -137,6 +154,8 @@ impl FraudModel {
         match &self.classifier {
             Classifier::Gbdt(trees) => trees.feature_importance(),
             Classifier::Logistic(model) => model.feature_importance(),
+            // What the network takes from the trees is not told by feature; what the trees tell apart is.
+            Classifier::Date(model) => model.booster().feature_importance(),
         }
     }
 
@@ -183,7 +202,7 @@ impl Scores {
 ///
 /// # Errors
 /// [`crate::ErrorKind::Input`] when one is absent or not of 32-bit floats.
-fn feature_columns(batch: &RecordBatch) -> Result<Vec<&[f32]>> {
+pub(super) fn feature_columns(batch: &RecordBatch) -> Result<Vec<&[f32]>> {
     let column = |name: &String| {
         let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Float32Type>());
         let column = column.ok_or_else(|| Error::input(format!("scoring needs the feature {name}")))?;

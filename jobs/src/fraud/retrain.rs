@@ -13,11 +13,12 @@ use tidewaiter_proto::v1;
 
 use super::{
     compare::{Against, Comparison, RESAMPLES, paired_bootstrap},
+    date,
     features::{self, FeatureFile, Outcomes, features},
     fitting::{Fitting, Learner},
     judgement::Judged,
     metrics::Metrics,
-    model::FraudModel,
+    model::{Classifier, FraudModel},
     prepare::{Preparation, Prepared, output, prepare},
     report::{LISTED, ReportFacts, fraud_report},
     revenue,
@@ -66,12 +67,25 @@ pub struct Parameters {
     /// How logistic regression is fitted.
     #[serde(default)]
     pub logistic: logistic::Parameters,
+    /// How DATE is trained.
+    #[serde(default)]
+    pub date: date::Parameters,
     /// Parts of the training data; the most workers that a fit can use.
     #[serde(default = "eight")]
     pub shards: u32,
     /// What must be beaten beyond chance for a promotion; absent: the champion's average precision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare: Option<Against>,
+}
+
+impl Parameters {
+    /// The seed of the learner.
+    fn seed(&self) -> u64 {
+        match self.learner {
+            Learner::Gbdt | Learner::Logistic => self.trees.seed,
+            Learner::Date => self.date.seed,
+        }
+    }
 }
 
 fn one() -> u32 {
@@ -96,6 +110,7 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     }
     parameters.trees.validate()?;
     parameters.logistic.validate()?;
+    parameters.date.validate()?;
     let prepared = job.step("features", prepare(preparation(job, parameters, &periods)?)).await?;
     job.outcome.rows.read = prepared.files.rows;
     check_outcomes(&prepared, parameters, &periods)?;
@@ -203,7 +218,13 @@ fn fit<'a>(
             listener,
         };
         let (classifier, validation_loss) = fitting.classifier(parameters).await?;
-        let head = revenue::of_files(&session, archive, files, &train).await?;
+        let head = match &classifier {
+            // DATE has a head of its own.
+            Classifier::Date(_) => None,
+            Classifier::Gbdt(_) | Classifier::Logistic(_) => {
+                revenue::of_files(&session, archive, files, &train).await?
+            }
+        };
         let model = format!("{folder}/model.bin");
         archive.put(&model, FraudModel { classifier, head }.to_bytes()).await?;
         Ok(Fitted { model, validation_loss })
@@ -247,7 +268,7 @@ fn evaluate<'a>(
         let by_revenue = revenue::found_by(&expected, &judged.labels, judged.known_revenue())?;
         let comparison = match (parameters.compare, &judged.champion) {
             (Some(Against::Champion), Some(champion)) => {
-                let seed = parameters.trees.seed;
+                let seed = parameters.seed();
                 Some(paired_bootstrap(&judged.challenger, champion, &judged.labels, RESAMPLES, seed)?)
             }
             _ => None,
@@ -269,7 +290,7 @@ fn evaluate<'a>(
             test: periods.test.to_string(),
             capacity: CAPACITY,
             currency: String::new(),
-            seed: parameters.trees.seed,
+            seed: parameters.seed(),
             snapshot: format!("{DECLARATIONS}@{}", prepared.version),
             comparison,
         };
@@ -290,7 +311,7 @@ fn evaluate<'a>(
                 }),
                 code_version: env!("CARGO_PKG_VERSION").to_owned(),
                 metrics: json!({ "test": challenger, "test_by_revenue": by_revenue, "comparison": comparison }),
-                seed: parameters.trees.seed,
+                seed: parameters.seed(),
                 created_ms: submitted_ms,
             },
         };
