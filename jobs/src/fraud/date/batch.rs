@@ -8,7 +8,7 @@ use std::{num::NonZero, thread};
 
 use super::{
     embedding::{Vector, WIDTH},
-    lanes::wide,
+    lanes::{Work, wide},
     network::{Answer, Item, Sums, View},
     weights::{PROJECTED, Part, Shape},
 };
@@ -140,34 +140,7 @@ impl Gradients {
         mut behind: impl FnMut(usize, Answer) -> ((f32, f32), f64),
     ) -> f64 {
         self.begin(batch);
-        let shape = self.shape;
-        let Self { item, sums, touched, projections, projections_behind, leaves, .. } = self;
-        let (importers, codes) = (&mut self.importers, &mut self.codes);
-        let gradient = &mut self.weights;
-        wide(|| {
-            let view = View::new(shape, weights);
-            project(shape, weights, touched.iter().copied(), projections);
-            projections_behind.clear();
-            projections_behind.resize(projections.len(), [0.0; PROJECTED]);
-            importers.clear();
-            codes.clear();
-            let mut total = 0.0;
-            let places = batch.importers.iter().zip(batch.codes);
-            for ((row, places), leaves) in batch.rows.iter().zip(places).zip(leaves.chunks_exact(shape.trees))
-            {
-                let importer = &vectors.importers[*places.0 as usize];
-                let code = &vectors.codes[*places.1 as usize];
-                let answer = item.forward(&view, projections, leaves, importer, code);
-                let (given, loss) = behind(*row as usize, answer);
-                total += loss;
-                let (importer, code) = item.backward(&view, leaves, given, sums, projections_behind);
-                importers.push(importer);
-                codes.push(code);
-            }
-            sums.move_to(shape, gradient);
-            project_back(shape, weights, touched, projections, projections_behind, gradient);
-            total
-        })
+        wide(Back { gradients: self, weights, vectors, batch, behind: &mut behind })
     }
 
     /// Finds the distinct leaves of a batch.
@@ -194,6 +167,48 @@ impl Gradients {
                 self.leaves.push(self.places[*leaf as usize]);
             }
         }
+    }
+}
+
+/// A batch there and back.
+struct Back<'a, F> {
+    gradients: &'a mut Gradients,
+    weights: &'a [f32],
+    vectors: Vectors<'a>,
+    batch: Batch<'a>,
+    behind: &'a mut F,
+}
+
+impl<F: FnMut(usize, Answer) -> ((f32, f32), f64)> Work for Back<'_, F> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let Self { gradients, weights, vectors, batch, behind } = self;
+        let shape = gradients.shape;
+        let view = View::new(shape, weights);
+        let Gradients { item, sums, touched, projections, projections_behind, .. } = gradients;
+        project(shape, weights, touched.iter().copied(), projections);
+        projections_behind.clear();
+        projections_behind.resize(projections.len(), [0.0; PROJECTED]);
+        gradients.importers.clear();
+        gradients.codes.clear();
+        let mut total = 0.0;
+        let places = batch.importers.iter().zip(batch.codes);
+        let leaves = gradients.leaves.chunks_exact(shape.trees);
+        for ((row, places), leaves) in batch.rows.iter().zip(places).zip(leaves) {
+            let importer = &vectors.importers[*places.0 as usize];
+            let code = &vectors.codes[*places.1 as usize];
+            let answer = item.forward(&view, projections, leaves, importer, code);
+            let (given, loss) = behind(*row as usize, answer);
+            total += loss;
+            let (importer, code) = item.backward(&view, leaves, given, sums, projections_behind);
+            gradients.importers.push(importer);
+            gradients.codes.push(code);
+        }
+        sums.move_to(shape, &mut gradients.weights);
+        project_back(shape, weights, touched, projections, projections_behind, &mut gradients.weights);
+        total
     }
 }
 
@@ -270,7 +285,7 @@ pub(super) struct Scorer {
 impl Scorer {
     pub(super) fn new(shape: Shape, weights: &[f32]) -> Self {
         let mut projections = Vec::with_capacity(shape.leaves);
-        wide(|| project(shape, weights, 0..shape.leaves as u32, &mut projections));
+        project(shape, weights, 0..shape.leaves as u32, &mut projections);
         Self { shape, projections }
     }
 
@@ -287,16 +302,7 @@ impl Scorer {
         let mut answers = vec![Answer { logit: 0.0, revenue: 0.0 }; rows];
         let share = rows.div_ceil(threads.max(1)).max(LEAST_SHARE);
         let score = |first: usize, answers: &mut [Answer]| {
-            let mut item = Item::new(self.shape);
-            wide(|| {
-                let view = View::new(self.shape, weights);
-                for (row, answer) in (first..).zip(answers) {
-                    let leaves = &items.leaves[row * self.shape.trees..][..self.shape.trees];
-                    let importer = &vectors.importers[items.importers[row] as usize];
-                    let code = &vectors.codes[items.codes[row] as usize];
-                    *answer = item.forward(&view, &self.projections, leaves, importer, code);
-                }
-            });
+            wide(Score { scorer: self, weights, vectors, items, first, answers });
         };
         let mut shares = answers.chunks_mut(share).enumerate().map(|(at, answers)| (at * share, answers));
         let own = shares.next();
@@ -309,6 +315,34 @@ impl Scorer {
             }
         });
         answers
+    }
+}
+
+/// Some items, one after the other.
+struct Score<'a> {
+    scorer: &'a Scorer,
+    weights: &'a [f32],
+    vectors: Vectors<'a>,
+    items: &'a Items,
+    first: usize,
+    answers: &'a mut [Answer],
+}
+
+impl Work for Score<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { scorer, weights, vectors, items, first, answers } = self;
+        let shape = scorer.shape;
+        let mut item = Item::new(shape);
+        let view = View::new(shape, weights);
+        for (row, answer) in (first..).zip(answers) {
+            let leaves = &items.leaves[row * shape.trees..][..shape.trees];
+            let importer = &vectors.importers[items.importers[row] as usize];
+            let code = &vectors.codes[items.codes[row] as usize];
+            *answer = item.forward(&view, &scorer.projections, leaves, importer, code);
+        }
     }
 }
 

@@ -9,11 +9,27 @@ pub(super) const LANES: usize = 8;
 /// Numbers that are computed together.
 pub(super) type Lanes = [f32; LANES];
 
-/// Runs work compiled for the widest vector instructions of this processor. All that the work calls must be
-/// inlined into it.
-#[inline(always)]
-pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+/// Work that is compiled for several sets of vector instructions.
+pub(super) trait Work {
+    type Output;
+
+    /// Does it. This and all that it calls must be `#[inline(always)]`: what is not inlined is compiled for the
+    /// oldest processors.
+    fn run(self) -> Self::Output;
+}
+
+/// Does work with the widest vector instructions of this processor.
+pub(super) fn wide<W: Work>(work: W) -> W::Output {
+    struct Wide<W>(W);
+    impl<W: Work> pulp::WithSimd for Wide<W> {
+        type Output = W::Output;
+
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _: S) -> W::Output {
+            self.0.run()
+        }
+    }
+    pulp::Arch::new().dispatch(Wide(work))
 }
 
 #[inline(always)]
@@ -91,6 +107,17 @@ pub(super) fn load(numbers: &[f32], at: usize) -> Lanes {
     of(|lane| numbers[lane])
 }
 
+/// Lanes of so many neighbouring rows of `width` numbers, from place `at` of the first on.
+#[inline(always)]
+pub(super) fn loads<const ROWS: usize>(numbers: &[f32], width: usize, at: usize) -> [Lanes; ROWS] {
+    // A loop, because `array::from_fn` of many is not inlined.
+    let mut rows = [[0.0; LANES]; ROWS];
+    for (row, lanes) in rows.iter_mut().enumerate() {
+        *lanes = load(numbers, row * width + at);
+    }
+    rows
+}
+
 #[inline(always)]
 pub(super) fn store(numbers: &mut [f32], at: usize, lanes: Lanes) {
     numbers[at..at + LANES].copy_from_slice(&lanes);
@@ -116,6 +143,15 @@ mod tests {
     #[test]
     fn sums_take_every_lane_once() {
         assert_eq!(sum([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]), 255.0);
-        assert_eq!(wide(|| sum(mul_add([2.0; LANES], [3.0; LANES], [1.0; LANES]))), 56.0);
+        struct Sum(Lanes);
+        impl Work for Sum {
+            type Output = f32;
+
+            #[inline(always)]
+            fn run(self) -> f32 {
+                sum(mul_add(self.0, [3.0; LANES], [1.0; LANES]))
+            }
+        }
+        assert_eq!(wide(Sum([2.0; LANES])), 56.0);
     }
 }

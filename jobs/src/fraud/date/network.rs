@@ -13,7 +13,8 @@
 use super::{
     embedding::{Vector, WIDTH},
     lanes::{
-        LANES, Lanes, add, exp2, load, max, mul, mul_add, of, probability, store, sub, sum, where_positive,
+        LANES, Lanes, add, exp2, load, loads, max, mul, mul_add, of, probability, store, sub, sum,
+        where_positive,
     },
     weights::{FUSED, HEAD, HEADS, PROJECTED, Part, Shape},
 };
@@ -309,7 +310,7 @@ impl Item {
             let pairs = &self.pairs[head * trees..(head + 1) * trees];
             for at in (0..padded).step_by(LANES) {
                 let place = |number: usize| (head * HEAD + number) * padded + at;
-                let query: [Lanes; HEAD] = std::array::from_fn(|number| load(&self.queries, place(number)));
+                let query: [Lanes; HEAD] = loads(&self.queries, padded, place(0));
                 // Queries and keys come out of a ReLU, so that no product is below 0.
                 let mut top = [0.0; LANES];
                 for (score, pair) in self.scores.iter_mut().zip(pairs) {
@@ -342,7 +343,7 @@ impl Item {
     fn join(&mut self, view: &View<'_>) {
         let Shape { trees, padded, .. } = self.shape;
         for at in (0..padded).step_by(LANES) {
-            let found: [Lanes; WIDTH] = std::array::from_fn(|number| load(&self.found, number * padded + at));
+            let found: [Lanes; WIDTH] = loads(&self.found, padded, at);
             for (output, weights) in view.join.as_chunks::<WIDTH>().0.iter().enumerate() {
                 let mut joined = [view.join_bias[output]; LANES];
                 for (found, weight) in found.iter().zip(weights) {
@@ -392,8 +393,7 @@ impl Item {
         let Shape { trees, padded, .. } = self.shape;
         let asking = linear(&self.query, view.ask_query, view.ask_bias);
         for at in (0..padded).step_by(LANES) {
-            let block: [Lanes; WIDTH] =
-                std::array::from_fn(|number| load(&self.blocks, number * padded + at));
+            let block: [Lanes; WIDTH] = loads(&self.blocks, padded, at);
             let mut score = [0.0; LANES];
             for (output, weights) in view.ask_tree.as_chunks::<WIDTH>().0.iter().enumerate() {
                 let mut asked = [asking[output]; LANES];
@@ -491,15 +491,17 @@ impl Item {
             taken.iter().zip(&self.fused[2 * WIDTH..]).map(|(behind, taken)| behind * taken).sum();
         let mut asking = [[0.0; LANES]; WIDTH];
         for at in (0..padded).step_by(LANES) {
-            let block: [Lanes; WIDTH] =
-                std::array::from_fn(|number| load(&self.blocks, number * padded + at));
+            let block: [Lanes; WIDTH] = loads(&self.blocks, padded, at);
             let share = load(&self.shares, at);
             let mut above = [-mean; LANES];
             for (block, taken) in block.iter().zip(taken) {
                 above = mul_add(*block, [*taken; LANES], above);
             }
             let score = mul(share, above);
-            let mut behind: [Lanes; WIDTH] = std::array::from_fn(|number| mul(share, [taken[number]; LANES]));
+            let mut behind = [[0.0; LANES]; WIDTH];
+            for (behind, taken) in behind.iter_mut().zip(taken) {
+                *behind = mul(share, [*taken; LANES]);
+            }
             let matrices =
                 view.ask_tree.as_chunks::<WIDTH>().0.iter().zip(sums.ask_tree.as_chunks_mut::<WIDTH>().0);
             for (output, (weights, weight_sums)) in matrices.enumerate() {
@@ -557,7 +559,7 @@ impl Item {
     fn join_back(&mut self, view: &View<'_>, sums: &mut Sums) {
         let padded = self.shape.padded;
         for at in (0..padded).step_by(LANES) {
-            let found: [Lanes; WIDTH] = std::array::from_fn(|number| load(&self.found, number * padded + at));
+            let found: [Lanes; WIDTH] = loads(&self.found, padded, at);
             let mut behind = [[0.0; LANES]; WIDTH];
             let matrices = view.join.as_chunks::<WIDTH>().0.iter().zip(sums.join.as_chunks_mut::<WIDTH>().0);
             for (output, (weights, weight_sums)) in matrices.enumerate() {
@@ -599,7 +601,7 @@ impl Item {
                 let whole = [self.wholes[head * padded + tree]; LANES];
                 let mut query_behind = [[0.0; LANES]; HEAD];
                 for at in (0..padded).step_by(LANES) {
-                    let key: [Lanes; HEAD] = std::array::from_fn(|number| load(keys, number * padded + at));
+                    let key: [Lanes; HEAD] = loads(keys, padded, at);
                     let mut score = mul(key[0], [query[0]; LANES]);
                     for number in 1..HEAD {
                         score = mul_add(key[number], [query[number]; LANES], score);

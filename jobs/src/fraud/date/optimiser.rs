@@ -52,7 +52,6 @@ fn size(step: u64) -> (f64, bool) {
 }
 
 /// One step of RAdam; `step` counts from 1 over the whole fit.
-#[inline(always)]
 pub(super) fn radam(dense: &mut Dense, gradient: &[f32], step: u64, learning_rate: f32, decay: f32) {
     let (size, divided) = size(step);
     let (mean_decay, square_decay) = (MEAN_DECAY as f32, SQUARE_DECAY as f32);
@@ -67,7 +66,6 @@ pub(super) fn radam(dense: &mut Dense, gradient: &[f32], step: u64, learning_rat
 }
 
 /// Moves the slow weights towards the fast ones and goes on from there.
-#[inline(always)]
 pub(super) fn look_ahead(slow: &mut [f32], fast: &mut [f32]) {
     for (slow, fast) in slow.iter_mut().zip(fast) {
         *slow += LOOK_AHEAD_SHARE * (*fast - *slow);

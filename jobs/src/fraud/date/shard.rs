@@ -10,7 +10,6 @@ use super::{
     Parameters,
     batch::{Batch, Gradients, Items, Scorer, Vectors, Wanted},
     embedding::{Adagrad, Slice},
-    lanes::wide,
     optimiser::{Dense, LOOK_AHEAD_STEPS, look_ahead, radam},
     weights::Shape,
     wire::{Ask, Counts, History, Instruction, Judge, Judged, Setting, Tables, Train, Trained},
@@ -180,7 +179,7 @@ impl DateShard {
                     Batch { leaves: &self.items.leaves, rows: batch, importers: &importers, codes: &codes };
                 loss += self.gradients.compute(&dense.weights, vectors, shown, wanted);
                 rows += batch.len() as u64;
-                wide(|| radam(&mut dense, &self.gradients.weights, step + 1, rate, decay));
+                radam(&mut dense, &self.gradients.weights, step + 1, rate, decay);
                 let adagrad = Adagrad {
                     learning_rate: self.parameters.embedding_rate as f32,
                     decay,
@@ -192,7 +191,7 @@ impl DateShard {
             if (step + 1 - train.first).is_multiple_of(u64::from(LOOK_AHEAD_STEPS))
                 || step + 1 == train.first + u64::from(train.steps)
             {
-                wide(|| look_ahead(&mut slow, &mut dense.weights));
+                look_ahead(&mut slow, &mut dense.weights);
             }
         }
         let tables = Tables { importers: self.importers.take_changes(), codes: self.codes.take_changes() };
