@@ -7,9 +7,10 @@
 use std::{num::NonZero, thread};
 
 use super::{
+    back::Sums,
     embedding::{Vector, WIDTH},
     lanes::{Work, wide},
-    network::{Answer, Item, Sums, View},
+    network::{Answer, Item, View},
     weights::{PROJECTED, Part, Shape},
 };
 

@@ -19,6 +19,7 @@
 //! Start at [`leader`] (what is asked), then [`shard`] (what is answered), [`network`] (the model itself), and
 //! [`model`] (how it is used).
 
+mod back;
 mod batch;
 mod embedding;
 mod lanes;
