@@ -297,33 +297,53 @@ pub(crate) struct RetrainFraud {
     /// Months that judge the model, looked at once.
     #[arg(long)]
     pub(crate) test: Period,
+    /// What learns.
+    #[arg(long, value_enum, default_value_t = FraudLearner::Gbdt)]
+    pub(crate) model: FraudLearner,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Parts of the training data.
     #[arg(long, default_value_t = 8)]
     pub(crate) shards: u32,
-    /// Most trees.
-    #[arg(long, default_value_t = 300)]
-    pub(crate) trees: u32,
-    /// Leaves of each tree.
-    #[arg(long, default_value_t = 31)]
-    pub(crate) leaves: u32,
-    /// Share of each tree's correction that is kept.
-    #[arg(long, default_value_t = 0.1)]
-    pub(crate) learning_rate: f64,
+    /// Most trees; default: 300, by DATE 100.
+    #[arg(long)]
+    pub(crate) trees: Option<u32>,
+    /// Leaves of each tree; default: 31, by DATE 16.
+    #[arg(long)]
+    pub(crate) leaves: Option<u32>,
+    /// Share of each tree's correction that is kept; default: 0.1, by DATE 0.3.
+    #[arg(long)]
+    pub(crate) learning_rate: Option<f64>,
     /// Share of the features that each tree may use.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) feature_fraction: f64,
-    /// Fewest training rows of a leaf.
-    #[arg(long, default_value_t = 20)]
-    pub(crate) min_rows_per_leaf: u64,
+    /// Fewest training rows of a leaf; default: 20, by DATE 1.
+    #[arg(long)]
+    pub(crate) min_rows_per_leaf: Option<u64>,
+    /// Most passes of DATE over the training rows; default: 5.
+    #[arg(long)]
+    pub(crate) epochs: Option<u32>,
+    /// Boosters whose mean is the model; more than 1 helps with a feature fraction below 1.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) members: u32,
     /// Days after acceptance when an outcome is known.
     #[arg(long, default_value_t = 1)]
     pub(crate) label_delay_days: u32,
     /// Promote only when better than this beyond the chance of the test items.
     #[arg(long, value_enum)]
     pub(crate) compare: Option<Compare>,
+}
+
+/// What learns which items are illicit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FraudLearner {
+    /// Boosted trees.
+    Gbdt,
+    /// Logistic regression on binned features: the baseline.
+    Logistic,
+    /// DATE: a network over the leaves of boosted trees, asked by importer and HS code.
+    Date,
 }
 
 /// What a retrained model is held against.

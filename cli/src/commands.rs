@@ -15,13 +15,13 @@ use tidewaiter_jobs::{
     catalogue::{self, Specification, read_pipeline},
     fraud, hs as hs_model,
     job::{ingest, release, synth},
-    learning::gbdt,
+    learning::{gbdt, logistic},
     synth::Schemes,
 };
 
 use crate::arguments::{
-    Apply, Arguments, Backtest, BacktestFraud, Command, Compare, Exports, Ingest, JobCommand, Output, Rank,
-    Retrain, RetrainFraud, RetrainHs,
+    Apply, Arguments, Backtest, BacktestFraud, Command, Compare, Exports, FraudLearner, Ingest, JobCommand,
+    Output, Rank, Retrain, RetrainFraud, RetrainHs,
 };
 
 /// Runs one command to its end.
@@ -180,6 +180,16 @@ fn backtest_fraud(options: BacktestFraud) -> fraud::backtest::Parameters {
 }
 
 fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
+    let trees = |usual: gbdt::Parameters| gbdt::Parameters {
+        trees: options.trees.unwrap_or(usual.trees),
+        leaves: options.leaves.unwrap_or(usual.leaves),
+        learning_rate: options.learning_rate.unwrap_or(usual.learning_rate),
+        feature_fraction: options.feature_fraction,
+        min_rows_per_leaf: options.min_rows_per_leaf.unwrap_or(usual.min_rows_per_leaf),
+        seed: options.seed,
+        ..usual
+    };
+    let date = fraud::date::Parameters::default();
     fraud::retrain::Parameters {
         country: options.country,
         train: options.train,
@@ -189,14 +199,19 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
             label_delay_days: options.label_delay_days,
             ..fraud::features::Parameters::default()
         },
-        trees: gbdt::Parameters {
-            trees: options.trees,
-            leaves: options.leaves,
-            learning_rate: options.learning_rate,
-            feature_fraction: options.feature_fraction,
-            min_rows_per_leaf: options.min_rows_per_leaf,
+        learner: match options.model {
+            FraudLearner::Gbdt => fraud::fitting::Learner::Gbdt,
+            FraudLearner::Logistic => fraud::fitting::Learner::Logistic,
+            FraudLearner::Date => fraud::fitting::Learner::Date,
+        },
+        members: options.members,
+        logistic: logistic::Parameters::default(),
+        trees: trees(gbdt::Parameters::default()),
+        date: fraud::date::Parameters {
+            booster: trees(date.booster.clone()),
+            epochs: options.epochs.unwrap_or(date.epochs),
             seed: options.seed,
-            ..gbdt::Parameters::default()
+            ..date
         },
         shards: options.shards,
         compare: options.compare.map(|Compare::Champion| fraud::compare::Against::Champion),

@@ -302,6 +302,35 @@ fn hs_codes_are_learned_and_recommended_on_a_cluster_as_in_one_process() {
 }
 
 #[test]
+fn date_is_trained_and_applied_on_a_cluster_as_in_one_process() {
+    let cluster = Cluster::new(2);
+    cluster.fill();
+    let retrain = ["retrain", "fraud", "--model", "date", "--country", "TW", "--train", "2020-01..2020-08"];
+    let options = ["--valid", "2020-09", "--test", "2020-10..2020-11", "--shards", "3", "--trees", "12"];
+    let retrain = [&retrain[..], &options, &["--leaves", "8", "--epochs", "6"]].concat();
+    let alone = cluster.path("alone");
+    let (there, here) = (document(&cluster.run(&retrain)), document(&tidewaiter(&alone, &retrain)));
+    assert!(there["metrics"]["test"]["roc_auc"].as_f64() > Some(0.5), "{}", there["metrics"]);
+    assert_eq!(there["metrics"], here["metrics"]);
+    let model = |archive: &str| std::fs::read(cluster.path(archive).join("models/fraud/1/model.bin"));
+    assert_eq!(model("archive").expect("a model"), model("alone").expect("a model"));
+
+    let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12", "--rank-by", "revenue"];
+    document(&cluster.run(&apply));
+    document(&tidewaiter(&alone, &apply));
+    let query = "SELECT declaration_id, item_number, probability, expected_revenue, rank, reasons \
+                 FROM predictions_fraud ORDER BY rank";
+    let rows = |archive: &Path| document(&tidewaiter(archive, &["archive", "sql", query]));
+    let there = rows(&cluster.path("archive"));
+    assert_eq!(there, rows(&alone));
+    let first = &there[0];
+    assert!(first["expected_revenue"].as_f64() > Some(0.0), "{first}");
+    let reasons: serde_json::Value =
+        serde_json::from_str(first["reasons"].as_str().expect("reasons")).expect("JSON");
+    assert!(reasons[0]["log_odds"].is_f64() && reasons[0]["feature"].is_string(), "{reasons}");
+}
+
+#[test]
 fn strategies_walk_on_a_cluster_as_in_one_process() {
     let cluster = Cluster::new(2);
     cluster.fill();

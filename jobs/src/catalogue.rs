@@ -11,13 +11,14 @@ use tidewaiter_proto::v1;
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
-    fraud::{self, backtest::BacktestOperator, features::FeaturesOperator, score::ScoreOperator},
+    fraud::{self, backtest::BacktestOperator, date, features::FeaturesOperator, score::ScoreOperator},
     hs::{self, learner::TextShards, score::RecommendOperator, texts::TextsOperator},
     job::{Job, ingest, quality, release, synth},
     learning::{
         collective::ShardLoader,
         fit_operator::FitOperator,
-        gbdt::{self, ParquetShards},
+        gbdt, logistic,
+        rows::{MakeShard, ParquetShards},
     },
     plan::{self, Operator},
     release::operator::StagesOperator,
@@ -231,17 +232,21 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
 fn loader(fit: &v1::FitOperator) -> Result<Arc<dyn ShardLoader>> {
     let archive = Archive::open(&fit.archive)?;
     let task = fit.task.clone().ok_or_else(plan::unknown)?;
-    match task.learner.as_str() {
-        gbdt::LEARNER => {
+    let make: MakeShard = match task.learner.as_str() {
+        gbdt::LEARNER => gbdt::shard_of,
+        logistic::LEARNER => logistic::shard_of,
+        date::LEARNER => {
             let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
-            Ok(Arc::new(ParquetShards::new(archive, task.shards, layout)))
+            return Ok(Arc::new(date::ParquetShards::new(archive, task.shards, layout)));
         }
         hs::learner::LEARNER => {
             let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
-            Ok(Arc::new(TextShards::new(archive, task.shards, layout)))
+            return Ok(Arc::new(TextShards::new(archive, task.shards, layout)));
         }
-        _ => Err(plan::unknown()),
-    }
+        _ => return Err(plan::unknown()),
+    };
+    let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
+    Ok(Arc::new(ParquetShards::new(archive, task.shards, layout, make)))
 }
 
 #[cfg(test)]

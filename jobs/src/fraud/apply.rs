@@ -17,10 +17,10 @@ pub use super::scoring::RankBy;
 use super::{
     features::FeatureFile,
     metrics,
+    model::FraudModel,
     prepare::{Preparation, Prepared, output, prepare},
     report::{ApplyFacts, LISTED, apply_report},
     retrain::{self, MODEL},
-    revenue::RevenueHead,
     scoring::{Scoring, by_risk},
 };
 use crate::{
@@ -31,7 +31,6 @@ use crate::{
         write_operator::{WriteOperator, stored},
     },
     job::{Job, Period},
-    learning::gbdt::Model,
     plan,
     registry::{Registry, Which},
 };
@@ -124,7 +123,8 @@ fn choose<'a>(job: &Job<'a>, parameters: &'a Parameters) -> impl Future<Output =
         // Loading checks the model's bytes.
         let loaded = registry.load(MODEL, which).await?;
         let manifest = loaded.manifest;
-        if parameters.rank_by == RankBy::Revenue && RevenueHead::of_model(&loaded.model)?.is_none() {
+        if parameters.rank_by == RankBy::Revenue && !FraudModel::from_bytes(&loaded.model)?.expects_revenue()
+        {
             return Err(Error::input(format!(
                 "{MODEL}@{} expects no revenue: it was trained on months without known revenue, or before models \
                  did; rank by probability, or retrain",
@@ -241,7 +241,7 @@ fn report<'a>(
         let (session, files) = (session?, files(prepared)?);
         let registry = Registry::new(archive);
         let path = registry.model_path(MODEL, version);
-        let model = Model::from_bytes(&archive.get(&path).await?)?;
+        let model = FraudModel::from_bytes(&archive.get(&path).await?)?;
         let scoring = Scoring { session: &session, archive, files, model: &path };
         let facts = ApplyFacts {
             model: format!("{MODEL}@{version}"),

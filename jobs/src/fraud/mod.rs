@@ -8,10 +8,13 @@
 pub mod apply;
 pub mod backtest;
 pub mod compare;
+pub mod date;
 pub mod features;
+pub mod fitting;
 pub mod history;
 pub mod judgement;
 pub mod metrics;
+pub mod model;
 mod prepare;
 pub mod report;
 pub mod retrain;

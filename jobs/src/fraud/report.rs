@@ -77,7 +77,7 @@ pub struct ReportFacts {
 
 /// The report of a retrain.
 ///
-/// `importance` is each feature's share of the model's gain, in the order of [`features`].
+/// `importance` is each feature's share of what the model tells items apart by, in the order of [`features`].
 ///
 /// # Errors
 /// As [`Judged::metrics`].
@@ -312,7 +312,7 @@ pub fn riskiest(probabilities: &[f64], count: usize) -> Vec<usize> {
 ///
 /// `records` holds the rows by [`feature_schema`]; `declared` holds `importer`, `hs_code`, `origin` and
 /// `customs_value` of the same rows, where the archive has them; `attributions` are
-/// [`crate::learning::gbdt::Model::attributions`] of them.
+/// [`super::model::FraudModel::attributions`] of them.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) when the parts differ in rows or the records have another

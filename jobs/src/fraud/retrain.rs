@@ -1,4 +1,4 @@
-//! Retraining the fraud model: features of the past, boosted trees, and a verdict on the test months.
+//! Retraining the fraud model: features of the past, a learner's fit, and a verdict on the test months.
 //!
 //! The rows of the snapshot pass once, in time order; those with a known outcome become the shards of the
 //! training data and the test rows, by their month. The fit stops by the validation months, and the test
@@ -7,39 +7,33 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidewaiter_proto::v1;
 
 use super::{
     compare::{Against, Comparison, RESAMPLES, paired_bootstrap},
+    date,
     features::{self, FeatureFile, Outcomes, features},
+    fitting::{Fitting, Learner},
     judgement::Judged,
     metrics::Metrics,
+    model::{Classifier, FraudModel},
     prepare::{Preparation, Prepared, output, prepare},
     report::{LISTED, ReportFacts, fraud_report},
     revenue,
     scoring::{RankBy, Scoring},
 };
 use crate::{
-    Archive, Error, ErrorKind, Result,
+    Error, ErrorKind, Result,
     archive::schema::DECLARATIONS,
-    job::{Job, Listener, Period, Periods},
-    learning::{
-        Progress,
-        collective::Observer,
-        gbdt::{self, GbdtLeader, Layout, Model, ParquetShards},
-        run::{Fit, run},
-    },
+    job::{Job, Period, Periods},
+    learning::{gbdt, logistic, rows::Layout},
     registry::{Card, Champion, Facts, Publication, Registry, TrainingSnapshot, Which},
 };
 
 /// The model's name in the registry.
 pub const MODEL: &str = "fraud";
-
-/// Milestones of the fit (trees) from one stored checkpoint to the next.
-const MILESTONES_PER_CHECKPOINT: u32 = 10;
 
 /// Share of the items that a report assumes can be inspected.
 const CAPACITY: f64 = 0.05;
@@ -60,15 +54,42 @@ pub struct Parameters {
     /// How features are computed.
     #[serde(default)]
     pub features: features::Parameters,
+    /// What learns.
+    #[serde(default)]
+    pub learner: Learner,
     /// How the trees are grown.
     #[serde(default)]
     pub trees: gbdt::Parameters,
+    /// Boosters whose log odds are averaged, 1 to 100, the seed of each one higher than the one's before. They
+    /// differ only where chance enters: by a `feature_fraction` or a `row_fraction` below 1.
+    #[serde(default = "one")]
+    pub members: u32,
+    /// How logistic regression is fitted.
+    #[serde(default)]
+    pub logistic: logistic::Parameters,
+    /// How DATE is trained.
+    #[serde(default)]
+    pub date: date::Parameters,
     /// Parts of the training data; the most workers that a fit can use.
     #[serde(default = "eight")]
     pub shards: u32,
     /// What must be beaten beyond chance for a promotion; absent: the champion's average precision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare: Option<Against>,
+}
+
+impl Parameters {
+    /// The seed of the learner.
+    fn seed(&self) -> u64 {
+        match self.learner {
+            Learner::Gbdt | Learner::Logistic => self.trees.seed,
+            Learner::Date => self.date.seed,
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn eight() -> u32 {
@@ -84,7 +105,12 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     if parameters.shards == 0 {
         return Err(Error::input("a fit needs at least one shard"));
     }
+    if !(1..=100).contains(&parameters.members) {
+        return Err(Error::input(format!("members is {}; give 1 to 100", parameters.members)));
+    }
     parameters.trees.validate()?;
+    parameters.logistic.validate()?;
+    parameters.date.validate()?;
     let prepared = job.step("features", prepare(preparation(job, parameters, &periods)?)).await?;
     job.outcome.rows.read = prepared.files.rows;
     check_outcomes(&prepared, parameters, &periods)?;
@@ -92,6 +118,9 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     let verdict = job.step("evaluate", evaluate(job, parameters, &periods, &prepared, &fitted)).await?;
 
     job.outcome.model = Some(format!("{MODEL}@{}", verdict.version));
+    if let Some(loss) = fitted.validation_loss {
+        job.outcome.metrics.insert("validation".into(), json!({ "log_loss": loss }));
+    }
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
     if let Some(champion) = &verdict.champion {
         job.outcome.metrics.insert("champion".into(), serde_json::to_value(champion)?);
@@ -153,7 +182,7 @@ fn check_outcomes(prepared: &Prepared, parameters: &Parameters, periods: &Period
 struct Fitted {
     /// Path of its bytes in the archive.
     model: String,
-    trees: usize,
+    /// Mean log loss of the validation months.
     validation_loss: Option<f64>,
 }
 
@@ -168,61 +197,37 @@ fn fit<'a>(
     let listener = std::sync::Arc::clone(&job.listener);
     let (train, valid) = (periods.train.days(), periods.valid.days());
     async move {
-        let layout = Layout {
-            features: features().iter().map(|feature| feature.name.clone()).collect(),
-            label: "label".to_owned(),
-            date: "acceptance_date".to_owned(),
-            validation_days: (*valid.start(), *valid.end()),
-        };
-        let files = outputs(prepared)?.0.iter();
-        let files: Vec<_> =
-            files.map(|file| v1::ParquetFile { path: file.path.clone(), size: file.size }).collect();
-        let task = v1::FitTask {
-            learner: gbdt::LEARNER.to_owned(),
-            shards: files.clone(),
-            parameters: serde_json::to_string(&layout)?,
-        };
-        let loader = std::sync::Arc::new(ParquetShards::new(archive.clone(), files, layout));
-        let checkpoint = format!("{folder}/checkpoint");
-        let mut leader = if archive.exists(&checkpoint).await? {
-            GbdtLeader::restore(&archive.get(&checkpoint).await?)?
-        } else {
-            GbdtLeader::new(parameters.trees.clone())?
-        };
-        let mut following = Following { archive, checkpoint, listener, milestones: 0 };
         let session = session?;
-        let fit = Fit { archive, engine, session: &session, name: &name, folder: &folder, task, loader };
-        run(fit, &mut leader, &mut following).await?;
-        let fitted = leader.model()?;
+        let files = outputs(prepared)?.0;
+        let fitting = Fitting {
+            archive,
+            engine,
+            session: &session,
+            name,
+            folder: folder.clone(),
+            files: files
+                .iter()
+                .map(|file| v1::ParquetFile { path: file.path.clone(), size: file.size })
+                .collect(),
+            layout: Layout {
+                features: features().iter().map(|feature| feature.name.clone()).collect(),
+                label: "label".to_owned(),
+                date: "acceptance_date".to_owned(),
+                validation_days: (*valid.start(), *valid.end()),
+            },
+            listener,
+        };
+        let (classifier, validation_loss) = fitting.classifier(parameters).await?;
+        let head = match &classifier {
+            // DATE has a head of its own.
+            Classifier::Date(_) => None,
+            Classifier::Gbdt(_) | Classifier::Logistic(_) => {
+                revenue::of_files(&session, archive, files, &train).await?
+            }
+        };
         let model = format!("{folder}/model.bin");
-        let head = revenue::of_files(&session, archive, outputs(prepared)?.0, &train).await?;
-        let bytes = fitted.to_bytes();
-        let bytes = head.map_or_else(|| bytes.clone(), |head| head.append(bytes.clone()));
-        archive.put(&model, bytes).await?;
-        Ok(Fitted { model, trees: fitted.trees.len(), validation_loss: leader.validation_loss() })
-    }
-}
-
-/// Tells of the fit's progress and keeps its checkpoints.
-struct Following<'a> {
-    archive: &'a Archive,
-    checkpoint: String,
-    listener: std::sync::Arc<dyn Listener>,
-    milestones: u32,
-}
-
-#[async_trait::async_trait]
-impl Observer for Following<'_> {
-    fn progress(&mut self, progress: Progress) {
-        self.listener.progress("fit", progress.done, progress.total, "trees");
-    }
-
-    async fn checkpoint(&mut self, checkpoint: Bytes) -> Result<()> {
-        self.milestones += 1;
-        if self.milestones.is_multiple_of(MILESTONES_PER_CHECKPOINT) {
-            self.archive.put(&self.checkpoint, checkpoint).await?;
-        }
-        Ok(())
+        archive.put(&model, FraudModel { classifier, head }.to_bytes()).await?;
+        Ok(Fitted { model, validation_loss })
     }
 }
 
@@ -255,7 +260,7 @@ fn evaluate<'a>(
         let scoring = Scoring { session: &session, archive, files: test, model: &fitted.model };
         let registry = Registry::new(archive);
         let bytes = archive.get(&fitted.model).await?;
-        let model = Model::from_bytes(&bytes)?;
+        let model = FraudModel::from_bytes(&bytes)?;
 
         let standing = standing(&registry, &id).await?;
         let (judged, expected) = judge(&scoring, &registry, standing.as_ref()).await?;
@@ -263,7 +268,7 @@ fn evaluate<'a>(
         let by_revenue = revenue::found_by(&expected, &judged.labels, judged.known_revenue())?;
         let comparison = match (parameters.compare, &judged.champion) {
             (Some(Against::Champion), Some(champion)) => {
-                let seed = parameters.trees.seed;
+                let seed = parameters.seed();
                 Some(paired_bootstrap(&judged.challenger, champion, &judged.labels, RESAMPLES, seed)?)
             }
             _ => None,
@@ -285,13 +290,13 @@ fn evaluate<'a>(
             test: periods.test.to_string(),
             capacity: CAPACITY,
             currency: String::new(),
-            seed: parameters.trees.seed,
+            seed: parameters.seed(),
             snapshot: format!("{DECLARATIONS}@{}", prepared.version),
             comparison,
         };
         let card: Card = Box::new(move |version| {
             let facts = ReportFacts { model: format!("{MODEL}@{version}"), ..facts };
-            Ok(fraud_report(&judged, facts, &model.feature_importance(), items)?.html())
+            Ok(fraud_report(&judged, facts, &model.importance(), items)?.html())
         });
         let publication = Publication {
             model: bytes,
@@ -306,7 +311,7 @@ fn evaluate<'a>(
                 }),
                 code_version: env!("CARGO_PKG_VERSION").to_owned(),
                 metrics: json!({ "test": challenger, "test_by_revenue": by_revenue, "comparison": comparison }),
-                seed: parameters.trees.seed,
+                seed: parameters.seed(),
                 created_ms: submitted_ms,
             },
         };
@@ -382,5 +387,6 @@ mod tests {
         let text = r#"{"country":"TW","train":"2020-01..2020-12","test":"2021-01","trees":{"seed":3}}"#;
         let read: Parameters = serde_json::from_str(text).expect("reads");
         assert_eq!((read.shards, read.trees.seed, read.trees.trees), (8, 3, 300));
+        assert_eq!(read.learner, Learner::Gbdt);
     }
 }

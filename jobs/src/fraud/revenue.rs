@@ -6,8 +6,7 @@
 //! back to an amount without an assumption on the errors. An item's expected revenue is its probability times
 //! this. The fit is a sum over rows in the order given, so that the same rows give the same bytes.
 //!
-//! The head travels at the end of the trees' bytes as field 16 of the same protobuf message: who knows only the
-//! trees skips it. Start at [`RevenueHead::fit`].
+//! The head travels in the model's bytes (see [`super::model`]). Start at [`RevenueHead::fit`].
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
@@ -19,7 +18,6 @@ use datafusion::{
     common::ScalarValue,
     prelude::{SessionContext, col, lit},
 };
-use prost::Message;
 use tidewaiter_proto::v1::ParquetFile;
 
 use super::{
@@ -58,13 +56,6 @@ pub struct RevenueHead {
     /// Illicit items that it was fitted on.
     #[prost(uint64, tag = "5")]
     pub rows: u64,
-}
-
-/// The end of a model's file.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Tail {
-    #[prost(message, optional, tag = "16")]
-    head: Option<RevenueHead>,
 }
 
 /// The places of [`READS`] among all features.
@@ -127,24 +118,16 @@ impl RevenueHead {
         (0..rows).map(of).collect()
     }
 
-    /// A model's bytes with the head at their end.
-    pub fn append(&self, mut model: Vec<u8>) -> Vec<u8> {
-        model.extend(Tail { head: Some(self.clone()) }.encode_to_vec());
-        model
-    }
-
-    /// The head of a model's bytes; `None` where the model has none.
+    /// Checks that it has the terms of [`READS`].
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corrupt`] when the bytes are no model.
-    pub fn of_model(bytes: &[u8]) -> Result<Option<Self>> {
-        let head = Tail::decode(bytes)?.head;
-        let good = head.as_ref().is_none_or(|head| {
-            head.coefficients.len() == TERMS
-                && head.means.len() == READS.len()
-                && head.deviations.len() == READS.len()
-        });
-        if good { Ok(head) } else { Err(Error::corrupt("the revenue head of a model has other terms")) }
+    /// [`crate::ErrorKind::Corrupt`] when it has others.
+    pub fn check(&self) -> Result<()> {
+        let lengths = [self.coefficients.len(), self.means.len(), self.deviations.len()];
+        match lengths == [TERMS, READS.len(), READS.len()] {
+            true => Ok(()),
+            false => Err(Error::corrupt("the revenue head of a model has other terms")),
+        }
     }
 
     fn terms(&self, value: impl Fn(usize) -> f32) -> [f64; TERMS] {
@@ -283,17 +266,6 @@ mod tests {
         let columns: Vec<&[f32]> = columns.iter().map(Vec::as_slice).collect();
         let total: f64 = head.predict(&columns).iter().sum();
         assert!((total / revenue.iter().sum::<f64>() - 1.0).abs() < 0.05);
-    }
-
-    #[test]
-    fn the_head_is_skipped_by_those_who_know_only_trees() {
-        let (columns, revenue) = sample(0.5);
-        let head = RevenueHead::fit(&columns, &revenue).expect("fits").expect("enough rows");
-        let trees = crate::learning::gbdt::Model { features: 3, base: -1.0, trees: Vec::new() };
-        let bytes = head.append(trees.to_bytes());
-        assert_eq!(crate::learning::gbdt::Model::from_bytes(&bytes).expect("reads"), trees);
-        assert_eq!(RevenueHead::of_model(&bytes).expect("reads"), Some(head));
-        assert_eq!(RevenueHead::of_model(&trees.to_bytes()).expect("reads"), None);
     }
 
     #[test]

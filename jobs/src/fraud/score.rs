@@ -1,31 +1,23 @@
 //! Scoring as a plan node: the probability of fraud beside each row of features, and reasons.
 //!
-//! Reasons are SHAP values (see [`crate::learning::gbdt`]); they cost far more than the score, so that only
-//! rows from a given probability on are explained.
+//! Reasons (see [`FraudModel::attributions`]) may cost far more than the score, so that only rows from a given
+//! probability, or expected revenue, on are explained.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringBuilder, new_null_array},
-    datatypes::{DataType, Field, Float32Type, Schema, SchemaRef},
+    array::RecordBatch,
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use futures::{StreamExt, stream::BoxStream};
 use tidewaiter_proto::v1;
 use tokio::sync::OnceCell;
 
-use super::{
-    features::features,
-    report::reasons_text,
-    revenue::{self, RevenueHead},
-};
+use super::{features::features, model::FraudModel};
 use crate::{
     Archive, Error, Result, ResultExt,
-    learning::gbdt::Model,
     plan::{Input, Operator},
 };
-
-/// Reasons given for a row.
-const REASONS: usize = 5;
 
 /// The plan node: its rows are the input's with `probability` (0 to 1), `expected_revenue` (national currency,
 /// null where the model has no revenue head) and `reasons` (JSON, null where not explained) added.
@@ -33,7 +25,7 @@ const REASONS: usize = 5;
 pub struct ScoreOperator {
     message: v1::ScoreOperator,
     archive: Archive,
-    model: OnceCell<Arc<(Model, Option<RevenueHead>)>>,
+    model: OnceCell<Arc<FraudModel>>,
 }
 
 impl ScoreOperator {
@@ -86,75 +78,29 @@ impl Operator for ScoreOperator {
 }
 
 impl ScoreOperator {
-    async fn model(&self) -> Result<Arc<(Model, Option<RevenueHead>)>> {
+    async fn model(&self) -> Result<Arc<FraudModel>> {
         let load = async {
             let bytes = self.archive.get(&self.message.model).await?;
-            Ok::<_, Error>(Arc::new((Model::from_bytes(&bytes)?, RevenueHead::of_model(&bytes)?)))
+            Ok::<_, Error>(Arc::new(FraudModel::from_bytes(&bytes)?))
         };
         let model = self.model.get_or_try_init(|| load).await;
         model.cloned().context(|| format!("load the model {}", self.message.model))
     }
 
-    fn score(
-        &self,
-        (model, head): &(Model, Option<RevenueHead>),
-        batch: &RecordBatch,
-    ) -> Result<RecordBatch> {
-        let columns = feature_columns(batch)?;
-        let probabilities = model.predict_probability(&columns)?;
-        let expected: Option<Vec<f64>> = head.as_ref().map(|head| {
-            let amounts = head.predict(&revenue::places().map(|place| columns[place]));
-            amounts.iter().zip(&probabilities).map(|(amount, probability)| amount * probability).collect()
-        });
+    fn score(&self, model: &FraudModel, batch: &RecordBatch) -> Result<RecordBatch> {
+        let scores = model.score(batch)?;
         let v1::ScoreOperator { reasons_from, revenue_from, .. } = &self.message;
-        let explained = |row: &usize| {
-            let revenue = expected.as_ref().map(|expected| expected[*row]);
-            reasons_from.is_some_and(|from| probabilities[*row] >= from)
+        let explained = |row: &u32| {
+            let row = *row as usize;
+            let revenue = scores.expected.as_ref().map(|expected| expected[row]);
+            reasons_from.is_some_and(|from| scores.probabilities[row] >= from)
                 || revenue_from.zip(revenue).is_some_and(|(from, revenue)| revenue >= from)
         };
-        let explained: Vec<usize> = (0..batch.num_rows()).filter(explained).collect();
-        let reasons = match explained.is_empty() {
-            true => new_null_array(&DataType::Utf8, batch.num_rows()),
-            false => explain(model, &columns, batch.num_rows(), &explained)?,
-        };
-        let expected = match expected {
-            Some(expected) => Arc::new(Float64Array::from(expected)) as ArrayRef,
-            None => new_null_array(&DataType::Float64, batch.num_rows()),
-        };
+        let explained: Vec<u32> = (0..batch.num_rows() as u32).filter(explained).collect();
+        let reasons = model.reasons(batch, &explained)?;
         let mut arrays = batch.columns().to_vec();
-        arrays.extend([Arc::new(Float64Array::from(probabilities)) as ArrayRef, expected, reasons]);
+        arrays.extend(scores.columns());
+        arrays.push(reasons);
         Ok(RecordBatch::try_new(self.schema(&batch.schema())?, arrays)?)
     }
-}
-
-/// The features of a batch, in the model's order.
-///
-/// # Errors
-/// [`crate::ErrorKind::Input`] when one is absent or not of 32-bit floats.
-pub fn feature_columns(batch: &RecordBatch) -> Result<Vec<&[f32]>> {
-    let column = |name: &String| {
-        let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Float32Type>());
-        let column = column.ok_or_else(|| Error::input(format!("scoring needs the feature {name}")))?;
-        Ok(column.values().as_ref())
-    };
-    features().iter().map(|feature| column(&feature.name)).collect()
-}
-
-/// The reasons of some of the rows, by rising place; null for the others.
-fn explain(model: &Model, columns: &[&[f32]], rows: usize, explained: &[usize]) -> Result<ArrayRef> {
-    let gathered: Vec<Vec<f32>> =
-        columns.iter().map(|column| explained.iter().map(|row| column[*row]).collect()).collect();
-    let gathered: Vec<&[f32]> = gathered.iter().map(Vec::as_slice).collect();
-    let attributions = model.attributions(&gathered)?;
-    let mut reasons = StringBuilder::new();
-    let mut next = 0;
-    for (at, row) in explained.iter().enumerate() {
-        reasons.append_nulls(row - next);
-        next = row + 1;
-        let values: Vec<f32> = gathered.iter().map(|column| column[at]).collect();
-        let width = columns.len();
-        reasons.append_value(reasons_text(&attributions[at * width..(at + 1) * width], &values, REASONS));
-    }
-    reasons.append_nulls(rows - next);
-    Ok(Arc::new(reasons.finish()))
 }

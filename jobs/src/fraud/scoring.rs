@@ -15,12 +15,12 @@ use tidewaiter_proto::v1;
 
 use super::{
     features::{FeatureFile, feature_schema, file_schema},
+    model::FraudModel,
     report::{Scored, selection},
-    score::{ScoreOperator, feature_columns},
+    score::ScoreOperator,
 };
 use crate::{
     Archive, Error, Result,
-    learning::gbdt::Model,
     plan::{self, tasks},
     report::selection::SelectedItem,
 };
@@ -80,7 +80,7 @@ impl Scoring<'_> {
     /// The riskiest items, with the reasons that raise their scores.
     pub(super) async fn riskiest(
         &self,
-        model: &Model,
+        model: &FraudModel,
         items: usize,
         rank: RankBy,
     ) -> Result<Vec<SelectedItem>> {
@@ -91,7 +91,7 @@ impl Scoring<'_> {
         let records = as_schema(&top, &feature_schema())?;
         let probabilities = column(&top, "probability")?;
         let probabilities = probabilities.as_primitive::<Float64Type>().values();
-        let attributions = model.attributions(&feature_columns(&records)?)?;
+        let attributions = model.attributions(&top)?;
         let declared = DECLARED.map(|name| Ok((name, column(&top, name)?)));
         let declared = RecordBatch::try_from_iter_with_nullable(
             declared

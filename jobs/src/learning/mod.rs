@@ -10,6 +10,8 @@ pub mod collective;
 pub mod fit;
 pub mod fit_operator;
 pub mod gbdt;
+pub mod logistic;
+pub mod rows;
 pub mod run;
 
 pub use fit::{Contribution, Leader, Progress, Shard};

@@ -113,7 +113,7 @@ pub struct Importance {
     pub label: String,
     /// What it means.
     pub meaning: String,
-    /// Its share of the model's gain.
+    /// Its share of what the model tells items apart by, 0 .. 1.
     pub share: f64,
 }
 
@@ -279,11 +279,11 @@ impl FraudReport {
     fn features(&self) -> Markup {
         let name = |one: &Importance| if one.label.is_empty() { &one.feature } else { &one.label }.clone();
         let chart = BarChart {
-            title: "Share of the model's gain, % of all; the first 15 features".to_owned(),
+            title: "Share of what the model tells items apart by, %; the first 15 features".to_owned(),
             kind: Kind::Percent,
             bars: self.importance.iter().take(15).map(|one| (name(one), one.share)).collect(),
         };
-        let columns = [("Feature", Kind::Text), ("Meaning", Kind::Text), ("Share of gain", Kind::Percent)];
+        let columns = [("Feature", Kind::Text), ("Meaning", Kind::Text), ("Share", Kind::Percent)];
         let mut table = Table::new("Every feature named in the report", &columns);
         for one in &self.importance {
             table.row(vec![one.feature.as_str().into(), one.meaning.as_str().into(), one.share.into()]);

@@ -19,8 +19,9 @@ use tonic::{Code, Request, Response, Status, Streaming, transport::Endpoint};
 use super::{CHANNEL_DEPTH, Connection, Hub};
 use crate::{Error, Result};
 
-/// The largest message of a fit, in bytes: an instruction or a contribution, never training data.
-pub const LARGEST_MESSAGE: usize = 256 << 20;
+/// The largest message of a fit, in bytes: an instruction, a contribution or a history (of which the longest is
+/// four million rows of embeddings), never training data.
+pub const LARGEST_MESSAGE: usize = 512 << 20;
 
 /// The hubs of the fits that this process leads, by the fit's name.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,7 @@
 //! (arXiv:1802.03888), algorithm 2, with the training rows that came to each node as its cover.
 
 use super::model::{Model, Tree};
-use crate::Result;
+use crate::{Error, Result};
 
 /// One feature on the way from the root: the shares of permutations that come by without it and with it.
 #[derive(Clone, Copy)]
@@ -48,18 +48,57 @@ impl Model {
         }
         let mut path = Vec::new();
         for (row, attributions) in all.chunks_exact_mut(features).enumerate() {
-            for tree in self.trees.iter().filter(|tree| !tree.features.is_empty()) {
-                path.clear();
-                let mut walk = Walk { tree, columns, row, attributions };
-                walk.visit(0, &mut path, 0, Step { feature: ROOT, zero: 1.0, one: 1.0, weight: 0.0 });
+            for tree in &self.trees {
+                attribute(tree, &tree.leaf_values, columns, row, attributions, &mut path);
             }
         }
         Ok(all)
+    }
+
+    /// What each feature of one row would add if the leaves had these values, one for each leaf of all trees.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when the columns do not fit the model, [`crate::ErrorKind::Internal`] when the
+    /// values do not.
+    pub fn attributions_with(&self, values: &[f64], columns: &[&[f32]], row: usize) -> Result<Vec<f64>> {
+        let leaves: usize = self.trees.iter().map(|tree| tree.leaf_values.len()).sum();
+        if row >= self.rows_of(columns)? || values.len() != leaves {
+            return Err(Error::internal(format!(
+                "boosted trees: {} values were given for {leaves} leaves at row {row}",
+                values.len()
+            )));
+        }
+        let mut attributions = vec![0.0; self.features as usize];
+        let (mut path, mut values) = (Vec::new(), values);
+        for tree in &self.trees {
+            let (own, others) = values.split_at(tree.leaf_values.len());
+            attribute(tree, own, columns, row, &mut attributions, &mut path);
+            values = others;
+        }
+        Ok(attributions)
+    }
+}
+
+/// Adds what each feature of a row adds in one tree.
+fn attribute(
+    tree: &Tree,
+    values: &[f64],
+    columns: &[&[f32]],
+    row: usize,
+    attributions: &mut [f64],
+    path: &mut Vec<Step>,
+) {
+    if !tree.features.is_empty() {
+        path.clear();
+        let mut walk = Walk { tree, values, columns, row, attributions };
+        walk.visit(0, path, 0, Step { feature: ROOT, zero: 1.0, one: 1.0, weight: 0.0 });
     }
 }
 
 struct Walk<'a> {
     tree: &'a Tree,
+    /// Of the leaves.
+    values: &'a [f64],
     columns: &'a [&'a [f32]],
     row: usize,
     attributions: &'a mut [f64],
@@ -73,7 +112,7 @@ impl Walk<'_> {
         buffer.extend_from_within(start..);
         extend(buffer, own, step);
         if child < 0 {
-            let value = self.tree.leaf_values[!child as usize];
+            let value = self.values[!child as usize];
             let path = &buffer[own..];
             for at in 1..path.len() {
                 let step = path[at];

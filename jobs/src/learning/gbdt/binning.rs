@@ -27,7 +27,7 @@ fn value_of(key: u32) -> f32 {
 }
 
 /// Summarises the values of one feature; missing values (NaN) are left out.
-pub(super) fn summarise(values: impl Iterator<Item = f32>) -> FeatureSummary {
+pub(in crate::learning) fn summarise(values: impl Iterator<Item = f32>) -> FeatureSummary {
     let mut keys: Vec<u32> = values.filter(|value| !value.is_nan()).map(key_of).collect();
     keys.sort_unstable();
     let distinct = keys.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64)).collect();
@@ -45,7 +45,9 @@ fn bounded(mut distinct: Vec<(u32, u64)>) -> FeatureSummary {
 }
 
 /// Merges the summaries of one feature from all shards.
-pub(super) fn merge<'a>(summaries: impl Iterator<Item = &'a FeatureSummary>) -> Result<FeatureSummary> {
+pub(in crate::learning) fn merge<'a>(
+    summaries: impl Iterator<Item = &'a FeatureSummary>,
+) -> Result<FeatureSummary> {
     let mut distinct = BTreeMap::new();
     for summary in summaries {
         if summary.keys.len() != summary.counts.len() {
@@ -60,7 +62,7 @@ pub(super) fn merge<'a>(summaries: impl Iterator<Item = &'a FeatureSummary>) -> 
 
 /// Cuts a feature into at most `bins` bins: one per value when there are few, else of about equal counts,
 /// with frequent values alone in theirs.
-pub(super) fn edges(summary: &FeatureSummary, bins: usize) -> Edges {
+pub(in crate::learning) fn edges(summary: &FeatureSummary, bins: usize) -> Edges {
     let (keys, counts) = (&summary.keys, &summary.counts);
     let between = |at: usize| {
         let (below, above) = (value_of(keys[at]), value_of(keys[at + 1]));
@@ -93,7 +95,7 @@ pub(super) fn edges(summary: &FeatureSummary, bins: usize) -> Edges {
 
 impl Edges {
     /// The bin of each value of a column: 0 for a missing one, else 1 and up.
-    pub(super) fn bin_all(&self, column: &[f32]) -> Vec<u8> {
+    pub(in crate::learning) fn bin_all(&self, column: &[f32]) -> Vec<u8> {
         // A search over a table of fixed length, without branches, so that many are under way at once. There
         // are at most 254 edges, so that the bin fits.
         let mut upper = [f32::INFINITY; 256];
@@ -109,7 +111,7 @@ impl Edges {
     }
 
     /// How many bins there are, the one of missing values included.
-    pub(super) fn bins(&self) -> usize {
+    pub(in crate::learning) fn bins(&self) -> usize {
         self.upper.len() + 2
     }
 

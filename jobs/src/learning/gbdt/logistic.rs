@@ -9,13 +9,13 @@ const TO_INTEGER: f64 = 6_755_399_441_055_744.0;
 
 /// From a raw score (log odds) to a probability, from 0 to 1; right to about 1e-14.
 #[inline]
-pub(super) fn probability(score: f64) -> f64 {
+pub(in crate::learning) fn probability(score: f64) -> f64 {
     1.0 / (1.0 + exp(-score))
 }
 
 /// The nearest integer to a number that is within 32 bits; to the even one of two.
 #[inline]
-pub(super) fn round(number: f64) -> i32 {
+pub(in crate::learning) fn round(number: f64) -> i32 {
     (number + TO_INTEGER).to_bits() as i32
 }
 

@@ -12,24 +12,36 @@
 //! Start at [`GbdtLeader`] (what is asked), then [`GbdtShard`] (what is answered), then [`Model`].
 
 mod attribution;
-mod binning;
+pub(super) mod binning;
+mod ensemble;
 mod grow;
 mod histogram;
 mod leader;
-mod load;
-mod logistic;
+pub(super) mod logistic;
 mod model;
 mod parameters;
 mod shard;
-mod wire;
+pub(super) mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use leader::GbdtLeader;
-pub use load::{LEARNER, Layout, ParquetShards};
 pub use model::{Model, Tree};
 pub use parameters::Parameters;
 pub use shard::{Dataset, GbdtShard};
 
-use super::mix;
+use super::{Shard, mix, rows::Rows};
+use crate::Result;
+
+/// The learner's name in a fit's task.
+pub const LEARNER: &str = "gbdt";
+
+/// The shard of a file's rows.
+///
+/// # Errors
+/// As [`Dataset::new`].
+pub fn shard_of(index: u32, rows: Rows) -> Result<Box<dyn Shard>> {
+    let Rows { features, labels, is_validation } = rows;
+    Ok(Box::new(GbdtShard::new(index, Dataset::new(features, &labels, is_validation)?)))
+}

@@ -126,6 +126,34 @@ pub(super) fn part(rows: &mut [u32], spare: &mut Vec<u32>, goes_left: impl Fn(u3
     lefts
 }
 
+/// Takes `count` rows of the columns, from `first` on, to the leaves of a tree; rows are told counted from
+/// `first`.
+fn spread_columns(
+    tree: &Tree,
+    columns: &[&[f32]],
+    first: usize,
+    count: usize,
+    (rows, spare): &mut (Vec<u32>, Vec<u32>),
+    arrive: impl FnMut(usize, &[u32]),
+) {
+    rows.clear();
+    rows.extend(0..count as u32);
+    let part_at = |node: usize, rows: &mut [u32]| {
+        let column = &columns[tree.features[node] as usize][first..];
+        let threshold = tree.thresholds[node];
+        // A missing value is no number, so that every comparison with it is false.
+        if tree.missing_left[node] {
+            part(rows, spare, |row| {
+                let value = column[row as usize];
+                value <= threshold || value.is_nan()
+            })
+        } else {
+            part(rows, spare, |row| column[row as usize] <= threshold)
+        }
+    };
+    tree.spread(rows, part_at, arrive);
+}
+
 /// A fitted classifier.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Model {
@@ -152,10 +180,16 @@ impl Model {
     /// [`crate::ErrorKind::Corrupt`] when the bytes are no model.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let model = Self::decode(bytes)?;
-        for tree in &model.trees {
-            tree.check(model.features as usize)?;
-        }
+        model.check()?;
         Ok(model)
+    }
+
+    /// Checks that every tree's arrays fit together.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corrupt`] when they do not.
+    pub fn check(&self) -> Result<()> {
+        self.trees.iter().try_for_each(|tree| tree.check(self.features as usize))
     }
 
     /// The number of rows, once it is certain that the columns are those of this model.
@@ -217,31 +251,38 @@ impl Model {
         Ok(scores)
     }
 
+    /// The leaf of each tree that each row falls in: by row, then by tree, counted over the leaves of all trees.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when the columns do not fit the model.
+    pub fn leaves(&self, columns: &[&[f32]]) -> Result<Vec<u32>> {
+        let (rows, trees) = (self.rows_of(columns)?, self.trees.len());
+        let mut leaves = vec![0; rows * trees];
+        let mut working = (Vec::new(), Vec::new());
+        for (block, leaves) in leaves.chunks_mut((BLOCK_ROWS * trees).max(1)).enumerate() {
+            let mut first_leaf = 0;
+            for (at, tree) in self.trees.iter().enumerate() {
+                let count = leaves.len() / trees;
+                spread_columns(tree, columns, block * BLOCK_ROWS, count, &mut working, |leaf, rows| {
+                    let leaf = first_leaf + leaf as u32;
+                    rows.iter().for_each(|row| leaves[*row as usize * trees + at] = leaf);
+                });
+                first_leaf += tree.leaf_values.len() as u32;
+            }
+        }
+        Ok(leaves)
+    }
+
     /// Adds all trees to the scores of the rows from `first` on.
     fn add_trees(
         &self,
         columns: &[&[f32]],
         first: usize,
         scores: &mut [f64],
-        (rows, spare): &mut (Vec<u32>, Vec<u32>),
+        working: &mut (Vec<u32>, Vec<u32>),
     ) {
         for tree in &self.trees {
-            rows.clear();
-            rows.extend(0..scores.len() as u32);
-            let part_at = |node: usize, rows: &mut [u32]| {
-                let column = &columns[tree.features[node] as usize][first..];
-                let threshold = tree.thresholds[node];
-                // A missing value is no number, so that every comparison with it is false.
-                if tree.missing_left[node] {
-                    part(rows, spare, |row| {
-                        let value = column[row as usize];
-                        value <= threshold || value.is_nan()
-                    })
-                } else {
-                    part(rows, spare, |row| column[row as usize] <= threshold)
-                }
-            };
-            tree.spread(rows, part_at, |leaf, rows| {
+            spread_columns(tree, columns, first, scores.len(), working, |leaf, rows| {
                 let value = tree.leaf_values[leaf];
                 rows.iter().for_each(|row| scores[*row as usize] += value);
             });

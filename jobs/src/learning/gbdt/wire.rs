@@ -72,11 +72,11 @@ pub(super) struct Summary {
 
 /// Distinct values of one feature with their exact counts, in ascending order of the keys.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct FeatureSummary {
+pub(in crate::learning) struct FeatureSummary {
     #[prost(fixed32, repeated, tag = "1")]
-    pub(super) keys: Vec<u32>,
+    pub(in crate::learning) keys: Vec<u32>,
     #[prost(uint64, repeated, tag = "2")]
-    pub(super) counts: Vec<u64>,
+    pub(in crate::learning) counts: Vec<u64>,
 }
 
 /// What a shard must know of the parameters and of the other shards' rows.
@@ -100,9 +100,9 @@ pub(super) struct Binning {
 
 /// The upper edges of all bins but the last; a value equal to an edge is below it.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Edges {
+pub(in crate::learning) struct Edges {
     #[prost(float, repeated, tag = "1")]
-    pub(super) upper: Vec<f32>,
+    pub(in crate::learning) upper: Vec<f32>,
 }
 
 /// What brings a fresh shard up to date: the binning and the finished trees. The splits of the tree under

@@ -1,4 +1,7 @@
-//! Shards of boosted trees from Parquet files of the archive.
+//! Rows of numbers with a yes or no each, from Parquet files of the archive: what a shard of a classifier is.
+//!
+//! Every learner on such rows shares the loader; it differs by what it makes of a file's [`Rows`]. Start at
+//! [`ParquetShards`].
 
 use arrow::{
     array::{Array, AsArray},
@@ -9,14 +12,8 @@ use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuild
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1::ParquetFile;
 
-use super::{Dataset, GbdtShard};
-use crate::{
-    Archive, Error, Result, ResultExt,
-    learning::{Shard, collective::ShardLoader},
-};
-
-/// The learner's name in a fit's task.
-pub const LEARNER: &str = "gbdt";
+use super::{Shard, collective::ShardLoader};
+use crate::{Archive, Error, Result, ResultExt};
 
 /// How the rows of a file become those of a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,18 +30,33 @@ pub struct Layout {
     pub validation_days: (i32, i32),
 }
 
+/// The rows of one file, column by column.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rows {
+    /// The features, in the order of the layout; NaN is missing.
+    pub features: Vec<Vec<f32>>,
+    /// 0 or 1.
+    pub labels: Vec<f32>,
+    /// Which rows only measure the loss that stops the fit.
+    pub is_validation: Vec<bool>,
+}
+
+/// Makes a learner's shard, of this number, of a file's rows.
+pub type MakeShard = fn(u32, Rows) -> Result<Box<dyn Shard>>;
+
 /// Loads shards, each from its file.
 #[derive(Debug)]
 pub struct ParquetShards {
     archive: Archive,
     files: Vec<ParquetFile>,
     layout: Layout,
+    make: MakeShard,
 }
 
 impl ParquetShards {
-    /// Shards of the files, by their numbers.
-    pub fn new(archive: Archive, files: Vec<ParquetFile>, layout: Layout) -> Self {
-        Self { archive, files, layout }
+    /// Shards of the files, by their numbers, of the learner whose shards `make` makes.
+    pub fn new(archive: Archive, files: Vec<ParquetFile>, layout: Layout, make: MakeShard) -> Self {
+        Self { archive, files, layout, make }
     }
 }
 
@@ -56,14 +68,14 @@ impl ShardLoader for ParquetShards {
         let bytes = self.archive.get(&file.path).await?;
         let layout = self.layout.clone();
         let read = tokio::task::spawn_blocking(move || read(bytes, &layout)).await;
-        let data = read.map_err(|error| Error::internal("a shard's reader stopped").with_source(error))?;
-        let data = data.context(|| format!("read the training rows in {}", file.path))?;
-        Ok(Box::new(GbdtShard::new(shard, data)))
+        let rows = read.map_err(|error| Error::internal("a shard's reader stopped").with_source(error))?;
+        rows.and_then(|rows| (self.make)(shard, rows))
+            .context(|| format!("read the training rows in {}", file.path))
     }
 }
 
 /// Reads a file's rows, column by column.
-fn read(bytes: Bytes, layout: &Layout) -> Result<Dataset> {
+fn read(bytes: Bytes, layout: &Layout) -> Result<Rows> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
     let wanted = layout.features.iter().chain([&layout.label, &layout.date]).map(String::as_str);
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
@@ -93,5 +105,5 @@ fn read(bytes: Bytes, layout: &Layout) -> Result<Dataset> {
         let days = column(&layout.date, &DataType::Date32)?.as_primitive::<Date32Type>().values();
         is_validation.extend(days.iter().map(|day| (first..=last).contains(day)));
     }
-    Dataset::new(features, &labels, is_validation)
+    Ok(Rows { features, labels, is_validation })
 }
