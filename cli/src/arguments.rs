@@ -163,6 +163,9 @@ pub(crate) struct Synth {
     /// Share of their items on which they practise it.
     #[arg(long, default_value_t = 0.35)]
     pub(crate) new_scheme_share: f64,
+    /// How many times as large their discounted shipments are.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) new_scheme_size: f64,
     /// The new trick is that of traders with a clean past.
     #[arg(long)]
     pub(crate) new_scheme_by_unsuspected: bool,

@@ -98,6 +98,7 @@ fn specification(command: JobCommand) -> Result<Specification> {
                 schemes: without(&options.without_scheme)?,
                 new_scheme_traders: options.new_scheme_traders,
                 new_scheme_share: options.new_scheme_share,
+                new_scheme_size: options.new_scheme_size,
                 old_schemes_left: options.old_schemes_left,
                 new_scheme_by_new_brokers: options.new_scheme_by_new_brokers,
                 new_scheme_by_unsuspected: options.new_scheme_by_unsuspected,

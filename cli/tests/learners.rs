@@ -48,7 +48,7 @@ fn logistic_regression_is_retrained_compared_and_applied_as_trees_are() {
     assert_eq!(bytes(&logistic), bytes(&sharded), "the model does not depend on shards or workers");
     assert_ne!(bytes(&logistic), bytes(&trees));
     assert!(figure(&logistic, "roc_auc") > 0.6, "{logistic}");
-    assert!(logistic["metrics"]["validation"]["log_loss"].as_f64().expect("a loss") < 0.6931);
+    assert!(logistic["metrics"]["validation"]["log_loss"].as_f64().expect("a loss") < 0.69);
     assert_eq!(logistic["metrics"]["champion"], trees["metrics"]["test"], "the champion is of another kind");
     assert!(logistic["metrics"]["comparison"]["difference"].is_f64());
 

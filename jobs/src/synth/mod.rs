@@ -16,7 +16,8 @@
 //! For backtests each of these has a switch of its own, whose default leaves the archive as it is without it:
 //! the traders' histories (`histories`), the rings (`rings`), new tricks (`new_scheme_from`, practised by
 //! `new_scheme_traders`, or by those whom a clean past protects, `new_scheme_by_unsuspected`, or through a ring
-//! of new brokers, `new_scheme_by_new_brokers`), the end of the old ones (`old_schemes_until`), honest trade that moves (`covariate_drift`), heavy-tailed shipments
+//! of new brokers, `new_scheme_by_new_brokers`, in shipments `new_scheme_size` times as large), the end of the old ones
+//! (`old_schemes_until`), honest trade that moves (`covariate_drift`), heavy-tailed shipments
 //! (`heavy_tail`) and how far the archive's own inspection follows its rule (`inspection_bias`).
 //!
 //! Nothing but what a scheme needs gives it away: a declared code carries its own unit, papers agree with
@@ -115,6 +116,9 @@ pub struct Parameters {
     pub new_scheme_traders: f64,
     /// Share of their items that these traders discount, 0 to 1.
     pub new_scheme_share: f64,
+    /// How many times as large their discounted shipments are, 1 to 1000: the more, the more of the revenue that
+    /// is lost is theirs.
+    pub new_scheme_size: f64,
     /// Whether the false discounts are those of traders that nobody suspects: of the least inclination and in no
     /// ring, so that their past is clean.
     pub new_scheme_by_unsuspected: bool,
@@ -159,6 +163,7 @@ impl Default for Parameters {
             new_scheme_from: None,
             new_scheme_traders: 0.06,
             new_scheme_share: 0.35,
+            new_scheme_size: 1.0,
             new_scheme_by_unsuspected: false,
             new_scheme_by_new_brokers: false,
             old_schemes_until: None,
@@ -216,6 +221,9 @@ impl Parameters {
             if !(0.0..=most).contains(&value) {
                 return wrong(what, value.to_string(), &format!("0 to {most}"));
             }
+        }
+        if !(1.0..=1000.0).contains(&self.new_scheme_size) {
+            return wrong("new_scheme_size", self.new_scheme_size.to_string(), "1 to 1000");
         }
         if let Some(index) = self.heavy_tail.filter(|index| !(*index > 0.0 && *index <= 10.0)) {
             return wrong("heavy_tail", index.to_string(), "above 0 and at most 10");

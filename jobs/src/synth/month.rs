@@ -230,13 +230,13 @@ impl Month {
                 (1.0 - uniform).powf(-1.0 / index).min(1e6)
             });
             let mut normal = || self.rng.sample::<f64, _>(StandardNormal);
-            let net = ((good.log_mass + 1.1 * normal()).exp() * size).max(0.1);
+            let mut net = ((good.log_mass + 1.1 * normal()).exp() * size).max(0.1);
             let price = (good.log_price + origin.log_price + good.spread * normal() + inflation).exp();
             let measured = 0.25 * normal();
             let freight = MODES[usize::from(route.mode)].2 * (0.4 * normal()).exp();
             let packing = 1.0 + 0.06 * (0.6 * normal()).exp();
             // Prices stand in US dollars; the invoice is in the exporter's currency.
-            let true_value = cents(net * price * self.rates[0] * (1.0 + freight));
+            let mut true_value = cents(net * price * self.rates[0] * (1.0 + freight));
             let claims = self.rng.random::<f64>() < 0.85;
             let true_preference = if claims { origin.preference } else { None };
             let true_rate = good.duty * true_preference.unwrap_or(1.0);
@@ -263,7 +263,11 @@ impl Month {
                     mass_share = self.rng.random_range(0.6..0.9);
                     value_share = mass_share;
                 }
-                Some(_) => value_share = self.rng.random_range(0.5..0.85),
+                Some(_) => {
+                    value_share = self.rng.random_range(0.5..0.85);
+                    net *= self.parameters.new_scheme_size;
+                    true_value = cents(true_value * self.parameters.new_scheme_size);
+                }
                 None => {}
             }
             let value = cents(true_value * value_share);

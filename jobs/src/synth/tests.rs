@@ -202,6 +202,33 @@ fn new_brokers_come_with_the_new_trick() {
 }
 
 #[test]
+fn larger_shipments_of_the_new_trick_are_all_that_their_switch_changes() {
+    let of = |new_scheme_size| {
+        let parameters = Parameters { new_scheme_size, new_scheme_from: Some((2019, 2)), ..small() };
+        let SynthBatch { declarations, truth } = all(parameters);
+        let new = truth["scheme"].as_string::<i32>().iter().map(|scheme| scheme == Some("false_discount"));
+        (
+            new.collect::<Vec<_>>(),
+            numbers(&declarations, "net_mass").to_vec(),
+            numbers(&truth, "additional_revenue").to_vec(),
+        )
+    };
+    let ((_, usual, lost), (new, mass, revenue)) = (of(1.0), of(20.0));
+    for row in 0..new.len() {
+        let times = if new[row] { 20.0 } else { 1.0 };
+        assert!(
+            (mass[row] / usual[row] / times - 1.0).abs() < 0.06,
+            "row {row}: {} {}",
+            mass[row],
+            usual[row]
+        );
+        // An item that evades less than one unit of currency is no fraud.
+        assert!(lost[row] < 1.0 || (revenue[row] / lost[row] / times - 1.0).abs() < 0.06, "row {row}");
+    }
+    assert!(new.iter().filter(|new| **new).count() > 100);
+}
+
+#[test]
 fn without_histories_and_rings_every_trader_is_alike() {
     let truth = all(Parameters { histories: false, rings: false, ..small() }).truth;
     assert!(numbers(&truth, "inclination").iter().all(|inclination| *inclination == 1.0));

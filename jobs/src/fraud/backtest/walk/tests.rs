@@ -202,3 +202,40 @@ fn exploitation_alone_collapses_when_the_tricks_change_and_a_tenth_of_exploratio
     assert!(alone.1 < 0.5 * alone.0, "exploitation alone: {alone:?}");
     assert!(saved.1 > alone.1, "with a tenth of exploration {saved:?}, alone {alone:?}");
 }
+
+/// The other half of the lesson: old tricks that go on fill the capacity, so that exploitation alone never misses
+/// and never learns that large shipments through new brokers, of traders with a clean past, now hold nearly all
+/// that is lost. See docs/benchmarks.md for archives on which it takes longer, or shows less.
+#[test]
+fn old_tricks_that_fill_the_capacity_hide_new_ones_until_a_tenth_of_exploration_finds_them() {
+    let hidden = synth::Parameters {
+        months: 18,
+        rows_per_year: 60_000,
+        seed: 5,
+        inspection_rate: 0.3,
+        new_scheme_from: Some((2020, 7)),
+        new_scheme_by_unsuspected: true,
+        new_scheme_by_new_brokers: true,
+        new_scheme_traders: 0.15,
+        new_scheme_share: 0.9,
+        new_scheme_size: 20.0,
+        ..generated()
+    };
+    let rows = rows(hidden, &told);
+    let totals = |strategy| {
+        let days = (18_383, 18_809);
+        let own = WalkParameters { days, exploration: 0.1, inspection_rate: 0.02, ..parameters(strategy) };
+        let periods = walked(own, &rows).1.periods;
+        let of = |periods: &[PeriodFigures]| {
+            let total = PeriodFigures::total(periods);
+            (total.norm_precision.expect("illicit"), total.norm_revenue.expect("revenue"))
+        };
+        (of(&periods[..2]), of(&periods[periods.len() - 5..]))
+    };
+    let ((before, earned), (alone, blind)) = totals("gbdt");
+    assert!(alone > 0.9 * before, "nothing tells it: precision {before}, then {alone}");
+    assert!(blind < 0.2 * earned && blind < 0.05, "exploitation alone: revenue {earned}, then {blind}");
+    let (_, (found, saved)) = totals("gbdt+random");
+    assert!(saved > 10.0 * blind && saved > 0.3, "with a tenth of exploration {saved}, alone {blind}");
+    assert!(found > 1.5 * alone, "with a tenth of exploration {found}, alone {alone}");
+}
