@@ -133,6 +133,29 @@ fn a_study_of_the_receipt_log_has_its_strata_comparison_and_tables() {
     }
     let working = whole["stages"][0]["working"]["mean"].as_f64().expect("a mean");
     assert!((working - 38.8).abs() < 0.051, "{working}");
+    // The tree of long cases is that of scikit-learn and SciPy.
+    let wanted: Value = serde_json::from_str(include_str!("figures/drivers.json")).expect("is JSON");
+    let drivers = &whole["drivers"];
+    let number = |value: &Value| value.as_f64().expect("a number");
+    assert!(close(number(&drivers["threshold"]), number(&wanted["threshold"])), "{drivers}");
+    let nodes = drivers["nodes"].as_array().expect("nodes");
+    assert_eq!(nodes.len(), wanted["nodes"].as_array().expect("nodes").len(), "{drivers}");
+    for (node, wanted) in nodes.iter().zip(wanted["nodes"].as_array().expect("nodes")) {
+        for field in ["parent", "attribute", "values", "cases", "long"] {
+            assert_eq!(node[field], wanted[field], "{node}");
+        }
+        assert!(
+            close(node["gain"].as_f64().unwrap_or(0.0), wanted["gain"].as_f64().unwrap_or(0.0)),
+            "{node}"
+        );
+    }
+    for (attribute, figures) in wanted["alone"].as_object().expect("attributes") {
+        let found = drivers["attributes"].as_array().expect("attributes");
+        let found = found.iter().find(|found| found["attribute"] == attribute.as_str()).expect(attribute);
+        assert!(close(number(&found["alone"]), number(&figures[0])), "{found}");
+        let (p, wanted) = (number(&found["p_value"]), number(&figures[1]));
+        assert!((p - wanted).abs() <= 1e-6 * wanted, "{found}");
+    }
     let worst = &whole["edges"][0];
     assert_eq!(worst["target"], "T06 Determine necessity of stop advice");
     assert_eq!(worst["count"], 791);
@@ -141,7 +164,7 @@ fn a_study_of_the_receipt_log_has_its_strata_comparison_and_tables() {
     let html = std::fs::read_to_string(html).expect("is read");
     assert!(html.contains("lang=\"fr\"") && html.contains("Goulets d'étranglement"));
     let tables = outcome["reports"][2].as_str().expect("a folder");
-    for table in ["stages", "edges", "variants", "anomalies"] {
+    for table in ["stages", "edges", "drivers", "tree", "variants", "anomalies"] {
         for ending in ["csv", "parquet"] {
             assert!(Path::new(tables).join(format!("{table}.{ending}")).exists(), "{table}.{ending}");
         }

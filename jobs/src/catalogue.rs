@@ -20,7 +20,7 @@ use crate::{
         gbdt::{self, ParquetShards},
     },
     plan::{self, Operator},
-    release::operator::StagesOperator,
+    release::{cases::CasesOperator, edges::EdgesOperator, operator::StagesOperator},
 };
 
 /// A job: its kind and its parameters.
@@ -224,6 +224,8 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
         Message::HsRecommend(message) => Arc::new(RecommendOperator::new(message)?),
         Message::Backtest(message) => Arc::new(BacktestOperator::new(message)?),
         Message::Stages(message) => Arc::new(StagesOperator::new(message)?),
+        Message::Cases(message) => Arc::new(CasesOperator::new(message)?),
+        Message::Edges(message) => Arc::new(EdgesOperator::new(message)?),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Language, SHOWN, Writer};
+use super::{SHOWN, Writer};
 use crate::report::{
     chart::{
         heat::HeatMap,
@@ -143,12 +143,6 @@ impl Writer<'_> {
     }
 
     pub(super) fn load(&self) -> Markup {
-        let days = match self.language {
-            Language::English => {
-                ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-            }
-            Language::French => ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
-        };
         HeatMap {
             title: self
                 .say(
@@ -157,7 +151,7 @@ impl Writer<'_> {
                 )
                 .to_owned(),
             kind: Kind::Count,
-            rows: days.map(str::to_owned).to_vec(),
+            rows: self.weekdays().map(str::to_owned).to_vec(),
             columns: (0..24).map(|hour| hour.to_string()).collect(),
             values: self
                 .study
