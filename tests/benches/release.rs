@@ -3,7 +3,7 @@
 //! `TIDEWAITER_BENCH_PYTHON=… cargo bench --workspace --bench release`, where the variable names a Python that has
 //! duckdb and pm4py; without it only our figures are printed. `TIDEWAITER_BENCH_EVENTS` (default 50000000),
 //! `TIDEWAITER_BENCH_PM4PY_EVENTS` (default 2000000, a size that pm4py can do), `TIDEWAITER_BENCH_MEMORY_MIB` (default
-//! 2048, ours) and `TIDEWAITER_BENCH_ROUNDS` (default 3, in turns) set the sizes.
+//! 2048, ours) and `TIDEWAITER_BENCH_ROUNDS` (default 3, in turns) set the sizes; a log of 0 events is left out.
 //!
 //! A seeded log is written into an archive in the order of time, as exports are. The table: cases; mean and quantiles
 //! of their throughput; count, mean, median and sum of the time between events that follow each other directly; the
@@ -74,6 +74,9 @@ fn main() -> Outcome<()> {
         eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python interpreter that has duckdb and pm4py");
     }
     for (events, peer, script) in [(events, "DuckDB", duckdb()?), (small, "pm4py", PM4PY.to_owned())] {
+        if events == 0 {
+            continue;
+        }
         let folder = tempfile::tempdir()?;
         let archive = folder.path().join("archive");
         let made = generate(&archive, events)?;
@@ -89,7 +92,9 @@ fn main() -> Outcome<()> {
                     child(Command::new(python).args(["-c", &script]).arg(&archive).arg(temporary))?;
                 println!("{peer} {peer_done}");
                 for figure in ["cases", "edges", "sum"] {
-                    assert_eq!(done[figure], peer_done[figure], "the figures are the same");
+                    let of = |done: &Value| done[figure].as_f64().expect("a number");
+                    let same = (of(&done) - of(&peer_done)).abs() <= 1e-9 * of(&done);
+                    assert!(same, "{figure} is the same of both");
                 }
                 peers.push(peer_done["seconds"].as_f64().expect("seconds"));
             }

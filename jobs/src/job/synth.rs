@@ -20,7 +20,7 @@ use crate::{
     archive::schema::{self, DECLARATION_COLUMNS},
     synth::{
         self, Synth, SynthBatch,
-        releases::{ReleaseLog, release_mapping},
+        releases::{ReleaseLog, release_mapping, release_stages},
         truth_schema, write_csv,
     },
 };
@@ -43,7 +43,7 @@ const DONE: &str = "generated.json";
 
 /// Generates the exports into a folder: `declarations-YYYY-MM.csv`, `truth-YYYY-MM.parquet` (the same items in
 /// the same order, with what names them) and `mapping.toml`; with `releases`, `releases-YYYY-MM.csv`,
-/// `releases-truth-YYYY-MM.parquet` and `releases-mapping.toml`, too. A folder that holds them already is left as it is.
+/// `releases-truth-YYYY-MM.parquet`, `releases-mapping.toml` and `releases-stages.toml`, too. A folder that holds them already is left as it is.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Input`] for parameters out of range, or when the folder holds another archive's files;
@@ -86,6 +86,7 @@ fn write_all(parameters: &Parameters, listener: &dyn super::Listener) -> Result<
     write(&folder.join("mapping.toml"), &mapping_text(&country))?;
     if parameters.releases {
         write(&folder.join("releases-mapping.toml"), &release_mapping(&country))?;
+        write(&folder.join("releases-stages.toml"), &release_stages())?;
     }
     let mut written = 0;
     for since in 0..months {

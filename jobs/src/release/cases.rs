@@ -16,9 +16,12 @@ use arrow::{
     compute::{cast, concat_batches, take_record_batch},
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
-use datafusion::physical_plan::{
-    metrics::{ExecutionPlanMetricsSet, SpillMetrics},
-    spill::SpillManager,
+use datafusion::{
+    execution::memory_pool::{MemoryConsumer, MemoryReservation},
+    physical_plan::{
+        metrics::{ExecutionPlanMetricsSet, SpillMetrics},
+        spill::SpillManager,
+    },
 };
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use tidewaiter_proto::v1;
@@ -34,8 +37,8 @@ use crate::{
 /// Bytes of an event in memory, about.
 pub const EVENT_BYTES: u64 = 160;
 
-/// Rows of a part that are written together.
-const WRITTEN_ROWS: usize = 16_384;
+/// Rows that wait to be written, over all parts.
+const WAITING_ROWS: usize = 262_144;
 
 /// The plan node.
 #[derive(Debug)]
@@ -59,15 +62,18 @@ impl CasesOperator {
     async fn deal(self: Arc<Self>, mut input: Input) -> Result<Dealt> {
         let mut names = Names::new(&self.message.roles);
         let parts = self.message.parts as usize;
+        let held = MemoryConsumer::new("CasesExec").register(input.task.memory_pool());
         if parts == 1 {
             let mut fold = Fold::default();
             while let Some(batch) = input.rows.next().await {
                 let batch = names.number(&batch?)?;
+                held.grow(batch.num_rows() * EVENT_BYTES as usize);
                 fold.push(&batch)?;
                 input.meter.advance(batch.num_rows() as u64);
             }
-            return Ok(Dealt { operator: self, names, parts: vec![Part::Held(Box::new(fold))] });
+            return Ok(Dealt { operator: self, names, held, parts: vec![Part::Held(Box::new(fold))] });
         }
+        let together = (WAITING_ROWS / parts).clamp(256, 16_384);
         let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), input.partition);
         let manager = Arc::new(SpillManager::new(input.task.runtime_env(), metrics, numbered_schema()));
         let mut files = Vec::with_capacity(parts);
@@ -81,7 +87,7 @@ impl CasesOperator {
             for (part, slice) in dealt(&batch, parts)? {
                 rows[part] += slice.num_rows();
                 waiting[part].push(slice);
-                if rows[part] >= WRITTEN_ROWS {
+                if rows[part] >= together {
                     rows[part] = 0;
                     let slices = std::mem::take(&mut waiting[part]);
                     files[part].append_batch(&concat_batches(&numbered_schema(), &slices)?)?;
@@ -98,7 +104,7 @@ impl CasesOperator {
                 dealt.push(Part::Dealt(manager.read_spill_as_stream(file, None)?));
             }
         }
-        Ok(Dealt { operator: self, names, parts: dealt })
+        Ok(Dealt { operator: self, names, held, parts: dealt })
     }
 }
 
@@ -114,31 +120,35 @@ enum Part {
 struct Dealt {
     operator: Arc<CasesOperator>,
     names: Names,
+    held: MemoryReservation,
     parts: Vec<Part>,
 }
 
 impl Dealt {
     /// The cases, part by part.
     fn cases(self) -> impl futures::Stream<Item = Result<RecordBatch>> {
-        let Self { operator, names, parts } = self;
-        let shared = Arc::new((operator, names));
+        let Self { operator, names, held, parts } = self;
+        let shared = Arc::new((operator, names, held));
         stream::iter(parts)
             .then(move |part| {
                 let shared = Arc::clone(&shared);
                 async move {
-                    let (operator, names) = shared.as_ref();
+                    let (operator, names, held) = shared.as_ref();
                     let fold = match part {
                         Part::Held(fold) => *fold,
                         Part::Dealt(mut rows) => {
                             let mut fold = Fold::default();
                             while let Some(batch) = rows.next().await {
-                                fold.push(&batch?)?;
+                                let batch = batch?;
+                                held.grow(batch.num_rows() * EVENT_BYTES as usize);
+                                fold.push(&batch)?;
                             }
                             fold
                         }
                     };
                     let cases =
                         fold.finish(names, cases_schema(&operator.message.roles), operator.message.intervals);
+                    held.free();
                     Ok::<_, Error>(stream::iter(cases?.into_iter().map(Ok)))
                 }
             })

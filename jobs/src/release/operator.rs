@@ -3,13 +3,13 @@
 //! A stage that has begun and not ended is open at the cut-off, unless a later milestone is there: then its end is
 //! missing. A stage that ends before it begins is negative, unless the stage file lets it. Neither is dropped: each is a row with its status. The
 //! first stage, number 0, is from a case's first event to its last, as process mining has it; those of the stage
-//! file follow.
+//! file follow. Where one stage alone is asked for, its rows also name the case, its hours and when they began.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Float64Builder, Int32Array, Int64Array, Int64Builder, RecordBatch,
+        Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, Int64Builder, RecordBatch,
         StringArray, UInt32Array,
     },
     compute::{cast, concat_batches, take},
@@ -129,7 +129,7 @@ impl StagesOperator {
         ends: impl Fn(usize) -> Option<(i64, End)>,
     ) -> Result<RecordBatch> {
         let (mut kept, mut statuses, mut begun) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut hours, mut working) = (Float64Builder::new(), Float64Builder::new());
+        let mut lengths = Vec::new();
         let (mut keys, mut working_keys) = (Int64Builder::new(), Int64Builder::new());
         for case in 0..cases.num_rows() {
             let Some((from, end)) = ends(case) else { continue };
@@ -142,9 +142,8 @@ impl StagesOperator {
             begun.push(from);
             kept.push(u32::try_from(case).unwrap_or(u32::MAX));
             statuses.push(status as i32);
-            hours.append_value((to - from) as f64 / HOUR);
+            lengths.push(to - from);
             let open_time = self.calendar_of(columns, case).map(|office| office.working(from, to));
-            working.append_option(open_time.map(|time| time as f64 / HOUR));
             let is_open = status == Status::Open;
             let key = |length| Key { stage: number, length, is_open }.number();
             let is_timed = is_open || status == Status::Complete;
@@ -155,16 +154,18 @@ impl StagesOperator {
         let kept = UInt32Array::from(kept);
         let of_case = |name: &str| -> Result<ArrayRef> { Ok(take(column(cases, name)?, &kept, None)?) };
         let mut arrays: Vec<ArrayRef> = vec![
-            of_case("case_id")?,
             Arc::new(Int32Array::from(vec![number; rows])),
             cast(&of_case("period")?, &DataType::Int32)?,
             Arc::new(Int32Array::from(statuses)),
-            Arc::new(hours.finish()),
-            Arc::new(working.finish()),
-            Arc::new(Int64Array::from(begun)),
             Arc::new(keys.finish()),
             Arc::new(working_keys.finish()),
         ];
+        if self.message.only.is_some() {
+            let hours = lengths.iter().map(|length| *length as f64 / HOUR);
+            arrays.push(of_case("case_id")?);
+            arrays.push(Arc::new(Float64Array::from_iter_values(hours)));
+            arrays.push(Arc::new(Int64Array::from(begun)));
+        }
         for stratum in &self.message.strata {
             arrays.push(of_case(stratum)?);
         }
@@ -194,6 +195,7 @@ struct Ends {
     not_before: Vec<usize>,
     to: Vec<usize>,
     may_end_early: bool,
+    optional: bool,
     /// Those after every end.
     later: Vec<usize>,
 }
@@ -208,6 +210,7 @@ impl Ends {
             not_before: places(&stage.not_before),
             to,
             may_end_early: stage.may_end_early,
+            optional: stage.optional,
             later: (last + 1..file.roles.len()).collect(),
         }
     }
@@ -220,6 +223,7 @@ impl Ends {
             // Papers that are ahead of the goods: rightly early, and no time is lost.
             Some(to) if to < from && (self.may_end_early || to >= first) => End::At(from),
             Some(to) => End::At(to),
+            None if self.optional => return None,
             None if self.later.iter().any(|role| columns.roles[*role].is_valid(case)) => End::Missing,
             None => End::Open,
         };
@@ -274,16 +278,17 @@ impl Operator for StagesOperator {
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
         let mut fields = vec![
-            input.field_with_name("case_id")?.clone(),
             Field::new("stage", DataType::Int32, false),
             Field::new("period", DataType::Int32, true),
             Field::new("status", DataType::Int32, false),
-            Field::new("hours", DataType::Float64, false),
-            Field::new("working_hours", DataType::Float64, true),
-            Field::new("begun", DataType::Int64, false),
             Field::new("key", DataType::Int64, true),
             Field::new("working_key", DataType::Int64, true),
         ];
+        if self.message.only.is_some() {
+            fields.push(input.field_with_name("case_id")?.clone());
+            fields.push(Field::new("hours", DataType::Float64, false));
+            fields.push(Field::new("begun", DataType::Int64, false));
+        }
         for stratum in &self.message.strata {
             fields.push(input.field_with_name(stratum)?.clone());
         }
@@ -346,26 +351,37 @@ mod tests {
             rows.column_by_name(name).expect("is there").as_primitive::<Int32Type>().values().to_vec()
         };
         let times = |name: &str| {
-            rows.column_by_name(name).expect("is there").as_primitive::<Float64Type>().values().to_vec()
+            let keys = rows.column_by_name(name).expect("is there").as_primitive::<Int64Type>();
+            let hours = |key| Key::of(key).length as f64 / HOUR;
+            keys.iter().map(|key| key.map(hours)).collect::<Vec<_>>()
         };
         assert_eq!(numbers("stage"), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
         assert_eq!(numbers("status"), [0, 0, 0, 0, 0, 1, 0, 3, 0, 1, 2, 3]);
-        assert_eq!(times("hours"), [5.0, 0.0, 4.0, 7.0, 4.0, 9.0, 4.0, -6.0, 0.5, 9.0, 0.0, -1.0]);
+        let some = |hours: [f64; 4]| hours.map(Some);
+        assert_eq!(times("key")[..4], some([5.0, 0.0, 4.0, 7.0]));
+        assert_eq!(times("key")[4..8], [Some(4.0), Some(9.0), Some(4.0), None]);
+        assert_eq!(times("key")[8..], [Some(0.5), Some(9.0), None, None]);
         // 1970 began on a Thursday; the office is open in its first hour alone.
-        assert_eq!(times("working_hours")[..4], [1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(times("working_hours")[8], 0.5);
+        assert_eq!(times("working_key")[..4], some([1.0, 0.0, 1.0, 0.0]));
+        assert_eq!(times("working_key")[8], Some(0.5));
     }
 
     #[test]
     fn papers_ahead_of_the_goods_are_no_error_where_the_stages_allow_them() {
         let stages = r#"
-            roles = ["arrival", "lodgement", "release"]
+            roles = ["arrival", "lodgement", "release", "look"]
             [[stage]]
             name = "before"
             kind = "part"
             from = ["arrival"]
             to = ["lodgement"]
             may_end_early = true
+            [[stage]]
+            name = "never"
+            kind = "step"
+            from = ["arrival"]
+            to = ["look"]
+            optional = true
             [[stage]]
             name = "customs"
             kind = "part"
@@ -385,6 +401,7 @@ mod tests {
             ("role_0", moments([1, 5, 5, 1])),
             ("role_1", moments([2, 1, 1, 3])),
             ("role_2", moments([4, 8, 3, 2])),
+            ("role_3", Arc::new(Int64Array::from(vec![None, None, None, Some(7)])) as ArrayRef),
         ])
         .expect("a batch");
         let message = v1::StagesOperator {
@@ -398,13 +415,19 @@ mod tests {
             let message = v1::StagesOperator { only, ..message.clone() };
             let rows = StagesOperator::new(message).expect("is right").measure(&cases).expect("measures");
             let statuses = rows.column_by_name("status").expect("is there").as_primitive::<Int32Type>();
-            let hours = rows.column_by_name("hours").expect("is there").as_primitive::<Float64Type>();
-            let times = hours.values().iter().map(|hours| (hours * HOUR).round() as i64);
-            statuses.values().iter().copied().zip(times).collect::<Vec<_>>()
+            let statuses = statuses.values().iter().copied();
+            match rows.column_by_name("hours") {
+                Some(hours) => {
+                    let hours = hours.as_primitive::<Float64Type>().values();
+                    statuses.zip(hours.iter().map(|hours| (hours * HOUR).round() as i64)).collect::<Vec<_>>()
+                }
+                None => statuses.map(|status| (status, 0)).collect(),
+            }
         };
         assert_eq!(measure(Some(1)), [(0, 1), (0, 0), (0, 0), (0, 2)]);
-        assert_eq!(measure(Some(2)), [(0, 2), (0, 3), (0, 0), (3, -1)]);
-        assert_eq!(measure(None).len(), 12);
+        assert_eq!(measure(Some(2)), [(0, 6)], "who was not looked at did not wait for it");
+        assert_eq!(measure(Some(3)), [(0, 2), (0, 3), (0, 0), (3, -1)]);
+        assert_eq!(measure(None).len(), 13);
     }
 
     #[test]

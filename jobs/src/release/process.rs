@@ -270,3 +270,50 @@ pub(super) async fn hours(session: &SessionContext, scope: &Scope<'_>) -> Result
     }
     Ok(hours)
 }
+
+/// Cases in the headline stage on average, by weekday and hour.
+pub(super) async fn backlog(session: &SessionContext) -> Result<Vec<[f64; 24]>> {
+    let answer = query(session, queries::BACKLOG).await?;
+    let change =
+        |row| Ok::<_, Error>((number(&answer, "hour", row)? as i64, number(&answer, "change", row)?));
+    Ok(levels(&rows(&answer).map(change).collect::<Result<Vec<_>>>()?))
+}
+
+/// The mean level in each hour of the week, of changes by the hour since 1970 in rising order.
+fn levels(changes: &[(i64, f64)]) -> Vec<[f64; 24]> {
+    let (mut sums, mut counts) = (vec![[0.0; 24]; 7], vec![[0.0; 24]; 7]);
+    let (mut level, mut next) = (0.0, changes.iter().peekable());
+    let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return sums };
+    for hour in first.0..=last.0 {
+        if let Some((_, change)) = next.next_if(|(at, _)| *at == hour) {
+            level += change;
+        }
+        // 1970 began on a Thursday.
+        let (day, hour) = ((hour.div_euclid(24) + 3).rem_euclid(7) as usize, hour.rem_euclid(24) as usize);
+        sums[day][hour] += level;
+        counts[day][hour] += 1.0;
+    }
+    for (sums, counts) in sums.iter_mut().zip(&counts) {
+        for (sum, count) in sums.iter_mut().zip(counts).filter(|(_, count)| **count > 0.0) {
+            *sum /= count;
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_those_counted_by_hand() {
+        // From Thursday at 0: two come, one goes at 2, one at 26; hours of Friday are its own.
+        let found = levels(&[(0, 2.0), (2, -1.0), (26, -1.0)]);
+        assert_eq!(found[3][..4], [2.0, 2.0, 1.0, 1.0]);
+        assert_eq!(found[4][..3], [1.0, 1.0, 0.0]);
+        // A week later the same hour is met again.
+        let found = levels(&[(0, 2.0), (168, 4.0)]);
+        assert_eq!((found[3][0], found[3][1], found[6][23]), (4.0, 2.0, 2.0));
+        assert_eq!(levels(&[]), vec![[0.0; 24]; 7]);
+    }
+}

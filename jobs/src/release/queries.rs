@@ -189,7 +189,7 @@ impl Scope<'_> {
     pub fn stations(&self) -> String {
         format!(
             "SELECT event, coalesce(office, '') AS office, count(*) AS n, sum(begun - previous_done) AS waiting \
-             FROM ({}) WHERE {} AND {} GROUP BY event, coalesce(office, '') ORDER BY waiting DESC, event, office LIMIT 5",
+             FROM ({}) WHERE {} AND {} GROUP BY event, coalesce(office, '') ORDER BY waiting DESC, event, office LIMIT 6",
             self.ordered(),
             WORK,
             self.of_the_period()
@@ -239,10 +239,13 @@ pub const VARIANTS: &str = "SELECT variant, count(*) AS n, sum(last_us - first_u
 
 /// How many cases each stage has by period, stratum and status; `stratum` is a column, or nothing.
 pub fn stage_counts(stratum: Option<&str>) -> String {
-    let value = stratum.map_or("''".to_owned(), |column| format!("coalesce({column}, '')"));
+    let (told, group) = match stratum {
+        Some(column) => (format!("coalesce({column}, '')"), format!(", coalesce({column}, '')")),
+        None => ("''".to_owned(), String::new()),
+    };
     format!(
-        "SELECT period, stage, {value} AS stratum, status, count(*) AS n, count(working_hours) AS working FROM times \
-         GROUP BY period, stage, {value}, status ORDER BY stage, stratum, period, status"
+        "SELECT period, stage, {told} AS stratum, status, count(*) AS n, count(working_key) AS working FROM times \
+         GROUP BY period, stage, status{group} ORDER BY stage, stratum, period, status"
     )
 }
 
@@ -264,10 +267,12 @@ pub fn sorted_times(stratum: Option<&str>, key: &str, period: &str) -> String {
     )
 }
 
-/// The longest times of a stage.
-pub fn longest(stage: usize) -> String {
-    format!(
-        "SELECT case_id, hours FROM times WHERE stage = {stage} AND period = 0 AND status = 0 \
-         ORDER BY hours DESC, case_id LIMIT 20"
-    )
-}
+/// How many cases more are in the headline stage by the hour of the local clock, since 1970; below zero: fewer.
+pub const BACKLOG: &str = "SELECT moment / 3600000000 AS hour, sum(change) AS change FROM (SELECT begun + \
+     CAST(utc_offset AS BIGINT) * 60000000 AS moment, 1 AS change FROM headline WHERE period = 0 AND status <= 1 \
+     UNION ALL SELECT begun + CAST(round(hours * 3600000000) AS BIGINT) + CAST(utc_offset AS BIGINT) * 60000000 AS moment, \
+     -1 AS change FROM headline WHERE period = 0 AND status = 0) GROUP BY moment / 3600000000 ORDER BY hour";
+
+/// The longest times of the headline stage.
+pub const LONGEST: &str = "SELECT case_id, hours FROM headline WHERE period = 0 AND status = 0 \
+     ORDER BY hours DESC, case_id LIMIT 20";

@@ -57,6 +57,9 @@ pub struct Stage {
     /// Whether it may end before it begins, as where goods are declared before they arrive: it then takes no time.
     #[serde(default)]
     pub may_end_early: bool,
+    /// Whether a case without an end has not been through it, as where not every case is inspected.
+    #[serde(default)]
+    pub optional: bool,
     /// It should take no longer, in hours.
     pub target_hours: Option<f64>,
 }

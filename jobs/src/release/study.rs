@@ -66,6 +66,8 @@ pub struct Study {
     pub holders: Vec<Holder>,
     /// Events by weekday (the first is Monday) and hour of the local clock.
     pub hours: Vec<[u64; 24]>,
+    /// Cases in the headline stage on average, by weekday (the first is Monday) and hour of the local clock.
+    pub backlog: Vec<[f64; 24]>,
     /// Stations where work waits, and what would help there.
     pub stations: Vec<Station>,
     /// What measures on single cases would change of the headline, those that save the most first.
@@ -261,7 +263,7 @@ pub async fn measure(
         }
     }
     let headline = headline(&stages);
-    let attributes = ATTRIBUTES.map(str::to_owned).to_vec();
+    let attributes = ATTRIBUTES.iter().copied().chain(["utc_offset"]).map(str::to_owned).collect();
     asked.register(session, "headline", Some(headline as i32), attributes).await?;
     let threshold = stages.get(headline).map_or(0.0, |result| result.elapsed.p90());
     let drivers = drivers::find(session, &ATTRIBUTES, threshold, scope.cut_off).await?;
@@ -272,7 +274,7 @@ pub async fn measure(
         }
         None => Vec::new(),
     };
-    let longest = query(session, &queries::longest(headline)).await?;
+    let longest = query(session, queries::LONGEST).await?;
     let longest =
         rows(&longest).map(|row| Ok((text(&longest, "case_id", row)?, number(&longest, "hours", row)?)));
     Ok(Study {
@@ -290,6 +292,7 @@ pub async fn measure(
         ways: process::ways(session).await?,
         holders: process::holders(session, scope).await?,
         hours: process::hours(session, scope).await?,
+        backlog: process::backlog(session).await?,
         stations: stations(session, scope, file, seed).await?,
         measures,
         predicted: asked.predicted,
@@ -319,6 +322,7 @@ fn throughput() -> Stage {
         not_before: Vec::new(),
         to: Vec::new(),
         may_end_early: false,
+        optional: false,
         target_hours: None,
     }
 }

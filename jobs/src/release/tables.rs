@@ -161,6 +161,7 @@ impl Study {
             ("weekday_from_monday", counts(cells().map(|(day, _)| day))),
             ("hour", counts(cells().map(|(_, (hour, _))| hour))),
             ("events", counts(cells().map(|(_, (_, events))| *events))),
+            ("cases_under_way", numbers(self.backlog.iter().flatten().copied())),
         ])
     }
 

@@ -51,6 +51,9 @@ const OPEN: std::ops::Range<i64> = 8..17;
 /// Hours east of UTC of the local clock.
 const OFFSET_HOURS: i64 = 2;
 
+/// The default stage file.
+const STAGES: &str = include_str!("../../../examples/release-stages.toml");
+
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
@@ -69,6 +72,17 @@ pub fn release_mapping(country: &str) -> String {
          # What the events stand for. A check that has a beginning is its …-start, too.\n[columns.role]\n\
          from = \"event\"\nother = \"\"\n[columns.role.values]\n{}",
         EVENTS.iter().map(|(event, role)| format!("\"{event}\" = \"{role}\"\n")).collect::<String>()
+    )
+}
+
+/// The default stages with the opening hours of the log's offices.
+pub fn release_stages() -> String {
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday"];
+    let hours = days.map(|day| format!("{day} = [\"{:02}:00-{:02}:00\"]", OPEN.start, OPEN.end));
+    // The POSIX sign: a zone two hours east of UTC.
+    format!(
+        "{STAGES}\n[calendar]\ntime_zone = \"Etc/GMT-{OFFSET_HOURS}\"\nhours = {{ {} }}\n",
+        hours.join(", ")
     )
 }
 

@@ -211,7 +211,7 @@ impl<'a> Rows<'a> {
         let number = |of: fn(&Event) -> bool| ended.iter().filter(|event| of(event)).count() as i64;
         let odd = [
             number(|event| event.role == 0),
-            begun.windows(2).filter(|pair| pair[1].order < pair[0].order).count() as i64,
+            ended.windows(2).filter(|pair| pair[1].order < pair[0].order).count() as i64,
             number(|event| event.begun > event.done),
             number(|event| event.starts),
             duplicates,

@@ -84,7 +84,7 @@ async fn cases_are_those_made_by_hand() {
     let gaps = found.column_by_name("gaps").expect("is there").as_list::<i32>().value(1);
     assert_eq!(gaps.as_primitive::<Int64Type>().values().to_vec(), [20, -45, 10, 0]);
     assert_eq!(whole("without_role"), [Some(0), Some(2), Some(0)]);
-    // The stamp stands in the file before the look.
+    // The second coffee stands in the file after the look.
     assert_eq!(whole("out_of_order"), [Some(0), Some(1), Some(0)]);
     assert_eq!(whole("negative"), [Some(0), Some(0), Some(1)]);
     assert_eq!(whole("duplicates"), [Some(0), Some(1), Some(0)]);

@@ -68,15 +68,23 @@ impl Writer<'_> {
         if node.parent.is_none() {
             return self.say("all cases", "tous les dossiers").to_owned();
         }
+        // Days are few and short.
+        let named = if node.attribute == "weekday" { 7 } else { NAMED };
         let mut values: Vec<String> =
-            node.values.iter().take(NAMED).map(|value| self.value(&node.attribute, value)).collect();
-        if let more @ 1.. = node.values.len().saturating_sub(NAMED) {
+            node.values.iter().take(named).map(|value| self.short(&node.attribute, value)).collect();
+        if let more @ 1.. = node.values.len().saturating_sub(named) {
             values.push(match self.language {
                 Language::English => format!("{more} more"),
                 Language::French => format!("{more} autres"),
             });
         }
         format!("{}{} {}", self.attribute(&node.attribute), self.say(":", " :"), values.join(", "))
+    }
+
+    /// The word for a value where there is little room: three letters of a day.
+    fn short(&self, column: &str, value: &str) -> String {
+        let word = self.value(column, value);
+        if column == "weekday" { word.chars().take(3).collect() } else { word }
     }
 
     /// The gain of each attribute.
@@ -121,8 +129,8 @@ impl Writer<'_> {
             "permit" => self.say("other agencies' intervention", "intervention d'autres organismes"),
             "inspected" => self.say("inspection", "visite"),
             "pre_arrival" => self.say("lodged before arrival", "déposé avant l'arrivée"),
-            "weekday" => self.say("weekday of the first event", "jour du premier événement"),
-            "time_of_day" => self.say("hour of the first event", "heure du premier événement"),
+            "weekday" => self.say("weekday of beginning", "jour du début"),
+            "time_of_day" => self.say("hour of beginning", "heure du début"),
             other => return other.to_owned(),
         };
         word.to_owned()

@@ -17,6 +17,9 @@ use crate::{
 /// Measures that are told.
 const TOLD: usize = 20;
 
+/// Hours that a measure must save of a thousand cases to be told.
+const LEAST_SAVED: f64 = 0.5;
+
 /// A row of the ranked list; hours.
 struct Ranked {
     what: &'static str,
@@ -108,6 +111,7 @@ impl Writer<'_> {
                 is_doubtful: station.distance >= TOO_FAR,
             }));
         }
+        ranked.retain(|row| row.saved >= LEAST_SAVED);
         ranked.sort_by(|a, b| a.is_doubtful.cmp(&b.is_doubtful).then(b.saved.total_cmp(&a.saved)));
         ranked
     }
@@ -120,7 +124,7 @@ impl Writer<'_> {
         let text = match (&red.loss, self.language) {
             (Some(loss), language) => {
                 let (items, predicted) = (format::fixed(loss.items, 1), format::count(loss.predicted as f64));
-                let revenue = loss.revenue.map(format::money);
+                let revenue = loss.revenue.map(|revenue| self.money(revenue));
                 match (language, revenue) {
                     (Language::English, Some(revenue)) => format!(
                         "From red to green: the {touched} inspected cases of which the fraud model expects the least would not be \
@@ -205,6 +209,22 @@ impl Writer<'_> {
             Change::FifthLessWork => self.say("a fifth less work", "un cinquième de travail en moins"),
             Change::FifthFaster => self.say("work a fifth faster", "travail un cinquième plus rapide"),
             Change::TwoHoursLonger => self.say("open two hours longer", "ouvert deux heures de plus"),
+        }
+    }
+
+    /// An amount of currency, with the long scale in French.
+    fn money(&self, amount: f64) -> String {
+        let text = format::money(amount);
+        match (self.language, text.split_once('\u{a0}')) {
+            (Language::French, Some((number, unit))) => {
+                let unit = match unit {
+                    "million" => "millions",
+                    "billion" => "milliards",
+                    _ => "billions",
+                };
+                format!("{number}\u{a0}{unit}")
+            }
+            _ => text,
         }
     }
 
