@@ -200,13 +200,12 @@ print(json.dumps({"seconds": time.monotonic() - started, "cases": cases[0][0], "
 "#;
 
 const PM4PY: &str = r#"
-import contextlib, glob, json, resource, sys, time, warnings
+import contextlib, json, resource, sys, time, warnings
 warnings.filterwarnings("ignore")
-import pandas, pm4py
+import duckdb, pandas, pm4py
 archive = sys.argv[1]
 started = time.monotonic()
-files = sorted(glob.glob(f"{archive}/releases/**/*.parquet", recursive=True))
-log = pandas.concat([pandas.read_parquet(file, columns=["case_id", "event", "event_time", "file_order"]) for file in files])
+log = duckdb.sql(f"SELECT case_id, event, event_time, file_order FROM '{archive}/releases/**/*.parquet'").df()
 log = log.sort_values(["case_id", "event_time", "file_order"])
 log = log.rename(columns={"case_id": "case:concept:name", "event": "concept:name", "event_time": "time:timestamp"})
 with contextlib.redirect_stdout(sys.stderr):

@@ -15,7 +15,7 @@ use crate::{
     Archive, Error, ErrorKind, Result, ResultExt,
     archive::{
         DataFile, Table,
-        provider::snapshot_provider,
+        provider::{snapshot_provider, snapshot_views},
         schema::RELEASES,
         write_operator::{WriteOperator, stored},
     },
@@ -183,7 +183,8 @@ impl Ground {
 
     /// The events, in a session.
     async fn register(&self, session: &SessionContext, archive: &Archive) -> Result<()> {
-        let releases = snapshot_provider(archive, RELEASES, Some(self.version)).await?;
+        // Names are few and come often, and are not copied; a case's name is its own.
+        let releases = snapshot_views(archive, RELEASES, Some(self.version), "case_id").await?;
         session.register_table(RELEASES, releases)?;
         if let Some(version) = self.predictions {
             let predictions = snapshot_provider(archive, PREDICTIONS, Some(version)).await?;

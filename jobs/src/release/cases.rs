@@ -12,7 +12,7 @@ mod fold;
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray, UInt32Array},
+    array::{ArrayRef, AsArray, RecordBatch, UInt32Array},
     compute::{cast, concat_batches, take_record_batch},
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
@@ -28,7 +28,7 @@ use tidewaiter_proto::v1;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::fold::{Fold, list};
-use super::{operator::role_column, queries::STRATA, texts::Texts};
+use super::{operator::role_column, queries::STRATA, texts::Numbering};
 use crate::{
     Error, Result,
     plan::{Input, Operator},
@@ -210,7 +210,7 @@ fn cases_schema(roles: &[String]) -> SchemaRef {
         whole("events", false),
         whole("different_events", false),
         text("variant", false),
-        text("sequence", false),
+        text("sequence", true),
         Field::new("gaps", list(), false),
         Field::new("utc_offset", DataType::Int32, false),
         Field::new("mixed", DataType::Boolean, false),
@@ -227,18 +227,18 @@ fn cases_schema(roles: &[String]) -> SchemaRef {
 
 /// The texts of the events, numbered.
 struct Names {
-    events: Texts,
+    events: Numbering,
     /// The study's milestones first.
-    roles: Texts,
+    roles: Numbering,
     /// For each milestone of work that ends, that of its beginning.
     beginnings: Vec<Option<usize>>,
     milestones: usize,
-    strata: [Texts; STRATA.len()],
+    strata: [Numbering; STRATA.len()],
 }
 
 impl Names {
     fn new(milestones: &[String]) -> Self {
-        let mut roles = Texts::default();
+        let mut roles = Numbering::default();
         for role in milestones {
             roles.number(role);
         }
@@ -247,7 +247,7 @@ impl Names {
             milestones.iter().position(|other| *other == start)
         };
         Self {
-            events: Texts::default(),
+            events: Numbering::default(),
             roles,
             beginnings: milestones.iter().map(beginning).collect(),
             milestones: milestones.len(),
@@ -277,18 +277,10 @@ impl Names {
                 }
             };
             let values = cast(column, &DataType::Utf8View)?;
-            columns.push(Arc::new(numbers(texts, values.as_string_view())));
+            columns.push(Arc::new(texts.numbers(values.as_string_view())));
         }
         Ok(RecordBatch::try_new(schema, columns)?)
     }
-}
-
-fn numbers(texts: &mut Texts, values: &StringViewArray) -> UInt32Array {
-    if values.null_count() == values.len() {
-        return UInt32Array::from(vec![0; values.len()]);
-    }
-    let number = |value: Option<&str>| value.map_or(0, |value| texts.number(value) + 1);
-    UInt32Array::from_iter_values(values.iter().map(number))
 }
 
 impl Operator for CasesOperator {

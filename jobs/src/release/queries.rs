@@ -250,7 +250,7 @@ pub fn stage_counts(stratum: Option<&str>) -> String {
 }
 
 /// The cases whose ways are counted.
-pub const WAYS: &str = "SELECT sequence, gaps FROM cases WHERE period = 0";
+pub const WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, gaps FROM cases WHERE period = 0";
 
 /// The times between events that are wanted, in rising order for each pair of events.
 pub const SORTED_GAPS: &str = "SELECT source, target, gap FROM wanted_gaps ORDER BY source, target, gap";

@@ -116,7 +116,7 @@ impl Fold {
                 begun.clone_from(&ended);
                 sort(&mut begun, by_beginning);
             }
-            rows.push(ids.text(case as u32), &ended, if intervals { &begun } else { &ended });
+            rows.push(ids.text(case as u32), &ended, intervals.then_some(&begun));
             if rows.count == BATCH_CASES {
                 batches.push(rows.finish()?);
             }
@@ -181,8 +181,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Adds a case by its events in both orders.
-    fn push(&mut self, id: &str, ended: &[Event], begun: &[Event]) {
+    /// Adds a case by its events in the order of their ends, and in that of their beginnings where it may be another.
+    fn push(&mut self, id: &str, ended: &[Event], begun: Option<&Vec<Event>>) {
         let (Some(first), Some(last)) = (ended.first(), ended.last()) else { return };
         self.count += 1;
         self.ids.append_value(id);
@@ -201,8 +201,11 @@ impl<'a> Rows<'a> {
             column.append_value(figure);
         }
         way(&mut self.variants, self.names, ended);
-        way(&mut self.sequences, self.names, begun);
-        for pair in begun.windows(2) {
+        match begun {
+            Some(begun) => way(&mut self.sequences, self.names, begun),
+            None => self.sequences.append_null(),
+        }
+        for pair in begun.map_or(ended, Vec::as_slice).windows(2) {
             self.gaps.values().append_value(pair[1].begun - pair[0].done);
         }
         self.gaps.append(true);

@@ -1,7 +1,7 @@
 //! Cases by hand, and that neither the order of the events nor their parts change them.
 
 use arrow::{
-    array::{BooleanArray, Int32Array, Int64Array, StringArray, new_null_array},
+    array::{Array, BooleanArray, Int32Array, Int64Array, StringArray, new_null_array},
     datatypes::{Int32Type, Int64Type},
 };
 use datafusion::prelude::SessionContext;
