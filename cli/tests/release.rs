@@ -280,7 +280,7 @@ fn a_generated_archive_is_studied_as_it_was_planted() {
     let exports = folder.path().join("exports");
     let out = exports.display().to_string();
     let archive = folder.path().join("archive");
-    let synth = ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "10000", "--seed", "5"];
+    let synth = ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "20000", "--seed", "5"];
     let more = ["--inspection-rate", "0.3", "--releases", &out];
     document(&tidewaiter(&archive, &[&synth[..], &more].concat()));
     let of = |name: &str| format!("{out}/{name}");
