@@ -108,7 +108,7 @@ pub(crate) struct ReleaseStudy {
     /// Last month or day in which cases begin, included; default: the last event.
     #[arg(long)]
     pub(crate) to: Option<String>,
-    /// Columns by whose values cases are told apart, such as office,mode,channel,aeo.
+    /// Columns by whose values cases are told apart, such as office,mode,channel,aeo,permit; guide: those of the WCO's guide.
     #[arg(long, value_delimiter = ',')]
     pub(crate) by: Vec<String>,
     /// A period to compare with, such as 2023-01..2023-12.
@@ -190,6 +190,9 @@ pub(crate) struct Synth {
     /// Pareto index of the size of shipments; the smaller, the heavier the tail of the revenue.
     #[arg(long)]
     pub(crate) heavy_tail: Option<f64>,
+    /// Write the event log of the declarations' releases, too, with planted clock errors and the truth.
+    #[arg(long)]
+    pub(crate) releases: bool,
     /// All traders are alike in their inclination to fraud.
     #[arg(long)]
     pub(crate) no_histories: bool,

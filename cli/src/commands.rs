@@ -86,6 +86,7 @@ fn specification(command: JobCommand) -> Result<Specification> {
         }),
         JobCommand::Synth(options) => Specification::Synth(synth::Parameters {
             out: text(options.out),
+            releases: options.releases,
             archive: tidewaiter_jobs::synth::Parameters {
                 country: options.country,
                 first_month: (options.first_year, 1),

@@ -133,6 +133,29 @@ fn a_study_of_the_receipt_log_has_its_strata_comparison_and_tables() {
     }
     let working = whole["stages"][0]["working"]["mean"].as_f64().expect("a mean");
     assert!((working - 38.8).abs() < 0.051, "{working}");
+    // The tree of long cases is that of scikit-learn and SciPy.
+    let wanted: Value = serde_json::from_str(include_str!("figures/drivers.json")).expect("is JSON");
+    let drivers = &whole["drivers"];
+    let number = |value: &Value| value.as_f64().expect("a number");
+    assert!(close(number(&drivers["threshold"]), number(&wanted["threshold"])), "{drivers}");
+    let nodes = drivers["nodes"].as_array().expect("nodes");
+    assert_eq!(nodes.len(), wanted["nodes"].as_array().expect("nodes").len(), "{drivers}");
+    for (node, wanted) in nodes.iter().zip(wanted["nodes"].as_array().expect("nodes")) {
+        for field in ["parent", "attribute", "values", "cases", "long"] {
+            assert_eq!(node[field], wanted[field], "{node}");
+        }
+        assert!(
+            close(node["gain"].as_f64().unwrap_or(0.0), wanted["gain"].as_f64().unwrap_or(0.0)),
+            "{node}"
+        );
+    }
+    for (attribute, figures) in wanted["alone"].as_object().expect("attributes") {
+        let found = drivers["attributes"].as_array().expect("attributes");
+        let found = found.iter().find(|found| found["attribute"] == attribute.as_str()).expect(attribute);
+        assert!(close(number(&found["alone"]), number(&figures[0])), "{found}");
+        let (p, wanted) = (number(&found["p_value"]), number(&figures[1]));
+        assert!((p - wanted).abs() <= 1e-6 * wanted, "{found}");
+    }
     let worst = &whole["edges"][0];
     assert_eq!(worst["target"], "T06 Determine necessity of stop advice");
     assert_eq!(worst["count"], 791);
@@ -141,7 +164,7 @@ fn a_study_of_the_receipt_log_has_its_strata_comparison_and_tables() {
     let html = std::fs::read_to_string(html).expect("is read");
     assert!(html.contains("lang=\"fr\"") && html.contains("Goulets d'étranglement"));
     let tables = outcome["reports"][2].as_str().expect("a folder");
-    for table in ["stages", "edges", "variants", "anomalies"] {
+    for table in ["stages", "edges", "drivers", "tree", "variants", "anomalies"] {
         for ending in ["csv", "parquet"] {
             assert!(Path::new(tables).join(format!("{table}.{ending}")).exists(), "{table}.{ending}");
         }
@@ -249,4 +272,95 @@ fn odd_events_are_counted_and_wrong_requests_are_refused() {
     }
     let declarations = tidewaiter(&archive, &["ingest", "declarations", "--mapping", &mapping, &export]);
     assert!(String::from_utf8_lossy(&declarations.stderr).contains("is for releases"));
+}
+
+#[test]
+fn a_generated_archive_is_studied_as_it_was_planted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let exports = folder.path().join("exports");
+    let out = exports.display().to_string();
+    let archive = folder.path().join("archive");
+    let synth = ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "20000", "--seed", "5"];
+    let more = ["--inspection-rate", "0.3", "--releases", &out];
+    document(&tidewaiter(&archive, &[&synth[..], &more].concat()));
+    let of = |name: &str| format!("{out}/{name}");
+    let (mapping, stages) = (of("releases-mapping.toml"), of("releases-stages.toml"));
+    let logs: Vec<String> = (1..=12).map(|month| of(&format!("releases-2020-{month:02}.csv"))).collect();
+    let mut arguments = vec!["ingest", "releases", "--mapping", &mapping];
+    arguments.extend(logs.iter().map(String::as_str));
+    let ingested = document(&tidewaiter(&archive, &arguments));
+    assert_eq!(ingested["rows"]["quarantined"], 0);
+    let (_, found) = study(&archive, &["--stages", &stages, "--by", "guide"]);
+
+    // The truth: cases by what was planted, and the true mean hours of the sound ones.
+    let mut planted = std::collections::BTreeMap::<String, u64>::new();
+    let (mut hours, mut waits) = (Vec::new(), Vec::new());
+    for month in 1..=12 {
+        let file =
+            std::fs::File::open(of(&format!("releases-truth-2020-{month:02}.parquet"))).expect("the truth");
+        let rows = parquet_rows(file);
+        for row in rows {
+            let kind = row["planted"].as_str().unwrap_or_default().to_owned();
+            if !["negative_time", "never_ends", "missing_release"].contains(&kind.as_str()) {
+                hours.push(row["release_hours"].as_f64().expect("hours"));
+            }
+            if kind != "never_ends" {
+                waits.extend(row["inspection_wait"].as_f64());
+            }
+            *planted.entry(kind).or_default() += 1;
+        }
+    }
+    assert_eq!(found["cases"].as_u64().expect("cases"), planted.values().sum::<u64>());
+    let anomaly = |name: &str| {
+        let all = found["anomalies"].as_array().expect("anomalies");
+        all.iter().find(|anomaly| anomaly["name"] == name).expect(name)["count"].as_u64().expect("a count")
+    };
+    assert_eq!(anomaly("unknown_event_names"), planted["unknown_event"]);
+    assert_eq!(anomaly("duplicate_events"), planted["duplicate_event"]);
+    assert_eq!(anomaly("cases_with_mixed_offsets"), planted["mixed_zone"]);
+    let named = |name: &str| {
+        let all = found["stages"].as_array().expect("stages");
+        all.iter().find(|stage| stage["stage"]["name"] == name).expect(name).clone()
+    };
+    let customs = named("Customs: lodgement to release");
+    assert_eq!(customs["negative"].as_u64(), Some(planted["negative_time"]));
+    assert_eq!(customs["missing"].as_u64(), Some(planted["missing_release"]));
+    assert_eq!(customs["open"].as_u64(), Some(planted["never_ends"]));
+    let mean = customs["elapsed"]["mean"].as_f64().expect("a mean");
+    let true_mean = hours.iter().sum::<f64>() / hours.len() as f64;
+    assert_eq!(customs["complete"].as_u64(), Some(hours.len() as u64));
+    assert!((mean - true_mean).abs() < 1e-6, "{mean} {true_mean}");
+    let inspections = named("Inspection")["elapsed"].clone();
+    assert_eq!(inspections["count"].as_u64(), Some(waits.len() as u64));
+    assert!((inspections["mean"].as_f64().expect("a mean") - 1.5).abs() < 0.1, "{inspections}");
+    // What is by the guide is told apart, and what lengthens a case is among what drives it.
+    let strata = found["strata"].as_array().expect("strata");
+    for column in ["goods", "channel", "mode", "office", "aeo", "permit", "pre_arrival", "inspected"] {
+        assert!(strata.iter().filter(|stratum| stratum["column"] == column).count() > 1, "{column}");
+    }
+    let used = |attribute: &str| {
+        let nodes = found["drivers"]["nodes"].as_array().expect("nodes");
+        nodes.iter().any(|node| node["attribute"] == attribute)
+    };
+    assert!(used("mode") && used("pre_arrival") && used("permit"), "{}", found["drivers"]);
+    let measures = found["measures"].as_array().expect("measures");
+    assert_eq!(measures.len(), 4, "{measures:?}");
+    assert!(measures.iter().all(|measure| measure["loss"].is_null()), "the archive has no predictions");
+    // The busiest office's inspectors are a queue that is found again.
+    let stations = found["stations"].as_array().expect("stations");
+    let station = stations.iter().find(|station| station["event"] == "inspection").expect("a station");
+    assert!(station["distance"].as_f64().expect("a distance") < 0.15, "{station}");
+}
+
+/// The rows of a Parquet file as JSON objects.
+fn parquet_rows(file: std::fs::File) -> Vec<Value> {
+    let reader =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+    let mut lines = arrow::json::LineDelimitedWriter::new(Vec::new());
+    for batch in reader.build().expect("reads") {
+        lines.write(&batch.expect("a batch")).expect("writes");
+    }
+    lines.finish().expect("writes");
+    let text = String::from_utf8(lines.into_inner()).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("a row")).collect()
 }

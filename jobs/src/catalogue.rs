@@ -21,7 +21,7 @@ use crate::{
         rows::{MakeShard, ParquetShards},
     },
     plan::{self, Operator},
-    release::operator::StagesOperator,
+    release::{cases::CasesOperator, edges::EdgesOperator, operator::StagesOperator},
 };
 
 /// A job: its kind and its parameters.
@@ -225,6 +225,8 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
         Message::HsRecommend(message) => Arc::new(RecommendOperator::new(message)?),
         Message::Backtest(message) => Arc::new(BacktestOperator::new(message)?),
         Message::Stages(message) => Arc::new(StagesOperator::new(message)?),
+        Message::Cases(message) => Arc::new(CasesOperator::new(message)?),
+        Message::Edges(message) => Arc::new(EdgesOperator::new(message)?),
     })
 }
 

@@ -11,7 +11,7 @@ use std::{any::Any, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray},
-    datatypes::{Schema, SchemaRef},
+    datatypes::{DataType, Schema, SchemaRef},
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -214,6 +214,38 @@ pub async fn snapshot_provider(
     table: &str,
     version: Option<u64>,
 ) -> Result<Arc<dyn TableProvider>> {
+    let (message, schema) = snapshot_source(archive, table, version).await?;
+    Ok(Arc::new(ParquetSourceProvider::try_new(message, schema)?))
+}
+
+/// The same with texts as views into what was read, but for the column `owned`: names that are few and come often are
+/// then not copied from node to node.
+///
+/// # Errors
+/// As [`snapshot_provider`].
+pub async fn snapshot_views(
+    archive: &Archive,
+    table: &str,
+    version: Option<u64>,
+    owned: &str,
+) -> Result<Arc<dyn TableProvider>> {
+    let (message, schema) = snapshot_source(archive, table, version).await?;
+    let data = schema.fields().len().saturating_sub(PARTITION_COLUMNS.len());
+    let viewed = schema.fields().iter().enumerate().map(|(place, field)| {
+        let is_viewed = place < data && field.data_type() == &DataType::Utf8 && field.name() != owned;
+        let field = field.as_ref().clone();
+        if is_viewed { field.with_data_type(DataType::Utf8View) } else { field }
+    });
+    let schema = Arc::new(Schema::new(viewed.collect::<Vec<_>>()));
+    Ok(Arc::new(ParquetSourceProvider::try_new(message, schema)?))
+}
+
+/// The message that names a snapshot, and its columns.
+async fn snapshot_source(
+    archive: &Archive,
+    table: &str,
+    version: Option<u64>,
+) -> Result<(v1::ParquetSource, SchemaRef)> {
     let snapshot = Table::open(archive, table).await?.snapshot(version).await?;
     let source = v1::SnapshotSource {
         table: table.to_owned(),
@@ -222,7 +254,7 @@ pub async fn snapshot_provider(
     };
     let message =
         v1::ParquetSource { archive: archive.url().to_string(), source: Some(Source::Snapshot(source)) };
-    Ok(Arc::new(ParquetSourceProvider::try_new(message, snapshot.schema)?))
+    Ok((message, snapshot.schema))
 }
 
 /// The bytes of a provider, when it is a [`ParquetSourceProvider`].

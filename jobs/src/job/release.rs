@@ -12,20 +12,22 @@ use tidewaiter_proto::v1;
 
 use super::{Job, Period};
 use crate::{
-    Archive, Error, Result, ResultExt,
+    Archive, Error, ErrorKind, Result, ResultExt,
     archive::{
         DataFile, Table,
-        provider::snapshot_provider,
+        provider::{snapshot_provider, snapshot_views},
         schema::RELEASES,
         write_operator::{WriteOperator, stored},
     },
+    fraud::apply::PREDICTIONS,
     plan::{self, tasks},
     release::{
         Language, Study,
-        operator::StagesOperator,
-        queries::{LocalPeriod, STRATA, Scope},
+        cases::{CasesOperator, EVENT_BYTES},
+        process::{self, Activity, Edge},
+        queries::{CASE_STRATA, GUIDE_STRATA, LocalPeriod, STRATA, Scope},
         stages::{self, StageFile},
-        study::{self, Extent},
+        study::{self, Extent, StageResult},
     },
     report::{
         data::{as_csv, as_parquet},
@@ -43,7 +45,7 @@ pub struct Parameters {
     pub from: Option<String>,
     /// The last month or day, included; absent: the last event.
     pub to: Option<String>,
-    /// Columns by whose values cases are told apart, of [`STRATA`].
+    /// Columns by whose values cases are told apart, of [`STRATA`] and [`CASE_STRATA`]; `guide`: [`GUIDE_STRATA`].
     pub by: Vec<String>,
     /// A period to compare with, `2023-01..2023-12`.
     pub compare: Option<String>,
@@ -62,6 +64,7 @@ pub struct Parameters {
 struct Asked {
     stages: String,
     file: StageFile,
+    by: Vec<String>,
     period: Option<LocalPeriod>,
     compare: Option<LocalPeriod>,
     cut_off: Option<i64>,
@@ -78,12 +81,22 @@ impl Parameters {
             Some(path) => StageFile::open(path)?,
             None => (stages::DEFAULT.to_owned(), StageFile::parse(stages::DEFAULT)?),
         };
+        let mut by: Vec<String> = Vec::new();
         for column in &self.by {
-            if !STRATA.contains(&column.as_str()) {
-                let known = STRATA.join(", ");
-                return Err(Error::input(format!(
-                    "cases are not told apart by {column:?}, but by any of {known}"
-                )));
+            let columns: &[&str] = match column.as_str() {
+                "guide" => &GUIDE_STRATA,
+                other => &[other],
+            };
+            for column in columns {
+                if !STRATA.contains(column) && !CASE_STRATA.contains(column) {
+                    let known = [&STRATA[..], &CASE_STRATA].concat().join(", ");
+                    return Err(Error::input(format!(
+                        "cases are not told apart by {column:?}, but by any of {known}, or by guide for those of the guide"
+                    )));
+                }
+                if !by.iter().any(|other| other == column) {
+                    by.push((*column).to_owned());
+                }
             }
         }
         let ends = (self.from.as_deref(), self.to.as_deref());
@@ -113,6 +126,7 @@ impl Parameters {
         Ok(Asked {
             stages: text,
             file,
+            by,
             period,
             compare,
             cut_off,
@@ -147,6 +161,8 @@ fn after(text: &str) -> Result<i64> {
 struct Ground {
     country: String,
     version: u64,
+    /// The version of the fraud model's predictions, where there are any.
+    predictions: Option<u64>,
     extent: Extent,
     /// The last moment known.
     cut_off: i64,
@@ -167,8 +183,13 @@ impl Ground {
 
     /// The events, in a session.
     async fn register(&self, session: &SessionContext, archive: &Archive) -> Result<()> {
-        let releases = snapshot_provider(archive, RELEASES, Some(self.version)).await?;
+        // Names are few and come often, and are not copied; a case's name is its own.
+        let releases = snapshot_views(archive, RELEASES, Some(self.version), "case_id").await?;
         session.register_table(RELEASES, releases)?;
+        if let Some(version) = self.predictions {
+            let predictions = snapshot_provider(archive, PREDICTIONS, Some(version)).await?;
+            session.register_table("predictions", predictions)?;
+        }
         Ok(())
     }
 }
@@ -182,7 +203,10 @@ pub async fn study_releases(job: &mut Job<'_>, parameters: &Parameters) -> Resul
     let asked = parameters.read()?;
     let ground = job.step("survey", survey(job, parameters, &asked)).await?;
     let files = job.step("cases", cases(job, &ground, &asked)).await?;
-    let study = job.step("measure", measure(job, parameters, &ground, &asked, files)).await?;
+    let stages = job.step("stages", stages(job, &ground, &asked, &files)).await?;
+    let process = job.step("edges", edges(job, &ground, &asked, &files)).await?;
+    let rest = measure(job, parameters, &ground, &asked, &files, stages, process);
+    let study = job.step("measure", rest).await?;
     let reports = job.step("report", report(job, &study, &ground, &asked)).await?;
     job.outcome.rows.read = ground.extent.events;
     if let Some(headline) = study.headline() {
@@ -227,7 +251,12 @@ fn survey<'a>(
         session.register_table(RELEASES, releases)?;
         let extent = study::survey(&session, &country).await?;
         let cut_off = asked.cut_off.map_or(extent.last, |after| extent.last.min(after - 1));
-        Ok(Ground { country, version: snapshot.version, extent, cut_off })
+        let predictions = match Table::open(archive, PREDICTIONS).await {
+            Ok(table) => Some(table.version().await?),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Ground { country, version: snapshot.version, predictions, extent, cut_off })
     }
 }
 
@@ -237,13 +266,16 @@ fn cases<'a>(
     ground: &'a Ground,
     asked: &'a Asked,
 ) -> impl Future<Output = Result<Vec<DataFile>>> + use<'a> {
-    let (archive, session) = (job.archive, job.session("cases"));
+    let (archive, engine, session) = (job.archive, job.engine, job.session("cases"));
     let (folder, name) = (case_folder(job), job.outcome.job.clone());
     async move {
         let session = session?;
         ground.register(&session, archive).await?;
-        let query =
-            session.sql(&ground.scope(asked).cases(&asked.file)).await.context(|| "plan the cases")?;
+        // Half of a task's memory is for the events of a part; the other half for what is read and written.
+        let tasks = engine.most_tasks().await.max(1) as u64;
+        let bytes = ground.extent.events * EVENT_BYTES / tasks;
+        let parts = bytes.div_ceil((engine.task_memory() as u64 / 2).max(1)).clamp(1, 1024);
+        let query = cases_query(&session, &ground.scope(asked), &asked.file, parts as u32).await?;
         let message = v1::WriteOperator {
             archive: archive.url().to_string(),
             table: folder,
@@ -274,29 +306,86 @@ fn moment(microseconds: i64) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// The archive, the engine's session and the folder of the cases, for a step that measures.
+struct Desk<'a> {
+    archive: &'a Archive,
+    session: Result<SessionContext>,
+    folder: String,
+    ground: &'a Ground,
+    asked: &'a Asked,
+    files: &'a [DataFile],
+}
+
+impl<'a> Desk<'a> {
+    fn new(job: &Job<'a>, step: &str, ground: &'a Ground, asked: &'a Asked, files: &'a [DataFile]) -> Self {
+        Self {
+            archive: job.archive,
+            session: job.session(step),
+            folder: case_folder(job),
+            ground,
+            asked,
+            files,
+        }
+    }
+
+    /// The session, with the events and the cases.
+    async fn open(self, scope: &Scope<'_>) -> Result<SessionContext> {
+        let session = self.session?;
+        self.ground.register(&session, self.archive).await?;
+        let cases =
+            cases_of(&session, self.archive, scope, &self.asked.file, &self.folder, self.files).await?;
+        session.register_table("cases", cases.into_view())?;
+        Ok(session)
+    }
+}
+
+impl Asked {
+    fn study<'a>(&'a self, scope: &'a Scope<'a>, ground: &Ground) -> study::Asked<'a> {
+        let predicted = ground.predictions.is_some();
+        study::Asked { scope, text: &self.stages, file: &self.file, by: &self.by, seed: self.seed, predicted }
+    }
+}
+
+fn stages<'a>(
+    job: &Job<'a>,
+    ground: &'a Ground,
+    asked: &'a Asked,
+    files: &'a [DataFile],
+) -> impl Future<Output = Result<Vec<StageResult>>> + use<'a> {
+    let desk = Desk::new(job, "stages", ground, asked, files);
+    async move {
+        let scope = ground.scope(asked);
+        study::stages(&desk.open(&scope).await?, asked.study(&scope, ground)).await
+    }
+}
+
+fn edges<'a>(
+    job: &Job<'a>,
+    ground: &'a Ground,
+    asked: &'a Asked,
+    files: &'a [DataFile],
+) -> impl Future<Output = Result<(Vec<Edge>, Vec<Activity>)>> + use<'a> {
+    let desk = Desk::new(job, "edges", ground, asked, files);
+    async move {
+        let scope = ground.scope(asked);
+        process::edges(&desk.open(&scope).await?, &scope).await
+    }
+}
+
 fn measure<'a>(
     job: &Job<'a>,
     parameters: &'a Parameters,
     ground: &'a Ground,
     asked: &'a Asked,
-    files: Vec<DataFile>,
+    files: &'a [DataFile],
+    stages: Vec<StageResult>,
+    process: (Vec<Edge>, Vec<Activity>),
 ) -> impl Future<Output = Result<Study>> + use<'a> {
-    let (archive, session, folder) = (job.archive, job.session("measure"), case_folder(job));
+    let desk = Desk::new(job, "measure", ground, asked, files);
     async move {
-        let session = session?;
-        ground.register(&session, archive).await?;
         let scope = ground.scope(asked);
-        let cases = cases_of(&session, archive, &scope, &asked.file, &folder, &files).await?;
-        session.register_table("cases", cases.clone().into_view())?;
-        let message = v1::StagesOperator {
-            stages: asked.stages.clone(),
-            first: ground.extent.first,
-            cut_off: ground.cut_off,
-            strata: parameters.by.clone(),
-        };
-        let times = plan::above(cases, StagesOperator::new(message)?)?;
-        session.register_table("times", times.into_view())?;
-        let study = study::measure(&session, &scope, &asked.file, &parameters.by, parameters.seed).await?;
+        let session = desk.open(&scope).await?;
+        let study = study::measure(&session, asked.study(&scope, ground), stages, process).await?;
         let end =
             |end: &Option<String>, open: i64| end.clone().unwrap_or_else(|| moment(open)[..10].to_owned());
         let (from, to) =
@@ -310,6 +399,20 @@ fn measure<'a>(
     }
 }
 
+/// A query of the cases, made of the session's events in so many parts a task.
+async fn cases_query(
+    session: &SessionContext,
+    scope: &Scope<'_>,
+    file: &StageFile,
+    parts: u32,
+) -> Result<DataFrame> {
+    let events = session.sql(&scope.events()).await.context(|| "plan the events")?;
+    let message = v1::CasesOperator { roles: file.roles.clone(), intervals: scope.intervals, parts };
+    let traced = plan::above(events, CasesOperator::new(message)?)?;
+    session.register_table("traced", traced.into_view())?;
+    session.sql(&scope.cases(file)).await.context(|| "plan the cases")
+}
+
 /// A query of the cases that were written.
 async fn cases_of(
     session: &SessionContext,
@@ -319,7 +422,7 @@ async fn cases_of(
     folder: &str,
     files: &[DataFile],
 ) -> Result<DataFrame> {
-    let query = session.sql(&scope.cases(file)).await.context(|| "plan the cases")?;
+    let query = cases_query(session, scope, file, 1).await?;
     let schema = stored(query.schema().as_arrow());
     let files = files.iter();
     let files =
@@ -337,8 +440,11 @@ fn report<'a>(
     async move {
         let footer = Footer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            seed: Some(asked.seed).filter(|_| !study.stations.is_empty()),
-            snapshot: Some(format!("{RELEASES}@{}", ground.version)),
+            seed: Some(asked.seed).filter(|_| !study.stations.is_empty() || !study.measures.is_empty()),
+            snapshot: Some(match ground.predictions {
+                Some(predictions) => format!("{RELEASES}@{}, {PREDICTIONS}@{predictions}", ground.version),
+                None => format!("{RELEASES}@{}", ground.version),
+            }),
         };
         let name = format!("reports/release-study-{id}");
         let html = study.html(asked.language, footer).into_bytes();

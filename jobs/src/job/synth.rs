@@ -18,7 +18,11 @@ use super::Job;
 use crate::{
     Error, Result, ResultExt,
     archive::schema::{self, DECLARATION_COLUMNS},
-    synth::{self, Synth, SynthBatch, truth_schema, write_csv},
+    synth::{
+        self, Synth, SynthBatch,
+        releases::{ReleaseLog, release_mapping, release_stages},
+        truth_schema, write_csv,
+    },
 };
 
 /// What to generate, and where.
@@ -29,13 +33,17 @@ pub struct Parameters {
     pub out: String,
     /// What is generated.
     pub archive: synth::Parameters,
+    /// Whether the declarations' way to release is written, too.
+    #[serde(default)]
+    pub releases: bool,
 }
 
 /// Remembers in the folder what was generated, so that the same is not generated again.
 const DONE: &str = "generated.json";
 
 /// Generates the exports into a folder: `declarations-YYYY-MM.csv`, `truth-YYYY-MM.parquet` (the same items in
-/// the same order, with what names them) and `mapping.toml`. A folder that holds them already is left as it is.
+/// the same order, with what names them) and `mapping.toml`; with `releases`, `releases-YYYY-MM.csv`,
+/// `releases-truth-YYYY-MM.parquet`, `releases-mapping.toml` and `releases-stages.toml`, too. A folder that holds them already is left as it is.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Input`] for parameters out of range, or when the folder holds another archive's files;
@@ -52,7 +60,10 @@ pub async fn generate(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> 
 /// Writes the files; gives the number of rows.
 fn write_all(parameters: &Parameters, listener: &dyn super::Listener) -> Result<u64> {
     let folder = Path::new(&parameters.out);
-    let wanted = serde_json::to_string_pretty(&parameters.archive)?;
+    let mut wanted = serde_json::to_string_pretty(&parameters.archive)?;
+    if parameters.releases {
+        wanted.push_str("\n\"releases\"");
+    }
     let (months, country) = (parameters.archive.months, parameters.archive.country.clone());
     let synth = Synth::new(parameters.archive.clone())?;
     if months == 0 {
@@ -73,6 +84,10 @@ fn write_all(parameters: &Parameters, listener: &dyn super::Listener) -> Result<
     let write =
         |path: &Path, text: &str| fs::write(path, text).context(|| format!("write {}", path.display()));
     write(&folder.join("mapping.toml"), &mapping_text(&country))?;
+    if parameters.releases {
+        write(&folder.join("releases-mapping.toml"), &release_mapping(&country))?;
+        write(&folder.join("releases-stages.toml"), &release_stages())?;
+    }
     let mut written = 0;
     for since in 0..months {
         let (year, month) = synth.month_at(since);
@@ -81,15 +96,30 @@ fn write_all(parameters: &Parameters, listener: &dyn super::Listener) -> Result<
         let create = |path: &Path| File::create(path).context(|| format!("write {}", path.display()));
         let mut csv = BufWriter::new(create(&path)?);
         let mut truths = ArrowWriter::try_new(create(&truth)?, named_truth_schema(), None)?;
+        let log = || ReleaseLog::new(parameters.archive.seed, (year * 12) as u64 + u64::from(month));
+        let mut log = parameters.releases.then(log);
         for (number, batch) in synth.month(since).enumerate() {
             let batch = batch?;
             write_csv(&batch, number == 0, &mut csv)?;
             truths.write(&named_truth(&batch)?)?;
+            if let Some(log) = &mut log {
+                log.take(&batch)?;
+            }
             written += batch.truth.num_rows() as u64;
             listener.progress("generate", written, synth.rows(), "rows");
         }
         csv.flush().context(|| format!("write {}", path.display()))?;
         truths.close()?;
+        if let Some(log) = log {
+            let path = folder.join(format!("releases-{year:04}-{month:02}.csv"));
+            let truth = folder.join(format!("releases-truth-{year:04}-{month:02}.parquet"));
+            let mut csv = BufWriter::new(create(&path)?);
+            let rows = log.finish(&mut csv)?;
+            csv.flush().context(|| format!("write {}", path.display()))?;
+            let mut truths = ArrowWriter::try_new(create(&truth)?, rows.schema(), None)?;
+            truths.write(&rows)?;
+            truths.close()?;
+        }
     }
     write(&done, &wanted)?;
     Ok(written)
@@ -131,5 +161,6 @@ mod tests {
     #[test]
     fn the_mapping_is_one_that_ingest_reads() {
         assert_eq!(Mapping::parse(&mapping_text("TW")).expect("parses").country, "TW");
+        assert_eq!(Mapping::parse(&release_mapping("TW")).expect("parses").country, "TW");
     }
 }

@@ -32,6 +32,7 @@ pub struct OperatorExec {
     operator: Arc<dyn Operator>,
     input: Arc<dyn ExecutionPlan>,
     required: Option<OrderingRequirements>,
+    distribution: Distribution,
     properties: Arc<PlanProperties>,
 }
 
@@ -50,6 +51,16 @@ impl OperatorExec {
         };
         let columns: DataFusionResult<Vec<_>> = operator.order().iter().map(ascending).collect();
         let required = LexRequirement::new(columns?).map(OrderingRequirements::new);
+        let meets = operator
+            .meets()
+            .iter()
+            .map(|name| Ok(Arc::new(Column::new_with_schema(name, &given)?) as Arc<dyn PhysicalExpr>));
+        let meets: Vec<_> = meets.collect::<DataFusionResult<_>>()?;
+        let distribution = match (&required, meets.is_empty()) {
+            (Some(_), _) => Distribution::SinglePartition,
+            (None, false) => Distribution::KeyPartitioned(meets),
+            (None, true) => Distribution::UnspecifiedDistribution,
+        };
         let partitions = if required.is_some() { 1 } else { input.output_partitioning().partition_count() };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -57,7 +68,7 @@ impl OperatorExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Self { operator, input, required, properties: Arc::new(properties) })
+        Ok(Self { operator, input, required, distribution, properties: Arc::new(properties) })
     }
 
     /// The operator.
@@ -82,10 +93,7 @@ impl ExecutionPlan for OperatorExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        InputDistributionRequirements::new(vec![match self.required {
-            Some(_) => Distribution::SinglePartition,
-            None => Distribution::UnspecifiedDistribution,
-        }])
+        InputDistributionRequirements::new(vec![self.distribution.clone()])
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {

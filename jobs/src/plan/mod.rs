@@ -4,7 +4,7 @@
 //! node, [`QueryPlanner`] plans that as a physical [`OperatorExec`], and both travel as the operator's
 //! protobuf message ([`encode`]). One node serves every operator, so that the engine's rules are met once:
 //! an operator is never a leaf (a leaf's every task would see every partition), it keeps its input's
-//! partitions, or asks for one partition in an order of its own.
+//! partitions, or asks for one partition in an order of its own, or that rows of equal values meet in one.
 //!
 //! Operators that write files instead of rows answer with [`report`] rows, which [`reports`] reads.
 
@@ -54,6 +54,11 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// Columns by which its whole input must be sorted, in one partition; empty: any order, any partitions.
     fn order(&self) -> &[&'static str] {
+        &[]
+    }
+
+    /// Columns whose equal values must meet in one partition of its input; empty: any.
+    fn meets(&self) -> &[&'static str] {
         &[]
     }
 

@@ -5,20 +5,25 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::{cast, concat_batches},
-    datatypes::{DataType, Float64Type, Int32Type},
+    datatypes::{DataType, Float64Type, Int32Type, Int64Type},
 };
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
+use super::{calendar::HOUR, operator::Key};
 use crate::{Error, Result, ResultExt};
 
 /// A row of the sorted times.
 pub(super) struct Sorted<'a> {
-    pub(super) stage: i32,
+    pub(super) key: Key,
     pub(super) stratum: &'a str,
-    pub(super) hours: f64,
-    pub(super) status: i32,
     pub(super) period: i32,
+}
+
+impl Sorted<'_> {
+    pub(super) fn hours(&self) -> f64 {
+        self.key.length as f64 / HOUR
+    }
 }
 
 /// Hands every row of a query of sorted times to a function, holding one batch at a time.
@@ -27,25 +32,32 @@ pub(super) async fn each(
     sql: &str,
     mut take: impl FnMut(Sorted<'_>),
 ) -> Result<()> {
-    let doing = || "sort the times of stages";
+    batches(session, sql, |batch| {
+        let periods = cast(column(batch, "period")?, &DataType::Int32)?;
+        let periods = periods.as_primitive::<Int32Type>();
+        let strata =
+            batch.column_by_name("stratum").map(|strata| cast(strata, &DataType::Utf8)).transpose()?;
+        let strata = strata.as_ref().map(|strata| strata.as_string::<i32>());
+        let keys = column(batch, "key")?.as_primitive::<Int64Type>();
+        for (row, key) in keys.values().iter().enumerate() {
+            let stratum = strata.map_or("", |strata| strata.value(row));
+            take(Sorted { key: Key::of(*key), stratum, period: periods.value(row) });
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Hands every batch of a query's answer to a function, holding one at a time.
+pub(super) async fn batches(
+    session: &SessionContext,
+    sql: &str,
+    mut take: impl FnMut(&RecordBatch) -> Result<()>,
+) -> Result<()> {
+    let doing = || "sort the times of a study";
     let mut stream = session.sql(sql).await.context(doing)?.execute_stream().await.context(doing)?;
     while let Some(batch) = stream.next().await {
-        let batch = batch.context(doing)?;
-        let whole = |name: &str| Ok::<_, Error>(cast(column(&batch, name)?, &DataType::Int32)?);
-        let (stages, statuses, periods) = (whole("stage")?, whole("status")?, whole("period")?);
-        let strata = cast(column(&batch, "stratum")?, &DataType::Utf8)?;
-        let hours = cast(column(&batch, "value")?, &DataType::Float64)?;
-        let (stages, statuses) = (stages.as_primitive::<Int32Type>(), statuses.as_primitive::<Int32Type>());
-        let (periods, strata) = (periods.as_primitive::<Int32Type>(), strata.as_string::<i32>());
-        for (row, hours) in hours.as_primitive::<Float64Type>().values().iter().enumerate() {
-            take(Sorted {
-                stage: stages.value(row),
-                stratum: strata.value(row),
-                hours: *hours,
-                status: statuses.value(row),
-                period: periods.value(row),
-            });
-        }
+        take(&batch.context(doing)?)?;
     }
     Ok(())
 }

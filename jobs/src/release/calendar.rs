@@ -164,7 +164,12 @@ impl Calendar {
     /// Hours between two moments (microseconds since 1970 UTC) in which the office is open; below zero where
     /// the second is the earlier.
     pub fn working_hours(&self, from: i64, to: i64) -> f64 {
-        (self.before(to) - self.before(from)) as f64 / HOUR
+        self.working(from, to) as f64 / HOUR
+    }
+
+    /// The same in microseconds.
+    pub fn working(&self, from: i64, to: i64) -> i64 {
+        self.before(to) - self.before(from)
     }
 }
 

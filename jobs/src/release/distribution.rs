@@ -195,13 +195,20 @@ pub fn interval_ranks(count: u64, quantile: f64, confidence: f64) -> Option<(usi
     low.zip(high)
 }
 
-/// The logarithm of a factorial: summed when small, Stirling's series with an error below 1e-12 beyond.
+/// The logarithm of a factorial.
 fn ln_factorial(n: f64) -> f64 {
-    if n < 32.0 {
-        return (2..=n as u64).map(|factor| (factor as f64).ln()).sum();
+    ln_gamma(n + 1.0)
+}
+
+/// The logarithm of the gamma function of a number above 0: Stirling's series, from 32 on with an error below 1e-12.
+pub(super) fn ln_gamma(number: f64) -> f64 {
+    let (mut n, mut below) = (number, 0.0);
+    while n < 32.0 {
+        below += n.ln();
+        n += 1.0;
     }
     let series = 1.0 / (12.0 * n) - 1.0 / (360.0 * n.powi(3)) + 1.0 / (1260.0 * n.powi(5));
-    n * n.ln() - n + 0.5 * (2.0 * std::f64::consts::PI * n).ln() + series
+    (n - 0.5) * n.ln() - n + 0.5 * (2.0 * std::f64::consts::PI).ln() + series - below
 }
 
 /// What is told of times some of which are not over.

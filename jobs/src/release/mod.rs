@@ -8,19 +8,26 @@
 //! Events become cases, cases become times of stages ([`operator`]), both by queries over partitions
 //! ([`queries`]); the times come back sorted and are summed up in one pass ([`distribution`], [`comparison`]), so
 //! that quantiles are exact at any size and memory is bounded. What cannot be measured is counted
-//! ([`study::Anomaly`]), and what would help is simulated ([`simulation`]). Start at [`study::measure`]; [`report`] is its page, [`tables`] its tables.
+//! ([`study::Anomaly`]), what drives long cases is a tree ([`drivers`]), and what would help is simulated
+//! ([`simulation`]) or carried through single cases ([`measures`]). Start at [`study::measure`]; [`report`] is its page, [`tables`] its tables.
 
 mod answers;
 pub mod calendar;
+pub mod cases;
 pub mod comparison;
 pub mod distribution;
+pub mod drivers;
+pub mod edges;
+pub mod measures;
 pub mod operator;
+pub mod process;
 pub mod queries;
 mod report;
 pub mod simulation;
 pub mod stages;
 pub mod study;
 pub mod tables;
+mod texts;
 
 pub use report::Language;
 pub use study::Study;

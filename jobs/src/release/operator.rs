@@ -1,16 +1,16 @@
 //! The times of the stages as a plan node: cases with their milestones in, one row of each stage that began out.
 //!
 //! A stage that has begun and not ended is open at the cut-off, unless a later milestone is there: then its end is
-//! missing. A stage that ends before it begins is negative. Neither is dropped: each is a row with its status. The
+//! missing. A stage that ends before it begins is negative, unless the stage file lets it. Neither is dropped: each is a row with its status. The
 //! first stage, number 0, is from a case's first event to its last, as process mining has it; those of the stage
-//! file follow.
+//! file follow. Where one stage alone is asked for, its rows also name the case, its hours and when they began.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Float64Builder, Int32Array, Int64Array, RecordBatch, StringArray,
-        UInt32Array,
+        Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, Int64Builder, RecordBatch,
+        StringArray, UInt32Array,
     },
     compute::{cast, concat_batches, take},
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
@@ -38,6 +38,38 @@ pub enum Status {
     Missing = 2,
     /// Its end is before its beginning.
     Negative = 3,
+}
+
+/// A time of a stage as one whole number, so that many are sorted quickly: they are in the order of their stage, then
+/// of their length, and of the same length the one that is over comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The stage's number, below [`super::stages::MOST_STAGES`].
+    pub stage: i32,
+    /// Its length in microseconds, below 2283 years.
+    pub length: i64,
+    /// Whether it was not over at the cut-off.
+    pub is_open: bool,
+}
+
+impl Key {
+    const LENGTH_BITS: u32 = 56;
+
+    /// The number.
+    pub fn number(self) -> i64 {
+        let longest = (1 << Self::LENGTH_BITS) - 1;
+        let length = self.length.clamp(0, longest);
+        i64::from(self.stage) << (Self::LENGTH_BITS + 1) | length << 1 | i64::from(self.is_open)
+    }
+
+    /// The key of a number.
+    pub fn of(number: i64) -> Self {
+        Self {
+            stage: (number >> (Self::LENGTH_BITS + 1)) as i32,
+            length: (number >> 1) & ((1 << Self::LENGTH_BITS) - 1),
+            is_open: number & 1 == 1,
+        }
+    }
 }
 
 /// The column of the cases that has the first time of the milestone at a place of the stage file.
@@ -72,57 +104,68 @@ impl StagesOperator {
     fn measure(&self, cases: &RecordBatch) -> Result<RecordBatch> {
         let schema = self.schema(cases.schema_ref())?;
         let columns = Columns::of(self, cases)?;
-        let mut parts = vec![self.rows(cases, &schema, 0, &columns, |case| {
-            Some((columns.first.value(case), Some(columns.last.value(case)), false))
-        })?];
-        for (number, stage) in (1..).zip(&self.file.stages) {
+        let wanted = |number: i32| self.message.only.is_none_or(|only| only == number);
+        let mut parts = Vec::new();
+        if wanted(0) {
+            parts.push(self.rows(cases, &schema, 0, &columns, |case| {
+                let (from, to) = (columns.first.value(case), columns.last.value(case));
+                Some((from, End::At(to)))
+            })?);
+        }
+        for (number, stage) in (1..).zip(&self.file.stages).filter(|(number, _)| wanted(*number)) {
             let ends = Ends::of(&self.file, stage);
-            let part = self.rows(cases, &schema, number, &columns, |case| {
-                let from = columns.earliest(&ends.from, case)?;
-                let later = ends.later.iter().any(|role| columns.roles[*role].is_valid(case));
-                Some((from, columns.earliest(&ends.to, case), later))
-            })?;
-            parts.push(part);
+            parts.push(self.rows(cases, &schema, number, &columns, |case| ends.of_case(&columns, case))?);
         }
         Ok(concat_batches(&schema, &parts)?)
     }
 
-    /// The rows of one stage; `ends` tells a case's beginning and end, and whether a later milestone is there.
+    /// The rows of one stage; `ends` tells a case's beginning and end.
     fn rows(
         &self,
         cases: &RecordBatch,
         schema: &SchemaRef,
         number: i32,
         columns: &Columns,
-        ends: impl Fn(usize) -> Option<(i64, Option<i64>, bool)>,
+        ends: impl Fn(usize) -> Option<(i64, End)>,
     ) -> Result<RecordBatch> {
-        let (mut kept, mut statuses) = (Vec::new(), Vec::new());
-        let (mut hours, mut working) = (Float64Builder::new(), Float64Builder::new());
+        let (mut kept, mut statuses, mut begun) = (Vec::new(), Vec::new(), Vec::new());
+        let mut lengths = Vec::new();
+        let (mut keys, mut working_keys) = (Int64Builder::new(), Int64Builder::new());
         for case in 0..cases.num_rows() {
-            let Some((from, to, later)) = ends(case) else { continue };
-            let (status, to) = match to {
-                Some(to) if to < from => (Status::Negative, to),
-                Some(to) => (Status::Complete, to),
-                None if later => (Status::Missing, from),
-                None => (Status::Open, self.message.cut_off.max(from)),
+            let Some((from, end)) = ends(case) else { continue };
+            let (status, to) = match end {
+                End::At(to) if to < from => (Status::Negative, to),
+                End::At(to) => (Status::Complete, to),
+                End::Missing => (Status::Missing, from),
+                End::Open => (Status::Open, self.message.cut_off.max(from)),
             };
+            begun.push(from);
             kept.push(u32::try_from(case).unwrap_or(u32::MAX));
             statuses.push(status as i32);
-            hours.append_value((to - from) as f64 / HOUR);
-            working
-                .append_option(self.calendar_of(columns, case).map(|office| office.working_hours(from, to)));
+            lengths.push(to - from);
+            let open_time = self.calendar_of(columns, case).map(|office| office.working(from, to));
+            let is_open = status == Status::Open;
+            let key = |length| Key { stage: number, length, is_open }.number();
+            let is_timed = is_open || status == Status::Complete;
+            keys.append_option(is_timed.then(|| key(to - from)));
+            working_keys.append_option(open_time.filter(|_| is_timed).map(key));
         }
         let rows = kept.len();
         let kept = UInt32Array::from(kept);
         let of_case = |name: &str| -> Result<ArrayRef> { Ok(take(column(cases, name)?, &kept, None)?) };
         let mut arrays: Vec<ArrayRef> = vec![
-            of_case("case_id")?,
             Arc::new(Int32Array::from(vec![number; rows])),
             cast(&of_case("period")?, &DataType::Int32)?,
             Arc::new(Int32Array::from(statuses)),
-            Arc::new(hours.finish()),
-            Arc::new(working.finish()),
+            Arc::new(keys.finish()),
+            Arc::new(working_keys.finish()),
         ];
+        if self.message.only.is_some() {
+            let hours = lengths.iter().map(|length| *length as f64 / HOUR);
+            arrays.push(of_case("case_id")?);
+            arrays.push(Arc::new(Float64Array::from_iter_values(hours)));
+            arrays.push(Arc::new(Int64Array::from(begun)));
+        }
         for stratum in &self.message.strata {
             arrays.push(of_case(stratum)?);
         }
@@ -136,10 +179,23 @@ impl StagesOperator {
     }
 }
 
+/// How a stage of a case ended.
+enum End {
+    /// At a moment.
+    At(i64),
+    /// Nobody recorded when.
+    Missing,
+    /// Not yet.
+    Open,
+}
+
 /// The milestones at the ends of a stage, by their places, in the order in which they are looked for.
 struct Ends {
     from: Vec<usize>,
+    not_before: Vec<usize>,
     to: Vec<usize>,
+    may_end_early: bool,
+    optional: bool,
     /// Those after every end.
     later: Vec<usize>,
 }
@@ -149,7 +205,29 @@ impl Ends {
         let places = |roles: &[String]| roles.iter().filter_map(|role| file.role(role)).collect::<Vec<_>>();
         let to = places(&stage.to);
         let last = to.iter().max().copied().unwrap_or_default();
-        Self { from: places(&stage.from), to, later: (last + 1..file.roles.len()).collect() }
+        Self {
+            from: places(&stage.from),
+            not_before: places(&stage.not_before),
+            to,
+            may_end_early: stage.may_end_early,
+            optional: stage.optional,
+            later: (last + 1..file.roles.len()).collect(),
+        }
+    }
+
+    /// When the stage of a case began, and how it ended; `None` where it did not begin.
+    fn of_case(&self, columns: &Columns, case: usize) -> Option<(i64, End)> {
+        let first = columns.earliest(&self.from, case)?;
+        let from = columns.earliest(&self.not_before, case).map_or(first, |moment| moment.max(first));
+        let end = match columns.earliest(&self.to, case) {
+            // Papers that are ahead of the goods: rightly early, and no time is lost.
+            Some(to) if to < from && (self.may_end_early || to >= first) => End::At(from),
+            Some(to) => End::At(to),
+            None if self.optional => return None,
+            None if self.later.iter().any(|role| columns.roles[*role].is_valid(case)) => End::Missing,
+            None => End::Open,
+        };
+        Some((from, end))
     }
 }
 
@@ -200,13 +278,17 @@ impl Operator for StagesOperator {
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
         let mut fields = vec![
-            input.field_with_name("case_id")?.clone(),
             Field::new("stage", DataType::Int32, false),
             Field::new("period", DataType::Int32, true),
             Field::new("status", DataType::Int32, false),
-            Field::new("hours", DataType::Float64, false),
-            Field::new("working_hours", DataType::Float64, true),
+            Field::new("key", DataType::Int64, true),
+            Field::new("working_key", DataType::Int64, true),
         ];
+        if self.message.only.is_some() {
+            fields.push(input.field_with_name("case_id")?.clone());
+            fields.push(Field::new("hours", DataType::Float64, false));
+            fields.push(Field::new("begun", DataType::Int64, false));
+        }
         for stratum in &self.message.strata {
             fields.push(input.field_with_name(stratum)?.clone());
         }
@@ -261,6 +343,7 @@ mod tests {
             first: 0,
             cut_off: (10.0 * HOUR) as i64,
             strata: vec![],
+            only: None,
         };
         let operator = StagesOperator::new(message).expect("is right");
         let rows = operator.measure(&cases).expect("measures");
@@ -268,13 +351,98 @@ mod tests {
             rows.column_by_name(name).expect("is there").as_primitive::<Int32Type>().values().to_vec()
         };
         let times = |name: &str| {
-            rows.column_by_name(name).expect("is there").as_primitive::<Float64Type>().values().to_vec()
+            let keys = rows.column_by_name(name).expect("is there").as_primitive::<Int64Type>();
+            let hours = |key| Key::of(key).length as f64 / HOUR;
+            keys.iter().map(|key| key.map(hours)).collect::<Vec<_>>()
         };
         assert_eq!(numbers("stage"), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
         assert_eq!(numbers("status"), [0, 0, 0, 0, 0, 1, 0, 3, 0, 1, 2, 3]);
-        assert_eq!(times("hours"), [5.0, 0.0, 4.0, 7.0, 4.0, 9.0, 4.0, -6.0, 0.5, 9.0, 0.0, -1.0]);
+        let some = |hours: [f64; 4]| hours.map(Some);
+        assert_eq!(times("key")[..4], some([5.0, 0.0, 4.0, 7.0]));
+        assert_eq!(times("key")[4..8], [Some(4.0), Some(9.0), Some(4.0), None]);
+        assert_eq!(times("key")[8..], [Some(0.5), Some(9.0), None, None]);
         // 1970 began on a Thursday; the office is open in its first hour alone.
-        assert_eq!(times("working_hours")[..4], [1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(times("working_hours")[8], 0.5);
+        assert_eq!(times("working_key")[..4], some([1.0, 0.0, 1.0, 0.0]));
+        assert_eq!(times("working_key")[8], Some(0.5));
+    }
+
+    #[test]
+    fn papers_ahead_of_the_goods_are_no_error_where_the_stages_allow_them() {
+        let stages = r#"
+            roles = ["arrival", "lodgement", "release", "look"]
+            [[stage]]
+            name = "before"
+            kind = "part"
+            from = ["arrival"]
+            to = ["lodgement"]
+            may_end_early = true
+            [[stage]]
+            name = "never"
+            kind = "step"
+            from = ["arrival"]
+            to = ["look"]
+            optional = true
+            [[stage]]
+            name = "customs"
+            kind = "part"
+            from = ["lodgement"]
+            not_before = ["arrival"]
+            to = ["release"]
+        "#;
+        let moments = |times: [i64; 4]| Arc::new(Int64Array::from(times.to_vec())) as ArrayRef;
+        let text = || Arc::new(StringArray::from(vec!["x"; 4])) as ArrayRef;
+        let cases = RecordBatch::try_from_iter([
+            ("case_id", text()),
+            ("period", Arc::new(Int32Array::from(vec![0; 4])) as ArrayRef),
+            ("first_us", moments([0; 4])),
+            ("last_us", moments([9; 4])),
+            ("office", text()),
+            // After arrival; lodged before it; released before it, too; released before it is lodged.
+            ("role_0", moments([1, 5, 5, 1])),
+            ("role_1", moments([2, 1, 1, 3])),
+            ("role_2", moments([4, 8, 3, 2])),
+            ("role_3", Arc::new(Int64Array::from(vec![None, None, None, Some(7)])) as ArrayRef),
+        ])
+        .expect("a batch");
+        let message = v1::StagesOperator {
+            stages: stages.to_owned(),
+            first: 0,
+            cut_off: 9,
+            strata: vec![],
+            only: None,
+        };
+        let measure = |only| {
+            let message = v1::StagesOperator { only, ..message.clone() };
+            let rows = StagesOperator::new(message).expect("is right").measure(&cases).expect("measures");
+            let statuses = rows.column_by_name("status").expect("is there").as_primitive::<Int32Type>();
+            let statuses = statuses.values().iter().copied();
+            match rows.column_by_name("hours") {
+                Some(hours) => {
+                    let hours = hours.as_primitive::<Float64Type>().values();
+                    statuses.zip(hours.iter().map(|hours| (hours * HOUR).round() as i64)).collect::<Vec<_>>()
+                }
+                None => statuses.map(|status| (status, 0)).collect(),
+            }
+        };
+        assert_eq!(measure(Some(1)), [(0, 1), (0, 0), (0, 0), (0, 2)]);
+        assert_eq!(measure(Some(2)), [(0, 6)], "who was not looked at did not wait for it");
+        assert_eq!(measure(Some(3)), [(0, 2), (0, 3), (0, 0), (3, -1)]);
+        assert_eq!(measure(None).len(), 13);
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_stage_length_and_end() {
+        let key = |stage, length, is_open| Key { stage, length, is_open };
+        let rising = [
+            key(0, 0, false),
+            key(0, 0, true),
+            key(0, 1, false),
+            key(0, 1 << 55, true),
+            key(1, 0, false),
+            key(62, 5, true),
+        ];
+        let numbers = rising.map(Key::number);
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        assert_eq!(numbers.map(Key::of), rising);
     }
 }

@@ -5,13 +5,37 @@
 //! have a beginning and an end, one follows another in the order in which they begin, and a case's way is told in
 //! the order in which they end, as pm4py has it. Times are microseconds since 1970 UTC until they become hours. Start at [`Scope`].
 
-use std::fmt::Write as _;
-
 use super::{operator::role_column, stages::StageFile};
 
 /// The columns of an event by which cases can be told apart.
 pub const STRATA: [&str; 9] =
     ["office", "agency", "actor", "mode", "channel", "aeo", "direction", "goods", "container"];
+
+/// What cases can be told apart by, too, by their milestones and their beginning: whether other agencies intervened,
+/// the goods were inspected, and the declaration lodged before arrival (`yes` or `no`), and the weekday (1 is Monday)
+/// and the part of the day of the first event, by the local clock.
+pub const CASE_STRATA: [&str; 5] = ["permit", "inspected", "pre_arrival", "weekday", "time_of_day"];
+
+/// The stratifications that a Time Release Study should have.
+pub const GUIDE_STRATA: [&str; 8] =
+    ["goods", "channel", "mode", "office", "aeo", "permit", "pre_arrival", "inspected"];
+
+/// The attributes among which drivers of long releases are looked for.
+pub const ATTRIBUTES: [&str; 13] = [
+    "office",
+    "agency",
+    "actor",
+    "mode",
+    "channel",
+    "aeo",
+    "direction",
+    "goods",
+    "permit",
+    "inspected",
+    "pre_arrival",
+    "weekday",
+    "time_of_day",
+];
 
 /// Stands between the events of a variant: ASCII's unit separator.
 pub const BETWEEN_EVENTS: char = '\u{1f}';
@@ -98,28 +122,17 @@ impl Scope<'_> {
         )
     }
 
-    /// The cases of the study's period (`period` 0) and of the one compared with (1).
+    /// The cases of the study's period (`period` 0) and of the one compared with (1), of the rows that
+    /// [`super::cases::CasesOperator`] makes, registered as `traced`.
     pub fn cases(&self, stages: &StageFile) -> String {
-        let mut sql = format!(
-            "SELECT case_id, to_timestamp_micros(min(done)) AS started, min(done) AS first_us, max(done) AS last_us, \
-             count(*) AS events, count(DISTINCT event) AS different_events, \
-             string_agg(event, '{BETWEEN_EVENTS}' ORDER BY {BY_END}) AS variant, \
-             first_value(utc_offset ORDER BY {BY_END}) AS utc_offset, min(utc_offset) <> max(utc_offset) AS mixed, \
-             count(*) FILTER (WHERE role IS NULL) AS without_role, \
-             count(*) FILTER (WHERE file_order < previous_order) AS out_of_order, \
-             count(*) FILTER (WHERE begun > done) AS negative, count(*) FILTER (WHERE starts) AS unfinished"
-        );
-        for column in STRATA {
-            let _ = write!(
-                sql,
-                ", first_value({column} ORDER BY {BY_END}) FILTER (WHERE {column} IS NOT NULL) AS {column}"
-            );
-        }
-        for (place, role) in stages.roles.iter().enumerate() {
-            let _ =
-                write!(sql, ", min(done) FILTER (WHERE role = {}) AS {}", quoted(role), role_column(place));
-        }
-        let _ = write!(sql, " FROM ({}) GROUP BY case_id", self.ordered());
+        let first = |role: &str| stages.role(role).map_or("NULL".to_owned(), role_column);
+        let told = |name: &str, roles: [&str; 2]| {
+            let met = roles.map(|role| format!("{} IS NOT NULL", first(role))).join(" OR ");
+            format!("CASE WHEN {met} THEN 'yes' ELSE 'no' END AS {name}")
+        };
+        let earliest =
+            |roles: [&str; 2]| format!("CAST(coalesce({}) AS BIGINT)", roles.map(first).join(", "));
+        let (arrived, lodged) = (earliest(["arrival", "unloading"]), earliest(["lodgement", "acceptance"]));
         let local = "first_us + CAST(utc_offset AS BIGINT) * 60000000";
         let within = |period: &Option<LocalPeriod>| match period {
             Some((from, to)) => format!("{local} >= {from} AND {local} < {to}"),
@@ -129,8 +142,17 @@ impl Scope<'_> {
             Some(_) => format!(" WHEN {} THEN 1", within(&self.compare)),
             None => String::new(),
         };
+        // 1970 began on a Thursday.
+        let weekday = format!("CAST(((({local}) / 86400000000 + 3) % 7 + 7) % 7 + 1 AS VARCHAR)");
+        let quarter = format!("((({local}) / 21600000000) % 4 + 4) % 4");
         format!(
-            "SELECT * FROM (SELECT *, CASE WHEN {} THEN 0{compared} END AS period FROM ({sql})) WHERE period IS NOT NULL",
+            "SELECT * FROM (SELECT *, {}, {}, \
+             CASE WHEN {lodged} < {arrived} THEN 'yes' WHEN {lodged} >= {arrived} THEN 'no' END AS pre_arrival, \
+             {weekday} AS weekday, CASE {quarter} WHEN 0 THEN '00-06' WHEN 1 THEN '06-12' WHEN 2 THEN '12-18' \
+             ELSE '18-24' END AS time_of_day, CASE WHEN {} THEN 0{compared} END AS period FROM traced) \
+             WHERE period IS NOT NULL",
+            told("permit", ["permit-request", "permit-decision"]),
+            told("inspected", ["inspection-start", "inspection-end"]),
             within(&self.period)
         )
     }
@@ -143,68 +165,46 @@ impl Scope<'_> {
         }
     }
 
-    /// How often an event follows another directly, and the time between, in microseconds.
-    pub fn edges(&self) -> String {
+    /// Who acts: events, the time that passed before them, and the time they took, in microseconds; of each of the
+    /// columns, the one that is not null.
+    pub fn holders(&self, columns: &[&str]) -> String {
+        let names = columns.join(", ");
+        let sets: Vec<String> = columns.iter().map(|column| format!("({column})")).collect();
         format!(
-            "SELECT source, target, count(*) AS n, sum(gap) AS sum, median(CAST(gap AS DOUBLE)) AS median, \
-             min(gap) AS min, max(gap) AS max FROM (SELECT previous AS source, event AS target, \
-             begun - previous_done AS gap FROM ({}) WHERE previous IS NOT NULL AND {}) GROUP BY source, target \
-             ORDER BY sum DESC, source, target",
+            "SELECT {names}, count(*) AS events, sum(coalesce(begun - previous_done, 0)) AS waiting, \
+             sum(done - begun) AS working FROM ({}) WHERE {} GROUP BY GROUPING SETS ({}) \
+             ORDER BY waiting DESC, {names}",
             self.ordered(),
-            self.of_the_period()
+            self.of_the_period(),
+            sets.join(", ")
         )
     }
 
-    /// Who acts: events, the time that passed before them, and the time they took, in microseconds.
-    pub fn holders(&self, column: &str) -> String {
-        format!(
-            "SELECT {column} AS holder, count(*) AS events, sum(coalesce(begun - previous_done, 0)) AS waiting, \
-             sum(done - begun) AS working FROM ({}) WHERE {column} IS NOT NULL AND {} GROUP BY {column} \
-             ORDER BY waiting DESC, holder LIMIT 1000",
-            self.ordered(),
-            self.of_the_period()
-        )
+    /// Each event's milestone.
+    pub fn roles_of_events(&self) -> String {
+        format!("SELECT event, max(role) AS role FROM ({}) GROUP BY event", self.events())
     }
 
-    /// Each event's name, milestone, rows, and cases.
-    pub fn activities(&self) -> String {
-        format!(
-            "SELECT event, max(role) AS role, count(*) AS n, count(DISTINCT case_id) AS cases FROM ({}) WHERE {} \
-             GROUP BY event ORDER BY n DESC, event",
-            self.events(),
-            self.of_the_period()
-        )
-    }
-
-    /// The kinds of event whose beginnings and ends are known, by the time that work waits before them.
+    /// The kinds of event whose beginnings and ends are known, by office, and by the time that work waits before them.
     pub fn stations(&self) -> String {
         format!(
-            "SELECT event, sum(begun - previous_done) AS waiting FROM ({}) WHERE {} AND {} GROUP BY event \
-             ORDER BY waiting DESC, event LIMIT 4",
+            "SELECT event, coalesce(office, '') AS office, count(*) AS n, sum(begun - previous_done) AS waiting \
+             FROM ({}) WHERE {} AND {} GROUP BY event, coalesce(office, '') ORDER BY waiting DESC, event, office LIMIT 6",
             self.ordered(),
             WORK,
             self.of_the_period()
         )
     }
 
-    /// The latest pieces of work of a kind of event, the last to arrive first.
-    pub fn work(&self, event: &str, most: usize) -> String {
+    /// The latest pieces of work of a kind of event at an office, the last to arrive first.
+    pub fn work(&self, event: &str, office: &str, most: usize) -> String {
         format!(
-            "SELECT previous_done AS arrival, begun, done FROM ({}) WHERE event = {} AND {} AND {} \
-             ORDER BY arrival DESC, begun DESC, done DESC LIMIT {most}",
+            "SELECT previous_done AS arrival, begun, done FROM ({}) WHERE event = {} AND coalesce(office, '') = {} \
+             AND {} AND {} ORDER BY arrival DESC, begun DESC, done DESC LIMIT {most}",
             self.ordered(),
             quoted(event),
+            quoted(office),
             WORK,
-            self.of_the_period()
-        )
-    }
-
-    /// Rows that are the same event at the same time as another of their case.
-    pub fn duplicates(&self) -> String {
-        format!(
-            "SELECT coalesce(sum(n - 1), 0) AS n FROM (SELECT count(*) AS n FROM ({}) WHERE {} \
-             GROUP BY case_id, event, begun, done HAVING count(*) > 1)",
-            self.events(),
             self.of_the_period()
         )
     }
@@ -229,7 +229,7 @@ const WORK: &str = "done > begun AND previous_done <= begun";
 pub const CASE_SUMS: &str = "SELECT count(*) AS cases, coalesce(sum(events), 0) AS events, \
      count(DISTINCT variant) AS variants, coalesce(sum(without_role), 0) AS without_role, \
      coalesce(sum(out_of_order), 0) AS out_of_order, coalesce(sum(negative), 0) AS negative, \
-     coalesce(sum(unfinished), 0) AS unfinished, count(*) FILTER (WHERE mixed) AS mixed, \
+     coalesce(sum(unfinished), 0) AS unfinished, coalesce(sum(duplicates), 0) AS duplicates, count(*) FILTER (WHERE mixed) AS mixed, \
      count(*) FILTER (WHERE events > different_events) AS rework FROM cases WHERE period = 0";
 
 /// The most frequent ways of a case.
@@ -239,26 +239,40 @@ pub const VARIANTS: &str = "SELECT variant, count(*) AS n, sum(last_us - first_u
 
 /// How many cases each stage has by period, stratum and status; `stratum` is a column, or nothing.
 pub fn stage_counts(stratum: Option<&str>) -> String {
-    let value = stratum.map_or("''".to_owned(), |column| format!("coalesce({column}, '')"));
+    let (told, group) = match stratum {
+        Some(column) => (format!("coalesce({column}, '')"), format!(", coalesce({column}, '')")),
+        None => ("''".to_owned(), String::new()),
+    };
     format!(
-        "SELECT period, stage, {value} AS stratum, status, count(*) AS n, count(working_hours) AS working FROM times \
-         GROUP BY period, stage, {value}, status ORDER BY stage, stratum, period, status"
+        "SELECT period, stage, {told} AS stratum, status, count(*) AS n, count(working_key) AS working FROM times \
+         GROUP BY period, stage, status{group} ORDER BY stage, stratum, period, status"
     )
 }
 
-/// The times of stages in rising order within each stage and stratum: those that are over, then those that are not.
-pub fn sorted_times(stratum: Option<&str>, hours: &str, period: &str) -> String {
-    let value = stratum.map_or("''".to_owned(), |column| format!("coalesce({column}, '')"));
+/// The cases whose ways are counted.
+pub const WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, gaps FROM cases WHERE period = 0";
+
+/// The times between events that are wanted, in rising order for each pair of events.
+pub const SORTED_GAPS: &str = "SELECT source, target, gap FROM wanted_gaps ORDER BY source, target, gap";
+
+/// The keys of the times of stages in rising order within each stratum: by stage, then by time, those that are over
+/// before those that are not ([`super::operator::Key`]).
+pub fn sorted_times(stratum: Option<&str>, key: &str, period: &str) -> String {
+    let (told, order) = match stratum {
+        Some(column) => (format!("coalesce({column}, '') AS stratum, "), "stratum, "),
+        None => (String::new(), ""),
+    };
     format!(
-        "SELECT stage, {value} AS stratum, {hours} AS value, status, period FROM times WHERE status <= 1 AND \
-         {hours} IS NOT NULL AND {period} ORDER BY stage, stratum, value, status, period"
+        "SELECT {told}{key} AS key, period FROM times WHERE {key} IS NOT NULL AND {period} ORDER BY {order}key, period"
     )
 }
 
-/// The longest times of a stage.
-pub fn longest(stage: usize) -> String {
-    format!(
-        "SELECT case_id, hours FROM times WHERE stage = {stage} AND period = 0 AND status = 0 \
-         ORDER BY hours DESC, case_id LIMIT 20"
-    )
-}
+/// How many cases more are in the headline stage by the hour of the local clock, since 1970; below zero: fewer.
+pub const BACKLOG: &str = "SELECT moment / 3600000000 AS hour, sum(change) AS change FROM (SELECT begun + \
+     CAST(utc_offset AS BIGINT) * 60000000 AS moment, 1 AS change FROM headline WHERE period = 0 AND status <= 1 \
+     UNION ALL SELECT begun + CAST(round(hours * 3600000000) AS BIGINT) + CAST(utc_offset AS BIGINT) * 60000000 AS moment, \
+     -1 AS change FROM headline WHERE period = 0 AND status = 0) GROUP BY moment / 3600000000 ORDER BY hour";
+
+/// The longest times of the headline stage.
+pub const LONGEST: &str = "SELECT case_id, hours FROM headline WHERE period = 0 AND status = 0 \
+     ORDER BY hours DESC, case_id LIMIT 20";

@@ -5,6 +5,7 @@
 //! everywhere, because a few long cases make them tell different stories.
 
 mod bottlenecks;
+mod drivers;
 mod help;
 mod method;
 
@@ -14,8 +15,9 @@ use maud::{Markup, html};
 
 use super::{
     distribution::{CLASSES, Summary},
+    process::Edge,
     stages::{Part, StageKind},
-    study::{Edge, StageResult, Study},
+    study::{StageResult, Study},
 };
 use crate::{
     Error, Result,
@@ -98,7 +100,8 @@ impl Writer<'_> {
             add("comparison", self.say("Before and after", "Avant et après"), self.comparison());
         }
         add("bottlenecks", self.say("Bottlenecks", "Goulets d'étranglement"), self.bottlenecks());
-        if !study.stations.is_empty() {
+        add("drivers", self.say("What drives long cases", "Ce qui allonge les dossiers"), self.drivers());
+        if !study.stations.is_empty() || !study.measures.is_empty() {
             add("help", self.say("What would help", "Ce qui aiderait"), self.help());
         }
         add("map", self.say("Process map", "Carte du processus"), self.map());
@@ -474,8 +477,9 @@ impl Writer<'_> {
     }
 
     fn stratum_table(&self, column: &str, groups: &[(&str, &StageResult)]) -> Markup {
+        let title = self.attribute(column);
         let columns = [
-            (column, Kind::Text),
+            (title.as_str(), Kind::Text),
             (self.say("Cases", "Dossiers"), Kind::Count),
             (self.say("Mean", "Moyenne"), Kind::Number),
             (self.say("Median", "Médiane"), Kind::Number),
@@ -493,7 +497,7 @@ impl Writer<'_> {
         let mut table = Table::new(caption, &columns);
         for (value, result) in groups.into_iter().take(2 * SHOWN) {
             table.row(vec![
-                if value.is_empty() { Cell::Absent } else { value.into() },
+                Cell::Text(self.value(column, value)),
                 result.complete.into(),
                 result.elapsed.mean.into(),
                 result.elapsed.median().into(),

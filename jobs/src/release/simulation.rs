@@ -1,6 +1,6 @@
 //! What would help: a queue at a station, simulated event by event and fitted to the archive.
 //!
-//! A station is a kind of event whose beginning and end are known. Its work comes when the event before ended,
+//! A station is a kind of event at an office whose beginning and end are known. Its work comes when the event before ended,
 //! waits for one of a number of servers, first come first served, begins within the opening hours, and takes as
 //! long as it did. The number of servers is the one whose waits are nearest to the archive's by the distance of
 //! Kolmogorov and Smirnov; that distance says how far the queue explains the waiting, and a large one means that
@@ -44,6 +44,12 @@ pub struct Work {
 pub struct Station {
     /// The kind of event.
     pub event: String,
+    /// The office; empty: none is told.
+    #[serde(default)]
+    pub office: String,
+    /// All pieces of work of the period.
+    #[serde(default)]
+    pub all: u64,
     /// Pieces of work simulated.
     pub work: u64,
     /// Servers of the queue that is nearest to the archive.
@@ -122,6 +128,8 @@ pub fn study_station(event: &str, work: &[Work], hours: Hours<'_>, seed: u64) ->
     measures.sort_by(|a, b| a.mean.0.total_cmp(&b.mean.0));
     Some(Station {
         event: event.to_owned(),
+        office: String::new(),
+        all: work.len() as u64,
         work: work.len() as u64,
         servers: servers as u64,
         distance,

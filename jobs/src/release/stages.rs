@@ -16,6 +16,9 @@ pub const DEFAULT: &str = include_str!("../../../examples/release-stages.toml");
 /// Most milestones of a study.
 const MOST_ROLES: usize = 64;
 
+/// Most stages of a study.
+pub const MOST_STAGES: usize = 60;
+
 /// What a study measures.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,8 +49,17 @@ pub struct Stage {
     pub part: Option<Part>,
     /// It begins with the first of these that the case has.
     pub from: Vec<String>,
+    /// It does not begin before the first of these that the case has.
+    #[serde(default)]
+    pub not_before: Vec<String>,
     /// It ends with the first of these that the case has.
     pub to: Vec<String>,
+    /// Whether it may end before it begins, as where goods are declared before they arrive: it then takes no time.
+    #[serde(default)]
+    pub may_end_early: bool,
+    /// Whether a case without an end has not been through it, as where not every case is inspected.
+    #[serde(default)]
+    pub optional: bool,
     /// It should take no longer, in hours.
     pub target_hours: Option<f64>,
 }
@@ -108,13 +120,17 @@ impl StageFile {
         if file.stages.is_empty() {
             return Err(Error::input("there is no [[stage]]"));
         }
+        if file.stages.len() > MOST_STAGES {
+            let stages = file.stages.len();
+            return Err(Error::input(format!("there are {stages} stages; give at most {MOST_STAGES}")));
+        }
         for stage in &file.stages {
             let name = &stage.name;
             if stage.from.is_empty() || stage.to.is_empty() {
                 return Err(Error::input(format!("stage {name:?} lacks the milestones of an end")));
             }
-            if let Some(unknown) = stage.from.iter().chain(&stage.to).find(|role| !file.roles.contains(role))
-            {
+            let named = stage.from.iter().chain(&stage.not_before).chain(&stage.to);
+            if let Some(unknown) = named.into_iter().find(|role| !file.roles.contains(role)) {
                 return Err(Error::input(format!(
                     "stage {name:?} names {unknown:?}, which roles does not list"
                 )));
@@ -164,6 +180,7 @@ mod tests {
             ("roles = [\"a\", \"b\"]", "roles = []", "0 milestones"),
             ("[\"a\", \"b\"]", "[\"a\", \"b\", \"a\"]", "twice"),
             ("to = [\"b\"]", "to = [\"c\"]", "\"c\""),
+            ("to = [\"b\"]", "to = [\"b\"]\nnot_before = [\"d\"]", "\"d\""),
             ("to = [\"b\"]", "to = []", "lacks"),
             ("\"whole\"", "\"half\"", "half"),
             ("to = [\"b\"]", "to = [\"b\"]\ntarget_hours = -1", "above 0"),

@@ -1,7 +1,7 @@
 //! What a study finds: the queries run, their answers in one document.
 //!
-//! [`measure`] wants three tables registered in its session: `releases` (the events), `cases`, and `times` (a row
-//! of each stage of each case). Anomalies are counted by rule, never dropped. Start there.
+//! [`measure`] wants two tables registered in its session: `releases` (the events) and `cases`. Anomalies are counted
+//! by rule, never dropped. Start there.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,22 @@ use arrow::{
 };
 use datafusion::prelude::SessionContext;
 use serde::{Deserialize, Serialize};
+use tidewaiter_proto::v1;
 
 use super::{
     answers::{column, count, each, number, query, rows, text},
     calendar::{Calendar, OpeningHours},
     comparison::{Compared, RankTest, holm},
     distribution::{Distribution, Summary, Survival, SurvivalSummary},
-    queries::{self, BETWEEN_EVENTS, Scope},
+    drivers::{self, Drivers},
+    measures::{CaseMeasure, study_measures},
+    operator::StagesOperator,
+    process::{self, Activity, Edge, Holder, Way},
+    queries::{self, ATTRIBUTES, Scope},
     simulation::{Hours, MOST_WORK, Station, Work, study_station},
     stages::{Part, Stage, StageFile, StageKind},
 };
-use crate::{Error, Result};
-
-/// Microseconds of an hour.
-const HOUR: f64 = 3.6e9;
+use crate::{Error, Result, plan};
 
 /// Everything that a study found.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -52,6 +54,8 @@ pub struct Study {
     pub strata: Vec<Stratum>,
     /// The stages of both periods.
     pub comparisons: Vec<StageComparison>,
+    /// What drives long cases of the headline; none where no case is long, or all are.
+    pub drivers: Option<Drivers>,
     /// Events that follow each other directly, by their total time.
     pub edges: Vec<Edge>,
     /// The kinds of event, by their number.
@@ -62,8 +66,14 @@ pub struct Study {
     pub holders: Vec<Holder>,
     /// Events by weekday (the first is Monday) and hour of the local clock.
     pub hours: Vec<[u64; 24]>,
+    /// Cases in the headline stage on average, by weekday (the first is Monday) and hour of the local clock.
+    pub backlog: Vec<[f64; 24]>,
     /// Stations where work waits, and what would help there.
     pub stations: Vec<Station>,
+    /// What measures on single cases would change of the headline, those that save the most first.
+    pub measures: Vec<CaseMeasure>,
+    /// Whether the archive has the fraud model's predictions.
+    pub predicted: bool,
     /// The longest cases of the headline, with their hours.
     pub longest: Vec<(String, f64)>,
 }
@@ -124,64 +134,6 @@ pub struct StageComparison {
     pub adjusted_p_value: f64,
 }
 
-/// Two events that follow each other directly; times in seconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Edge {
-    /// The earlier.
-    pub source: String,
-    /// The later.
-    pub target: String,
-    /// How often.
-    pub count: u64,
-    /// Mean time from the end of the earlier to the beginning of the later; below zero where they overlap.
-    pub mean: f64,
-    /// Median time.
-    pub median: f64,
-    /// Total time.
-    pub sum: f64,
-}
-
-/// A kind of event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Activity {
-    /// Its name.
-    pub event: String,
-    /// The milestone that it is.
-    pub role: Option<String>,
-    /// Events.
-    pub events: u64,
-    /// Cases that have it.
-    pub cases: u64,
-}
-
-/// A way through the process.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Way {
-    /// Its events.
-    pub events: Vec<String>,
-    /// Cases that went it.
-    pub cases: u64,
-    /// Mean hours from first to last event.
-    pub mean: f64,
-    /// Median hours.
-    pub median: f64,
-}
-
-/// Who acts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The column: `agency`, `office` or `actor`.
-    pub column: String,
-    /// Its value.
-    pub name: String,
-    /// Events.
-    pub events: u64,
-    /// Hours that passed before them, since the events before.
-    pub waiting: f64,
-    /// Hours that they took; 0 where starts are not recorded.
-    pub working: f64,
-}
-
 /// The extent of a country's events.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Extent {
@@ -219,29 +171,70 @@ pub async fn survey(session: &SessionContext, country: &str) -> Result<Extent> {
     })
 }
 
-/// Measures everything of a scope; `by` are the columns by which cases are told apart, `seed` that of what is
-/// simulated.
+/// What a study is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Which events it reads.
+    pub scope: &'a Scope<'a>,
+    /// The stage file as it is written.
+    pub text: &'a str,
+    /// The stage file as it is read.
+    pub file: &'a StageFile,
+    /// The columns by which cases are told apart.
+    pub by: &'a [String],
+    /// Seed of what is simulated.
+    pub seed: u64,
+    /// Whether the session has the fraud model's `predictions`.
+    pub predicted: bool,
+}
+
+impl Asked<'_> {
+    /// Registers the times of the session's `cases`, of one stage or of all, with columns of the cases.
+    async fn register(
+        &self,
+        session: &SessionContext,
+        name: &str,
+        only: Option<i32>,
+        strata: Vec<String>,
+    ) -> Result<()> {
+        let (first, cut_off) = (self.scope.first, self.scope.cut_off);
+        let message = v1::StagesOperator { stages: self.text.to_owned(), first, cut_off, strata, only };
+        let times = plan::above(session.table("cases").await?, StagesOperator::new(message)?)?;
+        session.register_table(name, times.into_view())?;
+        Ok(())
+    }
+}
+
+/// Measures the stages of all cases of the period.
+///
+/// # Errors
+/// Those of the queries; [`crate::ErrorKind::Input`] when no case began in the period.
+pub async fn stages(session: &SessionContext, asked: Asked<'_>) -> Result<Vec<StageResult>> {
+    asked.register(session, "times", None, Vec::new()).await?;
+    let results = stage_results(session, asked.file, None).await?.into_iter().next();
+    let stages = results.map(|group| group.1).unwrap_or_default();
+    if stages.is_empty() {
+        return Err(Error::input(
+            "no case began in the period; `tidewaiter archive sql` shows the times of events",
+        ));
+    }
+    Ok(stages)
+}
+
+/// Measures the rest of a scope, beside the stages and what follows what.
 ///
 /// # Errors
 /// Those of the queries.
 pub async fn measure(
     session: &SessionContext,
-    scope: &Scope<'_>,
-    file: &StageFile,
-    by: &[String],
-    seed: u64,
+    asked: Asked<'_>,
+    stages: Vec<StageResult>,
+    (edges, activities): (Vec<Edge>, Vec<Activity>),
 ) -> Result<Study> {
+    let Asked { scope, file, by, seed, .. } = asked;
+    asked.register(session, "times", None, by.to_vec()).await?;
     let sums = query(session, queries::CASE_SUMS).await?;
     let sum = |name: &str| count(&sums, name, 0);
-    let cases = sum("cases")?;
-    if cases == 0 {
-        return Err(Error::input(
-            "no case began in the period; `tidewaiter archive sql` shows the times of events",
-        ));
-    }
-    let stages = stage_results(session, file, None).await?.into_iter().next().map(|group| group.1);
-    let stages = stages.unwrap_or_default();
-    let duplicates = count(&query(session, &scope.duplicates()).await?, "n", 0)?;
     let total = |of: fn(&StageResult) -> u64| stages.iter().skip(1).map(of).sum::<u64>();
     let anomalies = [
         ("unknown_event_names", sum("without_role")?),
@@ -249,7 +242,7 @@ pub async fn measure(
         ("negative_times", total(|stage| stage.negative) + sum("negative")?),
         ("unfinished_stages", total(|stage| stage.open)),
         ("unfinished_work", sum("unfinished")?),
-        ("duplicate_events", duplicates),
+        ("duplicate_events", sum("duplicates")?),
         ("out_of_order_in_the_file", sum("out_of_order")?),
         ("cases_with_mixed_offsets", sum("mixed")?),
         ("cases_with_repeated_events", sum("rework")?),
@@ -270,24 +263,39 @@ pub async fn measure(
         }
     }
     let headline = headline(&stages);
-    let longest = query(session, &queries::longest(headline)).await?;
+    let attributes = ATTRIBUTES.iter().copied().chain(["utc_offset"]).map(str::to_owned).collect();
+    asked.register(session, "headline", Some(headline as i32), attributes).await?;
+    let threshold = stages.get(headline).map_or(0.0, |result| result.elapsed.p90());
+    let drivers = drivers::find(session, &ATTRIBUTES, threshold, scope.cut_off).await?;
+    let measures = match stages.get(headline) {
+        Some(result) => {
+            let predictions = (scope.country, asked.predicted);
+            study_measures(session, file, &result.stage, predictions, seed).await?
+        }
+        None => Vec::new(),
+    };
+    let longest = query(session, queries::LONGEST).await?;
     let longest =
         rows(&longest).map(|row| Ok((text(&longest, "case_id", row)?, number(&longest, "hours", row)?)));
     Ok(Study {
         country: scope.country.to_owned(),
         events: sum("events")?,
-        cases,
+        cases: sum("cases")?,
         variants: sum("variants")?,
         anomalies: anomalies.map(|(name, count)| Anomaly { name: name.to_owned(), count }).to_vec(),
         comparisons,
         stages,
         strata,
-        edges: edges(session, scope).await?,
-        activities: activities(session, scope).await?,
-        ways: ways(session).await?,
-        holders: holders(session, scope).await?,
-        hours: hours(session, scope).await?,
+        drivers,
+        edges,
+        activities,
+        ways: process::ways(session).await?,
+        holders: process::holders(session, scope).await?,
+        hours: process::hours(session, scope).await?,
+        backlog: process::backlog(session).await?,
         stations: stations(session, scope, file, seed).await?,
+        measures,
+        predicted: asked.predicted,
         longest: longest.collect::<Result<_>>()?,
         ..Study::default()
     })
@@ -311,7 +319,10 @@ fn throughput() -> Stage {
         kind: StageKind::Whole,
         part: None,
         from: Vec::new(),
+        not_before: Vec::new(),
         to: Vec::new(),
+        may_end_early: false,
+        optional: false,
         target_hours: None,
     }
 }
@@ -366,34 +377,35 @@ async fn stage_results(
             [result.complete, result.open, result.missing, result.negative] = counts.by_status;
         }
     }
-    for hours in ["hours", "working_hours"] {
-        if hours == "working_hours" && !file.has_calendar() {
+    for key in ["key", "working_key"] {
+        if key == "working_key" && !file.has_calendar() {
             continue;
         }
-        let mut passes = BTreeMap::<(i32, String), (Distribution, Survival)>::new();
-        let sql = queries::sorted_times(stratum, hours, "period = 0");
+        let mut passes = Vec::<((i32, String), (Distribution, Survival))>::new();
+        let sql = queries::sorted_times(stratum, key, "period = 0");
         each(session, &sql, |row| {
-            let begin = || {
-                let counts = of(row.stage, row.stratum);
-                let complete = if hours == "hours" { counts.by_status[0] } else { counts.working };
-                let target = stages.get(row.stage as usize).and_then(|stage| stage.target_hours);
-                (
+            let stage = row.key.stage;
+            if passes.last().is_none_or(|(last, _)| (last.0, last.1.as_str()) != (stage, row.stratum)) {
+                let counts = of(stage, row.stratum);
+                let complete = if key == "key" { counts.by_status[0] } else { counts.working };
+                let target = stages.get(stage as usize).and_then(|stage| stage.target_hours);
+                let pass = (
                     Distribution::new(complete, target),
                     Survival::new(counts.by_status[0] + counts.by_status[1]),
-                )
-            };
-            let key = (row.stage, row.stratum.to_owned());
-            let (distribution, survival) = passes.entry(key).or_insert_with(begin);
-            if row.status == 0 {
-                distribution.push(row.hours);
+                );
+                passes.push(((stage, row.stratum.to_owned()), pass));
             }
-            survival.push(row.hours, row.status == 0);
+            let Some((_, (distribution, survival))) = passes.last_mut() else { return };
+            if !row.key.is_open {
+                distribution.push(row.hours());
+            }
+            survival.push(row.hours(), !row.key.is_open);
         })
         .await?;
         for ((stage, value), (distribution, survival)) in passes {
             let result = results.get_mut(&value).and_then(|stages| stages.get_mut(stage as usize));
             let Some(result) = result else { continue };
-            if hours == "hours" {
+            if key == "key" {
                 (result.elapsed, result.survival) = (distribution.finish(), survival.finish());
             } else {
                 result.working = Some(distribution.finish());
@@ -423,18 +435,18 @@ async fn comparisons(session: &SessionContext, file: &StageFile) -> Result<Vec<S
         counts.get(&(period, stage, String::new())).map_or(0, |counts| counts.by_status[0])
     };
     let mut passes = BTreeMap::<i32, (Distribution, Distribution, RankTest)>::new();
-    each(session, &queries::sorted_times(None, "hours", "status = 0"), |row| {
-        let (before, after, ranks) = passes.entry(row.stage).or_insert_with(|| {
-            let target = stages.get(row.stage as usize).and_then(|stage| stage.target_hours);
-            let distribution = |period| Distribution::new(of(period, row.stage), target);
+    each(session, &queries::sorted_times(None, "key", "status = 0"), |row| {
+        let (before, after, ranks) = passes.entry(row.key.stage).or_insert_with(|| {
+            let target = stages.get(row.key.stage as usize).and_then(|stage| stage.target_hours);
+            let distribution = |period| Distribution::new(of(period, row.key.stage), target);
             (distribution(1), distribution(0), RankTest::default())
         });
         if row.period == 1 {
-            before.push(row.hours)
+            before.push(row.hours());
         } else {
-            after.push(row.hours)
+            after.push(row.hours());
         }
-        ranks.push(row.hours, row.period == 1);
+        ranks.push(row.hours(), row.period == 1);
     })
     .await?;
     let mut compared = Vec::new();
@@ -459,78 +471,6 @@ async fn comparisons(session: &SessionContext, file: &StageFile) -> Result<Vec<S
     Ok(compared)
 }
 
-async fn edges(session: &SessionContext, scope: &Scope<'_>) -> Result<Vec<Edge>> {
-    let answer = query(session, &scope.edges()).await?;
-    let edge = |row| {
-        let (count, sum) = (count(&answer, "n", row)?, number(&answer, "sum", row)? / 1e6);
-        Ok(Edge {
-            source: text(&answer, "source", row)?,
-            target: text(&answer, "target", row)?,
-            count,
-            mean: sum / count as f64,
-            median: number(&answer, "median", row)? / 1e6,
-            sum,
-        })
-    };
-    rows(&answer).map(edge).collect()
-}
-
-async fn activities(session: &SessionContext, scope: &Scope<'_>) -> Result<Vec<Activity>> {
-    let answer = query(session, &scope.activities()).await?;
-    let activity = |row| {
-        Ok(Activity {
-            event: text(&answer, "event", row)?,
-            role: Some(text(&answer, "role", row)?).filter(|role| !role.is_empty()),
-            events: count(&answer, "n", row)?,
-            cases: count(&answer, "cases", row)?,
-        })
-    };
-    rows(&answer).map(activity).collect()
-}
-
-async fn ways(session: &SessionContext) -> Result<Vec<Way>> {
-    let answer = query(session, queries::VARIANTS).await?;
-    let way = |row| {
-        Ok(Way {
-            events: text(&answer, "variant", row)?.split(BETWEEN_EVENTS).map(str::to_owned).collect(),
-            cases: count(&answer, "n", row)?,
-            mean: number(&answer, "total", row)? / HOUR / number(&answer, "n", row)?.max(1.0),
-            median: number(&answer, "median", row)? / HOUR,
-        })
-    };
-    rows(&answer).map(way).collect()
-}
-
-async fn holders(session: &SessionContext, scope: &Scope<'_>) -> Result<Vec<Holder>> {
-    let mut holders = Vec::new();
-    for column in ["agency", "office", "actor"] {
-        let answer = query(session, &scope.holders(column)).await?;
-        for row in rows(&answer) {
-            holders.push(Holder {
-                column: column.to_owned(),
-                name: text(&answer, "holder", row)?,
-                events: count(&answer, "events", row)?,
-                waiting: number(&answer, "waiting", row)? / HOUR,
-                working: number(&answer, "working", row)? / HOUR,
-            });
-        }
-    }
-    Ok(holders)
-}
-
-async fn hours(session: &SessionContext, scope: &Scope<'_>) -> Result<Vec<[u64; 24]>> {
-    let answer = query(session, &scope.hours()).await?;
-    let mut hours = vec![[0; 24]; 7];
-    for row in rows(&answer) {
-        let (weekday, hour) =
-            (number(&answer, "weekday", row)? as usize, number(&answer, "hour", row)? as usize);
-        if let Some(slot) = hours.get_mut(weekday).and_then(|day| day.get_mut(hour)) {
-            *slot = count(&answer, "n", row)?;
-        }
-    }
-    Ok(hours)
-}
-
 async fn stations(
     session: &SessionContext,
     scope: &Scope<'_>,
@@ -541,14 +481,15 @@ async fn stations(
         return Ok(Vec::new());
     }
     let lay_out = |hours: &OpeningHours| Calendar::new(hours, scope.first, scope.cut_off);
-    let now = file.calendar.as_ref().map(lay_out).transpose()?;
-    let longer = file.calendar.as_ref().map(|hours| lay_out(&hours.longer())).transpose()?;
-    let hours = Hours { now: now.as_ref(), longer: longer.as_ref() };
     let answer = query(session, &scope.stations()).await?;
     let mut stations = Vec::new();
     for row in rows(&answer) {
-        let event = text(&answer, "event", row)?;
-        let work = query(session, &scope.work(&event, MOST_WORK)).await?;
+        let (event, office) = (text(&answer, "event", row)?, text(&answer, "office", row)?);
+        let own = file.offices.get(&office).or(file.calendar.as_ref());
+        let now = own.map(lay_out).transpose()?;
+        let longer = own.map(|hours| lay_out(&hours.longer())).transpose()?;
+        let hours = Hours { now: now.as_ref(), longer: longer.as_ref() };
+        let work = query(session, &scope.work(&event, &office, MOST_WORK)).await?;
         let times = |name: &str| Ok::<_, Error>(cast(column(&work, name)?, &DataType::Int64)?);
         let (arrivals, begun, done) = (times("arrival")?, times("begun")?, times("done")?);
         let (arrivals, begun) = (arrivals.as_primitive::<Int64Type>(), begun.as_primitive::<Int64Type>());
@@ -557,7 +498,9 @@ async fn stations(
             .rev()
             .map(|row| Work { arrival: arrivals.value(row), begun: begun.value(row), done: done.value(row) })
             .collect();
-        stations.extend(study_station(&event, &work, hours, seed));
+        let all = count(&answer, "n", row)?;
+        let station = study_station(&event, &work, hours, seed);
+        stations.extend(station.map(|station| Station { office, all, ..station }));
     }
     Ok(stations)
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 
-use super::study::{StageResult, Study};
+use super::{
+    measures::CaseMeasure,
+    study::{StageResult, Study},
+};
 use crate::{
     Result,
     report::data::{batch, counts, numbers, texts},
@@ -18,6 +21,8 @@ impl Study {
     pub fn tables(&self) -> Result<Vec<(&'static str, RecordBatch)>> {
         Ok(vec![
             ("stages", self.stages_batch()?),
+            ("drivers", self.drivers_batch()?),
+            ("tree", self.tree_batch()?),
             ("edges", self.edges_batch()?),
             ("activities", self.activities_batch()?),
             ("variants", self.ways_batch()?),
@@ -25,6 +30,7 @@ impl Study {
             ("hours", self.hours_batch()?),
             ("comparisons", self.comparisons_batch()?),
             ("measures", self.measures_batch()?),
+            ("case_measures", self.case_measures_batch()?),
             ("anomalies", self.anomalies_batch()?),
             ("longest", self.longest_batch()?),
         ])
@@ -73,6 +79,32 @@ impl Study {
             ("working_p90", working(4)),
             ("survival_median", survival(2)),
             ("survival_p90", survival(4)),
+        ])
+    }
+
+    fn drivers_batch(&self) -> Result<RecordBatch> {
+        let rows = self.drivers.as_ref().map_or(&[][..], |drivers| &drivers.attributes);
+        batch(vec![
+            ("attribute", texts(rows.iter().map(|row| row.attribute.as_str()))),
+            ("gain_alone", numbers(rows.iter().map(|row| row.alone))),
+            ("gain_in_tree", numbers(rows.iter().map(|row| row.in_tree))),
+            ("p_value", numbers(rows.iter().map(|row| row.p_value))),
+        ])
+    }
+
+    /// The tree's nodes; `parent` is the place of the node above, null for that of all cases.
+    fn tree_batch(&self) -> Result<RecordBatch> {
+        let nodes = self.drivers.as_ref().map_or(&[][..], |drivers| &drivers.nodes);
+        let values: Vec<String> = nodes.iter().map(|node| node.values.join(" | ")).collect();
+        let parents = nodes.iter().map(|node| node.parent.map(|parent| parent as u64));
+        batch(vec![
+            ("node", counts((0_u64..).zip(nodes).map(|(place, _)| place))),
+            ("parent", Arc::new(parents.collect::<UInt64Array>())),
+            ("attribute", texts(nodes.iter().map(|node| node.attribute.as_str()))),
+            ("values", texts(values.iter().map(String::as_str))),
+            ("cases", counts(nodes.iter().map(|node| node.cases))),
+            ("long", counts(nodes.iter().map(|node| node.long))),
+            ("gain", Arc::new(nodes.iter().map(|node| node.gain).collect::<Float64Array>())),
         ])
     }
 
@@ -129,6 +161,7 @@ impl Study {
             ("weekday_from_monday", counts(cells().map(|(day, _)| day))),
             ("hour", counts(cells().map(|(_, (hour, _))| hour))),
             ("events", counts(cells().map(|(_, (_, events))| *events))),
+            ("cases_under_way", numbers(self.backlog.iter().flatten().copied())),
         ])
     }
 
@@ -162,6 +195,7 @@ impl Study {
         let changes: Vec<String> = rows.iter().map(|row| format!("{:?}", row.1.change)).collect();
         batch(vec![
             ("station", texts(rows.iter().map(|row| row.0.event.as_str()))),
+            ("office", texts(rows.iter().map(|row| row.0.office.as_str()))),
             ("work", counts(rows.iter().map(|row| row.0.work))),
             ("servers", counts(rows.iter().map(|row| row.0.servers))),
             ("distance", numbers(rows.iter().map(|row| row.0.distance))),
@@ -170,7 +204,37 @@ impl Study {
             ("mean_low", numbers(rows.iter().map(|row| row.1.mean.1))),
             ("mean_high", numbers(rows.iter().map(|row| row.1.mean.2))),
             ("median", numbers(rows.iter().map(|row| row.1.median.0))),
+            ("median_low", numbers(rows.iter().map(|row| row.1.median.1))),
+            ("median_high", numbers(rows.iter().map(|row| row.1.median.2))),
             ("p90", numbers(rows.iter().map(|row| row.1.p90.0))),
+            ("p90_low", numbers(rows.iter().map(|row| row.1.p90.1))),
+            ("p90_high", numbers(rows.iter().map(|row| row.1.p90.2))),
+        ])
+    }
+
+    /// Hours saved of the headline by each measure on single cases, and what the fraud model expects to lose.
+    fn case_measures_batch(&self) -> Result<RecordBatch> {
+        let rows = &self.measures;
+        let changes: Vec<String> = rows.iter().map(|row| format!("{:?}", row.change)).collect();
+        let figure = |of: fn(&CaseMeasure) -> f64| numbers(rows.iter().map(of));
+        let lost = |of: fn(&CaseMeasure) -> Option<f64>| -> ArrayRef {
+            Arc::new(rows.iter().map(of).collect::<Float64Array>())
+        };
+        batch(vec![
+            ("change", texts(changes.iter().map(String::as_str))),
+            ("touched", counts(rows.iter().map(|row| row.touched))),
+            ("cases", counts(rows.iter().map(|row| row.cases))),
+            ("mean", figure(|row| row.mean.0)),
+            ("mean_low", figure(|row| row.mean.1)),
+            ("mean_high", figure(|row| row.mean.2)),
+            ("median", figure(|row| row.median.0)),
+            ("median_low", figure(|row| row.median.1)),
+            ("median_high", figure(|row| row.median.2)),
+            ("p90", figure(|row| row.p90.0)),
+            ("p90_low", figure(|row| row.p90.1)),
+            ("p90_high", figure(|row| row.p90.2)),
+            ("expected_illicit_items", lost(|row| Some(row.loss?.items))),
+            ("expected_revenue", lost(|row| row.loss?.revenue)),
         ])
     }
 

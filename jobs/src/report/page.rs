@@ -86,7 +86,7 @@ svg .line{fill:none;stroke-width:2.25}
 footer{color:var(--soft);font-size:.85rem;padding:1rem 1.5rem 2rem;margin-top:3rem;border-top:1px solid var(--rule)}
 @page{size:A4;margin:15mm}
 @media print{body{font-size:10.5pt}header,main,footer{padding-left:0;padding-right:0;max-width:none}nav{display:none}
-tr,figure,svg,.lead,.short{break-inside:avoid}h2,section>p{break-after:avoid}thead{display:table-header-group}.wide{overflow:visible}
+tr,figure,svg,.lead,.short{break-inside:avoid}h2,h3,section>p{break-after:avoid}thead{display:table-header-group}.wide{overflow:visible}
 svg{max-width:16cm}table{font-size:8pt}th,td{padding:.2rem .3rem}.noted{break-after:avoid}}
 ";
 
@@ -94,6 +94,7 @@ impl Page {
     /// The file's text.
     pub fn render(&self) -> String {
         let language = if self.language.is_empty() { "en" } else { &self.language };
+        let say = |english, french| if language == "fr" { french } else { english };
         html! {
             (DOCTYPE)
             html lang=(language) {
@@ -114,7 +115,7 @@ impl Page {
                             dl { @for (name, value) in &self.facts { div { dt { (name) } dd { (value) } } } }
                         }
                         @if self.sections.len() > 1 {
-                            nav aria-label="Contents" {
+                            nav aria-label=(say("Contents", "Sommaire")) {
                                 ul {
                                     @for section in &self.sections {
                                         li { a href={ "#" (section.anchor) } { (section.title) } }
@@ -133,8 +134,8 @@ impl Page {
                     }
                     footer {
                         "Tidewaiter " (self.footer.version)
-                        @if let Some(seed) = self.footer.seed { " · seed " (seed) }
-                        @if let Some(snapshot) = &self.footer.snapshot { " · snapshot " (snapshot) }
+                        @if let Some(seed) = self.footer.seed { " · " (say("seed", "graine")) " " (seed) }
+                        @if let Some(snapshot) = &self.footer.snapshot { " · " (say("snapshot", "instantané")) " " (snapshot) }
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Language, SHOWN, Writer};
+use super::{SHOWN, Writer};
 use crate::report::{
     chart::{
         heat::HeatMap,
@@ -143,29 +143,27 @@ impl Writer<'_> {
     }
 
     pub(super) fn load(&self) -> Markup {
-        let days = match self.language {
-            Language::English => {
-                ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-            }
-            Language::French => ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
+        let heat = |title: &str, kind, values| {
+            let columns = (0..24).map(|hour| hour.to_string()).collect();
+            let rows = self.weekdays().map(str::to_owned).to_vec();
+            HeatMap { title: title.to_owned(), kind, rows, columns, values }.render()
         };
-        HeatMap {
-            title: self
-                .say(
+        let headline = self.study.headline().map(|result| self.name(result)).unwrap_or_default();
+        let waiting = format!(
+            "{headline} – {}",
+            self.say("cases under way, on average", "dossiers en cours, en moyenne")
+        );
+        let events = self.study.hours.iter().map(|day| day.iter().map(|count| *count as f64).collect());
+        html! {
+            (heat(
+                self.say(
                     "Events by weekday and hour, by the local clock",
                     "Événements par jour et par heure, à l'heure locale",
-                )
-                .to_owned(),
-            kind: Kind::Count,
-            rows: days.map(str::to_owned).to_vec(),
-            columns: (0..24).map(|hour| hour.to_string()).collect(),
-            values: self
-                .study
-                .hours
-                .iter()
-                .map(|day| day.iter().map(|count| *count as f64).collect())
-                .collect(),
+                ),
+                Kind::Count,
+                events.collect(),
+            ))
+            (heat(&waiting, Kind::Number, self.study.backlog.iter().map(|day| day.to_vec()).collect()))
         }
-        .render()
     }
 }

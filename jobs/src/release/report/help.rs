@@ -1,61 +1,173 @@
-//! What would help: the measures at each station, ranked, with how far their queue is to be trusted.
+//! What would help: measures ranked by what they save, with how far their figures are to be trusted.
 
 use maud::{Markup, html};
 
-use super::Writer;
+use super::{Language, Writer};
 use crate::{
-    release::simulation::{Change, Measure, Station, TOO_FAR},
+    release::{
+        measures::{CaseChange, CaseMeasure},
+        simulation::{Change, Station, TOO_FAR},
+    },
     report::{
         format,
         table::{Cell, Kind, Table},
     },
 };
 
+/// Measures that are told.
+const TOLD: usize = 20;
+
+/// Hours that a measure must save of a thousand cases to be told.
+const LEAST_SAVED: f64 = 0.5;
+
+/// A row of the ranked list; hours.
+struct Ranked {
+    what: &'static str,
+    place: String,
+    /// Saved by every thousand cases.
+    saved: f64,
+    mean: (f64, f64, f64),
+    median: (f64, f64, f64),
+    p90: (f64, f64, f64),
+    is_doubtful: bool,
+}
+
 impl Writer<'_> {
     pub(super) fn help(&self) -> Markup {
-        let mut ranked: Vec<(&Station, &Measure)> = Vec::new();
-        for station in &self.study.stations {
-            ranked.extend(station.measures.iter().map(|measure| (station, measure)));
-        }
-        // By the hours saved over all work, those of queues that explain the waiting first.
-        let saved = |pair: &(&Station, &Measure)| pair.1.mean.0 * pair.0.work as f64;
-        ranked.sort_by(|a, b| {
-            let far = |pair: &(&Station, &Measure)| pair.0.distance >= TOO_FAR;
-            far(a).cmp(&far(b)).then(saved(a).total_cmp(&saved(b)))
-        });
+        let ranked = self.ranked();
         let columns = [
+            ("", Kind::Count),
             (self.say("Measure", "Mesure"), Kind::Text),
-            (self.say("Where", "Où"), Kind::Text),
+            (self.say("Time of", "Temps de"), Kind::Text),
+            (self.say("Saved by 1,000 cases, h", "Gagné sur 1 000 dossiers, h"), Kind::Count),
             (self.say("Mean, h", "Moyenne, h"), Kind::Text),
-            (self.say("95 % of replications", "95 % des réplications"), Kind::Text),
             (self.say("Median, h", "Médiane, h"), Kind::Text),
             ("P90, h", Kind::Text),
         ];
         let caption = self.say(
-            "Change of the hours from arrival at the station to done, by simulation; below zero is shorter",
-            "Changement des heures de l'arrivée au poste à la fin, par simulation ; moins que zéro est plus court",
+            "Change of the hours, with the middle 95 % of replications in brackets; below zero is shorter",
+            "Changement des heures, avec les 95 % centraux des réplications entre crochets ; moins que zéro est plus court",
         );
         let mut table = Table::new(caption, &columns);
-        for (station, measure) in ranked {
-            let (mean, low, high) = measure.mean;
-            let mark = if station.distance >= TOO_FAR { " *" } else { "" };
+        let change = |(whole, low, high): (f64, f64, f64)| {
+            let hours = |hours| format::fixed(hours, 2);
+            Cell::Text(format!("{} [{} … {}]", hours(whole), hours(low), hours(high)))
+        };
+        for (rank, row) in (1_u64..).zip(ranked.iter().take(TOLD)) {
+            let mark = if row.is_doubtful { " *" } else { "" };
             table.row(vec![
-                self.change(measure.change).into(),
-                Cell::Text(format!("{}{mark}", station.event)),
-                Cell::Text(format::fixed(mean, 2)),
-                Cell::Text(format!("{} … {}", format::fixed(low, 2), format::fixed(high, 2))),
-                Cell::Text(format::fixed(measure.median.0, 2)),
-                Cell::Text(format::fixed(measure.p90.0, 2)),
+                rank.into(),
+                row.what.into(),
+                Cell::Text(format!("{}{mark}", row.place)),
+                row.saved.into(),
+                change(row.mean),
+                change(row.median),
+                change(row.p90),
             ]);
         }
         html! {
-            (self.stations())
             (table.render())
             p { (self.say(
-                "* The queue does not explain the waiting (distance of 0.2 or more): the work waits for something else than a server, so that these measures would help little.",
-                "* La file n'explique pas l'attente (distance de 0,2 ou plus) : le travail attend autre chose qu'un poste, et ces mesures aideraient peu.",
+                "A measure on single cases moves the end of a check, and the release by as much where that check is the last; what it spares others in a queue is not counted. A measure at a station changes its queue; its times are from arrival there to done, and how much of that reaches the release is not known.",
+                "Une mesure sur les dossiers avance la fin d'un contrôle, et la mainlevée d'autant si ce contrôle est le dernier ; ce qu'elle épargne aux autres dans une file n'est pas compté. Une mesure à un poste change sa file ; ses temps vont de l'arrivée au poste à la fin, et la part qui atteint la mainlevée n'est pas connue.",
             )) }
+            (self.loss())
+            @if !self.study.stations.is_empty() {
+                h3 { (self.say("The queues", "Les files")) }
+                (self.stations())
+                p { (self.say(
+                    "* The queue does not explain the waiting (distance of 0.2 or more): the work waits for something else than a server, so that these measures would help little.",
+                    "* La file n'explique pas l'attente (distance de 0,2 ou plus) : le travail attend autre chose qu'un poste, et ces mesures aideraient peu.",
+                )) }
+            }
         }
+    }
+
+    /// All measures by what they save, those of queues that do not explain the waiting last.
+    fn ranked(&self) -> Vec<Ranked> {
+        let headline = self.study.headline().map(|result| self.name(result)).unwrap_or_default();
+        let mut ranked: Vec<Ranked> = self
+            .study
+            .measures
+            .iter()
+            .map(|measure| Ranked {
+                what: self.case_change(measure.change),
+                place: headline.clone(),
+                saved: -measure.mean.0 * 1000.0,
+                mean: measure.mean,
+                median: measure.median,
+                p90: measure.p90,
+                is_doubtful: false,
+            })
+            .collect();
+        for station in &self.study.stations {
+            ranked.extend(station.measures.iter().map(|measure| Ranked {
+                what: self.change(measure.change),
+                place: station_name(station),
+                saved: -measure.mean.0 * 1000.0 * station.all as f64 / self.study.cases.max(1) as f64,
+                mean: measure.mean,
+                median: measure.median,
+                p90: measure.p90,
+                is_doubtful: station.distance >= TOO_FAR,
+            }));
+        }
+        ranked.retain(|row| row.saved >= LEAST_SAVED);
+        ranked.sort_by(|a, b| a.is_doubtful.cmp(&b.is_doubtful).then(b.saved.total_cmp(&a.saved)));
+        ranked
+    }
+
+    /// What fewer inspections would cost.
+    fn loss(&self) -> Markup {
+        let red = |measure: &&CaseMeasure| measure.change == CaseChange::FifthOfRedToGreen;
+        let Some(red) = self.study.measures.iter().find(red) else { return html! {} };
+        let touched = format::count(red.touched as f64);
+        let text = match (&red.loss, self.language) {
+            (Some(loss), language) => {
+                let (items, predicted) = (format::fixed(loss.items, 1), format::count(loss.predicted as f64));
+                let revenue = loss.revenue.map(|revenue| self.money(revenue));
+                match (language, revenue) {
+                    (Language::English, Some(revenue)) => format!(
+                        "From red to green: the {touched} inspected cases of which the fraud model expects the least would not be \
+                         inspected. It expects {items} illicit items among them, and {revenue} of revenue (national currency) that would \
+                         not be raised; {predicted} of the cases have a prediction."
+                    ),
+                    (Language::English, None) => format!(
+                        "From red to green: the {touched} inspected cases of which the fraud model expects the least would not be \
+                         inspected. It expects {items} illicit items among them; {predicted} of the cases have a prediction, and the \
+                         model tells no revenue."
+                    ),
+                    (Language::French, Some(revenue)) => format!(
+                        "Du rouge au vert : les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
+                         visités. Il y attend {items} articles illicites et {revenue} de recettes (monnaie nationale) qui ne seraient \
+                         pas perçues ; {predicted} des dossiers ont une prévision."
+                    ),
+                    (Language::French, None) => format!(
+                        "Du rouge au vert : les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
+                         visités. Il y attend {items} articles illicites ; {predicted} des dossiers ont une prévision, et le modèle ne \
+                         dit rien des recettes."
+                    ),
+                }
+            }
+            (None, Language::English) => format!(
+                "From red to green: {touched} inspected cases, drawn by lot. What their fraud would cost is not known: {} \
+                 `tidewaiter apply fraud` over the months of the study predicts it.",
+                if self.study.predicted {
+                    "the archive's predictions are of other declarations."
+                } else {
+                    "the archive has no predictions."
+                }
+            ),
+            (None, Language::French) => format!(
+                "Du rouge au vert : {touched} dossiers visités, tirés au sort. Le coût de leur fraude n'est pas connu : {} \
+                 `tidewaiter apply fraud` sur les mois de l'étude le prévoit.",
+                if self.study.predicted {
+                    "les prévisions de l'archive portent sur d'autres déclarations."
+                } else {
+                    "l'archive n'a pas de prévisions."
+                }
+            ),
+        };
+        html! { p { (text) } }
     }
 
     /// How near each station's queue is to the archive.
@@ -77,7 +189,7 @@ impl Writer<'_> {
         let mut table = Table::new(caption, &columns);
         for station in &self.study.stations {
             table.row(vec![
-                station.event.as_str().into(),
+                Cell::Text(station_name(station)),
                 station.work.into(),
                 station.servers.into(),
                 station.distance.into(),
@@ -98,5 +210,44 @@ impl Writer<'_> {
             Change::FifthFaster => self.say("work a fifth faster", "travail un cinquième plus rapide"),
             Change::TwoHoursLonger => self.say("open two hours longer", "ouvert deux heures de plus"),
         }
+    }
+
+    /// An amount of currency, with the long scale in French.
+    fn money(&self, amount: f64) -> String {
+        let text = format::money(amount);
+        match (self.language, text.split_once('\u{a0}')) {
+            (Language::French, Some((number, unit))) => {
+                let unit = match unit {
+                    "million" => "millions",
+                    "billion" => "milliards",
+                    _ => "billions",
+                };
+                format!("{number}\u{a0}{unit}")
+            }
+            _ => text,
+        }
+    }
+
+    fn case_change(&self, change: CaseChange) -> &'static str {
+        match change {
+            CaseChange::PermitsInHalfTheTime => {
+                self.say("other agencies decide in half the time", "autres organismes deux fois plus rapides")
+            }
+            CaseChange::LaboratoryInHalfTheTime => {
+                self.say("laboratory in half the time", "laboratoire deux fois plus rapide")
+            }
+            CaseChange::LodgedByArrival => self.say("lodged by arrival", "déclaration déposée à l'arrivée"),
+            CaseChange::FifthOfRedToGreen => {
+                self.say("a fifth of red to green", "un cinquième du rouge au vert")
+            }
+        }
+    }
+}
+
+/// A station's event and office.
+fn station_name(station: &Station) -> String {
+    match station.office.as_str() {
+        "" => station.event.clone(),
+        office => format!("{} · {office}", station.event),
     }
 }

@@ -1,4 +1,4 @@
-//! Charts as inline SVG: lines, horizontal bars, histograms, waterfalls, heat maps and process maps.
+//! Charts as inline SVG: lines, horizontal bars, histograms, waterfalls, heat maps, process maps and trees.
 //!
 //! Series differ by colour, dash and marker, so they are told apart in grey print too. Colours: Okabe and
 //! Ito, "Color Universal Design" (2008), which people with any common colour blindness tell apart; the
@@ -10,6 +10,7 @@ pub mod heat;
 pub mod line;
 pub mod process;
 pub mod ticks;
+pub mod tree;
 pub mod waterfall;
 
 /// Colours of the page and of series 0 to 3 (`--s0` … `--s3`), on light and on dark paper.

@@ -1,0 +1,115 @@
+//! A decision tree as an indented list: each node with what leads to it, the share it is about, and its size.
+
+use maud::{Markup, html};
+
+use super::at;
+use crate::report::format;
+
+const WIDTH: f64 = 820.0;
+const ROW: f64 = 28.0;
+/// How far a node stands in from its parent.
+const INDENT: f64 = 22.0;
+/// Where the bars begin, how long that of all is, and the room for its figures.
+const BARS: f64 = 440.0;
+const LENGTH: f64 = 210.0;
+/// Width of a character, about.
+const CHARACTER: f64 = 7.0;
+
+/// A node.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    /// How many nodes stand above it.
+    pub depth: usize,
+    /// What leads to it.
+    pub name: String,
+    /// The share that the tree is about, 0..=1.
+    pub share: f64,
+    /// How many it has.
+    pub count: f64,
+}
+
+/// A tree.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// What is shown.
+    pub title: String,
+    /// The nodes, each before those below it.
+    pub branches: Vec<Branch>,
+}
+
+impl Tree {
+    /// The chart's markup. The dashed line is the share of the first node, against which all are read.
+    pub fn render(&self) -> Markup {
+        let height = ROW * self.branches.len() as f64 + 6.0;
+        let most = self.branches.iter().map(|branch| branch.share).fold(0.0, f64::max);
+        let scale = if most > 0.0 { LENGTH / most } else { 0.0 };
+        let middle = |row: usize| ROW * row as f64 + ROW / 2.0;
+        let left = |depth: usize| INDENT * depth as f64;
+        let whole = self.branches.first().map_or(0.0, |branch| branch.share);
+        html! {
+            figure {
+                figcaption { (self.title) }
+                svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(self.title) {
+                    title { (self.title) }
+                    @for (row, branch) in self.branches.iter().enumerate() {
+                        @if let Some(parent) = self.parent(row) {
+                            path .axis fill="none" d=(format!(
+                                "M{} {}V{}H{}",
+                                at(left(branch.depth) - INDENT + 6.0), at(middle(parent) + 9.0),
+                                at(middle(row)), at(left(branch.depth) - 3.0),
+                            )) {}
+                        }
+                        text x=(at(left(branch.depth))) y=(at(middle(row) + 4.5)) {
+                            title { (branch.name) }
+                            (shorten(&branch.name, BARS - left(branch.depth) - 12.0))
+                        }
+                        rect x=(at(BARS)) y=(at(middle(row) - 9.0)) width=(at(branch.share * scale)) height="18"
+                            fill=(if branch.share > whole { "var(--s1)" } else { "var(--s0)" }) {}
+                        text x=(at(BARS + branch.share * scale + 8.0)) y=(at(middle(row) + 4.5)) {
+                            (format::percent(branch.share)) " × " (format::count(branch.count))
+                        }
+                    }
+                    line .reference x1=(at(BARS + whole * scale)) x2=(at(BARS + whole * scale)) y1="0" y2=(at(height)) {}
+                }
+            }
+        }
+    }
+
+    /// The row of the node above.
+    fn parent(&self, row: usize) -> Option<usize> {
+        let depth = self.branches[row].depth.checked_sub(1)?;
+        self.branches[..row].iter().rposition(|other| other.depth == depth)
+    }
+}
+
+/// A name that fits so many units.
+fn shorten(name: &str, room: f64) -> String {
+    match name.char_indices().nth((room / CHARACTER) as usize) {
+        Some((end, _)) => format!("{}…", name[..end].trim_end()),
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_hang_on_the_nearest_one_above() {
+        let branch = |depth, name: &str, share| Branch { depth, name: name.to_owned(), share, count: 1234.0 };
+        let tree = Tree {
+            title: "t".to_owned(),
+            branches: vec![
+                branch(0, "all", 0.1),
+                branch(1, "<red>", 0.5),
+                branch(2, "sea", 0.6),
+                branch(1, "green", 0.01),
+            ],
+        };
+        assert_eq!([0, 1, 2, 3].map(|row| tree.parent(row)), [None, Some(0), Some(1), Some(0)]);
+        let html = tree.render().into_string();
+        assert!(html.contains("&lt;red&gt;") && html.contains("50.0\u{a0}% × 1,234"), "{html}");
+        assert_eq!(html.matches("var(--s1)").count(), 2, "what is above the whole has a colour of its own");
+        assert_eq!(shorten("a long name", 35.0), "a lon…");
+    }
+}
