@@ -267,6 +267,15 @@ pub(crate) struct RetrainHs {
     /// A description whose best heading is less likely is too vague, 0 to 1.
     #[arg(long, default_value_t = 0.5)]
     pub(crate) vague_below: f32,
+    /// Folder of a BERT sentence encoder (config.json, tokenizer.json, model.safetensors), in the archive or here.
+    #[arg(long)]
+    pub(crate) encoder: Option<String>,
+    /// Passes over the texts in which the encoder's last layers are trained, too.
+    #[arg(long, default_value_t = 0, requires = "encoder")]
+    pub(crate) fine_tune_epochs: u32,
+    /// How many of the encoder's last layers those are.
+    #[arg(long, default_value_t = 2, requires = "encoder")]
+    pub(crate) fine_tune_layers: u32,
 }
 
 /// Commands on the HS model that are no jobs.

@@ -221,6 +221,13 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
 }
 
 fn retrain_hs(options: RetrainHs) -> hs_model::retrain::Parameters {
+    let (epochs, layers, seed) = (options.fine_tune_epochs, options.fine_tune_layers, options.seed);
+    let encoder = |path: String| hs_model::encoder::Parameters {
+        fine_tune_epochs: epochs,
+        fine_tune_layers: layers,
+        seed,
+        ..hs_model::encoder::Parameters::new(path)
+    };
     hs_model::retrain::Parameters {
         country: options.country,
         train: options.train,
@@ -237,6 +244,7 @@ fn retrain_hs(options: RetrainHs) -> hs_model::retrain::Parameters {
         vague_below: options.vague_below,
         nomenclature: options.nomenclature.map(|path| path.display().to_string()),
         correlation: options.correlation.map(|path| path.display().to_string()),
+        encoder: options.encoder.map(encoder),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     process::{Child, ChildStderr, Output, Stdio},
 };
 
-use support::{binary, document, tidewaiter};
+use support::{binary, document, encoder::write_encoder, tidewaiter};
 use tempfile::TempDir;
 use tidewaiter_proto::v1::{
     GetJobRequest, GetModelRequest, Job, JobStatus, ListModelsRequest, PartitionsRequest, Progress,
@@ -283,8 +283,12 @@ async fn every_job_gives_on_a_cluster_what_it_gives_in_one_process() {
 fn hs_codes_are_learned_and_recommended_on_a_cluster_as_in_one_process() {
     let cluster = Cluster::new(2);
     cluster.fill();
+    write_encoder(&cluster.path("encoder"));
+    let encoder = cluster.path("encoder").display().to_string();
     let retrain = ["retrain", "hs", "--country", "TW", "--train", "2020-01..2020-08", "--valid", "2020-09"];
-    let retrain = [&retrain[..], &["--test", "2020-10..2020-11", "--shards", "3"]].concat();
+    let retrain =
+        [&retrain[..], &["--test", "2020-10..2020-11", "--shards", "3", "--encoder", &encoder]].concat();
+    let retrain = [&retrain[..], &["--fine-tune-epochs", "1", "--fine-tune-layers", "1"]].concat();
     let apply = ["apply", "hs", "--country", "TW", "--months", "2020-12"];
     let alone = cluster.path("alone");
     let (there, here) = (document(&cluster.run(&retrain)), document(&tidewaiter(&alone, &retrain)));

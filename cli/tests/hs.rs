@@ -11,7 +11,7 @@ mod support;
 use std::{fmt::Write as _, path::Path};
 
 use serde_json::Value;
-use support::{document, tidewaiter};
+use support::{document, encoder::write_encoder, tidewaiter};
 
 /// Goods by their codes; the first word of each tells the code.
 const GOODS: [(&str, &str); 8] = [
@@ -213,4 +213,46 @@ fn without_a_model_or_texts_the_remedy_is_said() {
     let empty = tidewaiter(&archive, &[&["retrain", "hs", "--country", "TW"], &months[..]].concat());
     assert_eq!(empty.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&empty.stderr).contains("2020-09"));
+}
+
+#[test]
+fn an_encoder_is_one_more_evidence_and_a_changed_one_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = archive_of(folder.path());
+    let encoder = folder.path().join("encoder");
+    write_encoder(&encoder);
+    let encoder = encoder.display().to_string();
+    let periods = ["--train", "2020-01..2020-02", "--valid", "2020-03", "--test", "2020-04"];
+    let retrain = |encoder: &str, workers: &str, epochs: &str| {
+        let arguments = ["retrain", "hs", "--country", "TW", "--shards", "2", "--encoder", encoder];
+        let more = ["--workers", workers, "--fine-tune-epochs", epochs, "--fine-tune-layers", "1"];
+        tidewaiter(&archive, &[&arguments[..], &periods, &more].concat())
+    };
+    let model = |version: u32| std::fs::read(archive.join(format!("models/hs/{version}/model.bin")));
+    let first = document(&retrain(&encoder, "1", "1"));
+    let kept = first["metrics"]["encoder"]["encoder"]["folder"].as_str().expect("a folder").to_owned();
+    // The second time, the encoder is found in the archive.
+    document(&retrain(&kept, "2", "1"));
+    assert_eq!(model(1).expect("a model"), model(2).expect("a model"), "workers do not matter");
+    // Of three periods two are read; a text of a megabyte is in each month.
+    assert_eq!(first["metrics"]["encoder"]["cut"], 2, "{}", first["metrics"]["encoder"]);
+    assert!(first["metrics"]["test"]["accuracy@1/6"].as_f64().expect("a figure") > 0.95);
+    let report = std::fs::read_to_string(first["reports"][0].as_str().expect("a report")).expect("read");
+    assert!(report.contains("Text encoder") && report.contains(&kept), "the report names the encoder");
+
+    let suggested = document(&tidewaiter(&archive, &["hs", "suggest", "Frozen SHRIMPS, peeled"]));
+    assert_eq!(suggested["subheadings"][0]["code"], "030617");
+    let apply = ["apply", "hs", "--country", "TW", "--months", "2020-04"];
+    let items = &document(&tidewaiter(&archive, &apply))["metrics"]["items"];
+    assert_eq!((&items["items"], &items["without_words"]), (&249.into(), &2.into()), "{items}");
+
+    let config = archive.join(&kept).join("config.json");
+    let text = std::fs::read_to_string(&config).expect("read").replace("0.02", "0.03");
+    std::fs::write(&config, text).expect("written");
+    let refused = tidewaiter(&archive, &["hs", "suggest", "boots"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("its checksum is"));
+    let missing = retrain("no/such/encoder", "1", "0");
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("no/such/encoder"));
 }

@@ -12,7 +12,7 @@ use crate::{
     Archive, Error, Result, ResultExt,
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
     fraud::{self, backtest::BacktestOperator, date, features::FeaturesOperator, score::ScoreOperator},
-    hs::{self, learner::TextShards, score::RecommendOperator, texts::TextsOperator},
+    hs::{self, encoder::EncodedShards, learner::TextShards, score::RecommendOperator, texts::TextsOperator},
     job::{Job, ingest, quality, release, synth},
     learning::{
         collective::ShardLoader,
@@ -123,7 +123,11 @@ pub fn absolute(specification: &mut Specification) -> Result<()> {
         Specification::ReleaseStudy(parameters) => parameters.stages.iter_mut().try_for_each(absolute),
         Specification::Pipeline { jobs } => jobs.iter_mut().try_for_each(self::absolute),
         Specification::Retrain(Retrain::Hs(parameters)) => {
-            parameters.nomenclature.iter_mut().chain(&mut parameters.correlation).try_for_each(absolute)
+            // An encoder that is no folder here is one of the archive.
+            let encoder = parameters.encoder.iter_mut().map(|encoder| &mut encoder.path);
+            let encoder = encoder.filter(|path| std::path::Path::new(path.as_str()).is_dir());
+            let tables = parameters.nomenclature.iter_mut().chain(&mut parameters.correlation);
+            tables.chain(encoder).try_for_each(absolute)
         }
         Specification::Quality {} | Specification::Retrain(_) | Specification::Apply(_) => Ok(()),
     }
@@ -244,6 +248,10 @@ fn loader(fit: &v1::FitOperator) -> Result<Arc<dyn ShardLoader>> {
         hs::learner::LEARNER => {
             let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
             return Ok(Arc::new(TextShards::new(archive, task.shards, layout)));
+        }
+        hs::encoder::LEARNER => {
+            let layout = serde_json::from_str(&task.parameters).context(|| "read a fit's layout")?;
+            return Ok(Arc::new(EncodedShards::new(archive, task.shards, layout)));
         }
         _ => return Err(plan::unknown()),
     };

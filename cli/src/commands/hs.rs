@@ -23,10 +23,10 @@ pub(super) async fn run(archive: &Archive, command: Hs, output: Output) -> Resul
     let which = version.map_or(Which::Champion, Which::Version);
     let loaded = Registry::new(archive).load(MODEL, which).await?;
     let name = format!("{MODEL}@{}", loaded.manifest.version);
-    let model = Model::from_bytes(&loaded.model).context(|| format!("read the model {name}"))?;
+    let model = Model::load(loaded.model, archive).await.context(|| format!("read the model {name}"))?;
     match (description, file, column) {
         (Some(description), ..) => {
-            let suggestion = suggest(&model, &mut model.scorer(false), &description);
+            let suggestion = suggest(&model, &mut model.scorer(false), &description)?;
             let mut document = serde_json::to_value(&suggestion)?;
             document["model"] = json!(name);
             write(output, &document, || lines(&suggestion))

@@ -1,5 +1,8 @@
 //! What the tests that drive the built binary share.
 
+#[allow(dead_code, reason = "few tests have an encoder")]
+pub(crate) mod encoder;
+
 use std::{
     path::Path,
     process::{Command, Output},

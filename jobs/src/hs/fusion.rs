@@ -14,14 +14,26 @@ use super::tree::LEVELS;
 
 /// Kinds of evidence for a subheading: the margins of its chapter, heading and own classifier; the logarithm
 /// of the share of similar precedents in each of the three; its most similar precedent; the logarithm of
-/// how many texts taught it.
-pub(super) const EVIDENCE: usize = 8;
+/// how many texts taught it; the logarithm of its probability by the encoder's head.
+pub(super) const EVIDENCE: usize = 9;
+
+/// The place of the most similar precedent among the evidence.
+pub(super) const NEAREST: usize = 2 * LEVELS;
+
+/// The place of how many texts taught.
+pub(super) const TAUGHT: usize = NEAREST + 1;
+
+/// The place of the encoder's head.
+pub(super) const ENCODER: usize = TAUGHT + 1;
 
 /// The evidence for one subheading.
 pub(super) type Evidence = [f64; EVIDENCE];
 
-/// The kinds that need no precedents.
-pub(super) const FAST: [bool; EVIDENCE] = [true, true, true, false, false, false, false, true];
+/// The kinds that need neither precedents nor an encoder.
+pub(super) const FAST: [bool; EVIDENCE] = [true, true, true, false, false, false, false, true, false];
+
+/// The kinds that need no encoder.
+pub(super) const WITHOUT_ENCODER: [bool; EVIDENCE] = [true, true, true, true, true, true, true, true, false];
 
 /// Every kind.
 pub(super) const ALL: [bool; EVIDENCE] = [true; EVIDENCE];
@@ -40,7 +52,7 @@ pub(super) struct Weighing {
 impl Weighing {
     /// What to begin with: margins count, and so do precedents where they are used.
     pub(super) fn first(used: [bool; EVIDENCE]) -> Self {
-        let mut weights = [1.5, 1.2, 1.2, 0.25, 0.35, 0.45, 0.5, 0.1];
+        let mut weights = [1.5, 1.2, 1.2, 0.25, 0.35, 0.45, 0.5, 0.1, 0.3];
         for (weight, used) in weights.iter_mut().zip(used) {
             if !used {
                 *weight = 0.0;
@@ -51,7 +63,12 @@ impl Weighing {
 
     /// Whether precedents count.
     pub(super) fn uses_precedents(&self) -> bool {
-        self.weights[LEVELS..EVIDENCE - 1].iter().any(|weight| *weight != 0.0)
+        self.weights[LEVELS..TAUGHT].iter().any(|weight| *weight != 0.0)
+    }
+
+    /// Whether the encoder's head counts.
+    pub(super) fn uses_encoder(&self) -> bool {
+        self.weights[ENCODER] != 0.0
     }
 
     /// The scores of a case's candidates; one that stands for several has as many times the likelihood.
@@ -320,7 +337,7 @@ mod tests {
         // Three of four cases are the candidate with the evidence 1 against 0; chance gives one of a million.
         let alone = |evidence| Candidate { evidence, stands_for: 1.0 };
         let case = |right| Case {
-            candidates: vec![alone([1.0, 0., 0., 0., 0., 0., 0., 0.]), alone([0.0; EVIDENCE])],
+            candidates: vec![alone([1.0, 0., 0., 0., 0., 0., 0., 0., 0.]), alone([0.0; EVIDENCE])],
             right,
             chance: 1e-6,
         };
@@ -332,7 +349,7 @@ mod tests {
     #[test]
     fn codes_by_chance_are_doubted_and_take_no_confidence() {
         // Nine of ten cases are what evidence says without fail; the tenth is one of many codes by chance.
-        let evidence = |value: f64| [value, 0., 0., 0., 0., 0., 0., 0.];
+        let evidence = |value: f64| [value, 0., 0., 0., 0., 0., 0., 0., 0.];
         let cases: Vec<Case> = (0..1000)
             .map(|number| Case {
                 candidates: (0..10)

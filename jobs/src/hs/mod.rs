@@ -4,10 +4,12 @@
 //! the HS tree ([`learner`]) and the most similar past declarations speak for codes, and a log-linear model joins
 //! them to probabilities that agree at 2, 4 and 6 digits ([`model`]). Why so, and not a neural network: on
 //! real declarations linear and neighbour models on words and pieces lead (see `docs/benchmarks.md`), they
-//! learn in seconds, and each recommendation can name its words and its precedents. Start reading at
+//! learn in seconds, and each recommendation can name its words and its precedents. A transformer can be one
+//! more evidence ([`encoder`]). Start reading at
 //! [`retrain`] for the whole way to a model, and at [`suggest`] for its use; [`apply`] scores an archive.
 
 pub mod apply;
+pub mod encoder;
 mod fusion;
 pub mod learner;
 pub mod metrics;

@@ -3,10 +3,12 @@
 //! Its bytes are one protobuf message ([`Stored`]); the index of precedents is made anew when it is read,
 //! which takes about 10 µs a precedent. Start at [`Model::scorer`].
 
+use bytes::Bytes;
 use prost::Message;
 
 use super::{
-    fusion::{ALL, EVIDENCE, FAST, Weighing},
+    encoder::{Embeddings, Encoding, StoredEncoding},
+    fusion::{EVIDENCE, FAST, WITHOUT_ENCODER, Weighing},
     nomenclature::Nomenclature,
     precedents::Index,
     scorer::Scorer,
@@ -14,7 +16,7 @@ use super::{
     tree::{Classes, LEVELS, Weights},
     vectors::{Vectors, Vocabulary},
 };
-use crate::{Error, Result};
+use crate::{Archive, Error, Result};
 
 /// Recommends HS codes for descriptions of goods.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub struct Model {
     /// A description whose best heading is less likely is too vague.
     pub(super) vague_below: f32,
     pub(super) nomenclature: Nomenclature,
+    /// What an encoder adds, where the model was made with one.
+    pub(super) encoding: Option<Encoding>,
 }
 
 /// A past declaration that reasons can name.
@@ -70,7 +74,7 @@ impl Model {
         });
         let index = index_of(&vocabulary, &precedents);
         let shares = shares(&classes, &taught);
-        let (whole, fast) = (Weighing::first(ALL), Weighing::first(FAST));
+        let (whole, fast) = (Weighing::first(WITHOUT_ENCODER), Weighing::first(FAST));
         Ok(Self {
             vocabulary,
             classes,
@@ -83,12 +87,43 @@ impl Model {
             fast,
             vague_below: 0.0,
             nomenclature,
+            encoding: None,
         })
     }
 
     /// Scores descriptions one after the other; `fast` leaves the precedents out.
     pub fn scorer(&self, fast: bool) -> Scorer<'_> {
         Scorer::new(self, if fast { self.fast } else { self.whole })
+    }
+
+    /// Reads a model and loads its encoder, where it has one.
+    ///
+    /// # Errors
+    /// As [`Model::from_bytes`]; [`crate::ErrorKind::Corrupt`] when the encoder has changed since.
+    pub async fn load(bytes: Bytes, archive: &Archive) -> Result<Self> {
+        let read = tokio::task::spawn_blocking(move || Self::from_bytes(&bytes)).await;
+        let mut model =
+            read.map_err(|error| Error::internal("the reading of a model stopped").with_source(error))??;
+        if let Some(encoding) = &mut model.encoding {
+            encoding.load(archive).await?;
+        }
+        Ok(model)
+    }
+
+    /// The embeddings of descriptions, which a scorer asks for; empty ones when nothing is to be encoded.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] when the encoder was not loaded.
+    pub(super) fn encode<'a>(
+        &self,
+        fast: bool,
+        descriptions: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Embeddings> {
+        let weighing = if fast { &self.fast } else { &self.whole };
+        match self.encoding.as_ref().filter(|_| weighing.uses_encoder()) {
+            None => Ok(Embeddings::default()),
+            Some(encoding) => encoding.encode(descriptions),
+        }
     }
 
     /// How many chapters, headings and subheadings it can predict.
@@ -128,6 +163,7 @@ impl Model {
             vague_below: self.vague_below,
             nomenclature: self.nomenclature.entries().map(kept).collect(),
             carried: self.nomenclature.carried().map(kept).collect(),
+            encoding: self.encoding.as_ref().map(Encoding::to_stored),
         }
         .encode_to_vec()
     }
@@ -170,11 +206,17 @@ impl Model {
         let precedents: Vec<_> =
             precedents.map(|(description, class)| Precedent { description, class }).collect();
         let weighing = |numbers: Vec<f64>| match numbers.split_last() {
-            Some((doubt, weights)) => {
-                let weights = <[f64; EVIDENCE]>::try_from(weights).map_err(|_| corrupt())?;
+            // A model without an encoder does not weigh one.
+            Some((doubt, known)) if (EVIDENCE - 1..=EVIDENCE).contains(&known.len()) => {
+                let mut weights = [0.0; EVIDENCE];
+                weights[..known.len()].copy_from_slice(known);
                 Ok::<_, Error>(Weighing { weights, doubt: *doubt })
             }
-            None => Err(corrupt()),
+            _ => Err(corrupt()),
+        };
+        let encoding = match stored.encoding {
+            None => None,
+            Some(stored) => Some(Encoding::of_stored(stored, classes.len()).ok_or_else(corrupt)?),
         };
         let entries = |entries: Vec<Entry>| entries.into_iter().map(|Entry { code, text }| (code, text));
         Ok(Self {
@@ -183,6 +225,7 @@ impl Model {
             whole: weighing(stored.whole)?,
             fast: weighing(stored.fast)?,
             vague_below: stored.vague_below,
+            encoding,
             nomenclature: Nomenclature::of(entries(stored.nomenclature), entries(stored.carried)),
             taught: stored.taught,
             vocabulary,
@@ -242,6 +285,8 @@ struct Stored {
     nomenclature: Vec<Entry>,
     #[prost(message, repeated, tag = "12")]
     carried: Vec<Entry>,
+    #[prost(message, optional, tag = "13")]
+    encoding: Option<StoredEncoding>,
 }
 
 #[derive(Clone, PartialEq, Message)]

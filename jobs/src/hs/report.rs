@@ -55,6 +55,8 @@ pub struct ReportFacts {
     pub snapshot: String,
     /// The texts of the codes, where they were given.
     pub nomenclature: Nomenclature,
+    /// The text encoder whose head is one of the evidences, in words.
+    pub encoder: Option<String>,
     /// The champion's figures on the same items.
     pub champion_figures: Option<BTreeMap<String, f64>>,
 }
@@ -90,6 +92,9 @@ pub fn hs_report(evaluation: &Evaluation, model: &str, facts: &ReportFacts) -> P
         "Codes known".to_owned(),
         format!("{subheadings} in {headings} headings of {chapters} chapters"),
     ));
+    if let Some(encoder) = &facts.encoder {
+        shown.push(("Text encoder".to_owned(), encoder.clone()));
+    }
     Page {
         title: format!("HS classification: {model}"),
         subtitle: "Recommended HS codes against the declared ones, on months that the model has not seen"

@@ -19,7 +19,8 @@ use serde_json::json;
 use tidewaiter_proto::v1;
 
 use super::{
-    fusion::{ALL, FAST, Weighing},
+    encoder::{self, Embeddings, EncodedShards, EncoderLeader, Encoding, Kept},
+    fusion::{ALL, FAST, WITHOUT_ENCODER, Weighing},
     learner::{self, Corpus, HsLeader, LEARNER, Layout, TextShards},
     metrics::{Evaluation, Judged},
     model::{Model, Precedent},
@@ -82,6 +83,9 @@ pub struct Parameters {
     /// A table that carries codes of other editions of the HS into the nomenclature (CSV).
     #[serde(default)]
     pub correlation: Option<String>,
+    /// A text encoder whose head is one more evidence; absent: none.
+    #[serde(default)]
+    pub encoder: Option<encoder::Parameters>,
 }
 
 fn eight() -> u32 {
@@ -106,6 +110,7 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
         return Err(Error::input("a fit needs at least one shard"));
     }
     parameters.classifiers.validate()?;
+    parameters.encoder.as_ref().map_or(Ok(()), encoder::Parameters::validate)?;
     if !(0.0..=1.0).contains(&parameters.vague_below) {
         let text = format!("vague_below is {}; set it to a probability, 0 to 1", parameters.vague_below);
         return Err(Error::input(text));
@@ -114,8 +119,13 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     job.outcome.rows.read = prepared.files.iter().map(Written::read).sum();
     check_texts(&prepared, parameters, &periods)?;
     let fitted = job.step("fit", fit(job, parameters, &prepared)).await?;
-    let weighed = job.step("weigh", weigh(job, parameters, &prepared, &fitted)).await?;
-    let verdict = job.step("evaluate", evaluate(job, parameters, &periods, &prepared, &weighed)).await?;
+    let encoded = match &parameters.encoder {
+        None => None,
+        Some(encoder) => Some(job.step("encoder", fit_encoder(job, parameters, encoder, &prepared)).await?),
+    };
+    let weighed = job.step("weigh", weigh(job, parameters, &prepared, &fitted, encoded.as_ref())).await?;
+    let judging = evaluate(job, parameters, &periods, &prepared, &weighed, encoded.as_ref());
+    let verdict = job.step("evaluate", judging).await?;
 
     job.outcome.model = Some(format!("{MODEL}@{}", verdict.version));
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
@@ -124,6 +134,9 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     }
     job.outcome.metrics.insert("promoted".into(), json!(verdict.promoted));
     job.outcome.metrics.insert("texts".into(), serde_json::to_value(&prepared.files)?);
+    if let Some(encoded) = &encoded {
+        job.outcome.metrics.insert("encoder".into(), serde_json::to_value(encoded)?);
+    }
     job.outcome.reports.push(job.archive.display(&verdict.report));
     Ok(())
 }
@@ -139,6 +152,8 @@ struct Prepared {
     nomenclature: String,
     /// Path of the correlation table in the archive; empty: none.
     correlation: String,
+    /// The encoder, where there is one.
+    encoder: Option<Kept>,
 }
 
 impl Prepared {
@@ -168,6 +183,10 @@ fn prepare<'a>(
             ));
         }
         kept_nomenclature(archive, &nomenclature, &correlation).await?;
+        let encoder = match &parameters.encoder {
+            None => None,
+            Some(encoder) => Some(encoder::keep(archive, &encoder.path).await?),
+        };
         let version = Table::open(archive, DECLARATIONS).await?.version().await?;
         let declarations = snapshot_provider(archive, DECLARATIONS, Some(version)).await?;
         let declarations =
@@ -181,7 +200,7 @@ fn prepare<'a>(
         let query = plan::above(distinct_texts(declarations, periods)?, operator)?;
         let files = plan::reports::<Vec<Written>>(query).await;
         let files = files.context(|| format!("read the descriptions in {DECLARATIONS}@{version}"))?;
-        Ok(Prepared { version, files: files.concat(), nomenclature, correlation })
+        Ok(Prepared { version, files: files.concat(), nomenclature, correlation, encoder })
     }
 }
 
@@ -243,7 +262,8 @@ fn fit<'a>(
         } else {
             HsLeader::new()
         };
-        let mut following = Following { archive, checkpoint, listener, milestones: 0 };
+        let mut following =
+            Following { archive, checkpoint, listener, milestones: 0, step: "fit", unit: "classifiers" };
         let session = session?;
         let fit = Fit { archive, engine, session: &session, name: &name, folder: &folder, task, loader };
         run(fit, &mut leader, &mut following).await?;
@@ -259,12 +279,14 @@ struct Following<'a> {
     checkpoint: String,
     listener: Arc<dyn Listener>,
     milestones: u32,
+    step: &'static str,
+    unit: &'static str,
 }
 
 #[async_trait::async_trait]
 impl Observer for Following<'_> {
     fn progress(&mut self, progress: Progress) {
-        self.listener.progress("fit", progress.done, progress.total, "classifiers");
+        self.listener.progress(self.step, progress.done, progress.total, self.unit);
     }
 
     async fn checkpoint(&mut self, checkpoint: Bytes) -> Result<()> {
@@ -273,6 +295,80 @@ impl Observer for Following<'_> {
             self.archive.put(&self.checkpoint, checkpoint).await?;
         }
         Ok(())
+    }
+}
+
+/// An encoder's head that is trained.
+#[derive(Debug, Serialize, Deserialize)]
+struct Encoded {
+    /// Path of the fit's last checkpoint, which holds it.
+    #[serde(rename = "path")]
+    learned: String,
+    /// The encoder.
+    encoder: Kept,
+    /// Training and validation texts that were read only in part, as they are too long.
+    cut: u64,
+    /// The mean loss of the last steps.
+    loss: f64,
+}
+
+impl Encoded {
+    /// The encoder in words.
+    fn words(&self, parameters: &encoder::Parameters) -> String {
+        let trained = match parameters.fine_tune_epochs {
+            0 => "as it came".to_owned(),
+            epochs => format!("its last {} layers trained over {epochs} passes", parameters.fine_tune_layers),
+        };
+        let Kept { folder, checksum } = &self.encoder;
+        format!("{folder} (SHA-256 {checksum}), {trained}; {} texts were too long for it and cut", self.cut)
+    }
+}
+
+fn fit_encoder<'a>(
+    job: &Job<'a>,
+    parameters: &'a Parameters,
+    encoder: &'a encoder::Parameters,
+    prepared: &'a Prepared,
+) -> impl Future<Output = Result<Encoded>> + use<'a> {
+    let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
+    let (session, name) = (job.session("encoder"), format!("{}-encoder", job.outcome.job));
+    let listener = Arc::clone(&job.listener);
+    async move {
+        let kept = prepared.encoder.clone();
+        let kept = kept.ok_or_else(|| Error::internal("the encoder of a retrain was not found"))?;
+        let layout = encoder::Layout {
+            shards: parameters.shards,
+            encoder: kept.clone(),
+            parameters: encoder.clone(),
+            most_texts: parameters.classifiers.most_texts,
+            valid: prepared.file(1)?.path.clone(),
+            most_valid: MOST_VALIDATION_TEXTS,
+        };
+        let train = prepared.file(0)?;
+        let file = v1::ParquetFile { path: train.path.clone(), size: train.size };
+        let files = vec![file; parameters.shards as usize];
+        let task = v1::FitTask {
+            learner: encoder::LEARNER.to_owned(),
+            shards: files.clone(),
+            parameters: serde_json::to_string(&layout)?,
+        };
+        let loader = Arc::new(EncodedShards::new(archive.clone(), files, layout));
+        let checkpoint = format!("{folder}/encoder-checkpoint");
+        let mut leader = if archive.exists(&checkpoint).await? {
+            EncoderLeader::restore(&archive.get(&checkpoint).await?, encoder.clone())?
+        } else {
+            EncoderLeader::new(encoder.clone())
+        };
+        let mut following =
+            Following { archive, checkpoint, listener, milestones: 0, step: "encoder", unit: "steps" };
+        let session = session?;
+        let folder = format!("{folder}/encoder");
+        let fit = Fit { archive, engine, session: &session, name: &name, folder: &folder, task, loader };
+        run(fit, &mut leader, &mut following).await?;
+        let learned = leader.learned()?;
+        let path = format!("{folder}/learned");
+        archive.put(&path, crate::learning::Leader::checkpoint(&leader)?).await?;
+        Ok(Encoded { learned: path, encoder: kept, cut: learned.cut + learned.valid.cut, loss: learned.loss })
     }
 }
 
@@ -291,6 +387,7 @@ fn weigh<'a>(
     parameters: &'a Parameters,
     prepared: &'a Prepared,
     fitted: &'a Fitted,
+    encoded: Option<&'a Encoded>,
 ) -> impl Future<Output = Result<Weighed>> + use<'a> {
     let (archive, folder) = (job.archive, job.work_folder().to_owned());
     async move {
@@ -301,8 +398,17 @@ fn weigh<'a>(
         let leader = HsLeader::restore(&archive.get(&fitted.classifiers).await?)?;
         let nomenclature = prepared.nomenclature(archive).await?;
         let vague_below = parameters.vague_below;
+        let encoding = match (encoded, &parameters.encoder) {
+            (Some(encoded), Some(encoder)) => {
+                let learned = archive.get(&encoded.learned).await?;
+                let mut learned = EncoderLeader::restore(&learned, encoder.clone())?.learned()?;
+                let embeddings = std::mem::take(&mut learned.valid);
+                Some((Encoding::new(encoded.encoder.clone(), encoder.most_tokens, learned), embeddings))
+            }
+            _ => None,
+        };
         let made = tokio::task::spawn_blocking(move || {
-            assemble(leader, train, compared, &valid, nomenclature, vague_below)
+            assemble(leader, train, compared, &valid, nomenclature, vague_below, encoding)
         });
         let model = made
             .await
@@ -320,6 +426,7 @@ pub(super) fn assemble(
     valid: &Texts,
     nomenclature: Nomenclature,
     vague_below: f32,
+    encoding: Option<(Encoding, Embeddings)>,
 ) -> Result<Model> {
     let (vocabulary, classes, train) = Corpus::of(train).into_parts();
     let mut taught = vec![0_u32; classes.len()];
@@ -334,10 +441,17 @@ pub(super) fn assemble(
     let precedents = precedents.collect();
     let classifiers = leader.classifiers()?;
     let mut model = Model::new(vocabulary, classes, taught, &classifiers, precedents, nomenclature)?;
-    for (fast, used) in [(false, ALL), (true, FAST)] {
+    let (encoding, embeddings) = encoding.unzip();
+    let embeddings = embeddings.unwrap_or_default();
+    let whole = if encoding.is_some() { ALL } else { WITHOUT_ENCODER };
+    model.encoding = encoding;
+    model.whole = Weighing::first(whole);
+    for (fast, used) in [(false, whole), (true, FAST)] {
         let mut scorer = model.scorer(fast);
-        let texts = valid.descriptions.iter().zip(&valid.codes);
-        let cases: Vec<_> = texts.filter_map(|(text, code)| scorer.case(text, *code)).collect();
+        let texts = valid.descriptions.iter().zip(&valid.codes).enumerate();
+        let case =
+            |(at, (text, code)): (usize, (&String, &u32))| scorer.case(text, embeddings.row(at), *code);
+        let cases: Vec<_> = texts.filter_map(case).collect();
         let weighing = Weighing::fit(&cases, used);
         if fast {
             model.fast = weighing;
@@ -369,6 +483,7 @@ fn evaluate<'a>(
     periods: &Periods,
     prepared: &'a Prepared,
     weighed: &'a Weighed,
+    encoded: Option<&'a Encoded>,
 ) -> impl Future<Output = Result<Verdict>> + use<'a> {
     let (archive, periods) = (job.archive, *periods);
     let (session, id, submitted_ms) = (job.session("evaluate"), job.outcome.job.clone(), job.submitted_ms);
@@ -400,6 +515,9 @@ fn evaluate<'a>(
             seed: parameters.classifiers.seed,
             snapshot: format!("{DECLARATIONS}@{}", prepared.version),
             nomenclature: prepared.nomenclature(archive).await?,
+            encoder: encoded
+                .zip(parameters.encoder.as_ref())
+                .map(|(encoded, encoder)| encoded.words(encoder)),
             champion_figures: champion.clone(),
         };
         let card: Card = Box::new(move |version| {

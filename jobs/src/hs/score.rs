@@ -67,14 +67,12 @@ impl RecommendOperator {
         let v1::HsRecommendOperator { model, rates, .. } = &self.message;
         let load = async {
             let bytes = self.archive.get(model).await?;
-            let read = tokio::task::spawn_blocking(move || Model::from_bytes(&bytes)).await;
-            let read =
-                read.map_err(|error| Error::internal("the reading of a model stopped").with_source(error))?;
+            let model = Model::load(bytes, &self.archive).await?;
             let rates = match rates.as_str() {
                 "" => BTreeMap::new(),
                 path => serde_json::from_slice(&self.archive.get(path).await?)?,
             };
-            Ok::<_, Error>(Arc::new(Loaded { model: read?, rates }))
+            Ok::<_, Error>(Arc::new(Loaded { model, rates }))
         };
         let loaded = self.loaded.get_or_try_init(|| load).await;
         loaded.cloned().context(|| format!("load the model {model}"))
@@ -90,8 +88,10 @@ impl RecommendOperator {
         let (descriptions, codes) = (text("description")?, text("hs_code")?);
         let mut recommended = Recommended::default();
         let mut scorer = model.scorer(self.message.fast);
-        for (description, code) in descriptions.as_string::<i32>().iter().zip(codes.as_string::<i32>()) {
-            scorer.score(description.unwrap_or_default());
+        let texts = descriptions.as_string::<i32>().iter().map(Option::unwrap_or_default);
+        let embeddings = model.encode(self.message.fast, texts.clone())?;
+        for (row, (description, code)) in texts.zip(codes.as_string::<i32>()).enumerate() {
+            scorer.score(description, embeddings.row(row));
             if !scorer.has_words() {
                 recommended.nothing();
                 continue;

@@ -4,7 +4,7 @@
 //! agree. Buffers are used again; a [`Scorer`] belongs to one thread.
 
 use super::{
-    fusion::{Candidate, Case, EVIDENCE, Evidence, LEAST_SHARE, Weighing},
+    fusion::{Candidate, Case, ENCODER, EVIDENCE, Evidence, LEAST_SHARE, NEAREST, TAUGHT, Weighing},
     model::Model,
     precedents::Similar,
     text::Reader,
@@ -37,6 +37,8 @@ pub struct Scorer<'a> {
     nearest: Vec<f32>,
     similarities: Vec<f32>,
     similar: Vec<Similar>,
+    /// The logarithm of each subheading's probability by the encoder's head; empty without one.
+    encoded: Vec<f32>,
     probabilities: [Vec<f32>; LEVELS],
 }
 
@@ -73,13 +75,15 @@ impl<'a> Scorer<'a> {
             nearest: vec![0.0; model.classes.len()],
             similarities: Vec::new(),
             similar: Vec::new(),
+            encoded: Vec::new(),
             probabilities: zeros(),
         }
     }
 
-    /// Scores a description; the other methods tell of it.
-    pub fn score(&mut self, description: &str) {
-        self.gather(description);
+    /// Scores a description, given its embedding (see [`Model::encode`]; empty for a model without an encoder);
+    /// the other methods tell of it.
+    pub(super) fn score(&mut self, description: &str, embedding: &[f32]) {
+        self.gather(description, embedding);
         let parts = self.parts();
         let [chapters, headings, subheadings] = &mut self.probabilities;
         let mut largest = f32::NEG_INFINITY;
@@ -198,9 +202,9 @@ impl<'a> Scorer<'a> {
 
     /// The evidence for the likely subheadings of a description whose code is known; `None` when no training
     /// text has that code.
-    pub(super) fn case(&mut self, description: &str, code: u32) -> Option<Case> {
+    pub(super) fn case(&mut self, description: &str, embedding: &[f32], code: u32) -> Option<Case> {
         let right = self.model.classes.number(code, LEVELS - 1)?;
-        self.score(description);
+        self.score(description, embedding);
         let probabilities = &self.probabilities[LEVELS - 1];
         let mut order: Vec<usize> = (0..probabilities.len()).collect();
         let by = |one: &usize, other: &usize| {
@@ -226,11 +230,15 @@ impl<'a> Scorer<'a> {
     }
 
     /// Reads the description and gathers what speaks for each class.
-    fn gather(&mut self, description: &str) {
+    fn gather(&mut self, description: &str, embedding: &[f32]) {
         self.model.vocabulary.vector(self.reader.read(description), &mut self.vector);
         let row = self.vector.row();
         for (weights, margins) in self.model.weights.iter().zip(&mut self.margins) {
             weights.margins(row, margins);
+        }
+        self.encoded.clear();
+        if let Some(encoding) = self.model.encoding.as_ref().filter(|_| self.weighing.uses_encoder()) {
+            encoding.head.logarithms(embedding, &mut self.encoded);
         }
         self.similar.clear();
         if !self.weighing.uses_precedents() {
@@ -267,8 +275,11 @@ impl<'a> Scorer<'a> {
             part
         });
         for (class, part) in parts[LEVELS - 1].iter_mut().enumerate() {
-            *part += weights[EVIDENCE - 2] * self.nearest[class]
-                + weights[EVIDENCE - 1] * (self.model.taught[class].max(1) as f32).ln();
+            *part += weights[NEAREST] * self.nearest[class]
+                + weights[TAUGHT] * (self.model.taught[class].max(1) as f32).ln();
+        }
+        for (part, encoded) in parts[LEVELS - 1].iter_mut().zip(&self.encoded) {
+            *part += weights[ENCODER] * encoded;
         }
         parts
     }
@@ -283,8 +294,9 @@ impl<'a> Scorer<'a> {
             let share = (self.votes[level][*class as usize] + LEAST_SHARE) / LEAST_SHARE;
             evidence[LEVELS + level] = f64::from(share.ln());
         }
-        evidence[EVIDENCE - 2] = f64::from(self.nearest[class]);
-        evidence[EVIDENCE - 1] = f64::from(self.model.taught[class].max(1)).ln();
+        evidence[NEAREST] = f64::from(self.nearest[class]);
+        evidence[TAUGHT] = f64::from(self.model.taught[class].max(1)).ln();
+        evidence[ENCODER] = self.encoded.get(class).map_or(0.0, |encoded| f64::from(*encoded));
         evidence
     }
 }

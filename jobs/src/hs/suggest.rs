@@ -50,8 +50,11 @@ pub struct Explained {
 }
 
 /// Recommends codes for one description.
-pub fn suggest(model: &Model, scorer: &mut Scorer<'_>, description: &str) -> Suggestion {
-    scorer.score(description);
+///
+/// # Errors
+/// [`crate::ErrorKind::Internal`] when the model's encoder is not loaded ([`Model::load`]).
+pub fn suggest(model: &Model, scorer: &mut Scorer<'_>, description: &str) -> Result<Suggestion> {
+    scorer.score(description, model.encode(false, [description])?.row(0));
     let has_words = scorer.has_words();
     let best = |level: usize| if has_words { scorer.best(level, SUGGESTED) } else { Vec::new() };
     let subheadings = best(LEVELS - 1).into_iter().map(|choice| Explained {
@@ -59,14 +62,14 @@ pub fn suggest(model: &Model, scorer: &mut Scorer<'_>, description: &str) -> Sug
         path: choice.code.parse().map_or_else(|_| Vec::new(), |code| model.nomenclature.path(code)),
         choice,
     });
-    Suggestion {
+    Ok(Suggestion {
         vague: scorer.is_vague(),
         chapters: best(0),
         headings: best(1),
         subheadings: subheadings.collect(),
         similar: scorer.similar(SIMILAR),
         description: super::text::start_of(description).to_owned(),
-    }
+    })
 }
 
 /// What became of a file of descriptions.
@@ -102,10 +105,12 @@ pub fn suggest_rows(model: &Model, file: &[u8], column: &str) -> Result<(String,
     text.push('\n');
     let mut counts = RowCounts::default();
     let mut scorer = model.scorer(false);
-    for record in records {
+    let records: Vec<_> = records.collect();
+    let descriptions = records.iter().map(|record| record.get(at).map_or("", String::as_str));
+    let embeddings = model.encode(false, descriptions.clone())?;
+    for (row, description) in descriptions.enumerate() {
         counts.rows += 1;
-        let description = record.get(at).map_or("", String::as_str);
-        scorer.score(description);
+        scorer.score(description, embeddings.row(row));
         let vague = scorer.is_vague();
         counts.without_words += u64::from(!scorer.has_words());
         counts.vague += u64::from(vague);

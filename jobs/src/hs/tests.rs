@@ -51,14 +51,15 @@ fn fitted(train: &Texts, valid: &Texts) -> Model {
         (0..2).map(|number| shard_of(number, layout.clone(), Arc::clone(&corpus))).collect();
     let mut leader = HsLeader::new();
     fit_in_process(&mut leader, &mut shards).expect("fits");
-    assemble(leader, train.clone(), train.clone(), valid, Nomenclature::default(), 0.5).expect("a model")
+    assemble(leader, train.clone(), train.clone(), valid, Nomenclature::default(), 0.5, None)
+        .expect("a model")
 }
 
 fn judged(model: &Model, test: &Texts, fast: bool) -> Evaluation {
     let mut evaluation = Evaluation::default();
     let mut scorer = model.scorer(fast);
     for (description, code) in test.descriptions.iter().zip(&test.codes) {
-        scorer.score(description);
+        scorer.score(description, &[]);
         let tops: [_; LEVELS] = std::array::from_fn(|level| scorer.top(level));
         let codes: [String; LEVELS] =
             std::array::from_fn(|level| written(model.code(level, tops[level].0), level));
@@ -98,7 +99,7 @@ fn published_declarations_are_recommended_better_than_by_a_linear_svm() {
     // Descriptions that a customs administration calls too vague, and texts of goods, which are not.
     let terms = records(&unzipped(data.join("uk_fpo_vague_terms.csv.gz")));
     let mut scorer = again.scorer(false);
-    let mut vague = |text: &str| suggest(&again, &mut scorer, text).vague;
+    let mut vague = |text: &str| suggest(&again, &mut scorer, text).expect("suggests").vague;
     let called =
         terms.iter().skip(1).filter(|term| vague(&term[0])).count() as f64 / (terms.len() - 1) as f64;
     let clear = evaluation.vague as f64 / evaluation.items as f64;

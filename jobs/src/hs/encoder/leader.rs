@@ -1,0 +1,258 @@
+//! The driver's side: counts, steps of the head, steps of the last layers, and the validation texts' embeddings.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::{
+    Embeddings, Head, Parameters, head,
+    optimiser::Trained,
+    wire::{Answer, Ask, Count, Counts, Encode, Encoded, Instruction, Stage, State, Train},
+};
+use crate::{
+    Error, Result,
+    hs::tree::Classes,
+    learning::{Contribution, Leader, Progress},
+};
+
+/// Leads the training of a head and, if asked for, of the encoder's last layers.
+///
+/// [`Leader::instruct`] reads the state and [`Leader::absorb`] alone changes it.
+pub(in crate::hs) struct EncoderLeader {
+    parameters: Parameters,
+    state: State,
+    head: Option<head::Parts>,
+}
+
+/// What was learned.
+pub(in crate::hs) struct Learned {
+    /// The head.
+    pub(in crate::hs) head: Head,
+    /// The weights of the trained layers; empty: the encoder is as it came.
+    pub(in crate::hs) layers: Vec<f32>,
+    /// The embeddings of the validation texts, in their order.
+    pub(in crate::hs) valid: Embeddings,
+    /// Training texts that were read only in part, as they are too long.
+    pub(in crate::hs) cut: u64,
+    /// The mean loss of the last steps.
+    pub(in crate::hs) loss: f64,
+}
+
+impl EncoderLeader {
+    /// A fit that has not begun.
+    pub(in crate::hs) fn new(parameters: Parameters) -> Self {
+        Self { parameters, state: State::default(), head: None }
+    }
+
+    /// A fit that goes on from [`Leader::checkpoint`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Corrupt`] when the bytes are no checkpoint of this kind of fit.
+    pub(in crate::hs) fn restore(checkpoint: &[u8], parameters: Parameters) -> Result<Self> {
+        let state = State::decode(checkpoint)?;
+        let head = state.counts.as_ref().map(parts);
+        let of_layers = state.counts.as_ref().filter(|_| state.stage() == Stage::Layers);
+        let expected =
+            head.as_ref().map_or(0, head::Parts::len) + of_layers.map_or(0, |counts| counts.layers.len());
+        let lists = [&state.trained.weights, &state.trained.means, &state.trained.squares];
+        if lists.iter().any(|list| list.len() != expected) {
+            return Err(Error::corrupt("HS encoder: a checkpoint is not one of this fit"));
+        }
+        Ok(Self { parameters, state, head })
+    }
+
+    /// What was learned.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] before the end.
+    pub(in crate::hs) fn learned(&self) -> Result<Learned> {
+        let (Some(counts), Some(head), Some(encoded)) = (&self.state.counts, &self.head, &self.state.encoded)
+        else {
+            return Err(Error::internal("HS encoder: the fit is not over"));
+        };
+        let (of_head, layers) = self.state.trained.weights.split_at(head.len());
+        Ok(Learned {
+            head: head.head(of_head),
+            layers: layers.to_vec(),
+            valid: Embeddings {
+                width: counts.width as usize,
+                values: encoded.values.clone(),
+                cut: encoded.cut,
+            },
+            cut: counts.cut,
+            loss: self.state.loss,
+        })
+    }
+
+    fn absorb_counts(&mut self, parts: &[(u32, Bytes)]) -> Result<()> {
+        let mut all = Counts::default();
+        for counts in decode::<Counts>(parts)? {
+            all.texts += counts.texts;
+            all.cut += counts.cut;
+            all.width = counts.width;
+            all.codes.extend(counts.codes);
+            all.layers.extend(counts.layers);
+        }
+        let head = self::parts(&all);
+        self.state.trained = Trained::new(vec![0.0; head.len()]);
+        (self.head, self.state.counts) = (Some(head), Some(all));
+        Ok(())
+    }
+
+    /// Averages what the shards came to, by their texts and in their order.
+    fn absorb_trained(&mut self, parts: &[(u32, Bytes)], steps: u64) -> Result<()> {
+        let answers: Vec<Answer> = decode(parts)?;
+        let length = self.state.trained.weights.len();
+        let whole = |answer: &Answer| {
+            let Trained { weights, means, squares } = &answer.trained;
+            [weights, means, squares].iter().all(|list| list.len() == length)
+        };
+        if !answers.iter().all(whole) {
+            return Err(Error::internal("HS encoder: a shard's answer does not fit the head"));
+        }
+        let texts: u64 = answers.iter().map(|answer| answer.texts).sum();
+        if texts > 0 {
+            let share = |answer: &Answer| answer.texts as f64 / texts as f64;
+            let shares: Vec<f64> = answers.iter().map(share).collect();
+            let mean = |list: &mut Vec<f32>, of: fn(&Trained) -> &Vec<f32>| {
+                for (at, number) in list.iter_mut().enumerate() {
+                    let answers = answers.iter().zip(&shares);
+                    let sum: f64 =
+                        answers.map(|(answer, share)| share * f64::from(of(&answer.trained)[at])).sum();
+                    *number = sum as f32;
+                }
+            };
+            mean(&mut self.state.trained.weights, |trained| &trained.weights);
+            mean(&mut self.state.trained.means, |trained| &trained.means);
+            mean(&mut self.state.trained.squares, |trained| &trained.squares);
+            self.state.loss = answers.iter().map(|answer| answer.loss).sum::<f64>() / texts as f64;
+        }
+        if self.state.trained.weights.iter().any(|weight| !weight.is_finite()) {
+            return Err(Error::input(
+                "HS encoder: the weights grew beyond all bounds; lower head_rate or fine_tune_rate",
+            ));
+        }
+        self.state.steps += steps;
+        self.next_stage();
+        Ok(())
+    }
+
+    /// Goes over from the head to the layers, where they are trained, too.
+    fn next_stage(&mut self) {
+        let Some(counts) = &self.state.counts else { return };
+        let over = self.state.steps >= self.total(counts, Stage::Head);
+        if over && self.state.stage() == Stage::Head && self.parameters.fine_tune_epochs > 0 {
+            let mut weights = std::mem::take(&mut self.state.trained.weights);
+            weights.extend_from_slice(&counts.layers);
+            self.state.trained = Trained::new(weights);
+            self.state.steps = 0;
+            self.state.set_stage(Stage::Layers);
+        }
+    }
+
+    fn absorb_encoded(&mut self, parts: &[(u32, Bytes)]) -> Result<()> {
+        let width = self.state.counts.as_ref().map_or(0, |counts| counts.width as usize).max(1);
+        let encoded: Vec<Encoded> = decode(parts)?;
+        let mut all = Encoded { values: Vec::new(), cut: encoded.iter().map(|part| part.cut).sum() };
+        // The shards have the texts in turn.
+        let most = encoded.iter().map(|part| part.values.len()).max().unwrap_or(0) / width;
+        for row in 0..most {
+            for part in &encoded {
+                all.values.extend(part.values.get(row * width..(row + 1) * width).unwrap_or_default());
+            }
+        }
+        self.state.encoded = Some(all);
+        Ok(())
+    }
+
+    fn steps_per_epoch(&self, counts: &Counts) -> u64 {
+        counts.texts.div_ceil(u64::from(self.parameters.batch_texts)).max(1)
+    }
+
+    /// Steps of a stage.
+    fn total(&self, counts: &Counts, stage: Stage) -> u64 {
+        let epochs = match stage {
+            Stage::Head => self.parameters.head_epochs,
+            Stage::Layers => self.parameters.fine_tune_epochs,
+        };
+        u64::from(epochs) * self.steps_per_epoch(counts)
+    }
+
+    /// Steps of the next round; 0 when the training is over.
+    fn next_steps(&self, counts: &Counts) -> u64 {
+        let left = self.total(counts, self.state.stage()).saturating_sub(self.state.steps);
+        left.min(u64::from(self.parameters.steps_between_averages))
+    }
+}
+
+fn parts(counts: &Counts) -> head::Parts {
+    head::Parts::new(&Classes::new(counts.codes.clone()), counts.width as usize)
+}
+
+fn decode<M: Message + Default>(parts: &[(u32, Bytes)]) -> Result<Vec<M>> {
+    parts.iter().map(|(_, part)| Ok(M::decode(part.clone())?)).collect()
+}
+
+impl Leader for EncoderLeader {
+    fn instruct(&mut self) -> Result<Option<Bytes>> {
+        if self.state.encoded.is_some() {
+            return Ok(None);
+        }
+        let ask = match &self.state.counts {
+            None => Ask::Count(Count {}),
+            Some(counts) => match self.next_steps(counts) {
+                0 => {
+                    let of_head = self.head.as_ref().map_or(0, head::Parts::len);
+                    Ask::Encode(Encode { layers: self.state.trained.weights[of_head..].to_vec() })
+                }
+                steps => Ask::Train(Train {
+                    stage: self.state.stage,
+                    first: self.state.steps,
+                    steps,
+                    steps_per_epoch: self.steps_per_epoch(counts),
+                    total: self.total(counts, self.state.stage()),
+                    trained: self.state.trained.clone(),
+                }),
+            },
+        };
+        Ok(Some(Bytes::from(Instruction { ask: Some(ask) }.encode_to_vec())))
+    }
+
+    fn absorb(&mut self, contribution: Contribution) -> Result<()> {
+        let Contribution::Gather(parts) = contribution else {
+            return Err(Error::internal("HS encoder: the shards answered another question than was asked"));
+        };
+        match &self.state.counts {
+            None => self.absorb_counts(&parts),
+            Some(counts) => match self.next_steps(counts) {
+                0 => self.absorb_encoded(&parts),
+                steps => self.absorb_trained(&parts, steps),
+            },
+        }
+    }
+
+    fn checkpoint(&self) -> Result<Bytes> {
+        Ok(Bytes::from(self.state.encode_to_vec()))
+    }
+
+    fn history(&self) -> Result<Bytes> {
+        Ok(Bytes::new())
+    }
+
+    fn at_milestone(&self) -> bool {
+        let Some(counts) = &self.state.counts else { return false };
+        self.state.steps.is_multiple_of(self.steps_per_epoch(counts))
+    }
+
+    fn progress(&self) -> Progress {
+        let Some(counts) = &self.state.counts else { return Progress::default() };
+        let before = match self.state.stage() {
+            Stage::Head => 0,
+            Stage::Layers => self.total(counts, Stage::Head),
+        };
+        Progress {
+            done: before + self.state.steps,
+            total: self.total(counts, Stage::Head) + self.total(counts, Stage::Layers),
+            note: format!("loss {:.4}", self.state.loss),
+        }
+    }
+}

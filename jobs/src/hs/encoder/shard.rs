@@ -1,0 +1,277 @@
+//! A worker's side: steps on the shard's own texts, and the encoding of its validation texts.
+//!
+//! A shard keeps nothing of its own steps: what it sends is averaged, and the next instruction brings what all
+//! shards came to. So an answer depends on the texts and the instruction alone.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use candle_core::{Tensor, Var, backprop::GradStore};
+use candle_transformers::models::bert::BertModel;
+use prost::Message;
+
+use super::{
+    Parameters, head,
+    layers::Shapes,
+    network::{Batch, Embeddings, Encoder, Parts},
+    wire::{Answer, Ask, Counts, Encode, Encoded, Instruction, Stage, Train},
+};
+use crate::{
+    Error, Result,
+    hs::{
+        texts::Texts,
+        tree::{Classes, LEVELS},
+    },
+    learning::{Contribution, Shard, mix},
+};
+
+/// What the shards of a worker have in common.
+pub(super) struct Shared {
+    parameters: Parameters,
+    parts: Parts,
+    encoder: Encoder,
+    /// The layers that are not trained.
+    lower: BertModel,
+    shapes: Shapes,
+    head: head::Parts,
+    classes: Classes,
+    train: Texts,
+    valid: Texts,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("parameters", &self.parameters).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when the encoder's files do not fit each other, or has fewer layers than are
+    /// to be trained.
+    pub(super) fn new(parameters: Parameters, parts: Parts, train: Texts, valid: Texts) -> Result<Self> {
+        let layers = parts.config.num_hidden_layers;
+        let lower = layers.checked_sub(parameters.trained_layers()).ok_or_else(|| {
+            let text = format!(
+                "the encoder has {layers} layers; set fine_tune_layers, which is {}, to that at most",
+                parameters.fine_tune_layers
+            );
+            Error::input(text)
+        })?;
+        let mut codes = train.codes.clone();
+        codes.sort_unstable();
+        codes.dedup();
+        let classes = Classes::new(codes);
+        Ok(Self {
+            lower: parts.network(lower)?,
+            shapes: Shapes::of(&parts.config),
+            head: head::Parts::new(&classes, parts.config.hidden_size),
+            encoder: parts.clone().encoder()?,
+            parts,
+            parameters,
+            classes,
+            train,
+            valid,
+        })
+    }
+
+    /// The weights of the layers that are to be trained, as the encoder has them.
+    fn layers(&self) -> Result<Vec<f32>> {
+        let layers = self.parts.config.num_hidden_layers;
+        let mut weights = Vec::new();
+        for layer in layers - self.parameters.trained_layers()..layers {
+            for part in self.shapes.parts() {
+                let name = format!("encoder.layer.{layer}.{}", part.name);
+                let tensor = self.parts.tensors.get(&name);
+                let tensor = tensor.ok_or_else(|| {
+                    Error::input(format!("the encoder's model.safetensors has no tensor {name}"))
+                })?;
+                weights.extend(tensor.flatten_all()?.to_vec1::<f32>()?);
+            }
+        }
+        Ok(weights)
+    }
+}
+
+/// A shard.
+pub(super) struct EncoderShard {
+    number: u32,
+    shared: Arc<Shared>,
+    /// The numbers of its training texts and their classes.
+    texts: Vec<usize>,
+    classes: Vec<u32>,
+    /// The numbers of its validation texts.
+    valid: Vec<usize>,
+    /// The embeddings of its training texts by the encoder as it came, once they are wanted.
+    embeddings: Option<Embeddings>,
+    /// The pieces of its training texts, once they are wanted.
+    pieces: Vec<Vec<u32>>,
+}
+
+impl EncoderShard {
+    pub(super) fn new(number: u32, shards: u32, shared: Arc<Shared>) -> Self {
+        let own = |count: usize| (number as usize..count).step_by(shards as usize).collect();
+        let texts: Vec<usize> = own(shared.train.codes.len());
+        let class = |text: &usize| {
+            let number = shared.classes.number(shared.train.codes[*text], LEVELS - 1);
+            number.unwrap_or_default() as u32
+        };
+        let classes = texts.iter().map(class).collect();
+        let valid = own(shared.valid.codes.len());
+        Self { number, shared, texts, classes, valid, embeddings: None, pieces: Vec::new() }
+    }
+
+    fn embeddings(&mut self) -> Result<&Embeddings> {
+        if self.embeddings.is_none() {
+            let texts = self.texts.iter().map(|text| self.shared.train.descriptions[*text].as_str());
+            self.embeddings = Some(self.shared.encoder.encode(texts)?);
+        }
+        self.embeddings.as_ref().ok_or_else(|| Error::internal("HS encoder: a shard has no embeddings"))
+    }
+
+    fn count(&mut self) -> Result<Counts> {
+        let cut = self.embeddings()?.cut;
+        let speaks = self.number == 0;
+        let shared = &self.shared;
+        Ok(Counts {
+            texts: self.texts.len() as u64,
+            cut,
+            width: shared.encoder.width() as u32,
+            codes: if speaks { shared.classes.codes(LEVELS - 1).to_vec() } else { Vec::new() },
+            layers: if speaks { shared.layers()? } else { Vec::new() },
+        })
+    }
+
+    fn train(&mut self, train: Train) -> Result<Answer> {
+        let stage = train.stage();
+        self.embeddings()?;
+        if stage == Stage::Layers && self.pieces.is_empty() {
+            let pieces = self
+                .texts
+                .iter()
+                .map(|text| Ok(self.shared.parts.tokens(&self.shared.train.descriptions[*text])?.0));
+            self.pieces = pieces.collect::<Result<_>>()?;
+        }
+        let Train { first, steps, steps_per_epoch, total, trained, .. } = train;
+        let mut answer = Answer { texts: 0, loss: 0.0, trained };
+        let parameters = &self.shared.parameters;
+        let own = self.texts.len().div_ceil(steps_per_epoch.max(1) as usize).max(1);
+        let mut order = (u64::MAX, Vec::new());
+        for step in first..first + steps {
+            let (epoch, within) = (step / steps_per_epoch, (step % steps_per_epoch) as usize);
+            if order.0 != epoch {
+                order = (epoch, self.order(stage, epoch));
+            }
+            let rows = &order.1[(within * own).min(order.1.len())..((within + 1) * own).min(order.1.len())];
+            if rows.is_empty() {
+                continue;
+            }
+            let left = 1.0 - step as f32 / total as f32;
+            let (loss, gradients) = match stage {
+                Stage::Head => self.on_head(&answer.trained.weights, rows)?,
+                Stage::Layers => self.on_layers(&answer.trained.weights, rows)?,
+            };
+            answer.texts += rows.len() as u64;
+            answer.loss += f64::from(loss) * rows.len() as f64;
+            let (head, layers) = gradients.split_at(self.shared.head.len());
+            let (rate, decay) = (parameters.head_rate * left, parameters.decay);
+            answer.trained.step(0, head, step + 1, rate, decay);
+            if !layers.is_empty() {
+                let rate = parameters.fine_tune_rate * left;
+                answer.trained.step(head.len(), layers, step + 1, rate, decay);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// The order of an epoch: by chance, which the seed settles.
+    fn order(&self, stage: Stage, epoch: u64) -> Vec<u32> {
+        let salt = mix(self.shared.parameters.seed ^ mix(epoch * 2 + stage as u64));
+        let mut order: Vec<u32> = (0..self.texts.len() as u32).collect();
+        order.sort_by_key(|row| (mix(salt ^ self.texts[*row as usize] as u64), *row));
+        order
+    }
+
+    fn classes_of(&self, rows: &[u32]) -> Vec<u32> {
+        rows.iter().map(|row| self.classes[*row as usize]).collect()
+    }
+
+    /// The mean loss of some texts and its gradient, with the encoder as it came.
+    fn on_head(&self, weights: &[f32], rows: &[u32]) -> Result<(f32, Vec<f32>)> {
+        let Shared { head, parts, .. } = &*self.shared;
+        let Some(embeddings) = &self.embeddings else {
+            return Err(Error::internal("HS encoder: a shard has no embeddings"));
+        };
+        let mut values = Vec::with_capacity(rows.len() * (embeddings.width + 1));
+        for row in rows {
+            values.extend_from_slice(embeddings.row(*row as usize));
+            values.push(1.0);
+        }
+        let texts = Tensor::from_vec(values, (rows.len(), embeddings.width + 1), &parts.device)?;
+        let variables = head.variables(weights, &parts.device)?;
+        let loss = head.loss(&variables, &texts, &self.classes_of(rows))?;
+        Ok((loss.to_scalar()?, flat_gradient(&loss.backward()?, &[&variables])?))
+    }
+
+    /// The mean loss of some texts and its gradient, with the last layers as they have been trained.
+    fn on_layers(&self, weights: &[f32], rows: &[u32]) -> Result<(f32, Vec<f32>)> {
+        let Shared { head, parts, shapes, lower, .. } = &*self.shared;
+        let (of_head, of_layers) = weights.split_at(head.len());
+        let pieces: Vec<&[u32]> = rows.iter().map(|row| self.pieces[*row as usize].as_slice()).collect();
+        let batch = Batch::new(&pieces, &parts.device)?;
+        let attention = batch.attention()?;
+        let mut states = batch.states(lower)?;
+        let mut variables = vec![head.variables(of_head, &parts.device)?];
+        for layer in of_layers.chunks_exact(shapes.len()) {
+            let layer = shapes.variables(layer, &parts.device)?;
+            states = shapes.forward(&layer, &states, &attention)?;
+            variables.push(layer);
+        }
+        let embeddings = batch.pooled(&states)?;
+        let ones = Tensor::ones((rows.len(), 1), embeddings.dtype(), &parts.device)?;
+        let texts = Tensor::cat(&[&embeddings, &ones], 1)?;
+        let loss = head.loss(&variables[0], &texts, &self.classes_of(rows))?;
+        let variables: Vec<&Vec<Var>> = variables.iter().collect();
+        Ok((loss.to_scalar()?, flat_gradient(&loss.backward()?, &variables)?))
+    }
+
+    fn encode(&self, encode: &Encode) -> Result<Encoded> {
+        let texts = self.valid.iter().map(|text| self.shared.valid.descriptions[*text].as_str());
+        let embeddings = if encode.layers.is_empty() {
+            self.shared.encoder.encode(texts)?
+        } else {
+            let mut parts = self.shared.parts.clone();
+            parts.replace(&encode.layers)?;
+            parts.encoder()?.encode(texts)?
+        };
+        Ok(Encoded { values: embeddings.values, cut: embeddings.cut })
+    }
+}
+
+/// The gradients of all variables, one after the other.
+fn flat_gradient(gradients: &GradStore, variables: &[&Vec<Var>]) -> Result<Vec<f32>> {
+    let mut flat = Vec::new();
+    for variable in variables.iter().copied().flatten() {
+        let gradient = gradients.get(variable);
+        let gradient =
+            gradient.ok_or_else(|| Error::internal("HS encoder: a loss does not depend on all weights"))?;
+        flat.extend(gradient.flatten_all()?.to_vec1::<f32>()?);
+    }
+    Ok(flat)
+}
+
+impl Shard for EncoderShard {
+    fn restore(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()> {
+        let answer = match Instruction::decode(instruction)?.ask {
+            Some(Ask::Count(_)) => self.count()?.encode_to_vec(),
+            Some(Ask::Train(train)) => self.train(train)?.encode_to_vec(),
+            Some(Ask::Encode(encode)) => self.encode(&encode)?.encode_to_vec(),
+            None => return Err(Error::internal("HS encoder: an instruction asks nothing")),
+        };
+        Contribution::Gather(vec![(self.number, Bytes::from(answer))]).merge_onto(merged)
+    }
+}
