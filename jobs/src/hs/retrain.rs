@@ -19,7 +19,7 @@ use serde_json::json;
 use tidewaiter_proto::v1;
 
 use super::{
-    encoder::{self, Embeddings, EncodedShards, EncoderLeader, Encoding, Kept},
+    encoder::{self, Embeddings, Encoded, Encoding, Kept, fit_encoder},
     fusion::{ALL, FAST, WITHOUT_ENCODER, Weighing},
     learner::{self, Corpus, HsLeader, LEARNER, Layout, TextShards},
     metrics::{Evaluation, Judged},
@@ -121,7 +121,10 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     let fitted = job.step("fit", fit(job, parameters, &prepared)).await?;
     let encoded = match &parameters.encoder {
         None => None,
-        Some(encoder) => Some(job.step("encoder", fit_encoder(job, parameters, encoder, &prepared)).await?),
+        Some(encoder) => {
+            let layout = prepared.layout(parameters, encoder)?;
+            Some(job.step("encoder", fit_encoder(job, prepared.parquet(0)?, layout)).await?)
+        }
     };
     let weighed = job.step("weigh", weigh(job, parameters, &prepared, &fitted, encoded.as_ref())).await?;
     let judging = evaluate(job, parameters, &periods, &prepared, &weighed, encoded.as_ref());
@@ -159,6 +162,24 @@ struct Prepared {
 impl Prepared {
     fn file(&self, part: usize) -> Result<&Written> {
         self.files.get(part).ok_or_else(|| Error::internal("the texts of a retrain lack a period"))
+    }
+
+    fn parquet(&self, part: usize) -> Result<v1::ParquetFile> {
+        let file = self.file(part)?;
+        Ok(v1::ParquetFile { path: file.path.clone(), size: file.size })
+    }
+
+    /// How an encoder's head is trained on the texts.
+    fn layout(&self, parameters: &Parameters, encoder: &encoder::Parameters) -> Result<encoder::Layout> {
+        let kept = self.encoder.clone();
+        Ok(encoder::Layout {
+            shards: parameters.shards,
+            encoder: kept.ok_or_else(|| Error::internal("the encoder of a retrain was not found"))?,
+            parameters: encoder.clone(),
+            most_texts: parameters.classifiers.most_texts,
+            valid: self.file(1)?.path.clone(),
+            most_valid: MOST_VALIDATION_TEXTS,
+        })
     }
 
     async fn nomenclature(&self, archive: &Archive) -> Result<Nomenclature> {
@@ -247,9 +268,7 @@ fn fit<'a>(
     let listener = Arc::clone(&job.listener);
     async move {
         let layout = Layout { shards: parameters.shards, parameters: parameters.classifiers.clone() };
-        let train = prepared.file(0)?;
-        let file = v1::ParquetFile { path: train.path.clone(), size: train.size };
-        let files = vec![file; parameters.shards as usize];
+        let files = vec![prepared.parquet(0)?; parameters.shards as usize];
         let task = v1::FitTask {
             learner: LEARNER.to_owned(),
             shards: files.clone(),
@@ -274,13 +293,16 @@ fn fit<'a>(
 }
 
 /// Tells of the fit's progress and keeps its checkpoints.
-struct Following<'a> {
-    archive: &'a Archive,
-    checkpoint: String,
-    listener: Arc<dyn Listener>,
-    milestones: u32,
-    step: &'static str,
-    unit: &'static str,
+pub(super) struct Following<'a> {
+    pub(super) archive: &'a Archive,
+    /// Path of the checkpoint.
+    pub(super) checkpoint: String,
+    pub(super) listener: Arc<dyn Listener>,
+    /// Checkpoints that could have been kept.
+    pub(super) milestones: u32,
+    /// The step's name, and what it counts.
+    pub(super) step: &'static str,
+    pub(super) unit: &'static str,
 }
 
 #[async_trait::async_trait]
@@ -295,80 +317,6 @@ impl Observer for Following<'_> {
             self.archive.put(&self.checkpoint, checkpoint).await?;
         }
         Ok(())
-    }
-}
-
-/// An encoder's head that is trained.
-#[derive(Debug, Serialize, Deserialize)]
-struct Encoded {
-    /// Path of the fit's last checkpoint, which holds it.
-    #[serde(rename = "path")]
-    learned: String,
-    /// The encoder.
-    encoder: Kept,
-    /// Training and validation texts that were read only in part, as they are too long.
-    cut: u64,
-    /// The mean loss of the last steps.
-    loss: f64,
-}
-
-impl Encoded {
-    /// The encoder in words.
-    fn words(&self, parameters: &encoder::Parameters) -> String {
-        let trained = match parameters.fine_tune_epochs {
-            0 => "as it came".to_owned(),
-            epochs => format!("its last {} layers trained over {epochs} passes", parameters.fine_tune_layers),
-        };
-        let Kept { folder, checksum } = &self.encoder;
-        format!("{folder} (SHA-256 {checksum}), {trained}; {} texts were too long for it and cut", self.cut)
-    }
-}
-
-fn fit_encoder<'a>(
-    job: &Job<'a>,
-    parameters: &'a Parameters,
-    encoder: &'a encoder::Parameters,
-    prepared: &'a Prepared,
-) -> impl Future<Output = Result<Encoded>> + use<'a> {
-    let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
-    let (session, name) = (job.session("encoder"), format!("{}-encoder", job.outcome.job));
-    let listener = Arc::clone(&job.listener);
-    async move {
-        let kept = prepared.encoder.clone();
-        let kept = kept.ok_or_else(|| Error::internal("the encoder of a retrain was not found"))?;
-        let layout = encoder::Layout {
-            shards: parameters.shards,
-            encoder: kept.clone(),
-            parameters: encoder.clone(),
-            most_texts: parameters.classifiers.most_texts,
-            valid: prepared.file(1)?.path.clone(),
-            most_valid: MOST_VALIDATION_TEXTS,
-        };
-        let train = prepared.file(0)?;
-        let file = v1::ParquetFile { path: train.path.clone(), size: train.size };
-        let files = vec![file; parameters.shards as usize];
-        let task = v1::FitTask {
-            learner: encoder::LEARNER.to_owned(),
-            shards: files.clone(),
-            parameters: serde_json::to_string(&layout)?,
-        };
-        let loader = Arc::new(EncodedShards::new(archive.clone(), files, layout));
-        let checkpoint = format!("{folder}/encoder-checkpoint");
-        let mut leader = if archive.exists(&checkpoint).await? {
-            EncoderLeader::restore(&archive.get(&checkpoint).await?, encoder.clone())?
-        } else {
-            EncoderLeader::new(encoder.clone())
-        };
-        let mut following =
-            Following { archive, checkpoint, listener, milestones: 0, step: "encoder", unit: "steps" };
-        let session = session?;
-        let folder = format!("{folder}/encoder");
-        let fit = Fit { archive, engine, session: &session, name: &name, folder: &folder, task, loader };
-        run(fit, &mut leader, &mut following).await?;
-        let learned = leader.learned()?;
-        let path = format!("{folder}/learned");
-        archive.put(&path, crate::learning::Leader::checkpoint(&leader)?).await?;
-        Ok(Encoded { learned: path, encoder: kept, cut: learned.cut + learned.valid.cut, loss: learned.loss })
     }
 }
 
@@ -398,14 +346,9 @@ fn weigh<'a>(
         let leader = HsLeader::restore(&archive.get(&fitted.classifiers).await?)?;
         let nomenclature = prepared.nomenclature(archive).await?;
         let vague_below = parameters.vague_below;
-        let encoding = match (encoded, &parameters.encoder) {
-            (Some(encoded), Some(encoder)) => {
-                let learned = archive.get(&encoded.learned).await?;
-                let mut learned = EncoderLeader::restore(&learned, encoder.clone())?.learned()?;
-                let embeddings = std::mem::take(&mut learned.valid);
-                Some((Encoding::new(encoded.encoder.clone(), encoder.most_tokens, learned), embeddings))
-            }
-            _ => None,
+        let encoding = match encoded {
+            None => None,
+            Some(encoded) => Some(encoded.parts(archive).await?),
         };
         let made = tokio::task::spawn_blocking(move || {
             assemble(leader, train, compared, &valid, nomenclature, vague_below, encoding)
@@ -515,9 +458,7 @@ fn evaluate<'a>(
             seed: parameters.classifiers.seed,
             snapshot: format!("{DECLARATIONS}@{}", prepared.version),
             nomenclature: prepared.nomenclature(archive).await?,
-            encoder: encoded
-                .zip(parameters.encoder.as_ref())
-                .map(|(encoded, encoder)| encoded.words(encoder)),
+            encoder: encoded.map(Encoded::words),
             champion_figures: champion.clone(),
         };
         let card: Card = Box::new(move |version| {

@@ -11,6 +11,7 @@
 
 mod encoding;
 mod files;
+mod fit;
 mod head;
 mod layers;
 mod leader;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use encoding::{Encoding, StoredEncoding};
 pub use files::{Kept, keep};
+pub(super) use fit::{Encoded, fit_encoder};
 pub(super) use head::Head;
 pub(super) use leader::{EncoderLeader, Learned};
 pub use load::{EncodedShards, LEARNER, Layout};

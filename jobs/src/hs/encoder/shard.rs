@@ -144,8 +144,9 @@ impl EncoderShard {
 
     fn train(&mut self, train: Train) -> Result<Answer> {
         let stage = train.stage();
-        self.embeddings()?;
-        if stage == Stage::Layers && self.pieces.is_empty() {
+        if stage == Stage::Head {
+            self.embeddings()?;
+        } else if self.pieces.is_empty() {
             let pieces = self
                 .texts
                 .iter()
