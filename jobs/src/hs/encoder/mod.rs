@@ -79,7 +79,7 @@ fn most_tokens() -> u32 {
 }
 
 fn head_epochs() -> u32 {
-    15
+    10
 }
 
 fn head_rate() -> f32 {
