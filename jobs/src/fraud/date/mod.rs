@@ -13,8 +13,9 @@
 //!
 //! What differs from the authors' code, on purpose: an importer or HS code that is not given or was never learned
 //! is the zero vector, and some are hidden in training so that the network knows such items; features are of the
-//! past only; the revenue's loss leaves out illicit items whose revenue is not known; the epoch is chosen by the
-//! average precision on the validation months; and every draw is seeded.
+//! past only; the revenue's loss leaves out illicit items whose revenue is not known; the revenue's head is linear,
+//! as in the paper (equation 7), because the ReLU of the authors' code can fall to 0 for all items and then learns
+//! nothing more; the epoch is chosen by the average precision on the validation months; and every draw is seeded.
 //!
 //! Start at [`leader`] (what is asked), then [`shard`] (what is answered), [`network`] (the model itself), and
 //! [`model`] (how it is used).

@@ -69,7 +69,7 @@ impl<'a> View<'a> {
 pub(super) struct Answer {
     /// Log odds of being illicit.
     pub(super) logit: f32,
-    /// The revenue head before its ReLU.
+    /// ln(1 + revenue) as a share of the largest in training, by a linear head; may be below 0.
     pub(super) revenue: f32,
 }
 
