@@ -299,7 +299,7 @@ impl Scorer {
         threads: usize,
     ) -> Vec<Answer> {
         let rows = items.importers.len();
-        let mut answers = vec![Answer { logit: 0.0, revenue: 0.0 }; rows];
+        let mut answers = vec![Answer { logit: 0.0, revenue: 0.0, hidden: [0.0; WIDTH] }; rows];
         let share = rows.div_ceil(threads.max(1)).max(LEAST_SHARE);
         let score = |first: usize, answers: &mut [Answer]| {
             wide(Score { scorer: self, weights, vectors, items, first, answers });

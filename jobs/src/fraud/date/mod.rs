@@ -36,7 +36,7 @@ mod weights;
 mod wire;
 
 pub use leader::DateLeader;
-pub use load::{LEARNER, Layout, ParquetShards};
+pub use load::{Keys, LEARNER, Layout, ParquetShards, taught_revenue};
 pub use model::DateModel;
 pub use shard::{DateShard, Taught};
 
@@ -56,7 +56,10 @@ pub struct Parameters {
     pub booster: gbdt::Parameters,
     /// Most passes over the training rows; 1 or more.
     pub epochs: u32,
-    /// Epochs without a better average precision on the validation months after which training stops; 1 or more.
+    /// Fewest steps: where the rows are few, so many passes are made as it takes; 0 or more.
+    pub least_steps: u32,
+    /// Epochs without a better average precision on the validation months after which training stops, once the
+    /// fewest steps are made; 1 or more.
     pub patience: u32,
     /// Rows of one step, over all shards; 1 or more.
     pub batch_rows: u32,
@@ -99,6 +102,7 @@ impl Default for Parameters {
                 ..gbdt::Parameters::default()
             },
             epochs: 5,
+            least_steps: 600,
             patience: 3,
             batch_rows: 256,
             steps_between_averages: 24,

@@ -335,6 +335,7 @@ fn booster(rows: &Rows) -> Model {
 fn small() -> Parameters {
     Parameters {
         epochs: 4,
+        least_steps: 0,
         batch_rows: 64,
         importer_rows: 1 << 12,
         code_rows: 1 << 10,
