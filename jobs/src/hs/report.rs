@@ -303,7 +303,7 @@ fn drift(evaluation: &Evaluation) -> Markup {
     if evaluation.months.len() < 2 {
         return table.render();
     }
-    let months = || (0..).map(f64::from).zip(evaluation.months.values());
+    let months = || (0_u32..).map(f64::from).zip(evaluation.months.values());
     let series = (0..LEVELS).map(|level| Series {
         name: format!("{} digits", DIGITS[level]),
         points: months()
