@@ -1,6 +1,6 @@
 //! Scoring one description after the other: probabilities, ranks and reasons.
 //!
-//! The chapters are scored first, and the search goes on in the likely ones only (a beam: [`super::branches`]).
+//! The chapters are scored first, and the search goes on in the likely ones only (a beam; see `branches`).
 //! Probabilities of headings and chapters are sums of those of their subheadings, so that the three levels
 //! agree. Buffers are used again; a [`Scorer`] belongs to one thread.
 
