@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Executor(options) => servers::executor(place, options).await,
         Command::Jobs(command) => jobs::look(&place, command, output).await,
         Command::Archive(command) => archive::run(&open()?, &place, command, output).await,
-        Command::Hs(command) => hs::run(&open()?, command, output).await,
+        Command::Hs(command) => hs::run(&open()?, &place, command, output).await,
         Command::Models(command) => models::run(&open()?, command, output).await,
         Command::Run { pipeline } => {
             let (named, specification) = read_pipeline(&pipeline)?;

@@ -5,14 +5,19 @@
 //! them to probabilities that agree at 2, 4 and 6 digits ([`model`]). Why so, and not a neural network: on
 //! real declarations linear and neighbour models on words and pieces lead (see `docs/benchmarks.md`), they
 //! learn in seconds, and each recommendation can name its words and its precedents. Start reading at
-//! [`retrain`] for the whole way to a model, and at [`suggest`] for its use; [`apply`] scores an archive.
+//! [`retrain`] for the whole way to a model, and at [`suggest`] for its use, which [`adviser`] offers to many; [`apply`]
+//! scores an archive.
 
+pub mod adviser;
 pub mod apply;
+mod branches;
 mod fusion;
 pub mod learner;
 pub mod metrics;
 pub mod model;
+mod national;
 pub mod nomenclature;
+pub mod oddities;
 mod precedents;
 pub mod report;
 pub mod retrain;
