@@ -275,7 +275,7 @@ fn cases<'a>(
         let tasks = engine.most_tasks().await.max(1) as u64;
         let bytes = ground.extent.events * EVENT_BYTES / tasks;
         let parts = bytes.div_ceil((engine.task_memory() as u64 / 2).max(1)).clamp(1, 1024);
-        let query = cases_query(&session, &ground.scope(asked), &asked.file, parts as u32).await?;
+        let query = cases_query(&session, &ground.scope(asked), (&asked.stages, &asked.file), parts as u32).await?;
         let message = v1::WriteOperator {
             archive: archive.url().to_string(),
             table: folder,
@@ -333,7 +333,8 @@ impl<'a> Desk<'a> {
         let session = self.session?;
         self.ground.register(&session, self.archive).await?;
         let cases =
-            cases_of(&session, self.archive, scope, &self.asked.file, &self.folder, self.files).await?;
+            cases_of(&session, self.archive, scope, (&self.asked.stages, &self.asked.file), &self.folder, self.files)
+                .await?;
         session.register_table("cases", cases.into_view())?;
         Ok(session)
     }
@@ -368,7 +369,7 @@ fn edges<'a>(
     let desk = Desk::new(job, "edges", ground, asked, files);
     async move {
         let scope = ground.scope(asked);
-        process::edges(&desk.open(&scope).await?, &scope).await
+        process::edges(&desk.open(&scope).await?, &scope, asked.file.has_calendar()).await
     }
 }
 
@@ -403,11 +404,18 @@ fn measure<'a>(
 async fn cases_query(
     session: &SessionContext,
     scope: &Scope<'_>,
-    file: &StageFile,
+    (stages, file): (&str, &StageFile),
     parts: u32,
 ) -> Result<DataFrame> {
     let events = session.sql(&scope.events()).await.context(|| "plan the events")?;
-    let message = v1::CasesOperator { roles: file.roles.clone(), intervals: scope.intervals, parts };
+    let message = v1::CasesOperator {
+        roles: file.roles.clone(),
+        intervals: scope.intervals,
+        parts,
+        stages: if file.has_calendar() { stages.to_owned() } else { String::new() },
+        first: scope.first,
+        cut_off: scope.cut_off,
+    };
     let traced = plan::above(events, CasesOperator::new(message)?)?;
     session.register_table("traced", traced.into_view())?;
     session.sql(&scope.cases(file)).await.context(|| "plan the cases")
@@ -418,11 +426,11 @@ async fn cases_of(
     session: &SessionContext,
     archive: &Archive,
     scope: &Scope<'_>,
-    file: &StageFile,
+    stages: (&str, &StageFile),
     folder: &str,
     files: &[DataFile],
 ) -> Result<DataFrame> {
-    let query = cases_query(session, scope, file, 1).await?;
+    let query = cases_query(session, scope, stages, 1).await?;
     let schema = stored(query.schema().as_arrow());
     let files = files.iter();
     let files =

@@ -8,7 +8,7 @@ use crate::report::{
         bar::BarChart,
         line::{Axis, LineChart, Series},
     },
-    format,
+    format::{self, Numbers},
     page::{Footer, Page, Section},
     table::{Cell, Kind, Table},
 };
@@ -160,6 +160,7 @@ impl QualityReport {
         let filled = BarChart {
             title: "Rows with a value, % of all rows".to_owned(),
             kind: Kind::Percent,
+            numbers: Numbers::default(),
             bars: self.columns.iter().map(|column| (column.name.clone(), column.completeness)).collect(),
         };
         let columns = [

@@ -5,7 +5,7 @@
 //! first stage, number 0, is from a case's first event to its last, as process mining has it; those of the stage
 //! file follow. Where one stage alone is asked for, its rows also name the case, its hours and when they began.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{
@@ -20,7 +20,7 @@ use tidewaiter_proto::v1;
 
 use super::{
     calendar::{Calendar, HOUR},
-    stages::{Stage, StageFile},
+    stages::{Calendars, Stage, StageFile},
 };
 use crate::{
     Error, Result,
@@ -82,8 +82,7 @@ pub fn role_column(place: usize) -> String {
 pub struct StagesOperator {
     message: v1::StagesOperator,
     file: StageFile,
-    calendar: Option<Calendar>,
-    offices: BTreeMap<String, Calendar>,
+    calendars: Calendars,
 }
 
 impl StagesOperator {
@@ -93,11 +92,8 @@ impl StagesOperator {
     /// [`crate::ErrorKind::Input`] when the stage file is wrong.
     pub fn new(message: v1::StagesOperator) -> Result<Self> {
         let file = StageFile::parse(&message.stages)?;
-        let lay_out = |hours| Calendar::new(hours, message.first, message.cut_off);
-        let calendar = file.calendar.as_ref().map(lay_out).transpose()?;
-        let offices = file.offices.iter().map(|(office, hours)| Ok((office.clone(), lay_out(hours)?)));
-        let offices = offices.collect::<Result<_>>()?;
-        Ok(Self { message, file, calendar, offices })
+        let calendars = file.calendars(message.first, message.cut_off)?;
+        Ok(Self { message, file, calendars })
     }
 
     /// The rows of every stage of some cases.
@@ -174,8 +170,7 @@ impl StagesOperator {
 
     fn calendar_of(&self, columns: &Columns, case: usize) -> Option<&Calendar> {
         let offices = &columns.offices;
-        let own = offices.is_valid(case).then(|| self.offices.get(offices.value(case))).flatten();
-        own.or(self.calendar.as_ref())
+        self.calendars.of(offices.is_valid(case).then(|| offices.value(case)))
     }
 }
 

@@ -188,7 +188,7 @@ impl Scope<'_> {
     /// The kinds of event whose beginnings and ends are known, by office, and by the time that work waits before them.
     pub fn stations(&self) -> String {
         format!(
-            "SELECT event, coalesce(office, '') AS office, count(*) AS n, sum(begun - previous_done) AS waiting \
+            "SELECT event, coalesce(office, '') AS office, max(role) AS role, count(*) AS n, sum(begun - previous_done) AS waiting \
              FROM ({}) WHERE {} AND {} GROUP BY event, coalesce(office, '') ORDER BY waiting DESC, event, office LIMIT 6",
             self.ordered(),
             WORK,
@@ -199,8 +199,8 @@ impl Scope<'_> {
     /// The latest pieces of work of a kind of event at an office, the last to arrive first.
     pub fn work(&self, event: &str, office: &str, most: usize) -> String {
         format!(
-            "SELECT previous_done AS arrival, begun, done FROM ({}) WHERE event = {} AND coalesce(office, '') = {} \
-             AND {} AND {} ORDER BY arrival DESC, begun DESC, done DESC LIMIT {most}",
+            "SELECT case_id, previous_done AS arrival, begun, done FROM ({}) WHERE event = {} AND coalesce(office, '') = {} \
+             AND {} AND {} ORDER BY arrival DESC, begun DESC, done DESC, case_id LIMIT {most}",
             self.ordered(),
             quoted(event),
             quoted(office),
@@ -249,8 +249,12 @@ pub fn stage_counts(stratum: Option<&str>) -> String {
     )
 }
 
-/// The cases whose ways are counted.
+/// The cases whose ways are counted, with the times between their events.
 pub const WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, gaps FROM cases WHERE period = 0";
+
+/// The same of the cases whose office has opening hours, with the open hours between their events.
+pub const WORKING_WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, working_gaps AS gaps FROM cases \
+     WHERE period = 0 AND working_gaps IS NOT NULL";
 
 /// The times between events that are wanted, in rising order for each pair of events.
 pub const SORTED_GAPS: &str = "SELECT source, target, gap FROM wanted_gaps ORDER BY source, target, gap";

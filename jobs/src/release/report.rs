@@ -27,7 +27,7 @@ use crate::{
             line::{Axis, LineChart, Series},
             waterfall::{Fall, Waterfall},
         },
-        format,
+        format::{ENGLISH, FRENCH, Numbers},
         page::{Footer, Page, Section},
         table::{Cell, Kind, Table},
     },
@@ -79,6 +79,25 @@ impl Writer<'_> {
         }
     }
 
+    fn numbers(&self) -> Numbers {
+        match self.language {
+            Language::English => ENGLISH,
+            Language::French => FRENCH,
+        }
+    }
+
+    fn table(&self, caption: impl Into<String>, columns: &[(&str, Kind)]) -> Table {
+        Table::new(caption, columns).with_numbers(self.numbers())
+    }
+
+    /// A p-value.
+    fn p_value(&self, p: f64) -> String {
+        match p {
+            p if p < 0.001 => format!("< {}", self.numbers().ratio(0.001)),
+            p => self.numbers().ratio(p),
+        }
+    }
+
     fn page(&self, footer: Footer) -> Page {
         let study = self.study;
         let mut sections = Vec::new();
@@ -123,9 +142,9 @@ impl Writer<'_> {
             ),
             lead: self.lead(),
             facts: vec![
-                (self.say("Cases", "Dossiers").to_owned(), format::count(study.cases as f64)),
-                (self.say("Events", "Événements").to_owned(), format::count(study.events as f64)),
-                (self.say("Variants", "Variantes").to_owned(), format::count(study.variants as f64)),
+                (self.say("Cases", "Dossiers").to_owned(), self.numbers().count(study.cases as f64)),
+                (self.say("Events", "Événements").to_owned(), self.numbers().count(study.events as f64)),
+                (self.say("Variants", "Variantes").to_owned(), self.numbers().count(study.variants as f64)),
                 (self.say("Known until", "Connu jusqu'au").to_owned(), study.cut_off.clone()),
             ],
             sections,
@@ -153,7 +172,7 @@ impl Writer<'_> {
             self.hours(times.p90()),
         );
         if let (Some(share), Some(target)) = (times.within_target, headline.stage.target_hours) {
-            let share = format::percent_short(share);
+            let share = self.numbers().percent_short(share);
             let target = self.hours(target);
             text.push_str(&match self.language {
                 Language::English => format!(" {share} meet the target of {target}."),
@@ -161,7 +180,7 @@ impl Writer<'_> {
             });
         }
         if let Some((edge, share)) = self.worst_edge() {
-            let (share, median) = (format::percent_short(share), self.hours(edge.median / 3600.0));
+            let (share, median) = (self.numbers().percent_short(share), self.hours(edge.median / 3600.0));
             text.push_str(&match self.language {
                 Language::English => format!(
                     " {share} of all time lies between “{}” and “{}” (median {median}, mean {}).",
@@ -179,10 +198,10 @@ impl Writer<'_> {
     /// Hours as they are read: minutes below one, days above a hundred.
     fn hours(&self, hours: f64) -> String {
         match hours.abs() {
-            size if size < 1.0 / 60.0 => format!("{}\u{a0}s", format::fixed(hours * 3600.0, 0)),
-            size if size < 1.0 => format!("{}\u{a0}min", format::fixed(hours * 60.0, 0)),
-            size if size < 100.0 => format!("{}\u{a0}h", format::fixed(hours, 1)),
-            _ => format!("{}\u{a0}{}", format::fixed(hours / 24.0, 1), self.say("days", "jours")),
+            size if size < 1.0 / 60.0 => format!("{}\u{a0}s", self.numbers().fixed(hours * 3600.0, 0)),
+            size if size < 1.0 => format!("{}\u{a0}min", self.numbers().fixed(hours * 60.0, 0)),
+            size if size < 100.0 => format!("{}\u{a0}h", self.numbers().fixed(hours, 1)),
+            _ => format!("{}\u{a0}{}", self.numbers().fixed(hours / 24.0, 1), self.say("days", "jours")),
         }
     }
 
@@ -222,6 +241,7 @@ impl Writer<'_> {
                 )
                 .to_owned(),
             kind: Kind::Number,
+            numbers: self.numbers(),
             falls: falls.collect(),
         };
         let results: Vec<&StageResult> = found.iter().map(|(.., result)| *result).collect();
@@ -261,7 +281,7 @@ impl Writer<'_> {
             "Hours; the trimmed mean leaves out a twentieth at each end",
             "Heures ; la moyenne tronquée écarte un vingtième à chaque bout",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for result in results {
             let Some(times) = of(result).filter(|times| times.count > 0) else { continue };
             let mut cells: Vec<Cell> = vec![
@@ -303,6 +323,7 @@ impl Writer<'_> {
                 )
                 .to_owned(),
             kind: Kind::Number,
+            numbers: self.numbers(),
             falls,
         };
         let absent: Vec<String> = self
@@ -344,7 +365,7 @@ impl Writer<'_> {
             "Hours; “of all” uses the open cases too (Kaplan and Meier), a dash where it is not reached",
             "Heures ; « de tous » compte aussi les dossiers ouverts (Kaplan et Meier), un tiret si non atteint",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for result in measured.iter().filter(|result| !result.stage.from.is_empty()) {
             let over = |value: f64| (result.complete > 0).then_some(value);
             table.row(vec![
@@ -365,14 +386,15 @@ impl Writer<'_> {
     fn distribution(&self) -> Markup {
         let Some(headline) = self.study.headline() else { return html! {} };
         let class = |place: usize| match CLASSES.get(place + 1) {
-            Some(end) => format!("{} – {}\u{a0}h", format::number(CLASSES[place]), format::number(*end)),
-            None => format!("> {}\u{a0}h", format::number(CLASSES[place])),
+            Some(end) => format!("{} – {}\u{a0}h", self.numbers().number(CLASSES[place]), self.numbers().number(*end)),
+            None => format!("> {}\u{a0}h", self.numbers().number(CLASSES[place])),
         };
         let last = headline.elapsed.histogram.iter().rposition(|count| *count > 0).unwrap_or_default();
         let bars = headline.elapsed.histogram.iter().enumerate().take(last + 1);
         let histogram = BarChart {
             title: format!("{} – {}", self.name(headline), self.say("cases by hours", "dossiers par durée")),
             kind: Kind::Count,
+            numbers: self.numbers(),
             bars: bars.map(|(place, count)| (class(place), *count as f64)).collect(),
         };
         let limit = headline.elapsed.quantiles[5].max(1.0);
@@ -403,6 +425,7 @@ impl Writer<'_> {
                 name: self.say("all cases", "tous").to_owned(),
                 points: steps(&headline.survival.curve),
             }],
+            numbers: self.numbers(),
             mark: headline
                 .stage
                 .target_hours
@@ -435,9 +458,9 @@ impl Writer<'_> {
                 self.study.country, self.study.period
             ),
         };
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         let interval = |interval: Option<(f64, f64)>| match interval {
-            Some((low, high)) => Cell::Text(format!("{} – {}", format::number(low), format::number(high))),
+            Some((low, high)) => Cell::Text(format!("{} – {}", self.numbers().number(low), self.numbers().number(high))),
             None => Cell::Absent,
         };
         for result in self.measured().into_iter().filter(|result| result.stage.kind != StageKind::Step) {
@@ -494,7 +517,7 @@ impl Writer<'_> {
             self.study.headline().map(|result| self.name(result)).unwrap_or_default(),
             self.say("hours", "heures")
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for (value, result) in groups.into_iter().take(2 * SHOWN) {
             table.row(vec![
                 Cell::Text(self.value(column, value)),
@@ -527,7 +550,7 @@ impl Writer<'_> {
             "Hours; the chance that a case of the study's period is shorter than one before, and the test of Mann and Whitney",
             "Heures ; chance qu'un dossier de la période étudiée soit plus court qu'un d'avant, et test de Mann et Whitney",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for stage in &self.study.comparisons {
             let french = stage.stage.french.as_ref().filter(|_| self.language == Language::French);
             table.row(vec![
@@ -541,10 +564,7 @@ impl Writer<'_> {
                 stage.before.p90().into(),
                 stage.after.p90().into(),
                 stage.test.shorter.into(),
-                Cell::Text(match stage.adjusted_p_value {
-                    p if p < 0.001 => "< 0.001".to_owned(),
-                    p => format::ratio(p),
-                }),
+                Cell::Text(self.p_value(stage.adjusted_p_value)),
             ]);
         }
         let compare = self.study.compare.as_deref().unwrap_or_default();

@@ -20,11 +20,11 @@ use super::{
     comparison::{Compared, RankTest, holm},
     distribution::{Distribution, Summary, Survival, SurvivalSummary},
     drivers::{self, Drivers},
-    measures::{CaseMeasure, study_measures},
+    measures::{CaseMeasure, Check, Sample},
     operator::StagesOperator,
     process::{self, Activity, Edge, Holder, Way},
     queries::{self, ATTRIBUTES, Scope},
-    simulation::{Hours, MOST_WORK, Station, Work, study_station},
+    simulation::{Carry, Hours, MOST_WORK, Station, Work, study_station},
     stages::{Part, Stage, StageFile, StageKind},
 };
 use crate::{Error, Result, plan};
@@ -267,12 +267,11 @@ pub async fn measure(
     asked.register(session, "headline", Some(headline as i32), attributes).await?;
     let threshold = stages.get(headline).map_or(0.0, |result| result.elapsed.p90());
     let drivers = drivers::find(session, &ATTRIBUTES, threshold, scope.cut_off).await?;
-    let measures = match stages.get(headline) {
+    let sample = match stages.get(headline) {
         Some(result) => {
-            let predictions = (scope.country, asked.predicted);
-            study_measures(session, file, &result.stage, predictions, seed).await?
+            Sample::read(session, file, &result.stage, (scope.country, asked.predicted)).await?
         }
-        None => Vec::new(),
+        None => Sample::default(),
     };
     let longest = query(session, queries::LONGEST).await?;
     let longest =
@@ -293,8 +292,8 @@ pub async fn measure(
         holders: process::holders(session, scope).await?,
         hours: process::hours(session, scope).await?,
         backlog: process::backlog(session).await?,
-        stations: stations(session, scope, file, seed).await?,
-        measures,
+        stations: stations(session, scope, file, &sample, seed).await?,
+        measures: sample.measures(seed),
         predicted: asked.predicted,
         longest: longest.collect::<Result<_>>()?,
         ..Study::default()
@@ -475,6 +474,7 @@ async fn stations(
     session: &SessionContext,
     scope: &Scope<'_>,
     file: &StageFile,
+    sample: &Sample,
     seed: u64,
 ) -> Result<Vec<Station>> {
     if !scope.intervals {
@@ -494,12 +494,20 @@ async fn stations(
         let (arrivals, begun, done) = (times("arrival")?, times("begun")?, times("done")?);
         let (arrivals, begun) = (arrivals.as_primitive::<Int64Type>(), begun.as_primitive::<Int64Type>());
         let done = done.as_primitive::<Int64Type>();
+        let places = rows(&work).rev().map(|row| Ok(sample.place(&text(&work, "case_id", row)?)));
+        let places = places.collect::<Result<Vec<_>>>()?;
         let work: Vec<Work> = rows(&work)
             .rev()
             .map(|row| Work { arrival: arrivals.value(row), begun: begun.value(row), done: done.value(row) })
             .collect();
         let all = count(&answer, "n", row)?;
-        let station = study_station(&event, &work, hours, seed);
+        let check = Check::of(&text(&answer, "role", row)?);
+        let carry = check.map(|check| {
+            let places = &places;
+            move |moves: &[Option<i64>], seed| sample.carried(check, places, moves, seed)
+        });
+        let carry = carry.as_ref().map(|carry| carry as Carry<'_>);
+        let station = study_station(&event, &work, hours, carry, seed);
         stations.extend(station.map(|station| Station { office, all, ..station }));
     }
     Ok(stations)

@@ -12,7 +12,7 @@ use super::{
         bar::BarChart,
         line::{Axis, LineChart, Series},
     },
-    format,
+    format::{self, Numbers},
     measures::{self, Metric},
     page::{Footer, Page, Section},
     selection::{self, SelectedItem},
@@ -281,6 +281,7 @@ impl FraudReport {
         let chart = BarChart {
             title: "Share of what the model tells items apart by, %; the first 15 features".to_owned(),
             kind: Kind::Percent,
+            numbers: Numbers::default(),
             bars: self.importance.iter().take(15).map(|one| (name(one), one.share)).collect(),
         };
         let columns = [("Feature", Kind::Text), ("Meaning", Kind::Text), ("Share", Kind::Percent)];

@@ -38,12 +38,32 @@ fn batch(rows: &[Row<'_>]) -> RecordBatch {
     RecordBatch::try_from_iter(columns).expect("a batch")
 }
 
+/// Only the south has hours; 1970 began on a Thursday.
+const STAGES: &str = r#"
+    roles = ["lodgement", "release"]
+    [[stage]]
+    name = "customs"
+    kind = "whole"
+    from = ["lodgement"]
+    to = ["release"]
+    [offices.SOUTH]
+    time_zone = "UTC"
+    hours = { thursday = ["00:00-24:00"] }
+"#;
+
 async fn cases(rows: &[Row<'_>], parts: u32) -> RecordBatch {
     let session = SessionContext::new();
     let events = session.read_batch(batch(rows)).expect("reads");
     let events = events.create_physical_plan().await.expect("plans");
     let roles = ["lodgement", "inspection-start", "inspection-end"].map(str::to_owned).to_vec();
-    let operator = CasesOperator::new(v1::CasesOperator { roles, intervals: true, parts }).expect("is right");
+    let operator = CasesOperator::new(v1::CasesOperator {
+        roles,
+        intervals: true,
+        parts,
+        stages: STAGES.to_owned(),
+        first: 0,
+        cut_off: 1000,
+    }).expect("is right");
     let node = plan::OperatorExec::new(Arc::new(operator), events).expect("a node");
     let batches =
         datafusion::physical_plan::collect(Arc::new(node), session.task_ctx()).await.expect("folds");
@@ -83,6 +103,9 @@ async fn cases_are_those_made_by_hand() {
     assert_eq!(text("sequence", 1).as_deref(), Some("lodge>look>stamp>coffee>coffee"));
     let gaps = found.column_by_name("gaps").expect("is there").as_list::<i32>().value(1);
     assert_eq!(gaps.as_primitive::<Int64Type>().values().to_vec(), [20, -45, 10, 0]);
+    let working = found.column_by_name("working_gaps").expect("is there").as_list::<i32>();
+    assert_eq!((0..3).map(|row| working.is_valid(row)).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(working.value(1).as_primitive::<Int64Type>().values().to_vec(), [20, -45, 10, 0]);
     assert_eq!(whole("without_role"), [Some(0), Some(2), Some(0)]);
     // The second coffee stands in the file after the look.
     assert_eq!(whole("out_of_order"), [Some(0), Some(1), Some(0)]);

@@ -8,14 +8,14 @@ use crate::report::{
         heat::HeatMap,
         process::{Arrow, ProcessMap},
     },
-    format,
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
 };
 
 impl Writer<'_> {
     pub(super) fn bottlenecks(&self) -> Markup {
         let total = self.total_seconds().max(f64::MIN_POSITIVE);
-        let columns = [
+        let working = self.study.edges.iter().any(|edge| edge.working.is_some());
+        let mut columns = vec![
             (self.say("From", "De"), Kind::Text),
             (self.say("To", "À"), Kind::Text),
             (self.say("Times", "Fois"), Kind::Count),
@@ -24,21 +24,32 @@ impl Writer<'_> {
             (self.say("Mean", "Moyenne"), Kind::Text),
             (self.say("Median", "Médiane"), Kind::Text),
         ];
+        if working {
+            columns.push((self.say("Mean, open hours", "Moyenne, heures ouvrées"), Kind::Text));
+            columns.push((self.say("Median, open hours", "Médiane, heures ouvrées"), Kind::Text));
+        }
         let caption = self.say(
             "Events that follow each other directly, by the total time between them",
             "Événements qui se suivent directement, par temps total entre eux",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for edge in self.study.edges.iter().take(SHOWN) {
-            table.row(vec![
+            let time = |seconds: f64| Cell::Text(self.hours(seconds / 3600.0));
+            let mut cells = vec![
                 edge.source.as_str().into(),
                 edge.target.as_str().into(),
                 edge.count.into(),
                 (edge.sum / total).into(),
                 (edge.sum / 3600.0).into(),
-                Cell::Text(self.hours(edge.mean / 3600.0)),
-                Cell::Text(self.hours(edge.median / 3600.0)),
-            ]);
+                time(edge.mean),
+                time(edge.median),
+            ];
+            if working {
+                let times = edge.working.as_ref();
+                cells.push(times.map_or(Cell::Absent, |times| time(times.mean)));
+                cells.push(times.map_or(Cell::Absent, |times| time(times.median)));
+            }
+            table.row(cells);
         }
         html! {
             p { (self.say(
@@ -67,7 +78,7 @@ impl Writer<'_> {
         ];
         let caption = self
             .say("By the time that passes before their events", "Par temps écoulé avant leurs événements");
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for holder in holders.iter().take(SHOWN) {
             table.row(vec![
                 holder.name.as_str().into(),
@@ -83,7 +94,7 @@ impl Writer<'_> {
     fn longest(&self) -> Markup {
         let columns =
             [(self.say("Case", "Dossier"), Kind::Text), (self.say("Hours", "Heures"), Kind::Number)];
-        let mut table = Table::new(self.say("The longest cases", "Les dossiers les plus longs"), &columns);
+        let mut table = self.table(self.say("The longest cases", "Les dossiers les plus longs"), &columns);
         for (case, hours) in self.study.longest.iter().take(10) {
             table.row(vec![case.as_str().into(), (*hours).into()]);
         }
@@ -110,7 +121,7 @@ impl Writer<'_> {
         for edge in &self.study.edges {
             if let (Some(from), Some(to)) = (row(&edge.source), row(&edge.target)) {
                 let label =
-                    format!("{} × {}", format::count(edge.count as f64), self.hours(edge.mean / 3600.0));
+                    format!("{} × {}", self.numbers().count(edge.count as f64), self.hours(edge.mean / 3600.0));
                 arrows.push(Arrow { from, to, count: edge.count as f64, share: edge.sum / total, label });
             }
         }
@@ -126,7 +137,7 @@ impl Writer<'_> {
         let events: Vec<_> = met.iter().map(|row| events[*row]).collect();
         let boxes = events.iter().map(|event| {
             let number =
-                format!("{} {}", format::count(event.events as f64), self.say("events", "événements"));
+                format!("{} {}", self.numbers().count(event.events as f64), self.say("events", "événements"));
             (event.event.clone(), number)
         });
         ProcessMap {
@@ -146,7 +157,7 @@ impl Writer<'_> {
         let heat = |title: &str, kind, values| {
             let columns = (0..24).map(|hour| hour.to_string()).collect();
             let rows = self.weekdays().map(str::to_owned).to_vec();
-            HeatMap { title: title.to_owned(), kind, rows, columns, values }.render()
+            HeatMap { title: title.to_owned(), kind, numbers: self.numbers(), rows, columns, values }.render()
         };
         let headline = self.study.headline().map(|result| self.name(result)).unwrap_or_default();
         let waiting = format!(

@@ -7,8 +7,7 @@ use crate::{
     release::drivers::{Drivers, Node},
     report::{
         chart::tree::{Branch, Tree},
-        format,
-        table::{Cell, Kind, Table},
+        table::{Cell, Kind},
     },
 };
 
@@ -43,6 +42,7 @@ impl Writer<'_> {
                 )
                 .to_owned(),
             branches: self.branches(&drivers.nodes),
+            numbers: self.numbers(),
         };
         html! { p { (note) } (tree.render()) (self.gains(drivers)) }
     }
@@ -99,16 +99,13 @@ impl Writer<'_> {
             "The gain of each attribute: what parting the cases by it takes from the impurity of being long (Gini), of 100 % for all",
             "Le gain de chaque attribut : ce que la séparation par lui ôte à l'impureté (Gini), sur 100 % pour tous",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for driver in &drivers.attributes {
             table.row(vec![
                 Cell::Text(self.attribute(&driver.attribute)),
                 driver.alone.into(),
                 driver.in_tree.into(),
-                Cell::Text(match driver.p_value {
-                    p if p < 0.001 => "< 0.001".to_owned(),
-                    p => format::ratio(p),
-                }),
+                Cell::Text(self.p_value(driver.p_value)),
             ]);
         }
         table.render()

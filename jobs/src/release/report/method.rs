@@ -3,10 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Language, SHOWN, Writer};
-use crate::report::{
-    format,
-    table::{Cell, Kind, Table},
-};
+use crate::report::table::{Cell, Kind};
 
 /// Each anomaly: its name in the document, what it is, and the rule for it; in English and in French.
 const ANOMALIES: [(&str, [&str; 2], [&str; 2]); 9] = [
@@ -83,13 +80,13 @@ impl Writer<'_> {
         ];
         let caption = match self.language {
             Language::English => {
-                format!("The most frequent of {} ways", format::count(self.study.variants as f64))
+                format!("The most frequent of {} ways", self.numbers().count(self.study.variants as f64))
             }
             Language::French => {
-                format!("Les plus fréquents de {} parcours", format::count(self.study.variants as f64))
+                format!("Les plus fréquents de {} parcours", self.numbers().count(self.study.variants as f64))
             }
         };
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for way in self.study.ways.iter().take(SHOWN) {
             table.row(vec![
                 Cell::Text(way.events.join(" → ")),
@@ -112,7 +109,7 @@ impl Writer<'_> {
             "Nothing is dropped silently; records that ingest refused lie in the archive's quarantine",
             "Rien n'est écarté en silence ; les lignes refusées à l'entrée sont dans la quarantaine de l'archive",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         let place = usize::from(self.language == Language::French);
         for anomaly in &self.study.anomalies {
             let known = ANOMALIES.iter().find(|known| known.0 == anomaly.name);
@@ -158,12 +155,12 @@ impl Writer<'_> {
             "A sample for a study by hand in a period like this one, drawn at random, with 95 % confidence",
             "Échantillon d'une étude manuelle sur une période semblable, tiré au hasard, avec 95 % de confiance",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for share in [0.05, 0.1, 0.2] {
             let sample = finite((1.96 * times.deviation / (share * times.mean)).powi(2));
             table.row(vec![
                 self.say("the mean", "la moyenne").into(),
-                Cell::Text(format!("± {}", format::percent_short(share))),
+                Cell::Text(format!("± {}", self.numbers().percent_short(share))),
                 sample.into(),
             ]);
         }
