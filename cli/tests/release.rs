@@ -362,6 +362,19 @@ fn a_generated_archive_is_studied_as_it_was_planted() {
     let stations = found["stations"].as_array().expect("stations");
     let station = stations.iter().find(|station| station["event"] == "inspection").expect("a station");
     assert!(station["distance"].as_f64().expect("a distance") < 0.15, "{station}");
+    // What is done there reaches the release, and no more of it than the work itself.
+    let number = |value: &Value| value.as_f64().expect("a number");
+    for measure in station["measures"].as_array().expect("measures") {
+        let release = &measure["release"];
+        let touched = release["touched"].as_u64().expect("cases");
+        assert!(touched > 0 && Some(touched) <= station["work"].as_u64(), "{measure}");
+        for figure in ["mean", "median", "p90"] {
+            let [_, low, high] = [0, 1, 2].map(|place| number(&release[figure][place]));
+            assert!(low <= high && low <= 0.0, "{figure} {measure}");
+        }
+        let (all, own) = (number(&release["mean"][0]), number(&measure["mean"][0]));
+        assert!(all < 0.0 && all >= own, "{measure}");
+    }
 }
 
 #[test]
@@ -384,20 +397,26 @@ fn fewer_inspections_cost_what_the_fraud_model_expects_of_them() {
 
     let (outcome, found) = study(&archive, &of_the_study);
     let measures = found["measures"].as_array().expect("measures");
-    let red = measures.iter().find(|measure| measure["change"] == "fifth-of-red-to-green").expect("a measure");
+    let red =
+        measures.iter().find(|measure| measure["change"] == "fifth-of-red-to-green").expect("a measure");
     let number = |value: &Value| value.as_f64().expect("a number");
     let (items, revenue) = (number(&red["loss"]["items"]), number(&red["loss"]["revenue"]));
-    // Every declaration of these months was scored; the loss is that of the fifth of the inspected ones of which the least is
-    // expected, whose scores are read here by other means.
+    // Every declaration of these months was scored, and the loss is that of the fifth of the inspected ones of which the
+    // least revenue is expected. Read by other means it is nearly so: a few of those are not yet released.
     assert!(red["touched"].as_u64() > Some(20) && red["loss"]["predicted"] == red["touched"], "{red}");
-    let inspected = run(&["archive", "sql", "SELECT sum(items) AS items, sum(revenue) AS revenue FROM (SELECT items, revenue, \
-         row_number() OVER (ORDER BY revenue, id) AS place, count(*) OVER () AS n FROM (SELECT p.declaration_id AS id, \
-         sum(p.probability) AS items, sum(p.expected_revenue) AS revenue FROM predictions_fraud p WHERE p.declaration_id IN (SELECT case_id \
-         FROM releases WHERE role = 'inspection-end') GROUP BY p.declaration_id)) WHERE place <= round(n * 0.2)"]);
-    println!("{inspected} {red}");
-    assert!(close(items, number(&inspected[0]["items"])) || items > 0.0);
+    let query = "SELECT sum(items) AS items, sum(revenue) AS revenue FROM (SELECT items, revenue, row_number() OVER \
+                 (ORDER BY revenue, id) AS place, count(*) OVER () AS n FROM (SELECT declaration_id AS id, \
+                 sum(probability) AS items, sum(expected_revenue) AS revenue FROM predictions_fraud WHERE declaration_id IN \
+                 (SELECT case_id FROM releases WHERE role = 'inspection-end') GROUP BY declaration_id)) WHERE place <= round(n * 0.2)";
+    let least = &run(&["archive", "sql", query])[0];
+    for (found, least) in [(items, &least["items"]), (revenue, &least["revenue"])] {
+        assert!(found > 0.0 && (found / number(least) - 1.0).abs() < 0.03, "{red} {least}");
+    }
     let saved = number(&red["median"][0]);
-    assert!(saved <= 0.0 && number(&red["median"][1]) <= saved && saved <= number(&red["median"][2]), "{red}");
+    assert!(
+        saved <= 0.0 && number(&red["median"][1]) <= saved && saved <= number(&red["median"][2]),
+        "{red}"
+    );
 
     // The report and its table say it.
     let reports = outcome["reports"].as_array().expect("reports");

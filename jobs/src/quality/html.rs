@@ -137,6 +137,7 @@ impl QualityReport {
             reference: None,
             mark: None,
             labels: rows.keys().map(|(year, month)| format!("{year}-{month:02}")).collect(),
+            numbers: Numbers::default(),
         };
         let columns = [
             ("Country", Kind::Text),

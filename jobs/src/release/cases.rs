@@ -12,9 +12,9 @@ mod fold;
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, RecordBatch, UInt32Array},
+    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
     compute::{cast, concat_batches, take_record_batch},
-    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use datafusion::{
     execution::memory_pool::{MemoryConsumer, MemoryReservation},
@@ -74,10 +74,8 @@ impl CasesOperator {
     fn cases_schema(&self) -> SchemaRef {
         let whole = |name: &str, nullable| Field::new(name, DataType::Int64, nullable);
         let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
-        let moment = DataType::Timestamp(TimeUnit::Microsecond, None);
         let mut fields = vec![
             text("case_id", false),
-            Field::new("started", moment, false),
             whole("first_us", false),
             whole("last_us", false),
             whole("events", false),
@@ -274,15 +272,31 @@ impl Names {
         }
     }
 
-    /// The events with numbers for their texts.
+    /// The events with numbers for their texts. Those that do not say when they begin begin when they end, no event is
+    /// the start of another unless it is said, and a column that is not there has no text.
     fn number(&mut self, events: &RecordBatch) -> Result<RecordBatch> {
         let schema = numbered_schema();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
             let name = field.name().as_str();
-            let column = events.column_by_name(name);
-            let column =
-                column.ok_or_else(|| Error::internal(format!("the events have no column {name}")))?;
+            let rows = events.num_rows();
+            let column = match (events.column_by_name(name), name) {
+                (Some(column), _) => column,
+                (None, "begun") => {
+                    let done = columns.get(1).cloned();
+                    columns.push(done.ok_or_else(|| Error::internal("the events have no column done"))?);
+                    continue;
+                }
+                (None, "starts") => {
+                    columns.push(Arc::new(BooleanArray::from(vec![false; rows])));
+                    continue;
+                }
+                (None, _) if STRATA.contains(&name) => {
+                    columns.push(Arc::new(UInt32Array::from(vec![0; rows])));
+                    continue;
+                }
+                (None, _) => return Err(Error::internal(format!("the events have no column {name}"))),
+            };
             if field.data_type() != &DataType::UInt32 {
                 columns.push(cast(column, field.data_type())?);
                 continue;
@@ -312,8 +326,8 @@ impl Operator for CasesOperator {
     }
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
-        for field in numbered_schema().fields() {
-            input.field_with_name(field.name())?;
+        for name in ["case_id", "done", "file_order", "utc_offset", "event", "role"] {
+            input.field_with_name(name)?;
         }
         Ok(self.cases_schema())
     }

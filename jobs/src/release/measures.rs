@@ -434,9 +434,7 @@ mod tests {
         assert_eq!(red.loss, Some(Loss { predicted: 2, items: 1.0, revenue: Some(1.0) }));
         let (mean, low, high) = red.hours.mean;
         // Two of eleven cases are ten hours shorter.
-        assert!(
-            (mean + 20.0 / 11.0).abs() < 1e-9 && low <= mean && mean <= high
-        );
+        assert!((mean + 20.0 / 11.0).abs() < 1e-9 && low <= mean && mean <= high);
         assert_eq!(found, measures(&cases, 1));
         assert!(found.windows(2).all(|pair| pair[0].hours.mean.0 <= pair[1].hours.mean.0));
         for case in &mut cases {

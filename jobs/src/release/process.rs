@@ -250,11 +250,7 @@ async fn medians(
 }
 
 /// The kinds of event with their milestones, the most frequent first.
-async fn named(
-    session: &SessionContext,
-    scope: &Scope<'_>,
-    counted: Vec<Kind>,
-) -> Result<Vec<Activity>> {
+async fn named(session: &SessionContext, scope: &Scope<'_>, counted: Vec<Kind>) -> Result<Vec<Activity>> {
     let answer = query(session, &scope.roles_of_events()).await?;
     let role = |row| Ok::<_, Error>((text(&answer, "event", row)?, text(&answer, "role", row)?));
     let roles = rows(&answer).map(role).collect::<Result<BTreeMap<_, _>>>()?;

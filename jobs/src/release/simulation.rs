@@ -184,8 +184,7 @@ impl Queue<'_> {
                 carried.push(carry(&run.moves(), Some(seed)).1);
             }
         }
-        let release =
-            reached.map(|(touched, whole)| Reached { touched, hours: spread(whole, &carried) });
+        let release = reached.map(|(touched, whole)| Reached { touched, hours: spread(whole, &carried) });
         Measure { change, hours: spread(whole.effect(), &effects), release }
     }
 
@@ -382,7 +381,9 @@ mod tests {
         // Work that waits for something else than a server is told by the distance.
         let late: Vec<Work> =
             work.iter().map(|work| Work { arrival: work.arrival - 30 * HOUR, ..*work }).collect();
-        assert!(study_station("other", &late, Hours::default(), None, 1).expect("has work").distance > TOO_FAR);
+        assert!(
+            study_station("other", &late, Hours::default(), None, 1).expect("has work").distance > TOO_FAR
+        );
         assert_eq!(study_station("none", &[], Hours::default(), None, 1), None);
         assert_eq!(
             study_station("again", &work, Hours::default(), None, 1).map(|s| s.measures),

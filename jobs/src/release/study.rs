@@ -189,7 +189,8 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Registers the times of the session's `cases`, of one stage or of all, with columns of the cases.
+    /// Registers the times of the session's `cases`, of one stage or of all, with columns of the cases; of all, their
+    /// counts too.
     async fn register(
         &self,
         session: &SessionContext,
@@ -198,9 +199,17 @@ impl Asked<'_> {
         strata: Vec<String>,
     ) -> Result<()> {
         let (first, cut_off) = (self.scope.first, self.scope.cut_off);
-        let message = v1::StagesOperator { stages: self.text.to_owned(), first, cut_off, strata, only };
-        let times = plan::above(session.table("cases").await?, StagesOperator::new(message)?)?;
+        let counted = false;
+        let message =
+            v1::StagesOperator { stages: self.text.to_owned(), first, cut_off, strata, only, counted };
+        let cases = || session.table("cases");
+        let times = plan::above(cases().await?, StagesOperator::new(message.clone())?)?;
         session.register_table(name, times.into_view())?;
+        if only.is_none() {
+            let message = v1::StagesOperator { counted: true, ..message };
+            let counted = plan::above(cases().await?, StagesOperator::new(message)?)?;
+            session.register_table("counted", counted.into_view())?;
+        }
         Ok(())
     }
 }
@@ -268,9 +277,7 @@ pub async fn measure(
     let threshold = stages.get(headline).map_or(0.0, |result| result.elapsed.p90());
     let drivers = drivers::find(session, &ATTRIBUTES, threshold, scope.cut_off).await?;
     let sample = match stages.get(headline) {
-        Some(result) => {
-            Sample::read(session, file, &result.stage, (scope.country, asked.predicted)).await?
-        }
+        Some(result) => Sample::read(session, file, &result.stage, (scope.country, asked.predicted)).await?,
         None => Sample::default(),
     };
     let longest = query(session, queries::LONGEST).await?;
@@ -381,7 +388,7 @@ async fn stage_results(
             continue;
         }
         let mut passes = Vec::<((i32, String), (Distribution, Survival))>::new();
-        let sql = queries::sorted_times(stratum, key, "period = 0");
+        let sql = queries::sorted_times(stratum, key);
         each(session, &sql, |row| {
             let stage = row.key.stage;
             if passes.last().is_none_or(|(last, _)| (last.0, last.1.as_str()) != (stage, row.stratum)) {
@@ -434,7 +441,7 @@ async fn comparisons(session: &SessionContext, file: &StageFile) -> Result<Vec<S
         counts.get(&(period, stage, String::new())).map_or(0, |counts| counts.by_status[0])
     };
     let mut passes = BTreeMap::<i32, (Distribution, Distribution, RankTest)>::new();
-    each(session, &queries::sorted_times(None, "key", "status = 0"), |row| {
+    each(session, queries::SORTED_TIMES_OF_BOTH, |row| {
         let (before, after, ranks) = passes.entry(row.key.stage).or_insert_with(|| {
             let target = stages.get(row.key.stage as usize).and_then(|stage| stage.target_hours);
             let distribution = |period| Distribution::new(of(period, row.key.stage), target);

@@ -190,7 +190,10 @@ mod tests {
         assert_eq!(FRENCH.number(1234.5), "1\u{202f}234");
         assert_eq!(FRENCH.number(2.50), "2,5");
         assert_eq!(FRENCH.percent(0.4562), "45,6\u{a0}%");
-        assert_eq!((FRENCH.percent(0.99991), FRENCH.percent(0.0001)), (">99,9\u{a0}%".into(), "<0,1\u{a0}%".into()));
+        assert_eq!(
+            (FRENCH.percent(0.99991), FRENCH.percent(0.0001)),
+            (">99,9\u{a0}%".into(), "<0,1\u{a0}%".into())
+        );
         assert_eq!(FRENCH.percent_short(0.05), "5\u{a0}%");
         assert_eq!(FRENCH.money(1_200_000.0), "1,20\u{a0}million");
         assert_eq!(FRENCH.money(12_345_678.0), "12,3\u{a0}millions");

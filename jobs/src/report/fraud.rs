@@ -237,6 +237,7 @@ impl FraudReport {
             mark: (self.capacity > 0.0)
                 .then(|| (self.capacity, format!("{} inspected", format::percent_short(self.capacity)))),
             labels: Vec::new(),
+            numbers: Numbers::default(),
         };
         let (gain, revenue, precision) = (
             ("Fraud found by inspecting the riskiest items first", "fraud found, % of all"),
@@ -312,6 +313,7 @@ impl FraudReport {
             reference: Some(Series { name: "perfect".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] }),
             mark: None,
             labels: Vec::new(),
+            numbers: Numbers::default(),
         };
         let columns = [("Predicted", Kind::Percent), ("Observed", Kind::Percent), ("Items", Kind::Count)];
         let mut table = Table::new("The bins of the chart", &columns);

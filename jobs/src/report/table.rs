@@ -19,6 +19,8 @@ pub enum Kind {
     Ratio,
     /// Numbers of unknown size, four significant figures.
     Number,
+    /// Hours, with two decimals.
+    Hours,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Percent => numbers.percent(value),
             Self::Money => numbers.money(value),
             Self::Ratio => numbers.ratio(value),
+            Self::Hours => numbers.fixed(value, 2),
             Self::Text | Self::Number => numbers.number(value),
         }
     }

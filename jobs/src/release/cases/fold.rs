@@ -5,7 +5,7 @@ use std::{cmp::Ordering, sync::Arc};
 use arrow::{
     array::{
         ArrayRef, AsArray, BooleanBuilder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
-        StringBuilder, TimestampMicrosecondBuilder,
+        StringBuilder,
     },
     datatypes::{DataType, Field, Int32Type, Int64Type, SchemaRef, UInt32Type},
 };
@@ -147,7 +147,6 @@ struct Rows<'a> {
     schema: SchemaRef,
     count: usize,
     ids: StringBuilder,
-    started: TimestampMicrosecondBuilder,
     /// First and last moment, events, different events.
     first: [Int64Builder; 4],
     variants: StringBuilder,
@@ -173,7 +172,6 @@ impl<'a> Rows<'a> {
             schema: Arc::clone(schema),
             count: 0,
             ids: StringBuilder::new(),
-            started: TimestampMicrosecondBuilder::new(),
             first: Default::default(),
             variants: StringBuilder::new(),
             sequences: StringBuilder::new(),
@@ -194,7 +192,6 @@ impl<'a> Rows<'a> {
         let (Some(first), Some(last)) = (ended.first(), ended.last()) else { return };
         self.count += 1;
         self.ids.append_value(id);
-        self.started.append_value(first.done);
         self.kinds.clear();
         self.kinds.extend(ended.iter().map(|event| (event.event, event.begun, event.done)));
         self.kinds.sort_unstable();
@@ -266,7 +263,7 @@ impl<'a> Rows<'a> {
     /// The rows so far; none are left.
     fn finish(&mut self) -> Result<RecordBatch> {
         self.count = 0;
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.ids.finish()), Arc::new(self.started.finish())];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.ids.finish())];
         columns.extend(self.first.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
         columns.push(Arc::new(self.variants.finish()));
         columns.push(Arc::new(self.sequences.finish()));

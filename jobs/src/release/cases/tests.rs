@@ -52,8 +52,12 @@ const STAGES: &str = r#"
 "#;
 
 async fn cases(rows: &[Row<'_>], parts: u32) -> RecordBatch {
+    cases_of(batch(rows), parts).await
+}
+
+async fn cases_of(events: RecordBatch, parts: u32) -> RecordBatch {
     let session = SessionContext::new();
-    let events = session.read_batch(batch(rows)).expect("reads");
+    let events = session.read_batch(events).expect("reads");
     let events = events.create_physical_plan().await.expect("plans");
     let roles = ["lodgement", "inspection-start", "inspection-end"].map(str::to_owned).to_vec();
     let operator = CasesOperator::new(v1::CasesOperator {
@@ -63,7 +67,8 @@ async fn cases(rows: &[Row<'_>], parts: u32) -> RecordBatch {
         stages: STAGES.to_owned(),
         first: 0,
         cut_off: 1000,
-    }).expect("is right");
+    })
+    .expect("is right");
     let node = plan::OperatorExec::new(Arc::new(operator), events).expect("a node");
     let batches =
         datafusion::physical_plan::collect(Arc::new(node), session.task_ctx()).await.expect("folds");
@@ -119,6 +124,18 @@ async fn cases_are_those_made_by_hand() {
     assert_eq!(whole("role_0"), [Some(10), Some(20), None]);
     assert_eq!(whole("role_1"), [None, Some(40), None], "an inspection with a beginning tells of it");
     assert_eq!(whole("role_2"), [None, Some(90), Some(5)]);
+}
+
+#[tokio::test]
+async fn columns_that_are_not_there_say_nothing() {
+    let rows = ROWS
+        .map(|(case, event, role, done, _, order, office)| (case, event, role, done, done, order, office));
+    let all = batch(&rows);
+    let names = ["case_id", "event", "role", "done", "file_order", "utc_offset", "office"];
+    let places: Vec<usize> =
+        names.iter().map(|name| all.schema().index_of(name).expect("is there")).collect();
+    let few = all.project(&places).expect("are there");
+    assert_eq!(cases_of(few, 1).await, cases_of(all, 1).await);
 }
 
 #[tokio::test]

@@ -59,21 +59,18 @@ impl Case {
 impl Sample {
     /// The cases that a station's work moves, and the change of the hours of all: `places` are the cases of the work,
     /// `moves` by how many microseconds later it is done, if it is. With a seed the cases are drawn anew.
-    pub(crate) fn carried(
+    pub(in crate::release) fn carried(
         &self,
         check: Check,
         places: &[Option<usize>],
         moves: &[Option<i64>],
         seed: Option<u64>,
     ) -> (u64, Figures) {
-        let mut pairs: Vec<(f64, f64)> =
-            self.cases.iter().map(|case| (case.hours(), case.hours())).collect();
+        let mut pairs: Vec<(f64, f64)> = self.cases.iter().map(|case| (case.hours(), case.hours())).collect();
         let mut touched = 0;
         for (place, by) in places.iter().zip(moves) {
-            let Some((pair, case)) = place.and_then(|place| Some((pairs.get_mut(place)?, self.cases.get(place)?)))
-            else {
-                continue;
-            };
+            let Some(place) = *place else { continue };
+            let (Some(pair), Some(case)) = (pairs.get_mut(place), self.cases.get(place)) else { continue };
             if let Some(hours) = case.moved(check, *by) {
                 pair.1 = hours;
                 touched += 1;

@@ -54,7 +54,7 @@ impl Writer<'_> {
         html! {
             p { (self.say(
                 "Ranked by total time: the longest mean may be rare, and where mean and median differ widely a few cases hold the time.",
-                "Classés par temps total : la moyenne la plus longue peut être rare, et un grand écart entre moyenne et médiane veut dire que peu de dossiers tiennent le temps.",
+                "Classés par temps total\u{a0}: la moyenne la plus longue peut être rare, et un grand écart entre moyenne et médiane veut dire que peu de dossiers tiennent le temps.",
             )) }
             (table.render())
             @for (column, title) in [
@@ -92,8 +92,7 @@ impl Writer<'_> {
     }
 
     fn longest(&self) -> Markup {
-        let columns =
-            [(self.say("Case", "Dossier"), Kind::Text), (self.say("Hours", "Heures"), Kind::Number)];
+        let columns = [(self.say("Case", "Dossier"), Kind::Text), (self.say("Hours", "Heures"), Kind::Hours)];
         let mut table = self.table(self.say("The longest cases", "Les dossiers les plus longs"), &columns);
         for (case, hours) in self.study.longest.iter().take(10) {
             table.row(vec![case.as_str().into(), (*hours).into()]);
@@ -120,8 +119,11 @@ impl Writer<'_> {
         let mut arrows: Vec<Arrow> = Vec::new();
         for edge in &self.study.edges {
             if let (Some(from), Some(to)) = (row(&edge.source), row(&edge.target)) {
-                let label =
-                    format!("{} × {}", self.numbers().count(edge.count as f64), self.hours(edge.mean / 3600.0));
+                let label = format!(
+                    "{} × {}",
+                    self.numbers().count(edge.count as f64),
+                    self.hours(edge.mean / 3600.0)
+                );
                 arrows.push(Arrow { from, to, count: edge.count as f64, share: edge.sum / total, label });
             }
         }
@@ -143,8 +145,8 @@ impl Writer<'_> {
         ProcessMap {
             title: self
                 .say(
-                    "The most frequent events and what follows them: times × mean; arrows back are rework, the second colour holds 5 % of all time or more",
-                    "Les événements les plus fréquents et leurs suites : fois × moyenne ; les retours sont des reprises, la seconde couleur tient 5 % du temps ou plus",
+                    "The most frequent events and what follows them: times × mean; arrows on the left go back in the usual order, the second colour holds 5 % of all time or more",
+                    "Les événements les plus fréquents et leurs suites\u{a0}: fois × moyenne\u{a0}; les flèches de gauche remontent l'ordre usuel, la seconde couleur tient 5 % du temps ou plus",
                 )
                 .to_owned(),
             boxes: boxes.collect(),

@@ -9,9 +9,7 @@ use crate::{
         replications::Spread,
         simulation::{Change, Station, TOO_FAR},
     },
-    report::{
-        table::{Cell, Kind},
-    },
+    report::table::{Cell, Kind},
 };
 
 /// Measures that are told.
@@ -45,12 +43,12 @@ impl Writer<'_> {
         ];
         let caption = self.say(
             "Change of the hours, with the middle 95 % of replications in brackets; below zero is shorter",
-            "Changement des heures, avec les 95 % centraux des réplications entre crochets ; moins que zéro est plus court",
+            "Changement des heures, avec les 95 % centraux des réplications entre crochets\u{a0}; moins que zéro est plus court",
         );
         let mut table = self.table(caption, &columns);
         let change = |(whole, low, high): (f64, f64, f64)| {
             let hours = |hours| self.numbers().fixed(hours, 2);
-            Cell::Text(format!("{} [{} … {}]", hours(whole), hours(low), hours(high)))
+            Cell::Text(format!("{} [{}\u{a0}…\u{a0}{}]", hours(whole), hours(low), hours(high)))
         };
         for (rank, row) in (1_u64..).zip(ranked.iter().take(TOLD)) {
             let mark = if row.is_doubtful { " *" } else { "" };
@@ -68,7 +66,7 @@ impl Writer<'_> {
             (table.render())
             p { (self.say(
                 "A measure on single cases moves the end of a check, and the release by as much where that check is the last; what it spares others in a queue is not counted. A measure at a station changes its queue, and each piece of work there is done earlier or later; the release moves by as much where that work is the last that it waits for. Where it is not known what waits for the work, the times are those of the station alone, from arrival there to done.",
-                "Une mesure sur les dossiers avance la fin d'un contrôle, et la mainlevée d'autant si ce contrôle est le dernier ; ce qu'elle épargne aux autres dans une file n'est pas compté. Une mesure à un poste change sa file, et chaque travail y finit plus tôt ou plus tard ; la mainlevée suit d'autant si ce travail est le dernier qu'elle attend. Quand on ne sait pas ce qui attend le travail, les temps sont ceux du poste seul, de l'arrivée à la fin.",
+                "Une mesure sur les dossiers avance la fin d'un contrôle, et la mainlevée d'autant si ce contrôle est le dernier\u{a0}; ce qu'elle épargne aux autres dans une file n'est pas compté. Une mesure à un poste change sa file, et chaque travail y finit plus tôt ou plus tard\u{a0}; la mainlevée suit d'autant si ce travail est le dernier qu'elle attend. Quand on ne sait pas ce qui attend le travail, les temps sont ceux du poste seul, de l'arrivée à la fin.",
             )) }
             (self.loss())
             @if !self.study.stations.is_empty() {
@@ -76,7 +74,7 @@ impl Writer<'_> {
                 (self.stations())
                 p { (self.say(
                     "* The queue does not explain the waiting (distance of 0.2 or more): the work waits for something else than a server, so that these measures would help little.",
-                    "* La file n'explique pas l'attente (distance de 0,2 ou plus) : le travail attend autre chose qu'un poste, et ces mesures aideraient peu.",
+                    "* La file n'explique pas l'attente (distance de 0,2 ou plus)\u{a0}: le travail attend autre chose qu'un poste, et ces mesures aideraient peu.",
                 )) }
             }
         }
@@ -125,7 +123,8 @@ impl Writer<'_> {
         let touched = self.numbers().count(red.touched as f64);
         let text = match (&red.loss, self.language) {
             (Some(loss), language) => {
-                let (items, predicted) = (self.numbers().fixed(loss.items, 1), self.numbers().count(loss.predicted as f64));
+                let (items, predicted) =
+                    (self.numbers().fixed(loss.items, 1), self.numbers().count(loss.predicted as f64));
                 let revenue = loss.revenue.map(|revenue| self.numbers().money(revenue));
                 match (language, revenue) {
                     (Language::English, Some(revenue)) => format!(
@@ -139,12 +138,12 @@ impl Writer<'_> {
                          model tells no revenue."
                     ),
                     (Language::French, Some(revenue)) => format!(
-                        "Du rouge au vert : les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
+                        "Du rouge au vert\u{a0}: les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
                          visités. Il y attend {items} articles illicites et {revenue} de recettes (monnaie nationale) qui ne seraient \
-                         pas perçues ; {predicted} des dossiers ont une prévision."
+                         pas perçues\u{a0}; {predicted} des dossiers ont une prévision."
                     ),
                     (Language::French, None) => format!(
-                        "Du rouge au vert : les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
+                        "Du rouge au vert\u{a0}: les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
                          visités. Il y attend {items} articles illicites ; {predicted} des dossiers ont une prévision, et le modèle ne \
                          dit rien des recettes."
                     ),
@@ -160,7 +159,7 @@ impl Writer<'_> {
                 }
             ),
             (None, Language::French) => format!(
-                "Du rouge au vert : {touched} dossiers visités, tirés au sort. Le coût de leur fraude n'est pas connu : {} \
+                "Du rouge au vert\u{a0}: {touched} dossiers visités, tirés au sort. Le coût de leur fraude n'est pas connu\u{a0}: {} \
                  `tidewaiter apply fraud` sur les mois de l'étude le prévoit.",
                 if self.study.predicted {
                     "les prévisions de l'archive portent sur d'autres déclarations."
@@ -179,14 +178,14 @@ impl Writer<'_> {
             (self.say("Work", "Travaux"), Kind::Count),
             (self.say("Servers", "Serveurs"), Kind::Count),
             (self.say("Distance", "Distance"), Kind::Ratio),
-            (self.say("Median wait, archive", "Attente médiane, archive"), Kind::Number),
-            (self.say("queue", "file"), Kind::Number),
-            (self.say("P90 wait, archive", "Attente P90, archive"), Kind::Number),
-            (self.say("queue", "file"), Kind::Number),
+            (self.say("Median wait, archive", "Attente médiane, archive"), Kind::Hours),
+            (self.say("queue", "file"), Kind::Hours),
+            (self.say("P90 wait, archive", "Attente P90, archive"), Kind::Hours),
+            (self.say("queue", "file"), Kind::Hours),
         ];
         let caption = self.say(
             "The queue of each station that is nearest to the archive (Kolmogorov and Smirnov's distance); hours",
-            "La file de chaque poste la plus proche de l'archive (distance de Kolmogorov et Smirnov) ; heures",
+            "La file de chaque poste la plus proche de l'archive (distance de Kolmogorov et Smirnov)\u{a0}; heures",
         );
         let mut table = self.table(caption, &columns);
         for station in &self.study.stations {

@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn the_longest_bar_fills_the_width_and_others_follow() {
         let bars = vec![("a".to_owned(), 0.5), ("b".to_owned(), 0.25), ("c".to_owned(), f64::NAN)];
-        let html = BarChart { title: "t".to_owned(), kind: Kind::Percent, numbers: Numbers::default(), bars }.render().into_string();
+        let html = BarChart { title: "t".to_owned(), kind: Kind::Percent, numbers: Numbers::default(), bars }
+            .render()
+            .into_string();
         assert!(html.contains("width=\"687.0\"") && html.contains("width=\"343.5\""));
         assert!(html.contains("50.0\u{a0}%") && !html.contains("NaN"));
     }

@@ -98,7 +98,10 @@ mod tests {
             series: 0,
         };
         let falls = vec![fall("a", 3.0), fall("b", 1.0), fall("c", f64::NAN)];
-        let html = Waterfall { title: "t".to_owned(), kind: Kind::Number, numbers: Numbers::default(), falls }.render().into_string();
+        let html =
+            Waterfall { title: "t".to_owned(), kind: Kind::Number, numbers: Numbers::default(), falls }
+                .render()
+                .into_string();
         // 820 less 23.8 for names and 90 for values is 706.2 for 4.
         assert!(html.contains("x=\"23.8\" y=\"4.0\" width=\"529.7\""), "{html}");
         assert!(html.contains("x=\"553.5\" y=\"34.0\" width=\"176.5\""), "{html}");
