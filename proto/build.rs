@@ -1,7 +1,7 @@
 //! Makes the Rust types from the `.proto` files with `protox`, so that no `protoc` has to be installed.
 use std::{env, error::Error, path::PathBuf};
 
-const FILES: [&str; 5] = ["archive", "fit", "jobs", "models", "plan"];
+const FILES: [&str; 6] = ["archive", "fit", "hs", "jobs", "models", "plan"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let paths: Vec<String> = FILES.iter().map(|name| format!("tidewaiter/v1/{name}.proto")).collect();

@@ -336,7 +336,7 @@ pub(crate) struct RetrainFraud {
     /// Fewest training rows of a leaf; default: 20, by DATE 1.
     #[arg(long)]
     pub(crate) min_rows_per_leaf: Option<u64>,
-    /// Most passes of DATE over the training rows; default: 5.
+    /// Most passes of DATE over the training rows; default: 5, and more where that is less than 600 steps.
     #[arg(long)]
     pub(crate) epochs: Option<u32>,
     /// Boosters whose mean is the model; more than 1 helps with a feature fraction below 1.
@@ -437,7 +437,7 @@ pub(crate) struct BacktestFraud {
     /// Last month walked.
     #[arg(long)]
     pub(crate) to: Period,
-    /// A strategy, such as random, risk-profile, gbdt or gbdt+random; several may be given.
+    /// A strategy, such as random, risk-profile, gbdt, gbdt+random or date; several may be given.
     #[arg(long = "strategy", required = true)]
     pub(crate) strategies: Vec<Strategy>,
     /// A file of the true outcomes (Parquet), such as the generator's; none: the archive's outcomes are the truth.
@@ -476,6 +476,9 @@ pub(crate) struct BacktestFraud {
     /// Share of each tree's correction that is kept.
     #[arg(long, default_value_t = 0.1)]
     pub(crate) learning_rate: f64,
+    /// Passes of DATE over its rows; default: 5, and more where that is less than 600 steps.
+    #[arg(long)]
+    pub(crate) epochs: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

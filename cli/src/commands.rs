@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Executor(options) => servers::executor(place, options).await,
         Command::Jobs(command) => jobs::look(&place, command, output).await,
         Command::Archive(command) => archive::run(&open()?, &place, command, output).await,
-        Command::Hs(command) => hs::run(&open()?, command, output).await,
+        Command::Hs(command) => hs::run(&open()?, &place, command, output).await,
         Command::Models(command) => models::run(&open()?, command, output).await,
         Command::Run { pipeline } => {
             let (named, specification) = read_pipeline(&pipeline)?;
@@ -177,7 +177,17 @@ fn backtest_fraud(options: BacktestFraud) -> fraud::backtest::Parameters {
             learning_rate: options.learning_rate,
             ..fraud::backtest::trees()
         },
+        date: date_parameters(options.epochs),
         training_rows: options.training_rows,
+    }
+}
+
+/// DATE with so many epochs where they are asked for, and else with as many as few rows need.
+fn date_parameters(epochs: Option<u32>) -> fraud::date::Parameters {
+    let usual = fraud::date::Parameters::default();
+    match epochs {
+        Some(epochs) => fraud::date::Parameters { epochs, least_steps: 0, ..usual },
+        None => usual,
     }
 }
 
@@ -191,7 +201,7 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
         seed: options.seed,
         ..usual
     };
-    let date = fraud::date::Parameters::default();
+    let date = date_parameters(options.epochs);
     fraud::retrain::Parameters {
         country: options.country,
         train: options.train,
@@ -209,12 +219,7 @@ fn retrain_fraud(options: RetrainFraud) -> fraud::retrain::Parameters {
         members: options.members,
         logistic: logistic::Parameters::default(),
         trees: trees(gbdt::Parameters::default()),
-        date: fraud::date::Parameters {
-            booster: trees(date.booster.clone()),
-            epochs: options.epochs.unwrap_or(date.epochs),
-            seed: options.seed,
-            ..date
-        },
+        date: fraud::date::Parameters { booster: trees(date.booster.clone()), seed: options.seed, ..date },
         shards: options.shards,
         compare: options.compare.map(|Compare::Champion| fraud::compare::Against::Champion),
     }

@@ -186,7 +186,7 @@ impl Cluster {
             panic!("not a list of services: {answer:?}")
         };
         let names: Vec<_> = services.service.iter().map(|service| service.name.as_str()).collect();
-        for name in ["JobService", "ModelService", "ArchiveService", "FitService"] {
+        for name in ["HsService", "JobService", "ModelService", "ArchiveService", "FitService"] {
             assert!(names.contains(&format!("tidewaiter.v1.{name}").as_str()), "{names:?}");
         }
     }
@@ -291,8 +291,16 @@ fn hs_codes_are_learned_and_recommended_on_a_cluster_as_in_one_process() {
     let retrain = [&retrain[..], &["--fine-tune-epochs", "1", "--fine-tune-layers", "1"]].concat();
     let apply = ["apply", "hs", "--country", "TW", "--months", "2020-12"];
     let alone = cluster.path("alone");
+    let suggest = ["hs", "suggest", "frozen shrimps, peeled"];
+    let early = cluster.run(&suggest);
+    assert!(!early.status.success() && String::from_utf8_lossy(&early.stderr).contains("hs"));
     let (there, here) = (document(&cluster.run(&retrain)), document(&tidewaiter(&alone, &retrain)));
     assert_eq!(there["metrics"]["test"], here["metrics"]["test"]);
+    // The scheduler answers from memory what a command answers that reads the model itself.
+    for _ in 0..2 {
+        let (there, here) = (document(&cluster.run(&suggest)), document(&tidewaiter(&alone, &suggest)));
+        assert_eq!(there, here);
+    }
     let model = |archive: &str| std::fs::read(cluster.path(archive).join("models/hs/1/model.bin"));
     assert_eq!(model("archive").expect("a model"), model("alone").expect("a model"));
 

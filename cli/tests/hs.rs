@@ -59,7 +59,7 @@ const NOMENCLATURE: &str = "section,hscode,description\nI,01,Animals; live\nI,01
 
 /// What has become of a code of an older edition.
 const CORRELATION: &str = "from_edition,from_hs6,to_edition,to_hs6,relationship,is_conversion_target\n\
-    HS2022,730419,HS2012,730410,1:1,1\n";
+    HS2017,730419,HS2012,730410,1:1,1\n";
 
 /// An export of four months; the last rows of each are hostile.
 fn export() -> String {
@@ -138,6 +138,7 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
     );
     let test = &first["metrics"]["test"];
     assert!(test["accuracy@1/6"].as_f64().expect("a figure") > 0.95, "{test}");
+    assert!(test["accuracy@1/national"].as_f64().expect("a figure") > 0.95, "{test}");
     let judged = &first["metrics"]["texts"][2];
     for (count, expected) in [
         ("without_words", 2),
@@ -149,8 +150,14 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
     ] {
         assert_eq!(judged[count], expected, "{count}: {judged}");
     }
+    for (count, expected) in [("empty", 1), ("one_character", 2), ("junk", 1), ("mixed_scripts", 1)] {
+        assert_eq!(judged["odd"][count], expected, "{count}: {judged}");
+    }
     let report = first["reports"][0].as_str().expect("a report");
-    assert!(std::fs::read_to_string(report).expect("read").contains("How much can be automated"));
+    let report = std::fs::read_to_string(report).expect("read");
+    for section in ["How much can be automated", "Drift by month", "2020-04", "Odd descriptions and codes"] {
+        assert!(report.contains(section), "{section}");
+    }
 
     let suggested = document(&tidewaiter(&archive, &["hs", "suggest", "Frozen SHRIMPS, peeled"]));
     let best = &suggested["subheadings"][0];
@@ -159,6 +166,7 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
         ("030617".into(), "0306".into())
     );
     assert_eq!(best["words"][0][0], "shrimps");
+    assert_eq!(suggested["national"][0]["code"], "0306170000");
     assert!(best["path"].as_array().is_some_and(|path| path.len() == 4), "{best}");
     assert!(suggested["similar"][0]["description"].as_str().expect("a text").contains("shrimps"));
     assert_eq!(suggested["vague"], false);
@@ -192,12 +200,22 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
         assert!(items["agreeing"].as_u64().expect("a count") >= 238, "{items}");
         assert_eq!(items["never_taught"], 2, "{items}");
     }
-    let query = "SELECT declaration_id, code_6, misclassification, duty_at_stake, suggestions FROM predictions_hs \
+    let query = "SELECT declaration_id, code_6, code_national, misclassification, duty_at_stake, suggestions FROM predictions_hs \
                  WHERE hs_code = '0303890000' ORDER BY job, declaration_id LIMIT 1";
     let answer = document(&tidewaiter(&archive, &["archive", "sql", query]));
-    assert_eq!(answer[0]["code_6"], "030389");
+    assert_eq!(
+        (answer[0]["code_6"].clone(), answer[0]["code_national"].clone()),
+        ("030389".into(), "0303890000".into())
+    );
     assert!(answer[0]["misclassification"].as_f64().is_some_and(|score| score < 0.5), "{answer}");
     assert_eq!(answer[0]["duty_at_stake"], 0.0);
+    let suggestions = answer[0]["suggestions"].as_str().expect("a text");
+    let suggestions: Value = serde_json::from_str(suggestions).expect("JSON");
+    assert_eq!(
+        (suggestions["6"][0][0].clone(), suggestions["2"][0][0].clone()),
+        ("030389".into(), "03".into())
+    );
+    assert!(suggestions["4"].as_array().is_some_and(|codes| codes.len() == 5), "{suggestions}");
     let none = tidewaiter(&archive, &["apply", "hs", "--country", "TW", "--months", "2031-01"]);
     assert_eq!(none.status.code(), Some(2));
 }

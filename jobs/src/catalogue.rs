@@ -52,6 +52,7 @@ pub enum Specification {
 /// The models that can be retrained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "model", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "a job has one of them")]
 pub enum Retrain {
     /// Which goods items an inspection should look at.
     Fraud(fraud::retrain::Parameters),

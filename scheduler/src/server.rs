@@ -1,6 +1,6 @@
 //! The scheduler process: Ballista's scheduler on our own gRPC server, with our placement.
 //!
-//! One port serves Ballista's scheduler, the jobs, fits, models and tables, gRPC health and reflection. Assembling the server here and not
+//! One port serves Ballista's scheduler, the jobs, fits, models, tables and HS suggestions, gRPC health and reflection. Assembling the server here and not
 //! through Ballista's helper is what lets TLS, access control and our own services stand beside it.
 
 use std::{net::SocketAddr, sync::Arc};
@@ -24,6 +24,7 @@ use tidewaiter_executor::codec::{LogicalCodec, PhysicalCodec};
 use tidewaiter_jobs::{
     Archive, Error, ErrorKind, Result,
     engine::{Engine, runtime},
+    hs::adviser::Adviser,
     learning::collective::grpc::LARGEST_MESSAGE as LARGEST_FIT_MESSAGE,
     plan::{OperatorExec, QueryPlanner},
     registry::Registry,
@@ -32,7 +33,8 @@ use tidewaiter_proto::{
     DESCRIPTORS,
     v1::{
         archive_service_server::ArchiveServiceServer, fit_service_server::FitServiceServer,
-        job_service_server::JobServiceServer, model_service_server::ModelServiceServer,
+        hs_service_server::HsServiceServer, job_service_server::JobServiceServer,
+        model_service_server::ModelServiceServer,
     },
 };
 use tokio::net::TcpListener;
@@ -42,7 +44,7 @@ use crate::{
     cluster::Cluster,
     driver::{Driver, Sources},
     placement::{Device, DevicePlacement, StageNeeds},
-    services::{Jobs, Models, Tables},
+    services::{Hs, Jobs, Models, Tables},
 };
 
 /// Seconds without a heartbeat after which an executor counts as lost and its tasks run elsewhere.
@@ -149,6 +151,7 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         .add_service(fits)
         .add_service(JobServiceServer::new(Jobs(driver)))
         .add_service(ModelServiceServer::new(Models(Registry::new(&archive))))
+        .add_service(HsServiceServer::new(Hs(Adviser::new(&archive))))
         .add_service(ArchiveServiceServer::new(Tables(archive)))
         .add_service(health_service)
         .add_service(reflection)

@@ -4,6 +4,7 @@ use serde_json::json;
 use tidewaiter_jobs::{
     Archive, Error, Result, ResultExt,
     hs::{
+        adviser::from_wire,
         model::Model,
         retrain::MODEL,
         scorer::Choice,
@@ -11,25 +12,34 @@ use tidewaiter_jobs::{
     },
     registry::{Registry, Which},
 };
+use tidewaiter_proto::v1::{HsSuggestRequest, hs_service_client::HsServiceClient};
 
-use super::write;
+use super::{jobs::channel, write};
 use crate::{
-    arguments::{Hs, Output},
+    arguments::{Hs, Output, Place},
     progress,
 };
 
-pub(super) async fn run(archive: &Archive, command: Hs, output: Output) -> Result<()> {
+pub(super) async fn run(archive: &Archive, place: &Place, command: Hs, output: Output) -> Result<()> {
     let Hs::Suggest { description, file, column, version } = command;
+    if let Some(url) = &place.scheduler {
+        let Some(description) = description.filter(|_| version.is_none()) else {
+            return Err(Error::input(
+                "a scheduler answers for one description, by its champion; leave out --file and --version, or --scheduler",
+            ));
+        };
+        let mut client = HsServiceClient::new(channel(url).await?);
+        let answer = client.suggest(HsSuggestRequest { description }).await?.into_inner();
+        let (version, suggestion) = from_wire(answer);
+        return show(&suggestion, &format!("{MODEL}@{version}"), output);
+    }
     let which = version.map_or(Which::Champion, Which::Version);
     let loaded = Registry::new(archive).load(MODEL, which).await?;
     let name = format!("{MODEL}@{}", loaded.manifest.version);
     let model = Model::load(loaded.model, archive).await.context(|| format!("read the model {name}"))?;
     match (description, file, column) {
         (Some(description), ..) => {
-            let suggestion = suggest(&model, &mut model.scorer(false), &description)?;
-            let mut document = serde_json::to_value(&suggestion)?;
-            document["model"] = json!(name);
-            write(output, &document, || lines(&suggestion))
+            show(&suggest(&model, &mut model.scorer(false), &description)?, &name, output)
         }
         (None, Some(file), Some(column)) => {
             let bytes = std::fs::read(&file).context(|| format!("read {}", file.display()))?;
@@ -44,6 +54,13 @@ pub(super) async fn run(archive: &Archive, command: Hs, output: Output) -> Resul
         }
         (None, ..) => Err(Error::input("give a description, or --file with --column")),
     }
+}
+
+/// Writes a suggestion of a model.
+fn show(suggestion: &Suggestion, model: &str, output: Output) -> Result<()> {
+    let mut document = serde_json::to_value(suggestion)?;
+    document["model"] = json!(model);
+    write(output, &document, || lines(suggestion))
 }
 
 /// A suggestion for people.
@@ -67,6 +84,9 @@ fn lines(suggestion: &Suggestion) -> Vec<String> {
             words.join(", ")
         ));
         lines.extend(explained.path.iter().map(|text| format!("          {text}")));
+    }
+    if !suggestion.national.is_empty() {
+        lines.push(format!("national  {}", listed(&suggestion.national)));
     }
     for similar in &suggestion.similar {
         lines.push(format!("similar   {:.2}  {}  {}", similar.similarity, similar.code, similar.description));

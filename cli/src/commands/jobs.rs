@@ -13,7 +13,7 @@ use tidewaiter_proto::v1::{
     CancelRequest, GetJobRequest, JobStatus, ListJobsRequest, SubmitRequest, WatchRequest,
     job_service_client::JobServiceClient,
 };
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use ulid::Ulid;
 
 use super::{summary, write};
@@ -140,13 +140,20 @@ async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output
     }
 }
 
-/// A client of the scheduler at a URL, which answers.
+/// A client of the jobs of the scheduler at a URL.
 pub(super) async fn connect(url: &str) -> Result<JobServiceClient<Channel>> {
-    let client = JobServiceClient::connect(url.to_owned()).await.map_err(|error| {
+    Ok(JobServiceClient::new(channel(url).await?).max_decoding_message_size(LARGEST_MESSAGE))
+}
+
+/// A connection to the scheduler at a URL, which answers.
+pub(super) async fn channel(url: &str) -> Result<Channel> {
+    let endpoint = Endpoint::new(url.to_owned()).map_err(|error| {
+        Error::input(format!("--scheduler {url} is no URL; write http://host:port")).with_source(error)
+    })?;
+    endpoint.connect().await.map_err(|error| {
         Error::unavailable(format!("reach the scheduler at {url}; start one there, or mend --scheduler"))
             .with_source(error)
-    })?;
-    Ok(client.max_decoding_message_size(LARGEST_MESSAGE))
+    })
 }
 
 /// The largest message from a scheduler, in bytes: a pipeline's outcome document.

@@ -15,7 +15,7 @@ use arrow::{
 use prost::Message;
 
 use super::{
-    date::{DateModel, model::Stored},
+    date::{DateModel, Keys, model::Stored},
     features::features,
     report::reasons_text,
     revenue::{self, RevenueHead},
@@ -125,7 +125,7 @@ impl FraudModel {
         let probabilities = match &self.classifier {
             Classifier::Gbdt(trees) => trees.predict_probability(&columns)?,
             Classifier::Logistic(model) => model.predict_probability(&columns)?,
-            Classifier::Date(model) => return model.score(batch, &columns),
+            Classifier::Date(model) => return model.score(&columns, &Keys::of(batch)?),
         };
         let expected = self.head.as_ref().map(|head| {
             let amounts = head.predict(&revenue::places().map(|place| columns[place]));
@@ -144,7 +144,7 @@ impl FraudModel {
         match &self.classifier {
             Classifier::Gbdt(trees) => trees.attributions(&columns),
             Classifier::Logistic(model) => model.attributions(&columns),
-            Classifier::Date(model) => model.attributions(batch, &columns),
+            Classifier::Date(model) => model.attributions(&columns, &Keys::of(batch)?),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Applying the HS model: recommended codes for the items of some months, and how doubtful the declared ones are.
 //!
-//! Each item keeps the best code at 2, 4 and 6 digits with its probability, the five best as JSON, and the
+//! Each item keeps the best code at 2, 4 and 6 digits, and with national digits, with its probability, the five best as JSON, and the
 //! *misclassification* score: the probability that the model gives to all codes but the declared one, null
 //! where no training text has that code. Where duty rates are declared, `duty_at_stake` is what the recommended
 //! code would pay more (the median rate of its items up to those months, less the item's own rate, of the
@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// The table of recommended codes: `declaration_id`, `item_number`, `acceptance_date`, `hs_code` (declared),
-/// `code_L` and `probability_L` for L = 2, 4 and 6, `rank_6` (place of the declared six digits, from 1),
+/// `code_L` and `probability_L` for L = 2, 4, 6 and `national` (null where the model knows no national digits), `rank_6` (place of the declared six digits, from 1),
 /// `misclassification` (0 to 1), `duty_at_stake` (national currency), `vague`, `suggestions`, `model`, `job`.
 pub const PREDICTIONS: &str = "predictions/hs";
 
@@ -179,6 +179,8 @@ async fn scored(
         let probability = format!("probability_{digits}");
         columns.push(cast(col(&probability), DataType::Float64).alias(probability));
     }
+    columns.push(col("code_national"));
+    columns.push(cast(col("probability_national"), DataType::Float64).alias("probability_national"));
     columns.push(col("rank_6"));
     let declared = cast(col("declared_probability"), DataType::Float64);
     columns.push((lit(1.0) - declared).alias("misclassification"));

@@ -428,6 +428,7 @@ mod tests {
         let texts = Texts {
             descriptions: goods.iter().map(|(text, _)| (*text).to_owned()).collect(),
             codes: goods.iter().map(|(_, code)| *code).collect(),
+            nationals: vec![0; goods.len()],
         };
         Arc::new(Corpus::of(texts))
     }

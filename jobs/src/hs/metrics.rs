@@ -38,6 +38,10 @@ pub struct Judged<'a> {
     pub rank: [Option<u32>; LEVELS],
     /// Whether the description was called too vague.
     pub vague: bool,
+    /// When the items were accepted: 12 × year + month - 1.
+    pub month: i64,
+    /// Of an item declared with national digits, the place of its whole code.
+    pub national: Option<Option<u32>>,
 }
 
 /// Right and wrong items of a bin of probabilities.
@@ -77,6 +81,21 @@ pub struct Chapter {
     pub examples: Vec<Example>,
 }
 
+/// What is known of one month's items.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Month {
+    /// Declared items.
+    pub items: u64,
+    /// Those right at first place, by level.
+    pub right: [u64; LEVELS],
+    /// Those whose code no training text has.
+    pub never_taught: u64,
+    /// Those called too vague.
+    pub vague: u64,
+    /// The sum of the probabilities of the first six digits.
+    pub probability: f64,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Outcomes {
     right: u64,
@@ -97,9 +116,14 @@ pub struct Evaluation {
     pub clear_and_right: u64,
     /// Items by chapter.
     pub chapters: BTreeMap<String, Chapter>,
+    /// Items by month: 12 × year + month - 1.
+    pub months: BTreeMap<i64, Month>,
     /// Wrong headings: declared and recommended.
     pub confusions: BTreeMap<(String, String), u64>,
+    /// Items that were declared with national digits.
+    pub national: u64,
     hits: [[u64; PLACES.len()]; LEVELS],
+    national_hits: [u64; PLACES.len()],
     bins: [Vec<Bin>; LEVELS],
     codes: BTreeMap<String, Outcomes>,
 }
@@ -112,8 +136,11 @@ impl Default for Evaluation {
             vague: 0,
             clear_and_right: 0,
             chapters: BTreeMap::new(),
+            months: BTreeMap::new(),
             confusions: BTreeMap::new(),
+            national: 0,
             hits: Default::default(),
+            national_hits: Default::default(),
             bins: std::array::from_fn(|_| vec![Bin::default(); BINS]),
             codes: BTreeMap::new(),
         }
@@ -129,6 +156,20 @@ impl Evaluation {
         self.vague += if judged.vague { items } else { 0 };
         let is_right = judged.rank.map(|rank| rank == Some(1));
         self.clear_and_right += if !judged.vague && is_right[1] { items } else { 0 };
+        if let Some(rank) = judged.national {
+            self.national += items;
+            for (hits, place) in self.national_hits.iter_mut().zip(PLACES) {
+                *hits += if rank.is_some_and(|rank| rank <= place) { items } else { 0 };
+            }
+        }
+        let month = self.months.entry(judged.month).or_default();
+        month.items += items;
+        month.never_taught += if judged.rank[LEVELS - 1].is_none() { items } else { 0 };
+        month.vague += if judged.vague { items } else { 0 };
+        month.probability += f64::from(judged.probability[LEVELS - 1]) * items as f64;
+        for (right, is_right) in month.right.iter_mut().zip(is_right) {
+            *right += if is_right { items } else { 0 };
+        }
         let chapter = self.chapters.entry(judged.declared[..2].to_owned()).or_default();
         chapter.items += items;
         chapter.right_of_five +=
@@ -162,6 +203,11 @@ impl Evaluation {
     /// The share of items whose declared code is among the best of `PLACES[place]` at a level.
     pub fn accuracy(&self, level: usize, place: usize) -> f64 {
         share(self.hits[level][place], self.items)
+    }
+
+    /// The same with national digits, of the items that were declared with such.
+    pub fn national_accuracy(&self, place: usize) -> f64 {
+        share(self.national_hits[place], self.national)
     }
 
     /// The mean of the codes' F1, at six digits.
@@ -220,6 +266,9 @@ impl Evaluation {
                 figures.insert(format!("coverage@precision{precision}/{digits}"), coverage);
             }
         }
+        for (place, k) in PLACES.iter().enumerate().filter(|_| self.national > 0) {
+            figures.insert(format!("accuracy@{k}/national"), self.national_accuracy(place));
+        }
         figures.insert("macro_f1/6".to_owned(), self.macro_f1());
         figures.insert("items".to_owned(), self.items as f64);
         figures.insert("never_taught".to_owned(), share(self.never_taught, self.items));
@@ -261,7 +310,8 @@ mod tests {
         rank: Option<u32>,
     ) -> Judged<'a> {
         let same = |level: usize| declared.starts_with(recommended[level]);
-        let rank = std::array::from_fn(|level| match rank {
+        let rank_of_six = rank;
+        let rank: [Option<u32>; 3] = std::array::from_fn(|level| match rank {
             Some(_) if same(level) => Some(1),
             other => other,
         });
@@ -273,6 +323,8 @@ mod tests {
             probability: [probability; 3],
             rank,
             vague: probability < 0.5,
+            month: 12 * 2020 + i64::from(rank_of_six.is_none()),
+            national: (probability > 0.8).then_some(rank_of_six),
         }
     }
 
@@ -290,6 +342,8 @@ mod tests {
             ("accuracy@1/6", 0.25),
             ("accuracy@3/6", 0.5),
             ("accuracy@5/6", 0.75),
+            ("accuracy@1/national", 0.5),
+            ("accuracy@3/national", 1.0),
             ("never_taught", 0.25),
             ("vague", 0.25),
             ("accuracy@1/4_clear", 2.0 / 3.0),
@@ -304,5 +358,8 @@ mod tests {
         }
         assert_eq!(evaluation.confusions[&("0201".to_owned(), "0101".to_owned())], 1);
         assert_eq!(evaluation.chapters["01"].examples.len(), 1);
+        let months: Vec<_> = evaluation.months.values().collect();
+        assert_eq!((months[0].items, months[0].right, months[0].vague), (3, [2, 2, 1], 1));
+        assert_eq!((months[1].items, months[1].right, months[1].never_taught), (1, [0, 0, 0], 1));
     }
 }

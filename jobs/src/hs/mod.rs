@@ -6,15 +6,20 @@
 //! real declarations linear and neighbour models on words and pieces lead (see `docs/benchmarks.md`), they
 //! learn in seconds, and each recommendation can name its words and its precedents. A transformer can be one
 //! more evidence ([`encoder`]). Start reading at
-//! [`retrain`] for the whole way to a model, and at [`suggest`] for its use; [`apply`] scores an archive.
+//! [`retrain`] for the whole way to a model, and at [`suggest`] for its use, which [`adviser`] offers to many; [`apply`]
+//! scores an archive.
 
+pub mod adviser;
 pub mod apply;
+mod branches;
 pub mod encoder;
 mod fusion;
 pub mod learner;
 pub mod metrics;
 pub mod model;
+mod national;
 pub mod nomenclature;
+pub mod oddities;
 mod precedents;
 pub mod report;
 pub mod retrain;

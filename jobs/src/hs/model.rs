@@ -7,8 +7,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{
+    branches::Branches,
     encoder::{Embeddings, Encoding, StoredEncoding},
     fusion::{EVIDENCE, FAST, WITHOUT_ENCODER, Weighing},
+    national::Nationals,
     nomenclature::Nomenclature,
     precedents::Index,
     scorer::Scorer,
@@ -25,9 +27,14 @@ pub struct Model {
     pub(super) classes: Classes,
     /// How many texts taught each subheading.
     pub(super) taught: Vec<u32>,
+    /// The national codes of each subheading.
+    pub(super) nationals: Nationals,
     /// The share of the training texts that each class of each level has.
     pub(super) shares: [Vec<f32>; LEVELS],
+    /// What is kept, and what explains.
     pub(super) weights: [Weights; LEVELS],
+    /// The same weights below the chapters, as scoring reads them.
+    pub(super) branches: Branches,
     pub(super) precedents: Vec<Precedent>,
     pub(super) index: Index,
     /// Joins all evidence.
@@ -48,6 +55,8 @@ pub struct Precedent {
     pub description: String,
     /// The number of its subheading's class.
     pub class: u32,
+    /// Its code with national digits (0: none).
+    pub(super) national: u64,
 }
 
 impl Model {
@@ -59,6 +68,7 @@ impl Model {
         vocabulary: Vocabulary,
         classes: Classes,
         taught: Vec<u32>,
+        nationals: Nationals,
         classifiers: &[Classifier],
         precedents: Vec<Precedent>,
         nomenclature: Nomenclature,
@@ -67,7 +77,7 @@ impl Model {
             return Err(Error::internal("the fit gave another number of classifiers than there are classes"));
         }
         let mut from = 0;
-        let weights = std::array::from_fn(|level| {
+        let weights: [Weights; LEVELS] = std::array::from_fn(|level| {
             let count = classes.codes(level).len();
             from += count;
             Weights::of(vocabulary.len(), &classifiers[from - count..from])
@@ -76,9 +86,11 @@ impl Model {
         let shares = shares(&classes, &taught);
         let (whole, fast) = (Weighing::first(WITHOUT_ENCODER), Weighing::first(FAST));
         Ok(Self {
+            branches: Branches::of(&classes, &weights),
             vocabulary,
             classes,
             taught,
+            nationals,
             shares,
             weights,
             precedents,
@@ -158,11 +170,21 @@ impl Model {
             levels: self.weights.iter().map(level).collect(),
             precedents: self.precedents.iter().map(|precedent| precedent.description.clone()).collect(),
             precedent_classes: self.precedents.iter().map(|precedent| precedent.class).collect(),
+            precedent_nationals: self.precedents.iter().map(|precedent| precedent.national).collect(),
+            national_starts: self.nationals.starts.clone(),
+            nationals: self.nationals.codes.clone(),
+            nationals_taught: self.nationals.taught.clone(),
             whole: stored_weighing(&self.whole),
             fast: stored_weighing(&self.fast),
             vague_below: self.vague_below,
             nomenclature: self.nomenclature.entries().map(kept).collect(),
             carried: self.nomenclature.carried().map(kept).collect(),
+            editions: self
+                .nomenclature
+                .editions()
+                .iter()
+                .map(|(year, codes)| StoredEdition { year: *year, codes: codes.iter().copied().collect() })
+                .collect(),
             encoding: self.encoding.as_ref().map(Encoding::to_stored),
         }
         .encode_to_vec()
@@ -182,6 +204,7 @@ impl Model {
             && stored.subheadings.len() == stored.taught.len()
             && !stored.subheadings.is_empty()
             && stored.precedents.len() == stored.precedent_classes.len()
+            && stored.precedents.len() == stored.precedent_nationals.len()
             && stored.precedent_classes.iter().all(|class| (*class as usize) < stored.subheadings.len());
         if !ascend || !fit {
             return Err(corrupt());
@@ -202,17 +225,25 @@ impl Model {
         if !(0..LEVELS).all(|level| weights[level].is_whole(vocabulary.len(), classes.codes(level).len())) {
             return Err(corrupt());
         }
-        let precedents = stored.precedents.into_iter().zip(stored.precedent_classes);
-        let precedents: Vec<_> =
-            precedents.map(|(description, class)| Precedent { description, class }).collect();
+        let nationals = Nationals {
+            starts: stored.national_starts,
+            codes: stored.nationals,
+            taught: stored.nationals_taught,
+        };
+        if !nationals.is_whole(classes.len()) {
+            return Err(corrupt());
+        }
+        let precedents =
+            stored.precedents.into_iter().zip(stored.precedent_classes).zip(stored.precedent_nationals);
+        let precedents: Vec<_> = precedents
+            .map(|((description, class), national)| Precedent { description, class, national })
+            .collect();
         let weighing = |numbers: Vec<f64>| match numbers.split_last() {
-            // A model without an encoder does not weigh one.
-            Some((doubt, known)) if (EVIDENCE - 1..=EVIDENCE).contains(&known.len()) => {
-                let mut weights = [0.0; EVIDENCE];
-                weights[..known.len()].copy_from_slice(known);
+            Some((doubt, weights)) => {
+                let weights = <[f64; EVIDENCE]>::try_from(weights).map_err(|_| corrupt())?;
                 Ok::<_, Error>(Weighing { weights, doubt: *doubt })
             }
-            _ => Err(corrupt()),
+            None => Err(corrupt()),
         };
         let encoding = match stored.encoding {
             None => None,
@@ -220,14 +251,24 @@ impl Model {
         };
         let entries = |entries: Vec<Entry>| entries.into_iter().map(|Entry { code, text }| (code, text));
         Ok(Self {
+            branches: Branches::of(&classes, &weights),
             index: index_of(&vocabulary, &precedents),
             shares: shares(&classes, &stored.taught),
             whole: weighing(stored.whole)?,
             fast: weighing(stored.fast)?,
             vague_below: stored.vague_below,
             encoding,
-            nomenclature: Nomenclature::of(entries(stored.nomenclature), entries(stored.carried)),
+            nomenclature: Nomenclature::of(
+                entries(stored.nomenclature),
+                entries(stored.carried),
+                stored
+                    .editions
+                    .into_iter()
+                    .map(|edition| (edition.year, edition.codes.into_iter().collect()))
+                    .collect(),
+            ),
             taught: stored.taught,
+            nationals,
             vocabulary,
             classes,
             weights,
@@ -285,8 +326,26 @@ struct Stored {
     nomenclature: Vec<Entry>,
     #[prost(message, repeated, tag = "12")]
     carried: Vec<Entry>,
-    #[prost(message, optional, tag = "13")]
+    #[prost(message, repeated, tag = "13")]
+    editions: Vec<StoredEdition>,
+    #[prost(uint64, repeated, tag = "14")]
+    precedent_nationals: Vec<u64>,
+    #[prost(uint32, repeated, tag = "15")]
+    national_starts: Vec<u32>,
+    #[prost(uint64, repeated, tag = "16")]
+    nationals: Vec<u64>,
+    #[prost(uint32, repeated, tag = "17")]
+    nationals_taught: Vec<u32>,
+    #[prost(message, optional, tag = "18")]
     encoding: Option<StoredEncoding>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredEdition {
+    #[prost(int32, tag = "1")]
+    year: i32,
+    #[prost(uint32, repeated, tag = "2")]
+    codes: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]

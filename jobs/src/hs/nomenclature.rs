@@ -7,11 +7,13 @@
 //! A correlation table between editions of the HS (`from_hs6`, `to_hs6`, and `is_conversion_target`, 0 or 1,
 //! where there is one) carries codes of other editions: a code that the nomenclature lacks becomes its only
 //! counterpart that the nomenclature has, in either direction of the table. Where there are several, the
-//! description alone could tell, and the code is left out.
+//! description alone could tell, and the code is left out. Where the table names editions (`from_edition`,
+//! `to_edition`, ending in their years), a code is invalid in a year whose edition lacks it while another has it,
+//! so that whole tables are wanted, not only what has changed. An edition is in force from its year on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tree::{DIGITS, LEVELS, at_level, written};
+use super::tree::{DIGITS, LEVELS, at_level, six_digits, written};
 use crate::{Error, Result};
 
 /// The texts by code: of two, four and six digits.
@@ -20,7 +22,11 @@ pub struct Nomenclature {
     texts: BTreeMap<String, String>,
     /// What has become of codes of other editions.
     carried: BTreeMap<String, String>,
+    editions: Editions,
 }
+
+/// The six-digit codes of editions, by the years from which they are in force.
+pub(super) type Editions = BTreeMap<i32, BTreeSet<u32>>;
 
 impl Nomenclature {
     /// Reads a table.
@@ -52,7 +58,7 @@ impl Nomenclature {
                 }
             }
         }
-        let nomenclature = Self { texts, carried: BTreeMap::new() };
+        let nomenclature = Self { texts, ..Self::default() };
         if nomenclature.subheadings() == 0 {
             return Err(Error::input("the nomenclature has no code of six digits"));
         }
@@ -73,9 +79,16 @@ impl Nomenclature {
         let from = column("from_hs6").ok_or_else(|| absent("from_hs6"))?;
         let to = column("to_hs6").ok_or_else(|| absent("to_hs6"))?;
         let target = column("is_conversion_target");
+        let editions = [(column("from_edition"), from), (column("to_edition"), to)];
         let mut counterparts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for record in records {
             let cell = |at: usize| record.get(at).map_or("", |cell| cell.trim());
+            for (edition, code) in editions {
+                let year = edition.and_then(|edition| year_of(cell(edition)));
+                if let (Some(year), Some(code)) = (year, six_digits(cell(code))) {
+                    self.editions.entry(year).or_default().insert(code);
+                }
+            }
             if target.is_some_and(|target| cell(target) != "1") {
                 continue;
             }
@@ -97,8 +110,25 @@ impl Nomenclature {
     pub(super) fn of(
         entries: impl IntoIterator<Item = (String, String)>,
         carried: impl IntoIterator<Item = (String, String)>,
+        editions: Editions,
     ) -> Self {
-        Self { texts: entries.into_iter().collect(), carried: carried.into_iter().collect() }
+        Self { texts: entries.into_iter().collect(), carried: carried.into_iter().collect(), editions }
+    }
+
+    /// The codes of the editions that are known, for keeping.
+    pub(super) fn editions(&self) -> &Editions {
+        &self.editions
+    }
+
+    /// The edition that is in force in a year, where one is known.
+    pub fn edition_in(&self, year: i32) -> Option<i32> {
+        self.editions.range(..=year).next_back().map(|(edition, _)| *edition)
+    }
+
+    /// Whether a six-digit code is valid in an edition.
+    pub fn is_valid(&self, code: u32, edition: i32) -> bool {
+        self.editions.get(&edition).is_none_or(|codes| codes.contains(&code))
+            || !self.editions.values().any(|codes| codes.contains(&code))
     }
 
     /// Codes of other editions and what they have become, for keeping.
@@ -152,6 +182,12 @@ impl Nomenclature {
     }
 }
 
+/// The year that an edition's name ends in.
+fn year_of(edition: &str) -> Option<i32> {
+    let digits = edition.len().checked_sub(4).and_then(|at| edition.get(at..))?;
+    digits.parse().ok().filter(|year| (1988..3000).contains(year))
+}
+
 /// The records of a CSV text; what is not UTF-8 is replaced.
 pub fn records(bytes: &[u8]) -> Vec<Vec<String>> {
     let mut reader = csv_core::Reader::new();
@@ -190,7 +226,7 @@ mod tests {
         assert_eq!(nomenclature.path(10_121), path);
         assert!(nomenclature.has(10_121) && !nomenclature.has(10_129) && Nomenclature::default().has(10_129));
         let kept = nomenclature.entries().map(|(code, text)| (code.clone(), text.clone()));
-        assert_eq!(Nomenclature::of(kept, []), nomenclature);
+        assert_eq!(Nomenclature::of(kept, [], Editions::new()), nomenclature);
 
         let pairs = "from_edition,from_hs6,to_edition,to_hs6,relationship,is_conversion_target\n\
                      HS2022,010121,HS2017,010110,1:n,1\nHS2022,010121,HS2017,010190,n:n,0\n";
@@ -200,6 +236,11 @@ mod tests {
             [Some(10_121), Some(10_121), None]
         );
         assert!(nomenclature.with_correlation(b"a,b\n").is_err());
+        let editions = [2016, 2017, 2021, 2022, 2030].map(|year| carrying.edition_in(year));
+        assert_eq!(editions, [None, Some(2017), Some(2017), Some(2022), Some(2022)]);
+        // The code of 2022 is none of 2017 and the other way round; one that the table never names is both.
+        let valid = |code: u32| [2017, 2022].map(|edition| carrying.is_valid(code, edition));
+        assert_eq!([10_121, 10_110, 30_617].map(valid), [[false, true], [true, false], [true, true]]);
     }
 
     #[test]

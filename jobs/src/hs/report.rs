@@ -68,8 +68,11 @@ pub fn hs_report(evaluation: &Evaluation, model: &str, facts: &ReportFacts) -> P
         section("automation", "How much can be automated", automation(evaluation)),
         section("calibration", "Whether probabilities can be believed", calibration(evaluation)),
         section("chapters", "The chapters with most errors", chapters(evaluation, facts)),
+        section("every-chapter", "Every chapter", every_chapter(evaluation, facts)),
+        section("drift", "Drift by month", drift(evaluation)),
         section("confusions", "Headings that are taken for each other", confusions(evaluation, facts)),
         section("rows", "What became of the declared items", rows(facts)),
+        section("odd", "Odd descriptions and codes", odd(facts)),
     ];
     sections.retain(|section| !section.body.0.is_empty());
     let verdict = match (&facts.champion, facts.promoted) {
@@ -147,6 +150,14 @@ fn accuracy(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
         cells.extend((0..PLACES.len()).map(|place| evaluation.accuracy(level, place).into()));
         if let Some(champion) = &facts.champion_figures {
             cells.push(champion.get(&format!("accuracy@1/{}", DIGITS[level])).copied().into());
+        }
+        table.row(cells);
+    }
+    if evaluation.national > 0 {
+        let mut cells: Vec<Cell> = vec!["With national digits".into()];
+        cells.extend((0..PLACES.len()).map(|place| evaluation.national_accuracy(place).into()));
+        if let Some(champion) = &facts.champion_figures {
+            cells.push(champion.get("accuracy@1/national").copied().into());
         }
         table.row(cells);
     }
@@ -230,32 +241,89 @@ fn chapters(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
     let mut listed: Vec<(&String, &Chapter)> =
         evaluation.chapters.iter().filter(|(_, chapter)| chapter.items >= LEAST_ITEMS).collect();
     listed.sort_by(|one, other| wrong(other.1).cmp(&wrong(one.1)).then(one.0.cmp(other.0)));
-    let columns = [
-        ("Chapter", Kind::Text),
-        ("Text", Kind::Text),
-        ("Items", Kind::Count),
-        ("2 digits", Kind::Percent),
-        ("4 digits", Kind::Percent),
-        ("6 digits", Kind::Percent),
-        ("6, among 5", Kind::Percent),
-    ];
     let caption = format!(
         "First recommendation right, by declared chapter, of chapters with {LEAST_ITEMS} items or more; below each its most confident errors"
     );
-    let mut table = Table::new(caption, &columns);
+    let mut table = Table::new(caption, &CHAPTER_COLUMNS);
     for (code, chapter) in listed.iter().take(LISTED) {
-        let share = |right: u64| right as f64 / chapter.items.max(1) as f64;
-        let mut cells: Vec<Cell> = vec![code.as_str().into(), meaning(facts, code), chapter.items.into()];
-        cells.extend(chapter.right.map(|right| share(right).into()));
-        cells.push(share(chapter.right_of_five).into());
         let errors = html! { ul { @for example in &chapter.examples { li { (error(example)) } } } };
-        table.row_with_note(cells, errors);
+        table.row_with_note(chapter_cells(facts, code, chapter), errors);
     }
     if listed.is_empty() {
         html! {}
     } else {
         table.render()
     }
+}
+
+/// What is told of a chapter.
+const CHAPTER_COLUMNS: [(&str, Kind); 7] = [
+    ("Chapter", Kind::Text),
+    ("Text", Kind::Text),
+    ("Items", Kind::Count),
+    ("2 digits", Kind::Percent),
+    ("4 digits", Kind::Percent),
+    ("6 digits", Kind::Percent),
+    ("6, among 5", Kind::Percent),
+];
+
+fn chapter_cells(facts: &ReportFacts, code: &str, chapter: &Chapter) -> Vec<Cell> {
+    let share = |right: u64| right as f64 / chapter.items.max(1) as f64;
+    let mut cells: Vec<Cell> = vec![code.into(), meaning(facts, code), chapter.items.into()];
+    cells.extend(chapter.right.map(|right| share(right).into()));
+    cells.push(share(chapter.right_of_five).into());
+    cells
+}
+
+fn every_chapter(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
+    let mut table = Table::new("First recommendation right, by declared chapter", &CHAPTER_COLUMNS);
+    for (code, chapter) in &evaluation.chapters {
+        table.row(chapter_cells(facts, code, chapter));
+    }
+    table.render()
+}
+
+fn drift(evaluation: &Evaluation) -> Markup {
+    let columns = [
+        ("Month", Kind::Text),
+        ("Items", Kind::Count),
+        ("2 digits", Kind::Percent),
+        ("4 digits", Kind::Percent),
+        ("6 digits", Kind::Percent),
+        ("Probability said, 6", Kind::Percent),
+        ("Too vague", Kind::Percent),
+        ("Code never taught", Kind::Percent),
+    ];
+    let mut table = Table::new("First recommendation right, by month of the items that judge", &columns);
+    let name = |month: i64| format!("{:04}-{:02}", month.div_euclid(12), month.rem_euclid(12) + 1);
+    for (month, figures) in &evaluation.months {
+        let share = |part: f64| part / figures.items.max(1) as f64;
+        let mut cells: Vec<Cell> = vec![Cell::Text(name(*month)), figures.items.into()];
+        cells.extend(figures.right.map(|right| share(right as f64).into()));
+        cells.push(share(figures.probability).into());
+        cells.push(share(figures.vague as f64).into());
+        cells.push(share(figures.never_taught as f64).into());
+        table.row(cells);
+    }
+    if evaluation.months.len() < 2 {
+        return table.render();
+    }
+    let months = || (0_u32..).map(f64::from).zip(evaluation.months.values());
+    let series = (0..LEVELS).map(|level| Series {
+        name: format!("{} digits", DIGITS[level]),
+        points: months()
+            .map(|(at, month)| (at, month.right[level] as f64 / month.items.max(1) as f64))
+            .collect(),
+    });
+    let chart = LineChart {
+        title: "First recommendation right, month by month".to_owned(),
+        x: Axis { title: "month".to_owned(), ..Axis::default() },
+        y: Axis { title: "right, %".to_owned(), share: true, covers: vec![0.0, 1.0] },
+        series: series.collect(),
+        labels: evaluation.months.keys().map(|month| name(*month)).collect(),
+        ..LineChart::default()
+    };
+    html! { (chart.render()) (table.render()) }
 }
 
 fn error(example: &Example) -> String {
@@ -337,4 +405,32 @@ fn rows(facts: &ReportFacts) -> Markup {
         table.row(cells);
     }
     table.render()
+}
+
+fn odd(facts: &ReportFacts) -> Markup {
+    let columns = [
+        ("Period", Kind::Text),
+        ("Empty", Kind::Count),
+        ("One character", Kind::Count),
+        ("Read in part", Kind::Count),
+        ("Binary junk", Kind::Count),
+        ("Mixed scripts", Kind::Count),
+        ("Code not in the nomenclature", Kind::Count),
+    ];
+    let mut table = Table::new(
+        "Declared items by period; a description can be odd in several ways, and is used if it has a word and a code",
+        &columns,
+    );
+    for (name, file) in ["teaching", "calibrating", "judging"].iter().zip(&facts.files) {
+        let odd = file.odd;
+        let counts =
+            [odd.empty, odd.one_character, file.cut, odd.junk, odd.mixed_scripts, file.not_in_nomenclature];
+        let mut cells: Vec<Cell> = vec![(*name).into()];
+        cells.extend(counts.map(Cell::from));
+        table.row(cells);
+    }
+    html! {
+        (table.render())
+        p { "Codes that one text taught: " (format::count(facts.taught_once as f64)) "." }
+    }
 }

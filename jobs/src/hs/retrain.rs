@@ -24,6 +24,7 @@ use super::{
     learner::{self, Corpus, HsLeader, LEARNER, Layout, TextShards},
     metrics::{Evaluation, Judged},
     model::{Model, Precedent},
+    national::Nationals,
     nomenclature::Nomenclature,
     report::{ReportFacts, hs_report},
     score::RecommendOperator,
@@ -376,14 +377,18 @@ pub(super) fn assemble(
     for code in &train.codes {
         taught[classes.number(*code, LEVELS - 1).unwrap_or_default()] += 1;
     }
-    let compared = compared.descriptions.into_iter().zip(compared.codes);
-    let precedents = compared.filter_map(|(description, code)| {
-        let class = classes.number(code, LEVELS - 1)? as u32;
-        Some(Precedent { description, class })
+    let numbered = |code: u32| classes.number(code, LEVELS - 1).map(|class| class as u32);
+    let nationals = train.codes.iter().zip(&train.nationals);
+    let nationals = nationals.filter_map(|(code, national)| Some((numbered(*code)?, *national)));
+    let nationals = Nationals::of(classes.len(), nationals);
+    let compared = compared.descriptions.into_iter().zip(compared.codes).zip(compared.nationals);
+    let precedents = compared.filter_map(|((description, code), national)| {
+        Some(Precedent { description, class: numbered(code)?, national })
     });
     let precedents = precedents.collect();
     let classifiers = leader.classifiers()?;
-    let mut model = Model::new(vocabulary, classes, taught, &classifiers, precedents, nomenclature)?;
+    let mut model =
+        Model::new(vocabulary, classes, taught, nationals, &classifiers, precedents, nomenclature)?;
     let (encoding, embeddings) = encoding.unzip();
     let embeddings = embeddings.unwrap_or_default();
     let whole = if encoding.is_some() { ALL } else { WITHOUT_ENCODER };
@@ -522,6 +527,10 @@ async fn judge(
         };
         let (texts, codes) = (column("description", DataType::Utf8)?, column("hs_code", DataType::Utf8)?);
         let (items, vague) = (column("rows", DataType::Int64)?, column("vague", DataType::Boolean)?);
+        let months = column("month", DataType::Int64)?;
+        let (nationals, places) =
+            (column("national", DataType::Utf8)?, column("rank_national", DataType::Int32)?);
+        let (nationals, places) = (nationals.as_string::<i32>(), places.as_primitive::<Int32Type>());
         let mut levels = Vec::new();
         for digits in DIGITS {
             levels.push((
@@ -544,6 +553,9 @@ async fn judge(
                     ranks.is_valid(row).then(|| ranks.value(row).unsigned_abs())
                 }),
                 vague: vague.as_boolean().value(row),
+                month: months.as_primitive::<Int64Type>().value(row),
+                national: (!nationals.value(row).is_empty())
+                    .then(|| places.is_valid(row).then(|| places.value(row).unsigned_abs())),
             });
         }
     }

@@ -2,28 +2,31 @@
 //!
 //! Adds for 2, 4 and 6 digits (L) the columns `code_L` (null where the description has no word),
 //! `probability_L` (0 to 1) and `rank_L` (the place of the declared code, from 1; null where no training
-//! text has it), then `declared_probability` (of the declared six digits), `usual_rate` (percent, of the
+//! text has it), and the same with national digits (`code_national`, `probability_national`, `rank_national`), null where
+//! the model knows none; then `declared_probability` (of the declared six digits), `usual_rate` (percent, of the
 //! recommended six digits, where rates are given), `vague` and `suggestions` (JSON of the five best codes at
-//! each level; null where not asked for).
+//! each level; null where not asked for). Codes that are invalid at a row's `acceptance_date` (or `month`) are not
+//! recommended, as far as the model knows editions of the HS.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, AsArray, BooleanBuilder, Float32Builder, Float64Builder, Int32Builder, RecordBatch,
-        StringBuilder,
+        Array, ArrayRef, AsArray, BooleanBuilder, Date32Array, Float32Builder, Float64Builder, Int32Builder,
+        Int64Array, RecordBatch, StringBuilder,
     },
     compute::cast,
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{DataType, Date32Type, Field, Int64Type, Schema, SchemaRef},
 };
+use chrono::Datelike;
 use futures::{StreamExt, stream::BoxStream};
-use serde_json::json;
 use tidewaiter_proto::v1;
 use tokio::sync::OnceCell;
 
 use super::{
     model::Model,
-    tree::{DIGITS, LEVELS, six_digits, written},
+    scorer::Choice,
+    tree::{DIGITS, LEVELS, six_digits, write},
 };
 use crate::{
     Archive, Error, Result, ResultExt,
@@ -86,42 +89,63 @@ impl RecommendOperator {
             Ok(cast(column, &DataType::Utf8)?)
         };
         let (descriptions, codes) = (text("description")?, text("hs_code")?);
+        let years = Years::of(batch)?;
+        let wholes =
+            batch.column_by_name("national").map(|column| cast(column, &DataType::Utf8)).transpose()?;
+        let wholes = wholes.as_ref().unwrap_or(&codes).as_string::<i32>();
         let mut recommended = Recommended::default();
         let mut scorer = model.scorer(self.message.fast);
+        let mut room = Room::default();
         let texts = descriptions.as_string::<i32>().iter().map(Option::unwrap_or_default);
         let embeddings = model.encode(self.message.fast, texts.clone())?;
         for (row, (description, code)) in texts.zip(codes.as_string::<i32>()).enumerate() {
+            if let Some(year) = years.at(row) {
+                scorer.in_year(year);
+            }
             scorer.score(description, embeddings.row(row));
             if !scorer.has_words() {
                 recommended.nothing();
                 continue;
             }
             let declared = code.and_then(six_digits).and_then(|code| model.nomenclature.current(code));
+            room.json.clear();
             for level in 0..LEVELS {
-                let (class, probability) = scorer.top(level);
-                let code = written(model.code(level, class), level);
+                scorer.leading(level, SUGGESTED, &mut room.leading);
+                let (class, probability) = room.leading.first().copied().unwrap_or_default();
+                room.code.clear();
+                write(model.code(level, class), level, &mut room.code);
                 if level == LEVELS - 1 {
-                    recommended.rates.append_option(loaded.rates.get(&code).copied());
+                    recommended.rates.append_option(loaded.rates.get(&room.code).copied());
                 }
-                recommended.codes[level].append_value(code);
+                recommended.codes[level].append_value(&room.code);
                 recommended.probabilities[level].append_value(probability);
                 let rank = declared.and_then(|code| scorer.rank(code, level));
                 recommended.ranks[level].append_option(rank.and_then(|(rank, _)| i32::try_from(rank).ok()));
                 if level == LEVELS - 1 {
                     recommended.declared.append_option(rank.map(|(_, probability)| probability));
                 }
+                room.tell(model, level);
             }
+            if model.nationals.is_empty() {
+                recommended.no_national();
+            } else {
+                let best = scorer.best_national(SUGGESTED);
+                let first = best.first();
+                recommended.national.append_option(first.map(|choice| &choice.code));
+                recommended.national_probability.append_option(first.map(|choice| choice.probability));
+                let whole = if wholes.is_valid(row) { wholes.value(row) } else { "" };
+                let rank = scorer.rank_national(whole);
+                let rank = rank.and_then(|(rank, _)| i32::try_from(rank).ok());
+                recommended.national_rank.append_option(rank);
+                room.json.push_str(",\"national\":[");
+                for (place, Choice { code, probability }) in best.iter().enumerate() {
+                    room.pair(place, |json| json.push_str(code), *probability);
+                }
+                room.json.push(']');
+            }
+            room.json.push('}');
             recommended.vague.append_value(scorer.is_vague());
-            let suggestions = self.message.suggestions.then(|| {
-                let levels = (0..LEVELS).map(|level| {
-                    let best = scorer.best(level, SUGGESTED);
-                    let pairs =
-                        best.into_iter().map(|choice| json!([choice.code, rounded(choice.probability)]));
-                    (DIGITS[level].to_string(), pairs.collect())
-                });
-                serde_json::Value::Object(levels.collect()).to_string()
-            });
-            recommended.suggestions.append_option(suggestions);
+            recommended.suggestions.append_option(self.message.suggestions.then_some(&room.json));
         }
         let mut arrays = batch.columns().to_vec();
         arrays.extend(recommended.finish());
@@ -129,9 +153,68 @@ impl RecommendOperator {
     }
 }
 
-/// A probability as texts carry it: four decimals.
-pub(super) fn rounded(probability: f32) -> f64 {
-    (f64::from(probability) * 1e4).round() / 1e4
+/// When rows were accepted.
+enum Years {
+    /// By the day, as Arrow's dates are.
+    Days(Date32Array),
+    /// By the month: 12 × year + month - 1; 0: not known.
+    Months(Int64Array),
+    /// Not known.
+    Unknown,
+}
+
+impl Years {
+    fn of(batch: &RecordBatch) -> Result<Self> {
+        Ok(if let Some(days) = batch.column_by_name("acceptance_date") {
+            Self::Days(cast(days, &DataType::Date32)?.as_primitive::<Date32Type>().clone())
+        } else if let Some(months) = batch.column_by_name("month") {
+            Self::Months(cast(months, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+        } else {
+            Self::Unknown
+        })
+    }
+
+    fn at(&self, row: usize) -> Option<i32> {
+        match self {
+            Self::Days(days) => days.value_as_date(row).map(|date| date.year()),
+            Self::Months(months) => i32::try_from(months.value(row) / 12).ok().filter(|year| *year > 0),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// Room that is used again from row to row.
+#[derive(Default)]
+struct Room {
+    leading: Vec<(usize, f32)>,
+    code: String,
+    json: String,
+}
+
+impl Room {
+    /// Appends a level's leading codes to the JSON of all levels.
+    fn tell(&mut self, model: &Model, level: usize) {
+        self.json.push_str(["{\"2\":[", ",\"4\":[", ",\"6\":["][level]);
+        for place in 0..self.leading.len() {
+            let (class, probability) = self.leading[place];
+            self.pair(place, |json| write(model.code(level, class), level, json), probability);
+        }
+        self.json.push(']');
+    }
+
+    /// Appends a pair of code and probability, with four decimals, at a place of a list.
+    fn pair(&mut self, place: usize, code: impl FnOnce(&mut String), probability: f32) {
+        let json = &mut self.json;
+        json.push_str(if place == 0 { "[\"" } else { ",[\"" });
+        code(json);
+        json.push_str("\",");
+        let parts = (probability * 1e4).round() as u32;
+        let digits = [10_000, 1000, 100, 10, 1].map(|unit| char::from(b'0' + (parts / unit % 10) as u8));
+        json.push(digits[0]);
+        json.push('.');
+        json.extend(&digits[1..]);
+        json.push(']');
+    }
 }
 
 impl Operator for RecommendOperator {
@@ -156,6 +239,9 @@ impl Operator for RecommendOperator {
             add(format!("probability_{digits}"), DataType::Float32);
             add(format!("rank_{digits}"), DataType::Int32);
         }
+        add("code_national".to_owned(), DataType::Utf8);
+        add("probability_national".to_owned(), DataType::Float32);
+        add("rank_national".to_owned(), DataType::Int32);
         add("declared_probability".to_owned(), DataType::Float32);
         add("usual_rate".to_owned(), DataType::Float64);
         add("vague".to_owned(), DataType::Boolean);
@@ -187,6 +273,9 @@ struct Recommended {
     codes: [StringBuilder; LEVELS],
     probabilities: [Float32Builder; LEVELS],
     ranks: [Int32Builder; LEVELS],
+    national: StringBuilder,
+    national_probability: Float32Builder,
+    national_rank: Int32Builder,
     declared: Float32Builder,
     rates: Float64Builder,
     vague: BooleanBuilder,
@@ -201,10 +290,18 @@ impl Recommended {
             self.probabilities[level].append_null();
             self.ranks[level].append_null();
         }
+        self.no_national();
         self.declared.append_null();
         self.rates.append_null();
         self.vague.append_value(true);
         self.suggestions.append_null();
+    }
+
+    /// No code with national digits is known.
+    fn no_national(&mut self) {
+        self.national.append_null();
+        self.national_probability.append_null();
+        self.national_rank.append_null();
     }
 
     fn finish(mut self) -> Vec<ArrayRef> {
@@ -214,6 +311,9 @@ impl Recommended {
             arrays.push(Arc::new(self.probabilities[level].finish()));
             arrays.push(Arc::new(self.ranks[level].finish()));
         }
+        arrays.push(Arc::new(self.national.finish()));
+        arrays.push(Arc::new(self.national_probability.finish()));
+        arrays.push(Arc::new(self.national_rank.finish()));
         arrays.push(Arc::new(self.declared.finish()));
         arrays.push(Arc::new(self.rates.finish()));
         arrays.push(Arc::new(self.vague.finish()));

@@ -33,6 +33,8 @@ pub struct Suggestion {
     pub headings: Vec<Choice>,
     /// The best subheadings, with reasons.
     pub subheadings: Vec<Explained>,
+    /// The best codes with national digits, where the model knows such.
+    pub national: Vec<Choice>,
     /// The past declarations that resemble it most.
     pub similar: Vec<SimilarDeclaration>,
 }
@@ -67,9 +69,18 @@ pub fn suggest(model: &Model, scorer: &mut Scorer<'_>, description: &str) -> Res
         chapters: best(0),
         headings: best(1),
         subheadings: subheadings.collect(),
+        national: national(model, scorer),
         similar: scorer.similar(SIMILAR),
         description: super::text::start_of(description).to_owned(),
     })
+}
+
+/// The best codes with national digits; none where the model knows none, or the description has no word.
+fn national(model: &Model, scorer: &Scorer<'_>) -> Vec<Choice> {
+    if model.nationals.is_empty() || !scorer.has_words() {
+        return Vec::new();
+    }
+    scorer.best_national(SUGGESTED)
 }
 
 /// What became of a file of descriptions.
@@ -102,6 +113,9 @@ pub fn suggest_rows(model: &Model, file: &[u8], column: &str) -> Result<(String,
             text.push_str(&format!(",code_{digits}_{place},probability_{digits}_{place}"));
         }
     }
+    for place in 1..=SUGGESTED {
+        text.push_str(&format!(",code_national_{place},probability_national_{place}"));
+    }
     text.push('\n');
     let mut counts = RowCounts::default();
     let mut scorer = model.scorer(false);
@@ -116,8 +130,9 @@ pub fn suggest_rows(model: &Model, file: &[u8], column: &str) -> Result<(String,
         counts.vague += u64::from(vague);
         counts.cut += u64::from(is_cut(description));
         text.push_str(&format!("{},{vague}", counts.rows));
-        for level in 0..LEVELS {
-            let best = if scorer.has_words() { scorer.best(level, SUGGESTED) } else { Vec::new() };
+        let levels = (0..LEVELS)
+            .map(|level| if scorer.has_words() { scorer.best(level, SUGGESTED) } else { Vec::new() });
+        for best in levels.chain([national(model, &scorer)]) {
             for place in 0..SUGGESTED {
                 match best.get(place) {
                     Some(Choice { code, probability }) => text.push_str(&format!(",{code},{probability:.4}")),

@@ -6,11 +6,12 @@ use super::{
     learner::{Corpus, HsLeader, Layout, Parameters, shard_of},
     metrics::{Evaluation, Judged},
     model::Model,
+    national::national,
     nomenclature::{Nomenclature, records},
     retrain::assemble,
     suggest::suggest,
     texts::Texts,
-    tree::{LEVELS, written},
+    tree::{LEVELS, six_digits, written},
 };
 use crate::learning::{Shard, fit::fit_in_process};
 
@@ -39,20 +40,20 @@ fn quarter(table: &str, split: &str) -> Texts {
         if cells[0] == split && cells[3].as_bytes()[0] < b'4' {
             texts.descriptions.push(cells[4].to_owned());
             texts.codes.push(cells[1][..6].parse().expect("digits"));
+            texts.nationals.push(national(cells[1]));
         }
     }
     texts
 }
 
-fn fitted(train: &Texts, valid: &Texts) -> Model {
+fn fitted(train: &Texts, valid: &Texts, nomenclature: Nomenclature) -> Model {
     let layout = Layout { shards: 2, parameters: Parameters::default() };
     let corpus = Arc::new(Corpus::of(train.clone()));
     let mut shards: Vec<Box<dyn Shard>> =
         (0..2).map(|number| shard_of(number, layout.clone(), Arc::clone(&corpus))).collect();
     let mut leader = HsLeader::new();
     fit_in_process(&mut leader, &mut shards).expect("fits");
-    assemble(leader, train.clone(), train.clone(), valid, Nomenclature::default(), 0.5, None)
-        .expect("a model")
+    assemble(leader, train.clone(), train.clone(), valid, nomenclature, 0.5, None).expect("a model")
 }
 
 fn judged(model: &Model, test: &Texts, fast: bool) -> Evaluation {
@@ -71,6 +72,8 @@ fn judged(model: &Model, test: &Texts, fast: bool) -> Evaluation {
             probability: tops.map(|(_, probability)| probability),
             rank: std::array::from_fn(|level| scorer.rank(*code, level).map(|(rank, _)| rank)),
             vague: scorer.is_vague(),
+            month: 0,
+            national: None,
         });
     }
     evaluation
@@ -82,7 +85,7 @@ fn published_declarations_are_recommended_better_than_by_a_linear_svm() {
     let table = unzipped(data.join("declarations_bacuda_example.tsv.gz"));
     let table = String::from_utf8(table).expect("UTF-8");
     let [train, valid, test] = ["train", "valid", "test"].map(|split| quarter(&table, split));
-    let model = fitted(&train, &valid);
+    let model = fitted(&train, &valid, Nomenclature::default());
     let again = Model::from_bytes(&model.to_bytes()).expect("reads");
     assert_eq!(again.to_bytes(), model.to_bytes());
 
@@ -117,4 +120,134 @@ fn a_model_of_other_bytes_is_refused() {
         let error = Model::from_bytes(bytes).expect_err("refused");
         assert_eq!(error.kind(), crate::ErrorKind::Corrupt);
     }
+}
+
+/// Texts of made-up goods: a noun that tells the code among words that do not.
+fn goods(nouns: &[(u32, &str)], rounds: usize) -> Texts {
+    let mut texts = Texts::default();
+    for round in 0..rounds {
+        for (code, noun) in nouns {
+            let words = ["new", "used", "spare", "boxed", "black"];
+            let (one, other) = (words[round % 5], words[(round / 5 + 2) % 5]);
+            texts.descriptions.push(format!("{one} {noun} {other} {}", round % 7));
+            texts.codes.push(*code);
+            // Goods that are new and used have national codes of their own.
+            let more = if round % 5 == 1 { "9000" } else { "1000" };
+            texts.nationals.push(national(&format!("{code:06}{more}")));
+        }
+    }
+    texts
+}
+
+#[test]
+fn a_code_is_predicted_only_where_its_edition_has_it() {
+    let nomenclature =
+        "hscode,description\n851712,Telephones\n851713,Smartphones\n851829,Loudspeakers\n640340,Boots\n";
+    let correlation =
+        "from_edition,from_hs6,to_edition,to_hs6\n2022,851713,2017,851712\n2022,851829,2017,851829\n";
+    let nomenclature = Nomenclature::parse(nomenclature.as_bytes()).expect("reads");
+    let nomenclature = nomenclature.with_correlation(correlation.as_bytes()).expect("reads");
+    let nouns =
+        [(851_712, "telephone"), (851_713, "smartphone"), (851_829, "loudspeaker"), (640_340, "boots")];
+    let model = fitted(&goods(&nouns, 40), &goods(&nouns, 10), nomenclature);
+    let model = Model::from_bytes(&model.to_bytes()).expect("reads");
+    for fast in [true, false] {
+        let mut scorer = model.scorer(fast);
+        let mut best = |year: Option<i32>| {
+            year.into_iter().for_each(|year| scorer.in_year(year));
+            scorer.score("new smartphone", &[]);
+            let all = scorer.best(LEVELS - 1, 4);
+            let sum: f32 = all.iter().map(|choice| choice.probability).sum();
+            assert!((sum - 1.0).abs() < 1e-3, "{all:?}");
+            let own = all.iter().find(|choice| choice.code == "851713").expect("listed").probability;
+            (all[0].code.clone(), own)
+        };
+        assert_eq!(best(None).0, "851713");
+        let (code, own) = best(Some(2019));
+        assert!(code != "851713" && own == 0.0, "{code} {own}");
+        assert_eq!(best(Some(2023)).0, "851713");
+        assert_eq!(best(Some(2010)).0, "851713", "of a year before all editions nothing is known");
+    }
+}
+
+#[test]
+fn one_model_learns_several_languages_and_scripts() {
+    let nouns = [
+        (30_617, "frozen shrimps"),
+        (30_617, "crevettes congelées"),
+        (30_617, "冷凍蝦"),
+        (30_617, "креветки замороженные"),
+        (640_340, "leather boots"),
+        (640_340, "bottes en cuir"),
+        (640_340, "皮靴"),
+        (640_340, "сапоги кожаные"),
+        (851_713, "smartphone"),
+        (851_713, "智慧型手機"),
+        (851_713, "هاتف ذكي"),
+        (640_340, "حذاء جلدي"),
+    ];
+    let model = fitted(&goods(&nouns, 30), &goods(&nouns, 8), Nomenclature::default());
+    let mut scorer = model.scorer(true);
+    // Misspelt, abbreviated, without accents, with a brand and a serial number, and two scripts in one text.
+    for (text, code) in [
+        ("CREVETES CONGELEES 2x5KG", "030617"),
+        ("креветки заморож. ABC-7731", "030617"),
+        ("冷凍蝦仁", "030617"),
+        ("Bottes cuir noires ZARA", "640340"),
+        ("сапог кожаный", "640340"),
+        ("皮靴 boots", "640340"),
+        ("هاتف ذكي SAMSUNG SM-G991B", "851713"),
+        ("smartfone 128gb", "851713"),
+    ] {
+        scorer.score(text, &[]);
+        let best = scorer.best(LEVELS - 1, 1);
+        assert_eq!(best[0].code, code, "{text}: {best:?}");
+    }
+}
+
+#[test]
+fn national_digits_follow_the_precedents_and_roll_up() {
+    let nouns = [(30_617, "shrimps"), (640_340, "boots"), (851_713, "smartphone")];
+    let model = fitted(&goods(&nouns, 40), &goods(&nouns, 10), Nomenclature::default());
+    let model = Model::from_bytes(&model.to_bytes()).expect("reads");
+    let mut scorer = model.scorer(false);
+    for (text, code) in [("used boots black", "6403409000"), ("new boots spare", "6403401000")] {
+        scorer.score(text, &[]);
+        let national = scorer.best_national(5);
+        assert_eq!(national[0].code, code, "{text}: {national:?}");
+        assert_eq!(scorer.rank_national(code).map(|(rank, _)| rank), Some(1));
+        let parts = national.iter().filter(|choice| choice.code.starts_with("640340"));
+        let sum: f32 = parts.map(|choice| choice.probability).sum();
+        assert!((sum - scorer.best(LEVELS - 1, 1)[0].probability).abs() < 1e-5, "{national:?}");
+    }
+    assert_eq!(scorer.rank_national("6403405555"), None);
+}
+
+#[test]
+fn the_united_nations_table_carries_declarations_of_2017_into_2022() {
+    let Some(data) = data() else { return };
+    let nomenclature =
+        Nomenclature::parse(&unzipped(data.join("hs2022_nomenclature.csv.gz"))).expect("reads");
+    let carrying = nomenclature.clone().with_correlation(&unzipped(data.join("hs_correlation.csv.gz")));
+    let carrying = carrying.expect("reads");
+    let table = String::from_utf8(unzipped(data.join("declarations_bacuda_example.tsv.gz"))).expect("UTF-8");
+    let (mut same, mut carried, mut lost) = (0, 0, 0);
+    for line in table.lines().skip(1) {
+        let code = six_digits(line.split('\t').nth(1).expect("a code")).expect("six digits");
+        let current = carrying.current(code);
+        assert!(current.is_none_or(|current| nomenclature.has(current)));
+        *match current {
+            Some(current) if current == code => &mut same,
+            Some(_) => &mut carried,
+            None => &mut lost,
+        } += 1;
+    }
+    // Counted by hand from the same tables: codes of HS 2022; of 2017 with one counterpart; with several.
+    assert_eq!((same, carried, lost), (53_176, 399, 1175));
+    let valid = |code: u32| {
+        [2013, 2019, 2024].map(|year| carrying.is_valid(code, carrying.edition_in(year).expect("an edition")))
+    };
+    assert_eq!(valid(851_712), [true, true, false], "telephones for cellular networks, until 2021");
+    assert_eq!(valid(851_713), [false, false, true], "smartphones, since 2022");
+    assert_eq!(valid(640_340), [true, true, true]);
 }

@@ -1,7 +1,7 @@
 //! From declarations to files of distinct texts: what teaches, what chooses and what judges.
 //!
-//! [`distinct_texts`] is the query: the distinct pairs of description and six-digit code of each period, with
-//! their numbers of rows. [`TextsOperator`] is the plan node above it, which writes one Parquet file for
+//! [`distinct_texts`] is the query: the distinct pairs of description and code of each period, with
+//! national digits and numbers of rows; those of the period that judges also by month. [`TextsOperator`] is the plan node above it, which writes one Parquet file for
 //! each period with the columns of [`file_schema`] and counts what cannot be used: descriptions without a
 //! letter or digit, codes of fewer than six digits, codes that the nomenclature lacks. A file's order is
 //! that of its texts, so that it does not depend on how the query was cut.
@@ -9,12 +9,11 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::{
-    array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray},
     compute::{cast, filter_record_batch},
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
 };
 use datafusion::{
-    functions::expr_fn::left,
     functions_aggregate::expr_fn::count,
     logical_expr::when,
     prelude::{DataFrame, cast as cast_to, col, lit},
@@ -31,7 +30,9 @@ use tidewaiter_proto::v1;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    national::national,
     nomenclature::Nomenclature,
+    oddities::Oddities,
     text::{Reader, is_cut},
     tree::{LEVELS, six_digits, written},
 };
@@ -45,14 +46,18 @@ use crate::{
 pub(super) const PARTS: [&str; 3] = ["train", "valid", "test"];
 
 /// The order of the operator's input.
-const ORDER: [&str; 3] = ["part", "description", "hs_code"];
+const ORDER: [&str; 4] = ["part", "description", "hs_code", "month"];
 
-/// The columns of a file: `description`, `hs_code` (six digits) and `rows`, how many declared items had both.
+/// The columns of a file: `description`, `hs_code` (six digits), `national` (the whole code where it has more digits, and
+/// is of the nomenclature's edition; empty otherwise), `month` (12 × year + month - 1, of what judges; 0
+/// otherwise) and `rows`, how many declared items had these.
 pub(super) fn file_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Arc::new(Schema::new(vec![
             Field::new("description", DataType::Utf8, false),
             Field::new("hs_code", DataType::Utf8, false),
+            Field::new("national", DataType::Utf8, false),
+            Field::new("month", DataType::Int64, false),
             Field::new("rows", DataType::Int64, false),
         ]))
     });
@@ -70,11 +75,14 @@ pub(super) fn distinct_texts(declarations: DataFrame, periods: [Period; 3]) -> R
         .when(within_valid.clone(), lit(1_i64))
         .otherwise(lit(2_i64))?
         .alias("part");
-    let six = left(col("hs_code"), lit(6_i64)).alias("hs_code");
+    let number = |name: &str| cast_to(col(name), DataType::Int64);
+    let month = number("year") * lit(12_i64) + number("month") - lit(1_i64);
+    let month = when(within_test.clone(), month).otherwise(lit(0_i64))?.alias("month");
     let rows = declarations.filter(within_train.or(within_valid).or(within_test))?.select(vec![
         part,
         col("description"),
-        six,
+        col("hs_code"),
+        month,
     ])?;
     let keys = ORDER.map(col);
     let counted = count(lit(1_i64)).alias("rows");
@@ -83,6 +91,7 @@ pub(super) fn distinct_texts(declarations: DataFrame, periods: [Period; 3]) -> R
         col("part"),
         col("description"),
         col("hs_code"),
+        col("month"),
         cast_to(col("rows"), DataType::Int64).alias("rows"),
     ])?)
 }
@@ -94,7 +103,7 @@ pub struct Written {
     pub path: String,
     /// Its bytes.
     pub size: u64,
-    /// Its distinct pairs of text and code.
+    /// Its distinct pairs of text and code, in each month of what judges.
     pub texts: u64,
     /// Declared items that stand behind them.
     pub items: u64,
@@ -108,6 +117,8 @@ pub struct Written {
     pub not_in_nomenclature: u64,
     /// Items whose description is read only in part, as it is too long; they are in the file.
     pub cut: u64,
+    /// Items with odd descriptions, used or not.
+    pub odd: Oddities,
 }
 
 impl Written {
@@ -229,19 +240,24 @@ impl File {
         let (descriptions, codes) = (descriptions.as_string::<i32>(), codes.as_string::<i32>());
         let rows = cast(column(batch, "rows")?, &DataType::Int64)?;
         let rows: &Int64Array = rows.as_primitive();
+        let months = cast(column(batch, "month")?, &DataType::Int64)?;
+        let months: &Int64Array = months.as_primitive();
         let mut kept = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             let items = rows.value(row).unsigned_abs();
             let description = if descriptions.is_valid(row) { descriptions.value(row) } else { "" };
             let code = if codes.is_valid(row) { six_digits(codes.value(row)) } else { None };
             self.reader.read(description);
+            self.written.odd += Oddities::of(description).times(items);
             let current = code.and_then(|code| nomenclature.current(code));
             let counted = match (code, current) {
                 _ if self.reader.words().len() == 0 => &mut self.written.without_words,
                 (None, _) => &mut self.written.without_code,
                 (Some(_), None) => &mut self.written.not_in_nomenclature,
                 (Some(code), Some(current)) => {
-                    kept.push((row, written(current, LEVELS - 1)));
+                    let whole = if current == code { codes.value(row) } else { "" };
+                    let more = if national(whole) > 0 { whole } else { "" };
+                    kept.push((row, written(current, LEVELS - 1), more));
                     self.written.carried += if current == code { 0 } else { items };
                     self.written.cut += if is_cut(description) { items } else { 0 };
                     &mut self.written.items
@@ -250,11 +266,15 @@ impl File {
             *counted += items;
         }
         self.written.texts += kept.len() as u64;
-        let texts = StringArray::from_iter_values(kept.iter().map(|(row, _)| descriptions.value(*row)));
-        let codes = StringArray::from_iter_values(kept.iter().map(|(_, code)| code));
-        let rows = Int64Array::from_iter_values(kept.iter().map(|(row, _)| rows.value(*row)));
-        let kept =
-            RecordBatch::try_new(file_schema(), vec![Arc::new(texts), Arc::new(codes), Arc::new(rows)])?;
+        let texts = StringArray::from_iter_values(kept.iter().map(|(row, ..)| descriptions.value(*row)));
+        let codes = StringArray::from_iter_values(kept.iter().map(|(_, code, _)| code));
+        let nationals = StringArray::from_iter_values(kept.iter().map(|(.., national)| national));
+        let number = |column: &Int64Array| {
+            Arc::new(Int64Array::from_iter_values(kept.iter().map(|(row, ..)| column.value(*row))))
+        };
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(texts), Arc::new(codes), Arc::new(nationals), number(months), number(rows)];
+        let kept = RecordBatch::try_new(file_schema(), columns)?;
         self.writer.write(&kept).await.context(|| format!("write {}", self.written.path))
     }
 
@@ -270,11 +290,12 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Arc<dyn Array>> 
     batch.column_by_name(name).ok_or_else(|| Error::internal(format!("HS texts have no column {name}")))
 }
 
-/// Texts with their six-digit codes.
+/// Texts with their six-digit codes, and with national digits (0: none).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Texts {
     pub(super) descriptions: Vec<String>,
     pub(super) codes: Vec<u32>,
+    pub(super) nationals: Vec<u64>,
 }
 
 impl Texts {
@@ -286,6 +307,7 @@ impl Texts {
                 .map(|row| std::mem::take(&mut self.descriptions[*row as usize]))
                 .collect(),
             codes: order.iter().map(|row| self.codes[*row as usize]).collect(),
+            nationals: order.iter().map(|row| self.nationals[*row as usize]).collect(),
         }
     }
 }
@@ -302,13 +324,16 @@ pub(super) async fn read_texts(archive: &Archive, path: &str, most: u64) -> Resu
         for batch in builder.build()? {
             let batch = batch?;
             let (descriptions, codes) = (column(&batch, "description")?, column(&batch, "hs_code")?);
-            for (description, code) in descriptions.as_string::<i32>().iter().zip(codes.as_string::<i32>()) {
+            let nationals = column(&batch, "national")?.as_string::<i32>();
+            let pairs = descriptions.as_string::<i32>().iter().zip(codes.as_string::<i32>());
+            for ((description, code), whole) in pairs.zip(nationals) {
                 let (Some(description), Some(code)) = (description, code.and_then(six_digits)) else {
                     return Err(Error::corrupt("a text has no code; run the job again"));
                 };
                 if least.is_none_or(|least| xxh3_64(description.as_bytes()) <= least) {
                     texts.descriptions.push(description.to_owned());
                     texts.codes.push(code);
+                    texts.nationals.push(whole.map_or(0, national));
                 }
             }
         }

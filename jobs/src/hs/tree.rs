@@ -32,6 +32,12 @@ pub fn written(code: u32, level: usize) -> String {
     format!("{code:0width$}", width = DIGITS[level])
 }
 
+/// Appends a code as it is written.
+pub(super) fn write(code: u32, level: usize, text: &mut String) {
+    let digits = (0..DIGITS[level] as u32).rev();
+    text.extend(digits.map(|place| char::from(b'0' + (code / 10_u32.pow(place) % 10) as u8)));
+}
+
 /// The six digits that a written code begins with; `None` when there are fewer, or none of a chapter.
 pub fn six_digits(code: &str) -> Option<u32> {
     let digits = code.get(..6).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
@@ -45,24 +51,38 @@ pub(super) struct Classes {
     codes: [Vec<u32>; LEVELS],
     /// For each subheading: the numbers of its chapter, its heading and itself.
     paths: Vec<[u32; LEVELS]>,
+    /// Where the headings of each chapter and the subheadings of each heading begin; one more than there are.
+    starts: [Vec<u32>; LEVELS - 1],
 }
 
 impl Classes {
     /// The classes of six-digit codes that ascend.
     pub(super) fn new(subheadings: Vec<u32>) -> Self {
         let mut codes: [Vec<u32>; LEVELS] = Default::default();
+        let mut starts: [Vec<u32>; LEVELS - 1] = Default::default();
         let mut paths = Vec::with_capacity(subheadings.len());
         for code in subheadings {
-            let path = std::array::from_fn(|level| {
-                let (known, own) = (&mut codes[level], at_level(code, level));
-                if known.last() != Some(&own) {
-                    known.push(own);
+            for level in 0..LEVELS {
+                let own = at_level(code, level);
+                if codes[level].last() != Some(&own) {
+                    codes[level].push(own);
+                    if let Some(starts) = starts.get_mut(level) {
+                        starts.push(codes[level + 1].len() as u32);
+                    }
                 }
-                known.len() as u32 - 1
-            });
-            paths.push(path);
+            }
+            paths.push(std::array::from_fn(|level| codes[level].len() as u32 - 1));
         }
-        Self { codes, paths }
+        for (level, starts) in starts.iter_mut().enumerate() {
+            starts.push(codes[level + 1].len() as u32);
+        }
+        Self { codes, paths, starts }
+    }
+
+    /// The classes of the next level that stand under a class.
+    pub(super) fn under(&self, level: usize, class: usize) -> Range<usize> {
+        let starts = &self.starts[level];
+        starts[class] as usize..starts[class + 1] as usize
     }
 
     /// The codes of a level.
@@ -168,6 +188,12 @@ impl Weights {
             && self.classes.iter().all(|class| (*class as usize) < classes)
     }
 
+    /// A feature's classes, ascending, with its weights for them.
+    pub(super) fn entries(&self, feature: usize) -> impl Iterator<Item = (u32, f32)> {
+        let entries = self.starts[feature] as usize..self.starts[feature + 1] as usize;
+        self.classes[entries.clone()].iter().copied().zip(self.weights[entries].iter().copied())
+    }
+
     /// The margins of all classes.
     pub(super) fn margins(&self, row: Row<'_>, margins: &mut Vec<f32>) {
         margins.clear();
@@ -198,6 +224,11 @@ mod tests {
         assert_eq!([0, 1, 2].map(|level| classes.codes(level).len()), [2, 2, 4]);
         assert_eq!(classes.paths()[2], [0, 0, 2]);
         assert_eq!(classes.paths()[3], [1, 1, 3]);
+        assert_eq!([classes.under(0, 0), classes.under(1, 0), classes.under(1, 1)], [0..1, 0..3, 3..4]);
+        let mut text = String::new();
+        write(101, 1, &mut text);
+        write(10_121, 2, &mut text);
+        assert_eq!(text, "0101010121");
         assert_eq!((written(101, 1), written(10_121, 2)), ("0101".to_owned(), "010121".to_owned()));
         assert_eq!(
             (six_digits("0101210090"), six_digits("01012"), six_digits("000000")),

@@ -7,7 +7,7 @@
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 use datafusion::prelude::{DataFrame, SessionContext};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tidewaiter_proto::v1;
 
 use super::{Job, Period};
@@ -166,6 +166,8 @@ struct Ground {
     extent: Extent,
     /// The last moment known.
     cut_off: i64,
+    /// The columns of [`STRATA`] in which no event has a value.
+    absent: Vec<String>,
 }
 
 impl Ground {
@@ -176,6 +178,7 @@ impl Ground {
             cut_off: self.cut_off,
             paired: self.extent.starts > 0,
             intervals: self.extent.starts + self.extent.intervals > 0,
+            absent: &self.absent,
             period: asked.period,
             compare: asked.compare,
         }
@@ -256,8 +259,19 @@ fn survey<'a>(
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Ground { country, version: snapshot.version, predictions, extent, cut_off })
+        let absent = absent(&snapshot.files);
+        Ok(Ground { country, version: snapshot.version, predictions, extent, cut_off, absent })
     }
+}
+
+/// The columns of [`STRATA`] that are null in every row of some files, as far as their statistics say.
+fn absent(files: &[DataFile]) -> Vec<String> {
+    let is_null = |file: &DataFile, column: &str| {
+        let statistics: Option<Value> = serde_json::from_str(file.statistics.as_deref()?).ok();
+        statistics?["nullCount"][column].as_u64().map(|nulls| nulls == file.rows)
+    };
+    let null_everywhere = |column: &&str| files.iter().all(|file| is_null(file, column).unwrap_or(false));
+    STRATA.iter().copied().filter(null_everywhere).map(str::to_owned).collect()
 }
 
 /// Writes the cases to files of the job.
@@ -275,12 +289,13 @@ fn cases<'a>(
         let tasks = engine.most_tasks().await.max(1) as u64;
         let bytes = ground.extent.events * EVENT_BYTES / tasks;
         let parts = bytes.div_ceil((engine.task_memory() as u64 / 2).max(1)).clamp(1, 1024);
-        let query = cases_query(&session, &ground.scope(asked), &asked.file, parts as u32).await?;
+        let query =
+            cases_query(&session, &ground.scope(asked), (&asked.stages, &asked.file), parts as u32).await?;
         let message = v1::WriteOperator {
             archive: archive.url().to_string(),
             table: folder,
             country: ground.country.clone(),
-            date_column: "started".to_owned(),
+            date_column: String::new(),
             name,
         };
         let query = plan::above(query, WriteOperator::new(message)?)?;
@@ -332,8 +347,15 @@ impl<'a> Desk<'a> {
     async fn open(self, scope: &Scope<'_>) -> Result<SessionContext> {
         let session = self.session?;
         self.ground.register(&session, self.archive).await?;
-        let cases =
-            cases_of(&session, self.archive, scope, &self.asked.file, &self.folder, self.files).await?;
+        let cases = cases_of(
+            &session,
+            self.archive,
+            scope,
+            (&self.asked.stages, &self.asked.file),
+            &self.folder,
+            self.files,
+        )
+        .await?;
         session.register_table("cases", cases.into_view())?;
         Ok(session)
     }
@@ -368,7 +390,7 @@ fn edges<'a>(
     let desk = Desk::new(job, "edges", ground, asked, files);
     async move {
         let scope = ground.scope(asked);
-        process::edges(&desk.open(&scope).await?, &scope).await
+        process::edges(&desk.open(&scope).await?, &scope, asked.file.has_calendar()).await
     }
 }
 
@@ -403,11 +425,18 @@ fn measure<'a>(
 async fn cases_query(
     session: &SessionContext,
     scope: &Scope<'_>,
-    file: &StageFile,
+    (stages, file): (&str, &StageFile),
     parts: u32,
 ) -> Result<DataFrame> {
-    let events = session.sql(&scope.events()).await.context(|| "plan the events")?;
-    let message = v1::CasesOperator { roles: file.roles.clone(), intervals: scope.intervals, parts };
+    let events = session.sql(&scope.told_events()).await.context(|| "plan the events")?;
+    let message = v1::CasesOperator {
+        roles: file.roles.clone(),
+        intervals: scope.intervals,
+        parts,
+        stages: if file.has_calendar() { stages.to_owned() } else { String::new() },
+        first: scope.first,
+        cut_off: scope.cut_off,
+    };
     let traced = plan::above(events, CasesOperator::new(message)?)?;
     session.register_table("traced", traced.into_view())?;
     session.sql(&scope.cases(file)).await.context(|| "plan the cases")
@@ -418,11 +447,11 @@ async fn cases_of(
     session: &SessionContext,
     archive: &Archive,
     scope: &Scope<'_>,
-    file: &StageFile,
+    stages: (&str, &StageFile),
     folder: &str,
     files: &[DataFile],
 ) -> Result<DataFrame> {
-    let query = cases_query(session, scope, file, 1).await?;
+    let query = cases_query(session, scope, stages, 1).await?;
     let schema = stored(query.schema().as_arrow());
     let files = files.iter();
     let files =
@@ -461,6 +490,22 @@ fn report<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_is_absent_where_every_file_says_so() {
+        let file = |nulls: &str| DataFile {
+            path: String::new(),
+            size: 1,
+            rows: 3,
+            country: "UG".to_owned(),
+            year: 2024,
+            month: 1,
+            statistics: (!nulls.is_empty()).then(|| format!("{{\"nullCount\":{nulls}}}")),
+        };
+        let both = "{\"actor\":3,\"goods\":3,\"office\":0}";
+        assert_eq!(absent(&[file(both), file("{\"actor\":3,\"goods\":2}")]), ["actor"]);
+        assert!(absent(&[file(both), file("")]).is_empty(), "a file that does not say may have values");
+    }
 
     #[test]
     fn periods_are_months_or_days_with_both_ends() {

@@ -157,11 +157,10 @@ pub trait Shard: Send {
     fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()>;
 }
 
-/// Runs a fit to its end without a collective: what tests compare with.
+/// Runs a fit to its end in this thread, without a collective.
 ///
 /// # Errors
 /// The first error of the leader or of a shard; [`crate::ErrorKind::Internal`] when there are no shards.
-#[cfg(test)]
 pub(crate) fn fit_in_process(leader: &mut dyn Leader, shards: &mut [Box<dyn Shard>]) -> Result<()> {
     while let Some(instruction) = leader.instruct()? {
         let mut merged = None;

@@ -8,7 +8,7 @@ use crate::report::{
         bar::BarChart,
         line::{Axis, LineChart, Series},
     },
-    format,
+    format::{self, Numbers},
     page::{Footer, Page, Section},
     table::{Cell, Kind, Table},
 };
@@ -137,6 +137,7 @@ impl QualityReport {
             reference: None,
             mark: None,
             labels: rows.keys().map(|(year, month)| format!("{year}-{month:02}")).collect(),
+            numbers: Numbers::default(),
         };
         let columns = [
             ("Country", Kind::Text),
@@ -160,6 +161,7 @@ impl QualityReport {
         let filled = BarChart {
             title: "Rows with a value, % of all rows".to_owned(),
             kind: Kind::Percent,
+            numbers: Numbers::default(),
             bars: self.columns.iter().map(|column| (column.name.clone(), column.completeness)).collect(),
         };
         let columns = [

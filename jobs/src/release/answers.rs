@@ -33,15 +33,20 @@ pub(super) async fn each(
     mut take: impl FnMut(Sorted<'_>),
 ) -> Result<()> {
     batches(session, sql, |batch| {
-        let periods = cast(column(batch, "period")?, &DataType::Int32)?;
-        let periods = periods.as_primitive::<Int32Type>();
+        let periods =
+            batch.column_by_name("period").map(|periods| cast(periods, &DataType::Int32)).transpose()?;
+        let periods = periods.as_ref().map(|periods| periods.as_primitive::<Int32Type>());
         let strata =
             batch.column_by_name("stratum").map(|strata| cast(strata, &DataType::Utf8)).transpose()?;
         let strata = strata.as_ref().map(|strata| strata.as_string::<i32>());
         let keys = column(batch, "key")?.as_primitive::<Int64Type>();
         for (row, key) in keys.values().iter().enumerate() {
             let stratum = strata.map_or("", |strata| strata.value(row));
-            take(Sorted { key: Key::of(*key), stratum, period: periods.value(row) });
+            take(Sorted {
+                key: Key::of(*key),
+                stratum,
+                period: periods.map_or(0, |periods| periods.value(row)),
+            });
         }
         Ok(())
     })

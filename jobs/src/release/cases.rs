@@ -2,7 +2,7 @@
 //!
 //! The events of a case meet in one partition, by the hash of the case, and are put in order case by case, so that
 //! nothing is sorted as a whole. A case keeps what every later query needs of its events: its milestones, its ways by
-//! the ends and by the beginnings of events, and the times between them. Texts are numbered as they come; where the
+//! the ends and by the beginnings of events, and the times between them, by the clock and in open hours. Texts are numbered as they come; where the
 //! events are many they are dealt to files by their case first, and one file at a time is in memory. Promises: the rows
 //! are those of a sort by case, and memory grows with the events of a part ([`EVENT_BYTES`] each), not with the log; besides
 //! them only the different names are held. Start at [`CasesOperator`].
@@ -12,9 +12,9 @@ mod fold;
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, RecordBatch, UInt32Array},
+    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
     compute::{cast, concat_batches, take_record_batch},
-    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use datafusion::{
     execution::memory_pool::{MemoryConsumer, MemoryReservation},
@@ -28,7 +28,12 @@ use tidewaiter_proto::v1;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::fold::{Fold, list};
-use super::{operator::role_column, queries::STRATA, texts::Numbering};
+use super::{
+    operator::role_column,
+    queries::STRATA,
+    stages::{Calendars, StageFile},
+    texts::Numbering,
+};
 use crate::{
     Error, Result,
     plan::{Input, Operator},
@@ -44,18 +49,54 @@ const WAITING_ROWS: usize = 262_144;
 #[derive(Debug)]
 pub struct CasesOperator {
     message: v1::CasesOperator,
+    /// Where times between events are told in open hours, too.
+    calendars: Option<Calendars>,
 }
 
 impl CasesOperator {
     /// The operator of a message.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Corrupt`] for a message without parts.
+    /// [`crate::ErrorKind::Corrupt`] for a message without parts; [`crate::ErrorKind::Input`] when the stage file is
+    /// wrong.
     pub fn new(message: v1::CasesOperator) -> Result<Self> {
-        match message.parts {
-            0 => Err(Error::corrupt("cases are made of no part of the events")),
-            _ => Ok(Self { message }),
+        if message.parts == 0 {
+            return Err(Error::corrupt("cases are made of no part of the events"));
         }
+        let calendars = match message.stages.as_str() {
+            "" => None,
+            text => Some(StageFile::parse(text)?.calendars(message.first, message.cut_off)?),
+        };
+        Ok(Self { message, calendars })
+    }
+
+    /// The columns of a case.
+    fn cases_schema(&self) -> SchemaRef {
+        let whole = |name: &str, nullable| Field::new(name, DataType::Int64, nullable);
+        let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+        let mut fields = vec![
+            text("case_id", false),
+            whole("first_us", false),
+            whole("last_us", false),
+            whole("events", false),
+            whole("different_events", false),
+            text("variant", false),
+            text("sequence", true),
+            Field::new("gaps", list(), false),
+            Field::new("utc_offset", DataType::Int32, false),
+            Field::new("mixed", DataType::Boolean, false),
+            whole("without_role", false),
+            whole("out_of_order", false),
+            whole("negative", false),
+            whole("unfinished", false),
+            whole("duplicates", false),
+        ];
+        fields.extend(STRATA.map(|name| text(name, true)));
+        fields.extend((0..self.message.roles.len()).map(|place| whole(&role_column(place), true)));
+        if self.calendars.is_some() {
+            fields.push(Field::new("working_gaps", list(), true));
+        }
+        Arc::new(Schema::new(fields))
     }
 
     /// Reads all events, and deals them to parts.
@@ -146,8 +187,12 @@ impl Dealt {
                             fold
                         }
                     };
-                    let cases =
-                        fold.finish(names, cases_schema(&operator.message.roles), operator.message.intervals);
+                    let cases = fold.finish(
+                        names,
+                        operator.cases_schema(),
+                        operator.message.intervals,
+                        operator.calendars.as_ref(),
+                    );
                     held.free();
                     Ok::<_, Error>(stream::iter(cases?.into_iter().map(Ok)))
                 }
@@ -197,34 +242,6 @@ fn numbered_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The columns of a case.
-fn cases_schema(roles: &[String]) -> SchemaRef {
-    let whole = |name: &str, nullable| Field::new(name, DataType::Int64, nullable);
-    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
-    let moment = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let mut fields = vec![
-        text("case_id", false),
-        Field::new("started", moment, false),
-        whole("first_us", false),
-        whole("last_us", false),
-        whole("events", false),
-        whole("different_events", false),
-        text("variant", false),
-        text("sequence", true),
-        Field::new("gaps", list(), false),
-        Field::new("utc_offset", DataType::Int32, false),
-        Field::new("mixed", DataType::Boolean, false),
-        whole("without_role", false),
-        whole("out_of_order", false),
-        whole("negative", false),
-        whole("unfinished", false),
-        whole("duplicates", false),
-    ];
-    fields.extend(STRATA.map(|name| text(name, true)));
-    fields.extend((0..roles.len()).map(|place| whole(&role_column(place), true)));
-    Arc::new(Schema::new(fields))
-}
-
 /// The texts of the events, numbered.
 struct Names {
     events: Numbering,
@@ -255,15 +272,31 @@ impl Names {
         }
     }
 
-    /// The events with numbers for their texts.
+    /// The events with numbers for their texts. Those that do not say when they begin begin when they end, no event is
+    /// the start of another unless it is said, and a column that is not there has no text.
     fn number(&mut self, events: &RecordBatch) -> Result<RecordBatch> {
         let schema = numbered_schema();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
             let name = field.name().as_str();
-            let column = events.column_by_name(name);
-            let column =
-                column.ok_or_else(|| Error::internal(format!("the events have no column {name}")))?;
+            let rows = events.num_rows();
+            let column = match (events.column_by_name(name), name) {
+                (Some(column), _) => column,
+                (None, "begun") => {
+                    let done = columns.get(1).cloned();
+                    columns.push(done.ok_or_else(|| Error::internal("the events have no column done"))?);
+                    continue;
+                }
+                (None, "starts") => {
+                    columns.push(Arc::new(BooleanArray::from(vec![false; rows])));
+                    continue;
+                }
+                (None, _) if STRATA.contains(&name) => {
+                    columns.push(Arc::new(UInt32Array::from(vec![0; rows])));
+                    continue;
+                }
+                (None, _) => return Err(Error::internal(format!("the events have no column {name}"))),
+            };
             if field.data_type() != &DataType::UInt32 {
                 columns.push(cast(column, field.data_type())?);
                 continue;
@@ -293,10 +326,10 @@ impl Operator for CasesOperator {
     }
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
-        for field in numbered_schema().fields() {
-            input.field_with_name(field.name())?;
+        for name in ["case_id", "done", "file_order", "utc_offset", "event", "role"] {
+            input.field_with_name(name)?;
         }
-        Ok(cases_schema(&self.message.roles))
+        Ok(self.cases_schema())
     }
 
     fn meets(&self) -> &[&'static str] {

@@ -6,7 +6,11 @@
 //! goods are there. What the measure spares the others in a queue is not counted here, but in [`super::simulation`].
 //! Inspections are dropped where the fraud model expects to lose the least, or by lot where the archive has no
 //! predictions. Intervals are the middle 95 % of replications that draw the cases anew (Efron, "Bootstrap methods:
-//! another look at the jackknife", Annals of Statistics 7, 1979), with the same cases before and after. Start at [`study_measures`].
+//! another look at the jackknife", Annals of Statistics 7, 1979), with the same cases before and after. Start at [`Sample`].
+
+mod check;
+
+use std::collections::HashMap;
 
 use arrow::{
     array::{Array, AsArray, Float64Array, Int64Array, RecordBatch},
@@ -18,20 +22,19 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
+pub use self::check::Check;
 use super::{
-    answers::{column, query, rows},
+    answers::{column, query, rows, text},
     calendar::HOUR,
     operator::role_column,
     queries::quoted,
+    replications::{Figures, REPLICATIONS, Spread, figures, seed_of, spread},
     stages::{Stage, StageFile},
 };
 use crate::Result;
 
 /// The latest cases that are looked at, at most.
 pub const MOST_CASES: usize = 20_000;
-
-/// Replications of a measure.
-const REPLICATIONS: u64 = 40;
 
 /// Share of the inspections that are dropped.
 const DROPPED: f64 = 0.2;
@@ -50,7 +53,7 @@ pub enum CaseChange {
     FifthOfRedToGreen,
 }
 
-/// What a measure would change; below zero is shorter. Hours, each with the middle 95 % of the replications.
+/// What a measure would change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseMeasure {
     /// What is done.
@@ -59,12 +62,9 @@ pub struct CaseMeasure {
     pub touched: u64,
     /// Cases looked at.
     pub cases: u64,
-    /// Change of the mean.
-    pub mean: (f64, f64, f64),
-    /// Change of the median.
-    pub median: (f64, f64, f64),
-    /// Change of the 90th percentile.
-    pub p90: (f64, f64, f64),
+    /// The change of the hours.
+    #[serde(flatten)]
+    pub hours: Spread,
     /// What is expected to be lost; none where nothing is, or nobody predicted it.
     pub loss: Option<Loss>,
 }
@@ -88,8 +88,9 @@ struct Case {
     arrived: Option<i64>,
     unloaded: Option<i64>,
     lodged: Option<i64>,
-    /// The ends of the checks that nothing is done to.
-    checked: Option<i64>,
+    /// Accepted, and the channel selected.
+    accepted: Option<i64>,
+    documents: Option<i64>,
     permit: Option<(i64, i64)>,
     inspected: Option<i64>,
     laboratory: Option<(i64, i64)>,
@@ -105,7 +106,13 @@ impl Case {
 
     /// When the last check is over.
     fn ready(&self) -> Option<i64> {
-        let ends = [self.checked, self.permit.map(|p| p.1), self.inspected, self.laboratory.map(|l| l.1)];
+        let ends = [
+            self.accepted,
+            self.documents,
+            self.permit.map(|permit| permit.1),
+            self.inspected,
+            self.laboratory.map(|laboratory| laboratory.1),
+        ];
         ends.into_iter().flatten().max()
     }
 
@@ -124,7 +131,12 @@ impl Case {
                 return (late > 0).then(|| self.earlier(late));
             }
         };
-        let (before, after) = (self.ready()?, after.ready().unwrap_or(self.from));
+        self.with_checks(&after)
+    }
+
+    /// Hours of the case when its checks end as those of another; `None` where it has none.
+    fn with_checks(&self, other: &Self) -> Option<f64> {
+        let (before, after) = (self.ready()?, other.ready().unwrap_or(self.from));
         // What was released before its last check did not wait for it.
         Some(if before > self.to { self.hours() } else { self.earlier(before - after) })
     }
@@ -157,10 +169,8 @@ fn cases_sql(file: &StageFile, stage: &Stage, country: &str, predicted: bool) ->
         ("arrived", first(&["arrival"])),
         ("unloaded", first(&["unloading"])),
         ("lodged", first(&["lodgement", "acceptance"])),
-        (
-            "checked",
-            format!("greatest({}, {})", first(&["selection", "acceptance"]), first(&["document-check-end"])),
-        ),
+        ("accepted", first(&["selection", "acceptance"])),
+        ("documents", first(&["document-check-end"])),
         ("asked", first(&["permit-request"])),
         ("decided", first(&["permit-decision"])),
         ("looked", first(&["inspection-end"])),
@@ -192,20 +202,39 @@ fn cases_sql(file: &StageFile, stage: &Stage, country: &str, predicted: bool) ->
     )
 }
 
-/// What measures would change of the headline, those that save the most first; `predicted` says whether the session has
-/// the fraud model's `predictions`.
-///
-/// # Errors
-/// Those of the query.
-pub async fn study_measures(
-    session: &SessionContext,
-    file: &StageFile,
-    stage: &Stage,
-    (country, predicted): (&str, bool),
-    seed: u64,
-) -> Result<Vec<CaseMeasure>> {
-    let answer = query(session, &cases_sql(file, stage, country, predicted)).await?;
-    Ok(measures(&cases(&answer)?, seed))
+/// The latest cases of a stage, on which measures are tried.
+#[derive(Debug, Default)]
+pub struct Sample {
+    cases: Vec<Case>,
+    /// The places of the cases by their names.
+    places: HashMap<String, usize>,
+}
+
+impl Sample {
+    /// Reads the cases; `predicted` says whether the session has the fraud model's `predictions`.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub async fn read(
+        session: &SessionContext,
+        file: &StageFile,
+        stage: &Stage,
+        (country, predicted): (&str, bool),
+    ) -> Result<Self> {
+        let answer = query(session, &cases_sql(file, stage, country, predicted)).await?;
+        let places = rows(&answer).map(|row| Ok((text(&answer, "case_id", row)?, row)));
+        Ok(Self { cases: cases(&answer)?, places: places.collect::<Result<_>>()? })
+    }
+
+    /// What measures on single cases would change, those that save the most first.
+    pub fn measures(&self, seed: u64) -> Vec<CaseMeasure> {
+        measures(&self.cases, seed)
+    }
+
+    /// The place of a case, where it is among them.
+    pub fn place(&self, case: &str) -> Option<usize> {
+        self.places.get(case).copied()
+    }
 }
 
 /// The cases of an answer.
@@ -222,7 +251,8 @@ fn cases(answer: &RecordBatch) -> Result<Vec<Case>> {
         "arrived",
         "unloaded",
         "lodged",
-        "checked",
+        "accepted",
+        "documents",
         "asked",
         "decided",
         "looked",
@@ -240,10 +270,11 @@ fn cases(answer: &RecordBatch) -> Result<Vec<Case>> {
             arrived: at(2),
             unloaded: at(3),
             lodged: at(4),
-            checked: at(5),
-            permit: at(6).zip(at(7)).filter(|(asked, decided)| decided >= asked),
-            inspected: at(8),
-            laboratory: at(9).zip(at(10)).filter(|(from, to)| to >= from),
+            accepted: at(5),
+            documents: at(6),
+            permit: at(7).zip(at(8)).filter(|(asked, decided)| decided >= asked),
+            inspected: at(9),
+            laboratory: at(10).zip(at(11)).filter(|(from, to)| to >= from),
             items: score(&items),
             revenue: score(&revenue),
         }
@@ -286,7 +317,7 @@ fn measures(cases: &[Case], seed: u64) -> Vec<CaseMeasure> {
         })
     })
     .collect();
-    found.sort_by(|a, b| a.mean.0.total_cmp(&b.mean.0));
+    found.sort_by(|a, b| a.hours.mean.0.total_cmp(&b.hours.mean.0));
     found
 }
 
@@ -329,38 +360,21 @@ fn measure(
     loss: Option<Loss>,
     seed: u64,
 ) -> CaseMeasure {
-    let whole = effect(pairs);
-    let mut effects: Vec<[f64; 3]> = Vec::new();
-    for replication in 0..REPLICATIONS {
-        let seed = seed.wrapping_mul(REPLICATIONS).wrapping_add(replication);
-        let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xB007);
-        let drawn: Vec<(f64, f64)> =
-            (0..pairs.len()).map(|_| pairs[chance.random_range(0..pairs.len())]).collect();
-        effects.push(effect(&drawn));
-    }
-    let of = |place: usize| {
-        let mut values: Vec<f64> = effects.iter().map(|effect| effect[place]).collect();
-        values.sort_by(f64::total_cmp);
-        let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
-        (whole[place], at(0.025), at(0.975))
-    };
-    CaseMeasure { change, touched, cases: pairs.len() as u64, mean: of(0), median: of(1), p90: of(2), loss }
+    let replications = (0..REPLICATIONS).map(|number| effect(&drawn(pairs, seed_of(seed, number))));
+    let hours = spread(effect(pairs), &replications.collect::<Vec<_>>());
+    CaseMeasure { change, touched, cases: pairs.len() as u64, hours, loss }
+}
+
+/// As many pairs, drawn anew.
+fn drawn(pairs: &[(f64, f64)], seed: u64) -> Vec<(f64, f64)> {
+    let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xB007);
+    (0..pairs.len()).map(|_| pairs[chance.random_range(0..pairs.len())]).collect()
 }
 
 /// Mean, median and 90th percentile after, less those before.
-fn effect(pairs: &[(f64, f64)]) -> [f64; 3] {
-    let figures = |of: fn(&(f64, f64)) -> f64| {
-        let mut hours: Vec<f64> = pairs.iter().map(of).collect();
-        hours.sort_by(f64::total_cmp);
-        let quantile = |share: f64| {
-            let place = hours.len().saturating_sub(1) as f64 * share;
-            let at = |rank: f64| hours.get(rank as usize).copied().unwrap_or_default();
-            at(place.floor()) + (at(place.ceil()) - at(place.floor())) * place.fract()
-        };
-        [hours.iter().sum::<f64>() / hours.len().max(1) as f64, quantile(0.5), quantile(0.9)]
-    };
-    let (before, after) = (figures(|pair| pair.0), figures(|pair| pair.1));
-    std::array::from_fn(|place| after[place] - before[place])
+fn effect(pairs: &[(f64, f64)]) -> Figures {
+    let (before, after) = pairs.iter().copied().unzip();
+    figures(after).less(figures(before))
 }
 
 #[cfg(test)]
@@ -371,14 +385,15 @@ mod tests {
 
     /// Arrived at 0, unloaded at 2, lodged at 10, selected at 11, a permit from 11 to 31, inspected until 25, analysed
     /// from 25 to 41, released at 44.
-    fn case() -> Case {
+    pub(super) fn case() -> Case {
         Case {
             from: 0,
             to: 44 * H,
             arrived: Some(0),
             unloaded: Some(2 * H),
             lodged: Some(10 * H),
-            checked: Some(11 * H),
+            accepted: Some(11 * H),
+            documents: None,
             permit: Some((11 * H, 31 * H)),
             inspected: Some(25 * H),
             laboratory: Some((25 * H, 41 * H)),
@@ -399,7 +414,7 @@ mod tests {
         assert_eq!(green.changed(CaseChange::PermitsInHalfTheTime), Some(34.0));
         assert_eq!(green.changed(CaseChange::FifthOfRedToGreen), None);
         // Nothing is released before it is unloaded, and what did not wait for a check gains nothing by it.
-        let quick = Case { to: 11 * H, checked: Some(H), permit: None, ..green };
+        let quick = Case { to: 11 * H, accepted: Some(H), permit: None, ..green };
         assert_eq!(Case { lodged: Some(30 * H), ..quick }.changed(CaseChange::LodgedByArrival), Some(2.0));
         assert_eq!(
             Case { permit: Some((H, 20 * H)), ..quick }.changed(CaseChange::PermitsInHalfTheTime),
@@ -417,12 +432,11 @@ mod tests {
         let red = found.iter().find(|found| found.change == CaseChange::FifthOfRedToGreen).expect("is there");
         assert_eq!((red.touched, red.cases), (2, 11));
         assert_eq!(red.loss, Some(Loss { predicted: 2, items: 1.0, revenue: Some(1.0) }));
+        let (mean, low, high) = red.hours.mean;
         // Two of eleven cases are ten hours shorter.
-        assert!(
-            (red.mean.0 + 20.0 / 11.0).abs() < 1e-9 && red.mean.1 <= red.mean.0 && red.mean.0 <= red.mean.2
-        );
+        assert!((mean + 20.0 / 11.0).abs() < 1e-9 && low <= mean && mean <= high);
         assert_eq!(found, measures(&cases, 1));
-        assert!(found.windows(2).all(|pair| pair[0].mean.0 <= pair[1].mean.0));
+        assert!(found.windows(2).all(|pair| pair[0].hours.mean.0 <= pair[1].hours.mean.0));
         for case in &mut cases {
             (case.items, case.revenue) = (None, None);
         }

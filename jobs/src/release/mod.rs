@@ -22,6 +22,7 @@ pub mod measures;
 pub mod operator;
 pub mod process;
 pub mod queries;
+pub mod replications;
 mod report;
 pub mod simulation;
 pub mod stages;

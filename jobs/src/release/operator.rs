@@ -13,14 +13,14 @@ use arrow::{
         StringArray, UInt32Array,
     },
     compute::{cast, concat_batches, take},
-    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
+    datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef},
 };
 use futures::{StreamExt, stream::BoxStream};
 use tidewaiter_proto::v1;
 
 use super::{
     calendar::{Calendar, HOUR},
-    stages::{Stage, StageFile},
+    stages::{Calendars, Stage, StageFile},
 };
 use crate::{
     Error, Result,
@@ -38,6 +38,19 @@ pub enum Status {
     Missing = 2,
     /// Its end is before its beginning.
     Negative = 3,
+}
+
+impl Status {
+    /// Whether a time is known, if only that it is as long as until the cut-off.
+    fn is_timed(self) -> bool {
+        matches!(self, Self::Complete | Self::Open)
+    }
+}
+
+/// The columns of counts.
+fn counted_schema() -> SchemaRef {
+    let names = ["period", "stage", "status", "n", "working"];
+    Arc::new(Schema::new(names.map(|name| Field::new(name, DataType::Int64, false)).to_vec()))
 }
 
 /// A time of a stage as one whole number, so that many are sorted quickly: they are in the order of their stage, then
@@ -82,8 +95,7 @@ pub fn role_column(place: usize) -> String {
 pub struct StagesOperator {
     message: v1::StagesOperator,
     file: StageFile,
-    calendar: Option<Calendar>,
-    offices: BTreeMap<String, Calendar>,
+    calendars: Calendars,
 }
 
 impl StagesOperator {
@@ -93,11 +105,8 @@ impl StagesOperator {
     /// [`crate::ErrorKind::Input`] when the stage file is wrong.
     pub fn new(message: v1::StagesOperator) -> Result<Self> {
         let file = StageFile::parse(&message.stages)?;
-        let lay_out = |hours| Calendar::new(hours, message.first, message.cut_off);
-        let calendar = file.calendar.as_ref().map(lay_out).transpose()?;
-        let offices = file.offices.iter().map(|(office, hours)| Ok((office.clone(), lay_out(hours)?)));
-        let offices = offices.collect::<Result<_>>()?;
-        Ok(Self { message, file, calendar, offices })
+        let calendars = file.calendars(message.first, message.cut_off)?;
+        Ok(Self { message, file, calendars })
     }
 
     /// The rows of every stage of some cases.
@@ -133,11 +142,11 @@ impl StagesOperator {
         let (mut keys, mut working_keys) = (Int64Builder::new(), Int64Builder::new());
         for case in 0..cases.num_rows() {
             let Some((from, end)) = ends(case) else { continue };
-            let (status, to) = match end {
-                End::At(to) if to < from => (Status::Negative, to),
-                End::At(to) => (Status::Complete, to),
-                End::Missing => (Status::Missing, from),
-                End::Open => (Status::Open, self.message.cut_off.max(from)),
+            let status = end.status(from);
+            let to = match end {
+                End::At(to) => to,
+                End::Missing => from,
+                End::Open => self.message.cut_off.max(from),
             };
             begun.push(from);
             kept.push(u32::try_from(case).unwrap_or(u32::MAX));
@@ -146,7 +155,7 @@ impl StagesOperator {
             let open_time = self.calendar_of(columns, case).map(|office| office.working(from, to));
             let is_open = status == Status::Open;
             let key = |length| Key { stage: number, length, is_open }.number();
-            let is_timed = is_open || status == Status::Complete;
+            let is_timed = status.is_timed();
             keys.append_option(is_timed.then(|| key(to - from)));
             working_keys.append_option(open_time.filter(|_| is_timed).map(key));
         }
@@ -172,14 +181,46 @@ impl StagesOperator {
         Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
     }
 
+    /// How many stages of some cases there are by period, stage and status, and how many of those in working hours.
+    fn count(&self, cases: &RecordBatch) -> Result<RecordBatch> {
+        let columns = Columns::of(self, cases)?;
+        let periods = cast(column(cases, "period")?, &DataType::Int32)?;
+        let periods = periods.as_primitive::<Int32Type>();
+        let mut counts = BTreeMap::<(i32, i32), [[i64; 2]; 4]>::new();
+        let mut add = |number: i32, ends: &dyn Fn(usize) -> Option<(i64, End)>| {
+            for case in 0..cases.num_rows() {
+                let Some((from, end)) = ends(case) else { continue };
+                let status = end.status(from);
+                let count = &mut counts.entry((periods.value(case), number)).or_default()[status as usize];
+                count[0] += 1;
+                count[1] += i64::from(status.is_timed() && self.calendar_of(&columns, case).is_some());
+            }
+        };
+        add(0, &|case| Some((columns.first.value(case), End::At(columns.last.value(case)))));
+        for (number, stage) in (1..).zip(&self.file.stages) {
+            let ends = Ends::of(&self.file, stage);
+            add(number, &|case| ends.of_case(&columns, case));
+        }
+        let rows = || {
+            counts.iter().flat_map(|((period, stage), counts)| {
+                (0..).zip(counts).map(move |(status, count)| {
+                    [*period, *stage, status].map(i64::from).into_iter().chain(*count)
+                })
+            })
+        };
+        let of = |place: usize| rows().filter_map(move |mut row| row.nth(place));
+        let whole = |place| Arc::new(Int64Array::from_iter_values(of(place))) as ArrayRef;
+        Ok(RecordBatch::try_new(counted_schema(), (0..5).map(whole).collect())?)
+    }
+
     fn calendar_of(&self, columns: &Columns, case: usize) -> Option<&Calendar> {
         let offices = &columns.offices;
-        let own = offices.is_valid(case).then(|| self.offices.get(offices.value(case))).flatten();
-        own.or(self.calendar.as_ref())
+        self.calendars.of(offices.is_valid(case).then(|| offices.value(case)))
     }
 }
 
 /// How a stage of a case ended.
+#[derive(Clone, Copy)]
 enum End {
     /// At a moment.
     At(i64),
@@ -187,6 +228,18 @@ enum End {
     Missing,
     /// Not yet.
     Open,
+}
+
+impl End {
+    /// What became of a stage that began then.
+    fn status(self, from: i64) -> Status {
+        match self {
+            Self::At(to) if to < from => Status::Negative,
+            Self::At(_) => Status::Complete,
+            Self::Missing => Status::Missing,
+            Self::Open => Status::Open,
+        }
+    }
 }
 
 /// The milestones at the ends of a stage, by their places, in the order in which they are looked for.
@@ -277,6 +330,9 @@ impl Operator for StagesOperator {
     }
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
+        if self.message.counted {
+            return Ok(counted_schema());
+        }
         let mut fields = vec![
             Field::new("stage", DataType::Int32, false),
             Field::new("period", DataType::Int32, true),
@@ -296,13 +352,17 @@ impl Operator for StagesOperator {
     }
 
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
-        input.rows.map(move |cases| self.measure(&cases?)).boxed()
+        let rows = move |cases: datafusion::error::Result<RecordBatch>| match self.message.counted {
+            true => self.count(&cases?),
+            false => self.measure(&cases?),
+        };
+        input.rows.map(rows).boxed()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{Float64Type, Int32Type};
+    use arrow::datatypes::Float64Type;
 
     use super::*;
 
@@ -344,6 +404,7 @@ mod tests {
             cut_off: (10.0 * HOUR) as i64,
             strata: vec![],
             only: None,
+            counted: false,
         };
         let operator = StagesOperator::new(message).expect("is right");
         let rows = operator.measure(&cases).expect("measures");
@@ -355,6 +416,15 @@ mod tests {
             let hours = |key| Key::of(key).length as f64 / HOUR;
             keys.iter().map(|key| key.map(hours)).collect::<Vec<_>>()
         };
+        let counted = StagesOperator::new(v1::StagesOperator { counted: true, ..operator.message.clone() });
+        let counted = counted.expect("is right").count(&cases).expect("counts");
+        let whole = |name: &str| {
+            counted.column_by_name(name).expect("is there").as_primitive::<Int64Type>().values().to_vec()
+        };
+        assert_eq!(whole("stage"), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
+        assert_eq!(whole("status"), [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]);
+        assert_eq!(whole("n"), [4, 0, 0, 0, 2, 1, 0, 1, 1, 1, 1, 1]);
+        assert_eq!(whole("working"), [4, 0, 0, 0, 2, 1, 0, 0, 1, 1, 0, 0]);
         assert_eq!(numbers("stage"), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
         assert_eq!(numbers("status"), [0, 0, 0, 0, 0, 1, 0, 3, 0, 1, 2, 3]);
         let some = |hours: [f64; 4]| hours.map(Some);
@@ -410,6 +480,7 @@ mod tests {
             cut_off: 9,
             strata: vec![],
             only: None,
+            counted: false,
         };
         let measure = |only| {
             let message = v1::StagesOperator { only, ..message.clone() };

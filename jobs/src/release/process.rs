@@ -37,6 +37,22 @@ pub struct Edge {
     pub median: f64,
     /// Total time.
     pub sum: f64,
+    /// The same in open hours, of the cases whose office has them; none where no office has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working: Option<Times>,
+}
+
+/// Times between two events, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// How many.
+    pub count: u64,
+    /// Mean time.
+    pub mean: f64,
+    /// Median time.
+    pub median: f64,
+    /// Total time.
+    pub sum: f64,
 }
 
 /// A kind of event.
@@ -51,6 +67,12 @@ pub struct Activity {
     /// Cases that have it.
     pub cases: u64,
 }
+
+/// An earlier and a later event.
+type Pair = (String, String);
+
+/// The name of a kind of event, its events, and the cases that have it.
+type Kind = (String, u64, u64);
 
 /// A way through the process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,27 +106,46 @@ pub struct Holder {
 ///
 /// # Errors
 /// Those of the queries.
-pub async fn edges(session: &SessionContext, scope: &Scope<'_>) -> Result<(Vec<Edge>, Vec<Activity>)> {
-    let counted = session.sql(queries::WAYS).await.context(|| "plan the count of edges")?;
+pub async fn edges(
+    session: &SessionContext,
+    scope: &Scope<'_>,
+    has_calendar: bool,
+) -> Result<(Vec<Edge>, Vec<Activity>)> {
+    let (found, activities) = timed(session, queries::WAYS).await?;
+    let mut working = match has_calendar {
+        true => timed(session, queries::WORKING_WAYS).await?.0,
+        false => BTreeMap::new(),
+    };
+    let mut edges: Vec<Edge> = found
+        .into_iter()
+        .map(|(edge, Times { count, mean, median, sum })| {
+            let working = working.remove(&edge);
+            let (source, target) = edge;
+            Edge { source, target, count, mean, median, sum, working }
+        })
+        .collect();
+    edges.sort_by(|a, b| b.sum.total_cmp(&a.sum));
+    Ok((edges, named(session, scope, activities).await?))
+}
+
+/// The times of all pairs of events that follow each other in the cases of a query, and the kinds of event.
+async fn timed(session: &SessionContext, ways: &str) -> Result<(BTreeMap<Pair, Times>, Vec<Kind>)> {
+    let counted = session.sql(ways).await.context(|| "plan the count of edges")?;
     let counted = plan::above(counted, EdgesOperator::new(v1::EdgesOperator::default())?)?;
-    let (mut found, mut activities) = (BTreeMap::<(String, String), Counted>::new(), Vec::new());
+    let (mut found, mut activities) = (BTreeMap::<Pair, Counted>::new(), Vec::new());
     for batch in counted.collect().await.context(|| "count what follows what")? {
         take_classes(&batch, &mut found, &mut activities)?;
     }
     let middles: BTreeMap<_, _> =
         found.iter().filter_map(|(edge, counted)| Some((edge.clone(), counted.classes.middle()?))).collect();
-    let medians = medians(session, &middles).await?;
-    let mut edges: Vec<Edge> = found
-        .into_iter()
-        .map(|((source, target), counted)| {
-            let count: u64 = counted.classes.classes.values().map(|class| class.0).sum();
-            let sum = counted.seconds as f64 + counted.microseconds as f64 / 1e6;
-            let median = medians.get(&(source.clone(), target.clone())).copied().unwrap_or_default();
-            Edge { source, target, count, mean: sum / count as f64, median, sum }
-        })
-        .collect();
-    edges.sort_by(|a, b| b.sum.total_cmp(&a.sum));
-    Ok((edges, named(session, scope, activities).await?))
+    let medians = medians(session, ways, &middles).await?;
+    let times = found.into_iter().map(|(edge, counted)| {
+        let count: u64 = counted.classes.classes.values().map(|class| class.0).sum();
+        let sum = counted.seconds as f64 + counted.microseconds as f64 / 1e6;
+        let median = medians.get(&edge).copied().unwrap_or_default();
+        (edge, Times { count, mean: sum / count as f64, median, sum })
+    });
+    Ok((times.collect(), activities))
 }
 
 /// What was counted of an edge.
@@ -118,8 +159,8 @@ struct Counted {
 /// Adds the counts of a batch.
 fn take_classes(
     batch: &RecordBatch,
-    found: &mut BTreeMap<(String, String), Counted>,
-    activities: &mut Vec<(String, u64, u64)>,
+    found: &mut BTreeMap<Pair, Counted>,
+    activities: &mut Vec<Kind>,
 ) -> Result<()> {
     let text = |name: &str| Ok::<_, Error>(cast(column(batch, name)?, &DataType::Utf8)?);
     let whole = |name: &str| Ok::<_, Error>(cast(column(batch, name)?, &DataType::Int64)?);
@@ -150,11 +191,12 @@ fn take_classes(
     Ok(())
 }
 
-/// The medians of edges in seconds.
+/// The medians of edges in seconds, of the cases of the same query.
 async fn medians(
     session: &SessionContext,
-    middles: &BTreeMap<(String, String), Middle>,
-) -> Result<BTreeMap<(String, String), f64>> {
+    ways: &str,
+    middles: &BTreeMap<Pair, Middle>,
+) -> Result<BTreeMap<Pair, f64>> {
     let halfway = |low: i64, high: i64| (low as f64 + (high - low) as f64 / 2.0) / 1e6;
     let (mut medians, mut wanted) = (BTreeMap::new(), BTreeSet::new());
     for (edge, middle) in middles {
@@ -176,10 +218,11 @@ async fn medians(
         return Ok(medians);
     }
     let operator = EdgesOperator::new(v1::EdgesOperator { wanted: serde_json::to_string(&wanted)? })?;
-    let gaps = session.sql(queries::WAYS).await.context(|| "plan the medians of edges")?;
+    let gaps = session.sql(ways).await.context(|| "plan the medians of edges")?;
+    session.deregister_table("wanted_gaps")?;
     session.register_table("wanted_gaps", plan::above(gaps, operator)?.into_view())?;
     let (mut edge, mut seen) = ((String::new(), String::new()), 0);
-    let mut found = BTreeMap::<(String, String), [i64; 2]>::new();
+    let mut found = BTreeMap::<Pair, [i64; 2]>::new();
     batches(session, queries::SORTED_GAPS, |batch| {
         let text = |name: &str| Ok::<_, Error>(cast(column(batch, name)?, &DataType::Utf8)?);
         let (sources, targets) = (text("source")?, text("target")?);
@@ -207,11 +250,7 @@ async fn medians(
 }
 
 /// The kinds of event with their milestones, the most frequent first.
-async fn named(
-    session: &SessionContext,
-    scope: &Scope<'_>,
-    counted: Vec<(String, u64, u64)>,
-) -> Result<Vec<Activity>> {
+async fn named(session: &SessionContext, scope: &Scope<'_>, counted: Vec<Kind>) -> Result<Vec<Activity>> {
     let answer = query(session, &scope.roles_of_events()).await?;
     let role = |row| Ok::<_, Error>((text(&answer, "event", row)?, text(&answer, "role", row)?));
     let roles = rows(&answer).map(role).collect::<Result<BTreeMap<_, _>>>()?;

@@ -62,6 +62,8 @@ pub struct Scope<'a> {
     pub paired: bool,
     /// Whether events may begin before they end.
     pub intervals: bool,
+    /// The columns of [`STRATA`] in which no event has a value.
+    pub absent: &'a [String],
     /// The study's period; absent: all cases.
     pub period: Option<LocalPeriod>,
     /// The period compared with.
@@ -109,6 +111,26 @@ impl Scope<'_> {
              (PARTITION BY case_id, event, starts ORDER BY done, file_order) AS nth FROM ({rows})) \
              GROUP BY case_id, event, nth",
             kept.join(", ")
+        )
+    }
+
+    /// The events for [`super::cases::CasesOperator`], without the columns that would say nothing.
+    pub fn told_events(&self) -> String {
+        if self.paired {
+            return self.events();
+        }
+        let begun = match self.intervals {
+            true => ", coalesce(arrow_cast(start_time, 'Int64'), arrow_cast(event_time, 'Int64')) AS begun",
+            false => "",
+        };
+        let told = STRATA.iter().filter(|column| !self.absent.iter().any(|absent| absent == *column));
+        let strata: Vec<String> = told.map(|column| format!(", {column}")).collect();
+        format!(
+            "SELECT case_id, event, role, arrow_cast(event_time, 'Int64') AS done{begun}, utc_offset, file_order{} \
+             FROM releases WHERE country = {} AND arrow_cast(event_time, 'Int64') <= {}",
+            strata.concat(),
+            quoted(self.country),
+            self.cut_off
         )
     }
 
@@ -188,7 +210,7 @@ impl Scope<'_> {
     /// The kinds of event whose beginnings and ends are known, by office, and by the time that work waits before them.
     pub fn stations(&self) -> String {
         format!(
-            "SELECT event, coalesce(office, '') AS office, count(*) AS n, sum(begun - previous_done) AS waiting \
+            "SELECT event, coalesce(office, '') AS office, max(role) AS role, count(*) AS n, sum(begun - previous_done) AS waiting \
              FROM ({}) WHERE {} AND {} GROUP BY event, coalesce(office, '') ORDER BY waiting DESC, event, office LIMIT 6",
             self.ordered(),
             WORK,
@@ -199,8 +221,8 @@ impl Scope<'_> {
     /// The latest pieces of work of a kind of event at an office, the last to arrive first.
     pub fn work(&self, event: &str, office: &str, most: usize) -> String {
         format!(
-            "SELECT previous_done AS arrival, begun, done FROM ({}) WHERE event = {} AND coalesce(office, '') = {} \
-             AND {} AND {} ORDER BY arrival DESC, begun DESC, done DESC LIMIT {most}",
+            "SELECT case_id, previous_done AS arrival, begun, done FROM ({}) WHERE event = {} AND coalesce(office, '') = {} \
+             AND {} AND {} ORDER BY arrival DESC, begun DESC, done DESC, case_id LIMIT {most}",
             self.ordered(),
             quoted(event),
             quoted(office),
@@ -237,35 +259,45 @@ pub const VARIANTS: &str = "SELECT variant, count(*) AS n, sum(last_us - first_u
      median(CAST(last_us - first_us AS DOUBLE)) AS median FROM cases WHERE period = 0 GROUP BY variant \
      ORDER BY n DESC, variant LIMIT 50";
 
-/// How many cases each stage has by period, stratum and status; `stratum` is a column, or nothing.
+/// How many cases each stage has by period, stratum and status; `stratum` is a column, or nothing. Without one they are
+/// sums of what the operator has counted, registered as `counted`.
 pub fn stage_counts(stratum: Option<&str>) -> String {
-    let (told, group) = match stratum {
-        Some(column) => (format!("coalesce({column}, '')"), format!(", coalesce({column}, '')")),
-        None => ("''".to_owned(), String::new()),
-    };
-    format!(
-        "SELECT period, stage, {told} AS stratum, status, count(*) AS n, count(working_key) AS working FROM times \
-         GROUP BY period, stage, status{group} ORDER BY stage, stratum, period, status"
-    )
+    match stratum {
+        Some(column) => format!(
+            "SELECT period, stage, coalesce({column}, '') AS stratum, status, count(*) AS n, count(working_key) AS working \
+             FROM times GROUP BY period, stage, status, coalesce({column}, '') ORDER BY stage, stratum, period, status"
+        ),
+        None => {
+            "SELECT period, stage, '' AS stratum, status, sum(n) AS n, sum(working) AS working FROM counted \
+             GROUP BY period, stage, status HAVING sum(n) > 0 ORDER BY stage, period, status"
+                .to_owned()
+        }
+    }
 }
 
-/// The cases whose ways are counted.
+/// The cases whose ways are counted, with the times between their events.
 pub const WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, gaps FROM cases WHERE period = 0";
+
+/// The same of the cases whose office has opening hours, with the open hours between their events.
+pub const WORKING_WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, working_gaps AS gaps FROM cases \
+     WHERE period = 0 AND working_gaps IS NOT NULL";
 
 /// The times between events that are wanted, in rising order for each pair of events.
 pub const SORTED_GAPS: &str = "SELECT source, target, gap FROM wanted_gaps ORDER BY source, target, gap";
 
 /// The keys of the times of stages in rising order within each stratum: by stage, then by time, those that are over
-/// before those that are not ([`super::operator::Key`]).
-pub fn sorted_times(stratum: Option<&str>, key: &str, period: &str) -> String {
+/// before those that are not ([`super::operator::Key`]). Of the study's period alone: one whole number is sorted the fastest.
+pub fn sorted_times(stratum: Option<&str>, key: &str) -> String {
     let (told, order) = match stratum {
         Some(column) => (format!("coalesce({column}, '') AS stratum, "), "stratum, "),
         None => (String::new(), ""),
     };
-    format!(
-        "SELECT {told}{key} AS key, period FROM times WHERE {key} IS NOT NULL AND {period} ORDER BY {order}key, period"
-    )
+    format!("SELECT {told}{key} AS key FROM times WHERE {key} IS NOT NULL AND period = 0 ORDER BY {order}key")
 }
+
+/// The same keys of the times that are over, of both periods.
+pub const SORTED_TIMES_OF_BOTH: &str =
+    "SELECT key, period FROM times WHERE key IS NOT NULL AND status = 0 ORDER BY key, period";
 
 /// How many cases more are in the headline stage by the hour of the local clock, since 1970; below zero: fewer.
 pub const BACKLOG: &str = "SELECT moment / 3600000000 AS hour, sum(change) AS change FROM (SELECT begun + \

@@ -27,7 +27,7 @@ use crate::{
             line::{Axis, LineChart, Series},
             waterfall::{Fall, Waterfall},
         },
-        format,
+        format::{ENGLISH, FRENCH, Numbers},
         page::{Footer, Page, Section},
         table::{Cell, Kind, Table},
     },
@@ -58,6 +58,23 @@ impl FromStr for Language {
     }
 }
 
+/// A moment in RFC 3339, as it is read.
+fn instant(moment: &str) -> String {
+    match (moment.get(..10), moment.get(11..16)) {
+        (Some(day), Some(minute)) => format!("{day} {minute} UTC"),
+        _ => moment.to_owned(),
+    }
+}
+
+/// A period, `2024-01..2024-03`, as it is read.
+fn period(period: &str) -> String {
+    match period.split_once("..") {
+        Some((from, to)) if from != to => format!("{from} – {to}"),
+        Some((only, _)) => only.to_owned(),
+        None => period.to_owned(),
+    }
+}
+
 /// Writes a study in a language.
 struct Writer<'a> {
     study: &'a Study,
@@ -76,6 +93,25 @@ impl Writer<'_> {
         match self.language {
             Language::English => english,
             Language::French => french,
+        }
+    }
+
+    fn numbers(&self) -> Numbers {
+        match self.language {
+            Language::English => ENGLISH,
+            Language::French => FRENCH,
+        }
+    }
+
+    fn table(&self, caption: impl Into<String>, columns: &[(&str, Kind)]) -> Table {
+        Table::new(caption, columns).with_numbers(self.numbers())
+    }
+
+    /// A p-value.
+    fn p_value(&self, p: f64) -> String {
+        match p {
+            p if p < 0.001 => format!("< {}", self.numbers().ratio(0.001)),
+            p => self.numbers().ratio(p),
         }
     }
 
@@ -119,14 +155,14 @@ impl Writer<'_> {
             subtitle: format!(
                 "{} {}",
                 self.say("Cases that began in", "Dossiers ouverts pendant"),
-                study.period
+                period(&study.period)
             ),
             lead: self.lead(),
             facts: vec![
-                (self.say("Cases", "Dossiers").to_owned(), format::count(study.cases as f64)),
-                (self.say("Events", "Événements").to_owned(), format::count(study.events as f64)),
-                (self.say("Variants", "Variantes").to_owned(), format::count(study.variants as f64)),
-                (self.say("Known until", "Connu jusqu'au").to_owned(), study.cut_off.clone()),
+                (self.say("Cases", "Dossiers").to_owned(), self.numbers().count(study.cases as f64)),
+                (self.say("Events", "Événements").to_owned(), self.numbers().count(study.events as f64)),
+                (self.say("Variants", "Variantes").to_owned(), self.numbers().count(study.variants as f64)),
+                (self.say("Known until", "Connu jusqu'au").to_owned(), instant(&study.cut_off)),
             ],
             sections,
             footer,
@@ -153,7 +189,7 @@ impl Writer<'_> {
             self.hours(times.p90()),
         );
         if let (Some(share), Some(target)) = (times.within_target, headline.stage.target_hours) {
-            let share = format::percent_short(share);
+            let share = self.numbers().percent_short(share);
             let target = self.hours(target);
             text.push_str(&match self.language {
                 Language::English => format!(" {share} meet the target of {target}."),
@@ -161,14 +197,14 @@ impl Writer<'_> {
             });
         }
         if let Some((edge, share)) = self.worst_edge() {
-            let (share, median) = (format::percent_short(share), self.hours(edge.median / 3600.0));
+            let (share, median) = (self.numbers().percent_short(share), self.hours(edge.median / 3600.0));
             text.push_str(&match self.language {
                 Language::English => format!(
                     " {share} of all time lies between “{}” and “{}” (median {median}, mean {}).",
                     edge.source, edge.target, self.hours(edge.mean / 3600.0)
                 ),
                 Language::French => format!(
-                    " {share} de tout le temps se situe entre « {} » et « {} » (médiane {median}, moyenne {}).",
+                    " {share} de tout le temps se situe entre «\u{a0}{}\u{a0}» et «\u{a0}{}\u{a0}» (médiane {median}, moyenne {}).",
                     edge.source, edge.target, self.hours(edge.mean / 3600.0)
                 ),
             });
@@ -179,10 +215,10 @@ impl Writer<'_> {
     /// Hours as they are read: minutes below one, days above a hundred.
     fn hours(&self, hours: f64) -> String {
         match hours.abs() {
-            size if size < 1.0 / 60.0 => format!("{}\u{a0}s", format::fixed(hours * 3600.0, 0)),
-            size if size < 1.0 => format!("{}\u{a0}min", format::fixed(hours * 60.0, 0)),
-            size if size < 100.0 => format!("{}\u{a0}h", format::fixed(hours, 1)),
-            _ => format!("{}\u{a0}{}", format::fixed(hours / 24.0, 1), self.say("days", "jours")),
+            size if size < 1.0 / 60.0 => format!("{}\u{a0}s", self.numbers().fixed(hours * 3600.0, 0)),
+            size if size < 1.0 => format!("{}\u{a0}min", self.numbers().fixed(hours * 60.0, 0)),
+            size if size < 100.0 => format!("{}\u{a0}h", self.numbers().fixed(hours, 1)),
+            _ => format!("{}\u{a0}{}", self.numbers().fixed(hours / 24.0, 1), self.say("days", "jours")),
         }
     }
 
@@ -218,10 +254,11 @@ impl Writer<'_> {
             title: self
                 .say(
                     "Mean hours of each part; the line marks the median",
-                    "Heures moyennes de chaque partie ; le trait marque la médiane",
+                    "Heures moyennes de chaque partie\u{a0}; le trait marque la médiane",
                 )
                 .to_owned(),
-            kind: Kind::Number,
+            kind: Kind::Hours,
+            numbers: self.numbers(),
             falls: falls.collect(),
         };
         let results: Vec<&StageResult> = found.iter().map(|(.., result)| *result).collect();
@@ -231,7 +268,7 @@ impl Writer<'_> {
                 p {
                     (self.say("The events say nothing of the time ", "Les événements ne disent rien du temps "))
                     (missing.join(", "))
-                    (self.say(": the milestones are not in the data.", " : les jalons manquent dans les données."))
+                    (self.say(": the milestones are not in the data.", "\u{a0}: les jalons manquent dans les données."))
                 }
             }
         }
@@ -246,22 +283,22 @@ impl Writer<'_> {
         let columns = [
             (self.say("Stage", "Étape"), Kind::Text),
             (self.say("Cases", "Dossiers"), Kind::Count),
-            (self.say("Mean", "Moyenne"), Kind::Number),
-            (self.say("Trimmed", "Tronquée"), Kind::Number),
-            ("P10", Kind::Number),
-            ("P25", Kind::Number),
-            (self.say("Median", "Médiane"), Kind::Number),
-            ("P75", Kind::Number),
-            ("P90", Kind::Number),
-            ("P99", Kind::Number),
+            (self.say("Mean", "Moyenne"), Kind::Hours),
+            (self.say("Trimmed", "Tronquée"), Kind::Hours),
+            ("P10", Kind::Hours),
+            ("P25", Kind::Hours),
+            (self.say("Median", "Médiane"), Kind::Hours),
+            ("P75", Kind::Hours),
+            ("P90", Kind::Hours),
+            ("P99", Kind::Hours),
             (self.say("Target", "Objectif"), Kind::Number),
             (self.say("Within", "Atteint"), Kind::Percent),
         ];
         let caption = self.say(
             "Hours; the trimmed mean leaves out a twentieth at each end",
-            "Heures ; la moyenne tronquée écarte un vingtième à chaque bout",
+            "Heures\u{a0}; la moyenne tronquée écarte un vingtième à chaque bout",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for result in results {
             let Some(times) = of(result).filter(|times| times.count > 0) else { continue };
             let mut cells: Vec<Cell> = vec![
@@ -299,10 +336,11 @@ impl Writer<'_> {
             title: self
                 .say(
                     "Where a case's time goes: mean hours over all cases",
-                    "Où va le temps d'un dossier : heures moyennes sur tous les dossiers",
+                    "Où va le temps d'un dossier\u{a0}: heures moyennes sur tous les dossiers",
                 )
                 .to_owned(),
-            kind: Kind::Number,
+            kind: Kind::Hours,
+            numbers: self.numbers(),
             falls,
         };
         let absent: Vec<String> = self
@@ -323,7 +361,7 @@ impl Writer<'_> {
             h3 { (self.say("Cases that are not over", "Dossiers non terminés")) }
             (self.censoring(&measured))
             @if !absent.is_empty() {
-                p { (self.say("Not in the data: ", "Absents des données : ")) (absent.join("; ")) "." }
+                p { (self.say("Not in the data: ", "Absents des données\u{a0}: ")) (absent.join("; ")) "." }
             }
         }
     }
@@ -335,16 +373,16 @@ impl Writer<'_> {
             (self.say("Open", "Ouverts"), Kind::Count),
             (self.say("End missing", "Fin absente"), Kind::Count),
             (self.say("Negative", "Négatifs"), Kind::Count),
-            (self.say("Median of the over", "Médiane des terminés"), Kind::Number),
-            (self.say("Median of all", "Médiane de tous"), Kind::Number),
-            (self.say("P90 of the over", "P90 des terminés"), Kind::Number),
-            (self.say("P90 of all", "P90 de tous"), Kind::Number),
+            (self.say("Median of the over", "Médiane des terminés"), Kind::Hours),
+            (self.say("Median of all", "Médiane de tous"), Kind::Hours),
+            (self.say("P90 of the over", "P90 des terminés"), Kind::Hours),
+            (self.say("P90 of all", "P90 de tous"), Kind::Hours),
         ];
         let caption = self.say(
             "Hours; “of all” uses the open cases too (Kaplan and Meier), a dash where it is not reached",
-            "Heures ; « de tous » compte aussi les dossiers ouverts (Kaplan et Meier), un tiret si non atteint",
+            "Heures\u{a0}; «\u{a0}de tous\u{a0}» compte aussi les dossiers ouverts (Kaplan et Meier), un tiret si non atteint",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for result in measured.iter().filter(|result| !result.stage.from.is_empty()) {
             let over = |value: f64| (result.complete > 0).then_some(value);
             table.row(vec![
@@ -365,14 +403,17 @@ impl Writer<'_> {
     fn distribution(&self) -> Markup {
         let Some(headline) = self.study.headline() else { return html! {} };
         let class = |place: usize| match CLASSES.get(place + 1) {
-            Some(end) => format!("{} – {}\u{a0}h", format::number(CLASSES[place]), format::number(*end)),
-            None => format!("> {}\u{a0}h", format::number(CLASSES[place])),
+            Some(end) => {
+                format!("{} – {}\u{a0}h", self.numbers().number(CLASSES[place]), self.numbers().number(*end))
+            }
+            None => format!("> {}\u{a0}h", self.numbers().number(CLASSES[place])),
         };
         let last = headline.elapsed.histogram.iter().rposition(|count| *count > 0).unwrap_or_default();
         let bars = headline.elapsed.histogram.iter().enumerate().take(last + 1);
         let histogram = BarChart {
             title: format!("{} – {}", self.name(headline), self.say("cases by hours", "dossiers par durée")),
             kind: Kind::Count,
+            numbers: self.numbers(),
             bars: bars.map(|(place, count)| (class(place), *count as f64)).collect(),
         };
         let limit = headline.elapsed.quantiles[5].max(1.0);
@@ -403,6 +444,7 @@ impl Writer<'_> {
                 name: self.say("all cases", "tous").to_owned(),
                 points: steps(&headline.survival.curve),
             }],
+            numbers: self.numbers(),
             mark: headline
                 .stage
                 .target_hours
@@ -417,10 +459,10 @@ impl Writer<'_> {
         let columns = [
             (self.say("Measured", "Mesure"), Kind::Text),
             (self.say("Cases", "Dossiers"), Kind::Count),
-            (self.say("Average, h", "Moyenne, h"), Kind::Number),
-            (self.say("Median, h", "Médiane, h"), Kind::Number),
+            (self.say("Average, h", "Moyenne, h"), Kind::Hours),
+            (self.say("Median, h", "Médiane, h"), Kind::Hours),
             (self.say("95 % interval", "Intervalle à 95 %"), Kind::Text),
-            ("P90, h", Kind::Number),
+            ("P90, h", Kind::Hours),
             (self.say("95 % interval", "Intervalle à 95 %"), Kind::Text),
             (self.say("Target, h", "Objectif, h"), Kind::Number),
             (self.say("Within target", "Objectif atteint"), Kind::Percent),
@@ -435,9 +477,11 @@ impl Writer<'_> {
                 self.study.country, self.study.period
             ),
         };
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         let interval = |interval: Option<(f64, f64)>| match interval {
-            Some((low, high)) => Cell::Text(format!("{} – {}", format::number(low), format::number(high))),
+            Some((low, high)) => {
+                Cell::Text(format!("{} – {}", self.numbers().fixed(low, 2), self.numbers().fixed(high, 2)))
+            }
             None => Cell::Absent,
         };
         for result in self.measured().into_iter().filter(|result| result.stage.kind != StageKind::Step) {
@@ -481,9 +525,9 @@ impl Writer<'_> {
         let columns = [
             (title.as_str(), Kind::Text),
             (self.say("Cases", "Dossiers"), Kind::Count),
-            (self.say("Mean", "Moyenne"), Kind::Number),
-            (self.say("Median", "Médiane"), Kind::Number),
-            ("P90", Kind::Number),
+            (self.say("Mean", "Moyenne"), Kind::Hours),
+            (self.say("Median", "Médiane"), Kind::Hours),
+            ("P90", Kind::Hours),
             (self.say("Within target", "Objectif atteint"), Kind::Percent),
             (self.say("Open", "Ouverts"), Kind::Count),
         ];
@@ -494,7 +538,7 @@ impl Writer<'_> {
             self.study.headline().map(|result| self.name(result)).unwrap_or_default(),
             self.say("hours", "heures")
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for (value, result) in groups.into_iter().take(2 * SHOWN) {
             table.row(vec![
                 Cell::Text(self.value(column, value)),
@@ -514,20 +558,20 @@ impl Writer<'_> {
             (self.say("Stage", "Étape"), Kind::Text),
             (self.say("Cases before", "Dossiers avant"), Kind::Count),
             (self.say("after", "après"), Kind::Count),
-            (self.say("Mean before", "Moyenne avant"), Kind::Number),
-            (self.say("after", "après"), Kind::Number),
-            (self.say("Median before", "Médiane avant"), Kind::Number),
-            (self.say("after", "après"), Kind::Number),
-            (self.say("P90 before", "P90 avant"), Kind::Number),
-            (self.say("after", "après"), Kind::Number),
+            (self.say("Mean before", "Moyenne avant"), Kind::Hours),
+            (self.say("after", "après"), Kind::Hours),
+            (self.say("Median before", "Médiane avant"), Kind::Hours),
+            (self.say("after", "après"), Kind::Hours),
+            (self.say("P90 before", "P90 avant"), Kind::Hours),
+            (self.say("after", "après"), Kind::Hours),
             (self.say("Chance of shorter", "Chance d'être plus court"), Kind::Percent),
             ("p (Holm)", Kind::Text),
         ];
         let caption = self.say(
             "Hours; the chance that a case of the study's period is shorter than one before, and the test of Mann and Whitney",
-            "Heures ; chance qu'un dossier de la période étudiée soit plus court qu'un d'avant, et test de Mann et Whitney",
+            "Heures\u{a0}; chance qu'un dossier de la période étudiée soit plus court qu'un d'avant, et test de Mann et Whitney",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for stage in &self.study.comparisons {
             let french = stage.stage.french.as_ref().filter(|_| self.language == Language::French);
             table.row(vec![
@@ -541,15 +585,12 @@ impl Writer<'_> {
                 stage.before.p90().into(),
                 stage.after.p90().into(),
                 stage.test.shorter.into(),
-                Cell::Text(match stage.adjusted_p_value {
-                    p if p < 0.001 => "< 0.001".to_owned(),
-                    p => format::ratio(p),
-                }),
+                Cell::Text(self.p_value(stage.adjusted_p_value)),
             ]);
         }
         let compare = self.study.compare.as_deref().unwrap_or_default();
         html! {
-            p { (self.say("Compared with the cases of ", "Comparé aux dossiers de ")) (compare) "." }
+            p { (self.say("Compared with the cases of ", "Comparé aux dossiers de ")) (period(compare)) "." }
             (table.render())
         }
     }

@@ -14,16 +14,16 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::calendar::Calendar;
+use super::{
+    calendar::{Calendar, HOUR},
+    replications::{Figures, REPLICATIONS, Spread, figures, seed_of, spread},
+};
 
 /// The latest pieces of work of a station that are simulated, at most.
 pub const MOST_WORK: usize = 20_000;
 
 /// The most servers that are tried.
 const MOST_SERVERS: usize = 64;
-
-/// Replications of a measure.
-const REPLICATIONS: u64 = 40;
 
 /// A distance from which on the queue does not explain the waiting.
 pub const TOO_FAR: f64 = 0.2;
@@ -64,18 +64,32 @@ pub struct Station {
     pub measures: Vec<Measure>,
 }
 
-/// What a measure would change; below zero is shorter.
+/// What a measure would change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
     /// What is done.
     pub change: Change,
-    /// Change of the mean hours from arrival to done, with the middle 95 % of the replications.
-    pub mean: (f64, f64, f64),
-    /// Change of the median.
-    pub median: (f64, f64, f64),
-    /// Change of the 90th percentile.
-    pub p90: (f64, f64, f64),
+    /// The change of the hours from arrival to done.
+    #[serde(flatten)]
+    pub hours: Spread,
+    /// What reaches the headline's cases; none where it is not known what waits for the work.
+    #[serde(default)]
+    pub release: Option<Reached>,
 }
+
+/// How far a measure at a station reaches the cases of the headline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Cases looked at whose work at the station is simulated.
+    pub touched: u64,
+    /// The change of the hours of all cases looked at.
+    #[serde(flatten)]
+    pub hours: Spread,
+}
+
+/// Carries work to the cases: of how many microseconds later each piece is done, if it is, the number of cases moved and
+/// the change of the hours of all; with a seed the cases are drawn anew.
+pub type Carry<'a> = &'a dyn Fn(&[Option<i64>], Option<u64>) -> (u64, Figures);
 
 /// What can be done at a station.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +117,13 @@ pub struct Hours<'a> {
 }
 
 /// Simulates a station's queue and the measures at it; `work` is in the order of arrival. `None` without any.
-pub fn study_station(event: &str, work: &[Work], hours: Hours<'_>, seed: u64) -> Option<Station> {
+pub fn study_station(
+    event: &str,
+    work: &[Work],
+    hours: Hours<'_>,
+    carry: Option<Carry<'_>>,
+    seed: u64,
+) -> Option<Station> {
     let arrivals: Vec<i64> = work.iter().map(|work| work.arrival).collect();
     let services: Vec<i64> = work.iter().map(|work| (work.done - work.begun).max(0)).collect();
     let mut observed: Vec<i64> = work.iter().map(|work| (work.begun - work.arrival).max(0)).collect();
@@ -124,8 +144,9 @@ pub fn study_station(event: &str, work: &[Work], hours: Hours<'_>, seed: u64) ->
         changes.push(Change::TwoHoursLonger);
     }
     let queue = Queue { arrivals: &arrivals, services: &services, servers, hours };
-    let mut measures: Vec<Measure> = changes.into_iter().map(|change| queue.measure(change, seed)).collect();
-    measures.sort_by(|a, b| a.mean.0.total_cmp(&b.mean.0));
+    let mut measures: Vec<Measure> =
+        changes.into_iter().map(|change| queue.measure(change, carry, seed)).collect();
+    measures.sort_by(|a, b| a.hours.mean.0.total_cmp(&b.hours.mean.0));
     Some(Station {
         event: event.to_owned(),
         office: String::new(),
@@ -147,59 +168,76 @@ struct Queue<'a> {
     hours: Hours<'a>,
 }
 
-/// Mean, median and 90th percentile of hours.
-type Figures = [f64; 3];
-
 impl Queue<'_> {
-    fn measure(&self, change: Change, seed: u64) -> Measure {
-        let whole = self.effect(change, self.services, seed);
-        let mut effects: Vec<Figures> = Vec::new();
+    fn measure(&self, change: Change, carry: Option<Carry<'_>>, seed: u64) -> Measure {
+        let whole = self.run(change, self.services, seed);
+        let reached = carry.map(|carry| carry(&whole.moves(), None)).filter(|(touched, _)| *touched > 0);
+        let (mut effects, mut carried) = (Vec::new(), Vec::new());
         for replication in 0..REPLICATIONS {
-            let seed = seed.wrapping_mul(REPLICATIONS).wrapping_add(replication);
+            let seed = seed_of(seed, replication);
             let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed);
             let drawn = |_: &i64| self.services[chance.random_range(0..self.services.len())];
             let services: Vec<i64> = self.services.iter().map(drawn).collect();
-            effects.push(self.effect(change, &services, seed));
+            let run = self.run(change, &services, seed);
+            effects.push(run.effect());
+            if let Some(carry) = carry.filter(|_| reached.is_some()) {
+                carried.push(carry(&run.moves(), Some(seed)).1);
+            }
         }
-        let of = |place: usize| {
-            let mut values: Vec<f64> = effects.iter().map(|effect| effect[place]).collect();
-            values.sort_by(f64::total_cmp);
-            let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
-            (whole[place], at(0.025), at(0.975))
-        };
-        Measure { change, mean: of(0), median: of(1), p90: of(2) }
+        let release = reached.map(|(touched, whole)| Reached { touched, hours: spread(whole, &carried) });
+        Measure { change, hours: spread(whole.effect(), &effects), release }
     }
 
-    /// The figures with the change less those without.
-    fn effect(&self, change: Change, services: &[i64], seed: u64) -> Figures {
-        let before = figures(self.arrivals, services, self.servers, self.hours.now);
-        let more = |servers| figures(self.arrivals, services, self.servers + servers, self.hours.now);
+    /// The queue without the change and with it.
+    fn run(&self, change: Change, services: &[i64], seed: u64) -> Run {
+        let times = |services: &[i64], servers, hours| -> Vec<i64> {
+            let waits = waits(self.arrivals, services, servers, hours);
+            waits.iter().zip(services).map(|(wait, service)| wait + service).collect()
+        };
+        let all = |times: Vec<i64>| times.into_iter().map(Some).collect();
+        let more = |servers| all(times(services, self.servers + servers, self.hours.now));
         let after = match change {
             Change::OneMoreServer => more(1),
             Change::TwoMoreServers => more(2),
             Change::FifthFaster => {
                 let faster: Vec<i64> = services.iter().map(|service| service / 5 * 4).collect();
-                figures(self.arrivals, &faster, self.servers, self.hours.now)
+                all(times(&faster, self.servers, self.hours.now))
             }
             Change::FifthLessWork => {
                 let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5eed);
-                let pairs = self.arrivals.iter().zip(services).filter(|_| chance.random::<f64>() >= 0.2);
-                let (arrivals, services): (Vec<i64>, Vec<i64>) = pairs.unzip();
-                figures(&arrivals, &services, self.servers, self.hours.now)
+                let stays: Vec<bool> = services.iter().map(|_| chance.random::<f64>() >= 0.2).collect();
+                let kept = |all: &[i64]| -> Vec<i64> {
+                    all.iter().zip(&stays).filter(|(_, stays)| **stays).map(|(value, _)| *value).collect()
+                };
+                let (arrivals, services) = (kept(self.arrivals), kept(services));
+                let waits = waits(&arrivals, &services, self.servers, self.hours.now);
+                let mut times = waits.iter().zip(&services).map(|(wait, service)| wait + service);
+                stays.iter().map(|stays| if *stays { times.next() } else { None }).collect()
             }
-            Change::TwoHoursLonger => figures(self.arrivals, services, self.servers, self.hours.longer),
+            Change::TwoHoursLonger => all(times(services, self.servers, self.hours.longer)),
         };
-        std::array::from_fn(|place| after[place] - before[place])
+        Run { before: times(services, self.servers, self.hours.now), after }
     }
 }
 
-/// Mean, median and 90th percentile of the hours from arrival to done.
-fn figures(arrivals: &[i64], services: &[i64], servers: usize, hours: Option<&Calendar>) -> Figures {
-    let waits = waits(arrivals, services, servers, hours);
-    let mut times: Vec<i64> = waits.iter().zip(services).map(|(wait, service)| wait + service).collect();
-    times.sort_unstable();
-    let mean = times.iter().map(|time| *time as f64).sum::<f64>() / 3.6e9 / times.len().max(1) as f64;
-    [mean, quantile(&times, 0.5), quantile(&times, 0.9)]
+/// Microseconds from arrival to done of each piece of work without a change and with it; none where it does not come.
+struct Run {
+    before: Vec<i64>,
+    after: Vec<Option<i64>>,
+}
+
+impl Run {
+    /// The figures with the change less those without.
+    fn effect(&self) -> Figures {
+        let hours = |time: i64| time as f64 / HOUR;
+        let before = self.before.iter().map(|time| hours(*time)).collect();
+        figures(self.after.iter().flatten().map(|time| hours(*time)).collect()).less(figures(before))
+    }
+
+    /// How much later each piece of work is done.
+    fn moves(&self) -> Vec<Option<i64>> {
+        self.after.iter().zip(&self.before).map(|(after, before)| Some((*after)? - before)).collect()
+    }
 }
 
 /// The wait of each piece of work, first come first served.
@@ -333,20 +371,22 @@ mod tests {
                 done: arrival + wait + service,
             })
             .collect();
-        let station = study_station("inspection", &work, Hours::default(), 1).expect("has work");
+        let station = study_station("inspection", &work, Hours::default(), None, 1).expect("has work");
         assert_eq!((station.servers, station.distance), (3, 0.0));
         assert_eq!(station.measures[0].change, Change::TwoMoreServers);
         for measure in &station.measures {
-            let (effect, low, high) = measure.mean;
+            let (effect, low, high) = measure.hours.mean;
             assert!(effect < 0.0 && low <= high && high < 0.0, "{measure:?}");
         }
         // Work that waits for something else than a server is told by the distance.
         let late: Vec<Work> =
             work.iter().map(|work| Work { arrival: work.arrival - 30 * HOUR, ..*work }).collect();
-        assert!(study_station("other", &late, Hours::default(), 1).expect("has work").distance > TOO_FAR);
-        assert_eq!(study_station("none", &[], Hours::default(), 1), None);
+        assert!(
+            study_station("other", &late, Hours::default(), None, 1).expect("has work").distance > TOO_FAR
+        );
+        assert_eq!(study_station("none", &[], Hours::default(), None, 1), None);
         assert_eq!(
-            study_station("again", &work, Hours::default(), 1).map(|s| s.measures),
+            study_station("again", &work, Hours::default(), None, 1).map(|s| s.measures),
             Some(station.measures)
         );
     }

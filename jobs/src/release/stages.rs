@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::calendar::OpeningHours;
+use super::calendar::{Calendar, OpeningHours};
 use crate::{Error, Result, ResultExt};
 
 /// The stage file that stands where a user gives none.
@@ -156,6 +156,33 @@ impl StageFile {
     /// Whether any office has hours.
     pub fn has_calendar(&self) -> bool {
         self.calendar.is_some() || !self.offices.is_empty()
+    }
+
+    /// The opening hours of every office, laid out between two moments in microseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// As [`Calendar::new`].
+    pub fn calendars(&self, first: i64, last: i64) -> Result<Calendars> {
+        let lay_out = |hours| Calendar::new(hours, first, last);
+        let offices = self.offices.iter().map(|(office, hours)| Ok((office.clone(), lay_out(hours)?)));
+        Ok(Calendars {
+            common: self.calendar.as_ref().map(lay_out).transpose()?,
+            offices: offices.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// The opening hours of offices, laid out.
+#[derive(Debug, Clone, Default)]
+pub struct Calendars {
+    common: Option<Calendar>,
+    offices: BTreeMap<String, Calendar>,
+}
+
+impl Calendars {
+    /// The hours of an office; of one that has none of its own, or where none is told, those common to all.
+    pub fn of(&self, office: Option<&str>) -> Option<&Calendar> {
+        office.and_then(|office| self.offices.get(office)).or(self.common.as_ref())
     }
 }
 

@@ -20,11 +20,11 @@ use super::{
     comparison::{Compared, RankTest, holm},
     distribution::{Distribution, Summary, Survival, SurvivalSummary},
     drivers::{self, Drivers},
-    measures::{CaseMeasure, study_measures},
+    measures::{CaseMeasure, Check, Sample},
     operator::StagesOperator,
     process::{self, Activity, Edge, Holder, Way},
     queries::{self, ATTRIBUTES, Scope},
-    simulation::{Hours, MOST_WORK, Station, Work, study_station},
+    simulation::{Carry, Hours, MOST_WORK, Station, Work, study_station},
     stages::{Part, Stage, StageFile, StageKind},
 };
 use crate::{Error, Result, plan};
@@ -189,7 +189,8 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Registers the times of the session's `cases`, of one stage or of all, with columns of the cases.
+    /// Registers the times of the session's `cases`, of one stage or of all, with columns of the cases; of all, their
+    /// counts too.
     async fn register(
         &self,
         session: &SessionContext,
@@ -198,9 +199,17 @@ impl Asked<'_> {
         strata: Vec<String>,
     ) -> Result<()> {
         let (first, cut_off) = (self.scope.first, self.scope.cut_off);
-        let message = v1::StagesOperator { stages: self.text.to_owned(), first, cut_off, strata, only };
-        let times = plan::above(session.table("cases").await?, StagesOperator::new(message)?)?;
+        let counted = false;
+        let message =
+            v1::StagesOperator { stages: self.text.to_owned(), first, cut_off, strata, only, counted };
+        let cases = || session.table("cases");
+        let times = plan::above(cases().await?, StagesOperator::new(message.clone())?)?;
         session.register_table(name, times.into_view())?;
+        if only.is_none() {
+            let message = v1::StagesOperator { counted: true, ..message };
+            let counted = plan::above(cases().await?, StagesOperator::new(message)?)?;
+            session.register_table("counted", counted.into_view())?;
+        }
         Ok(())
     }
 }
@@ -267,12 +276,9 @@ pub async fn measure(
     asked.register(session, "headline", Some(headline as i32), attributes).await?;
     let threshold = stages.get(headline).map_or(0.0, |result| result.elapsed.p90());
     let drivers = drivers::find(session, &ATTRIBUTES, threshold, scope.cut_off).await?;
-    let measures = match stages.get(headline) {
-        Some(result) => {
-            let predictions = (scope.country, asked.predicted);
-            study_measures(session, file, &result.stage, predictions, seed).await?
-        }
-        None => Vec::new(),
+    let sample = match stages.get(headline) {
+        Some(result) => Sample::read(session, file, &result.stage, (scope.country, asked.predicted)).await?,
+        None => Sample::default(),
     };
     let longest = query(session, queries::LONGEST).await?;
     let longest =
@@ -293,8 +299,8 @@ pub async fn measure(
         holders: process::holders(session, scope).await?,
         hours: process::hours(session, scope).await?,
         backlog: process::backlog(session).await?,
-        stations: stations(session, scope, file, seed).await?,
-        measures,
+        stations: stations(session, scope, file, &sample, seed).await?,
+        measures: sample.measures(seed),
         predicted: asked.predicted,
         longest: longest.collect::<Result<_>>()?,
         ..Study::default()
@@ -382,7 +388,7 @@ async fn stage_results(
             continue;
         }
         let mut passes = Vec::<((i32, String), (Distribution, Survival))>::new();
-        let sql = queries::sorted_times(stratum, key, "period = 0");
+        let sql = queries::sorted_times(stratum, key);
         each(session, &sql, |row| {
             let stage = row.key.stage;
             if passes.last().is_none_or(|(last, _)| (last.0, last.1.as_str()) != (stage, row.stratum)) {
@@ -435,7 +441,7 @@ async fn comparisons(session: &SessionContext, file: &StageFile) -> Result<Vec<S
         counts.get(&(period, stage, String::new())).map_or(0, |counts| counts.by_status[0])
     };
     let mut passes = BTreeMap::<i32, (Distribution, Distribution, RankTest)>::new();
-    each(session, &queries::sorted_times(None, "key", "status = 0"), |row| {
+    each(session, queries::SORTED_TIMES_OF_BOTH, |row| {
         let (before, after, ranks) = passes.entry(row.key.stage).or_insert_with(|| {
             let target = stages.get(row.key.stage as usize).and_then(|stage| stage.target_hours);
             let distribution = |period| Distribution::new(of(period, row.key.stage), target);
@@ -475,6 +481,7 @@ async fn stations(
     session: &SessionContext,
     scope: &Scope<'_>,
     file: &StageFile,
+    sample: &Sample,
     seed: u64,
 ) -> Result<Vec<Station>> {
     if !scope.intervals {
@@ -494,12 +501,20 @@ async fn stations(
         let (arrivals, begun, done) = (times("arrival")?, times("begun")?, times("done")?);
         let (arrivals, begun) = (arrivals.as_primitive::<Int64Type>(), begun.as_primitive::<Int64Type>());
         let done = done.as_primitive::<Int64Type>();
+        let places = rows(&work).rev().map(|row| Ok(sample.place(&text(&work, "case_id", row)?)));
+        let places = places.collect::<Result<Vec<_>>>()?;
         let work: Vec<Work> = rows(&work)
             .rev()
             .map(|row| Work { arrival: arrivals.value(row), begun: begun.value(row), done: done.value(row) })
             .collect();
         let all = count(&answer, "n", row)?;
-        let station = study_station(&event, &work, hours, seed);
+        let check = Check::of(&text(&answer, "role", row)?);
+        let carry = check.map(|check| {
+            let places = &places;
+            move |moves: &[Option<i64>], seed| sample.carried(check, places, moves, seed)
+        });
+        let carry = carry.as_ref().map(|carry| carry as Carry<'_>);
+        let station = study_station(&event, &work, hours, carry, seed);
         stations.extend(station.map(|station| Station { office, all, ..station }));
     }
     Ok(stations)

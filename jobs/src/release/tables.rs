@@ -6,12 +6,47 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 
 use super::{
     measures::CaseMeasure,
+    process::Times,
+    replications::Spread,
     study::{StageResult, Study},
 };
 use crate::{
     Result,
     report::data::{batch, counts, numbers, texts},
 };
+
+/// The columns of changes with their intervals.
+const SPREAD: [&str; 9] =
+    ["mean", "mean_low", "mean_high", "median", "median_low", "median_high", "p90", "p90_low", "p90_high"];
+
+/// The same of the headline's cases.
+const RELEASE_SPREAD: [&str; 9] = [
+    "release_mean",
+    "release_mean_low",
+    "release_mean_high",
+    "release_median",
+    "release_median_low",
+    "release_median_high",
+    "release_p90",
+    "release_p90_low",
+    "release_p90_high",
+];
+
+/// The values of those columns.
+fn changes_of(rows: impl Iterator<Item = Option<Spread>>) -> Vec<ArrayRef> {
+    let rows: Vec<_> = rows
+        .map(|row| {
+            row.map(|Spread { mean, median, p90 }| {
+                [mean, median, p90].map(|(whole, low, high)| [whole, low, high]).concat()
+            })
+        })
+        .collect();
+    let column = |place: usize| {
+        let values = rows.iter().map(|row| row.as_ref().map(|row| row[place]));
+        Arc::new(values.collect::<Float64Array>()) as ArrayRef
+    };
+    (0..9).map(column).collect()
+}
 
 impl Study {
     /// Every table with its name. Times are in hours, but for the edges' seconds.
@@ -110,6 +145,9 @@ impl Study {
 
     fn edges_batch(&self) -> Result<RecordBatch> {
         let edges = &self.edges;
+        let working = |of: fn(&Times) -> f64| -> ArrayRef {
+            Arc::new(edges.iter().map(|edge| edge.working.as_ref().map(of)).collect::<Float64Array>())
+        };
         batch(vec![
             ("source", texts(edges.iter().map(|edge| edge.source.as_str()))),
             ("target", texts(edges.iter().map(|edge| edge.target.as_str()))),
@@ -117,6 +155,9 @@ impl Study {
             ("mean_seconds", numbers(edges.iter().map(|edge| edge.mean))),
             ("median_seconds", numbers(edges.iter().map(|edge| edge.median))),
             ("sum_seconds", numbers(edges.iter().map(|edge| edge.sum))),
+            ("working_mean_seconds", working(|times| times.mean)),
+            ("working_median_seconds", working(|times| times.median)),
+            ("working_sum_seconds", working(|times| times.sum)),
         ])
     }
 
@@ -185,7 +226,8 @@ impl Study {
         ])
     }
 
-    /// Hours saved by each measure at each station, below zero, with the interval of the mean.
+    /// Change of the hours by each measure at each station, with intervals: from arrival there to done, and of the
+    /// headline's cases.
     fn measures_batch(&self) -> Result<RecordBatch> {
         let rows: Vec<_> = self
             .stations
@@ -193,49 +235,38 @@ impl Study {
             .flat_map(|station| station.measures.iter().map(move |row| (station, row)))
             .collect();
         let changes: Vec<String> = rows.iter().map(|row| format!("{:?}", row.1.change)).collect();
-        batch(vec![
+        let touched = rows.iter().map(|row| Some(row.1.release.as_ref()?.touched));
+        let mut columns = vec![
             ("station", texts(rows.iter().map(|row| row.0.event.as_str()))),
             ("office", texts(rows.iter().map(|row| row.0.office.as_str()))),
             ("work", counts(rows.iter().map(|row| row.0.work))),
             ("servers", counts(rows.iter().map(|row| row.0.servers))),
             ("distance", numbers(rows.iter().map(|row| row.0.distance))),
             ("change", texts(changes.iter().map(String::as_str))),
-            ("mean", numbers(rows.iter().map(|row| row.1.mean.0))),
-            ("mean_low", numbers(rows.iter().map(|row| row.1.mean.1))),
-            ("mean_high", numbers(rows.iter().map(|row| row.1.mean.2))),
-            ("median", numbers(rows.iter().map(|row| row.1.median.0))),
-            ("median_low", numbers(rows.iter().map(|row| row.1.median.1))),
-            ("median_high", numbers(rows.iter().map(|row| row.1.median.2))),
-            ("p90", numbers(rows.iter().map(|row| row.1.p90.0))),
-            ("p90_low", numbers(rows.iter().map(|row| row.1.p90.1))),
-            ("p90_high", numbers(rows.iter().map(|row| row.1.p90.2))),
-        ])
+        ];
+        columns.extend(SPREAD.into_iter().zip(changes_of(rows.iter().map(|row| Some(row.1.hours)))));
+        columns.push(("release_cases_touched", Arc::new(touched.collect::<UInt64Array>())));
+        let reached = rows.iter().map(|row| Some(row.1.release.as_ref()?.hours));
+        columns.extend(RELEASE_SPREAD.into_iter().zip(changes_of(reached)));
+        batch(columns)
     }
 
-    /// Hours saved of the headline by each measure on single cases, and what the fraud model expects to lose.
+    /// Change of the headline's hours by each measure on single cases, and what the fraud model expects to lose.
     fn case_measures_batch(&self) -> Result<RecordBatch> {
         let rows = &self.measures;
         let changes: Vec<String> = rows.iter().map(|row| format!("{:?}", row.change)).collect();
-        let figure = |of: fn(&CaseMeasure) -> f64| numbers(rows.iter().map(of));
         let lost = |of: fn(&CaseMeasure) -> Option<f64>| -> ArrayRef {
             Arc::new(rows.iter().map(of).collect::<Float64Array>())
         };
-        batch(vec![
+        let mut columns = vec![
             ("change", texts(changes.iter().map(String::as_str))),
             ("touched", counts(rows.iter().map(|row| row.touched))),
             ("cases", counts(rows.iter().map(|row| row.cases))),
-            ("mean", figure(|row| row.mean.0)),
-            ("mean_low", figure(|row| row.mean.1)),
-            ("mean_high", figure(|row| row.mean.2)),
-            ("median", figure(|row| row.median.0)),
-            ("median_low", figure(|row| row.median.1)),
-            ("median_high", figure(|row| row.median.2)),
-            ("p90", figure(|row| row.p90.0)),
-            ("p90_low", figure(|row| row.p90.1)),
-            ("p90_high", figure(|row| row.p90.2)),
-            ("expected_illicit_items", lost(|row| Some(row.loss?.items))),
-            ("expected_revenue", lost(|row| row.loss?.revenue)),
-        ])
+        ];
+        columns.extend(SPREAD.into_iter().zip(changes_of(rows.iter().map(|row| Some(row.hours)))));
+        columns.push(("expected_illicit_items", lost(|row| Some(row.loss?.items))));
+        columns.push(("expected_revenue", lost(|row| row.loss?.revenue)));
+        batch(columns)
     }
 
     fn anomalies_batch(&self) -> Result<RecordBatch> {

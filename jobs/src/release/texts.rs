@@ -98,6 +98,11 @@ impl Numbering {
         self.texts.text(number)
     }
 
+    /// The texts by their numbers.
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        (0..self.texts.len() as u32).map(|number| self.texts.text(number))
+    }
+
     /// The number of a text, a new one where it is new.
     pub(super) fn number(&mut self, text: &str) -> u32 {
         self.texts.number(text)

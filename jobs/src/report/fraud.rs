@@ -12,7 +12,7 @@ use super::{
         bar::BarChart,
         line::{Axis, LineChart, Series},
     },
-    format,
+    format::{self, Numbers},
     measures::{self, Metric},
     page::{Footer, Page, Section},
     selection::{self, SelectedItem},
@@ -237,6 +237,7 @@ impl FraudReport {
             mark: (self.capacity > 0.0)
                 .then(|| (self.capacity, format!("{} inspected", format::percent_short(self.capacity)))),
             labels: Vec::new(),
+            numbers: Numbers::default(),
         };
         let (gain, revenue, precision) = (
             ("Fraud found by inspecting the riskiest items first", "fraud found, % of all"),
@@ -281,6 +282,7 @@ impl FraudReport {
         let chart = BarChart {
             title: "Share of what the model tells items apart by, %; the first 15 features".to_owned(),
             kind: Kind::Percent,
+            numbers: Numbers::default(),
             bars: self.importance.iter().take(15).map(|one| (name(one), one.share)).collect(),
         };
         let columns = [("Feature", Kind::Text), ("Meaning", Kind::Text), ("Share", Kind::Percent)];
@@ -311,6 +313,7 @@ impl FraudReport {
             reference: Some(Series { name: "perfect".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] }),
             mark: None,
             labels: Vec::new(),
+            numbers: Numbers::default(),
         };
         let columns = [("Predicted", Kind::Percent), ("Observed", Kind::Percent), ("Items", Kind::Count)];
         let mut table = Table::new("The bins of the chart", &columns);

@@ -68,7 +68,8 @@ caption{text-align:left;color:var(--soft);padding-bottom:.4rem}
 th,td{padding:.35rem .6rem;vertical-align:top;border-bottom:1px solid var(--rule);text-align:left}
 thead th{border-bottom:2px solid var(--soft);vertical-align:bottom}
 tbody th{font-weight:600}
-.n{text-align:right;white-space:nowrap}
+.n{text-align:right}
+td.n{white-space:nowrap}
 .c{white-space:nowrap}
 td ul{margin:0;padding:0;list-style:none}
 .noted th,.noted td{border-bottom:0;padding-bottom:0}
@@ -76,11 +77,12 @@ td ul{margin:0;padding:0;list-style:none}
 figure{margin:1rem 0}
 figcaption{color:var(--soft);font-size:.9rem}
 svg{width:100%;height:auto;max-width:56rem;display:block}
-svg text{fill:var(--ink);font-size:13px;font-family:inherit;font-variant-numeric:tabular-nums}
+svg text{fill:var(--ink);paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round;font-size:13px;font-family:inherit;font-variant-numeric:tabular-nums}
 svg .soft{fill:var(--soft)}
 svg .grid{stroke:var(--rule);stroke-width:1}
 svg .axis{stroke:var(--soft);stroke-width:1}
 svg .reference{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:3 4;fill:none}
+svg .thread{stroke:var(--soft);stroke-width:.75;stroke-dasharray:1 3}
 svg .mark{stroke:var(--soft);stroke-width:1}
 svg .line{fill:none;stroke-width:2.25}
 footer{color:var(--soft);font-size:.85rem;padding:1rem 1.5rem 2rem;margin-top:3rem;border-top:1px solid var(--rule)}

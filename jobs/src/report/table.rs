@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::format;
+use super::format::{self, Numbers};
 
 /// What a column holds, which decides rounding and alignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,17 +19,20 @@ pub enum Kind {
     Ratio,
     /// Numbers of unknown size, four significant figures.
     Number,
+    /// Hours, with two decimals.
+    Hours,
 }
 
 impl Kind {
-    /// A number as this kind writes it.
-    pub fn format(self, value: f64) -> String {
+    /// A number as this kind and a language write it.
+    pub fn format(self, numbers: Numbers, value: f64) -> String {
         match self {
-            Self::Count => format::count(value),
-            Self::Percent => format::percent(value),
-            Self::Money => format::money(value),
-            Self::Ratio => format::ratio(value),
-            Self::Text | Self::Number => format::number(value),
+            Self::Count => numbers.count(value),
+            Self::Percent => numbers.percent(value),
+            Self::Money => numbers.money(value),
+            Self::Ratio => numbers.ratio(value),
+            Self::Hours => numbers.fixed(value, 2),
+            Self::Text | Self::Number => numbers.number(value),
         }
     }
 }
@@ -80,13 +83,20 @@ pub struct Table {
     caption: String,
     columns: Vec<(String, Kind)>,
     rows: Vec<(Vec<Cell>, Option<Markup>)>,
+    numbers: Numbers,
 }
 
 impl Table {
     /// A table of the given columns.
     pub fn new(caption: impl Into<String>, columns: &[(&str, Kind)]) -> Self {
         let columns = columns.iter().map(|(title, kind)| ((*title).to_owned(), *kind)).collect();
-        Self { caption: caption.into(), columns, rows: Vec::new() }
+        Self { caption: caption.into(), columns, rows: Vec::new(), numbers: Numbers::default() }
+    }
+
+    /// The same table with numbers as a language writes them.
+    #[must_use]
+    pub fn with_numbers(self, numbers: Numbers) -> Self {
+        Self { numbers, ..self }
     }
 
     /// Adds a row; cells beyond the columns are dropped, missing ones are shown absent.
@@ -108,7 +118,7 @@ impl Table {
                 html! { span .c { (text) } }
             }
             Some(Cell::Text(text)) => html! { (text) },
-            Some(Cell::Number(value)) => html! { (kind.format(*value)) },
+            Some(Cell::Number(value)) => html! { (kind.format(self.numbers, *value)) },
             Some(Cell::Markup(markup)) => markup.clone(),
             Some(Cell::Absent) | None => html! { (format::ABSENT) },
         };

@@ -214,16 +214,14 @@ fn larger_shipments_of_the_new_trick_are_all_that_their_switch_changes() {
         )
     };
     let ((_, usual, lost), (new, mass, revenue)) = (of(1.0), of(20.0));
+    let near = |ratio: f64| (ratio - 1.0).abs() < 0.06;
     for row in 0..new.len() {
+        let (same, larger) = (near(mass[row] / usual[row]), near(mass[row] / usual[row] / 20.0));
+        // An item that evades less than one unit of currency is no fraud, however large its shipment.
+        let as_told = if new[row] { larger } else { same || (larger && revenue[row] == 0.0) };
+        assert!(as_told, "row {row}: {} {}", mass[row], usual[row]);
         let times = if new[row] { 20.0 } else { 1.0 };
-        assert!(
-            (mass[row] / usual[row] / times - 1.0).abs() < 0.06,
-            "row {row}: {} {}",
-            mass[row],
-            usual[row]
-        );
-        // An item that evades less than one unit of currency is no fraud.
-        assert!(lost[row] < 1.0 || (revenue[row] / lost[row] / times - 1.0).abs() < 0.06, "row {row}");
+        assert!(lost[row] < 1.0 || near(revenue[row] / lost[row] / times), "row {row}");
     }
     assert!(new.iter().filter(|new| **new).count() > 100);
 }

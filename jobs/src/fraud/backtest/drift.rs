@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::{select::draw, training::fit_alone};
+use super::{select::draw, training::fit_trees};
 use crate::{
     Result,
     fraud::features::{FeatureBatch, Measure, Source, features},
@@ -216,7 +216,7 @@ pub(super) fn joint(old: &Sample, new: &Sample, seed: u64) -> Result<f64> {
     let (teaching, labels) = half(0);
     let rows = labels.len();
     let parameters = Parameters { trees: 30, leaves: 8, seed, ..Parameters::default() };
-    let model = fit_alone(Dataset::new(teaching, &labels, vec![false; rows])?, &parameters)?;
+    let model = fit_trees(Dataset::new(teaching, &labels, vec![false; rows])?, &parameters)?;
     let (judged, labels) = half(1);
     let columns: Vec<&[f32]> = judged.iter().map(Vec::as_slice).collect();
     let scores = model.predict_probability(&columns)?;

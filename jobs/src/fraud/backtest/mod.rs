@@ -40,7 +40,7 @@ use strategy::Strategy;
 use summary::Summary;
 use walk::{WalkParameters, WalkReport};
 
-use super::{features, prepare::day_of};
+use super::{date, features, prepare::day_of};
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{provider::snapshot_provider, schema::DECLARATIONS, table::Table},
@@ -86,6 +86,9 @@ pub struct Parameters {
     /// How the trees are grown, each period anew.
     #[serde(default = "trees")]
     pub trees: gbdt::Parameters,
+    /// How DATE is trained, each period anew.
+    #[serde(default)]
+    pub date: date::Parameters,
     /// Most rows with an outcome that a model learns from, the newest ones.
     #[serde(default = "half_a_million")]
     pub training_rows: usize,
@@ -147,6 +150,7 @@ impl Parameters {
             return wrong(format!("training_rows is {}; give 100 or more", self.training_rows));
         }
         self.trees.validate()?;
+        self.date.validate()?;
         let days = (*self.from.days().start(), *self.to.days().end());
         if days.1 < days.0 {
             return wrong(format!("the backtest ends with {} before it begins with {}", self.to, self.from));
@@ -165,6 +169,7 @@ impl Parameters {
             exploration: self.exploration,
             features: self.features,
             trees: self.trees.clone(),
+            date: self.date.clone(),
             training_rows: self.training_rows,
             drift: first,
         };

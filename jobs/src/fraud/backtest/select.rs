@@ -6,8 +6,13 @@
 use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::Result;
+
 /// Most rows that a diverse choice picks among, or twice its picks: it compares each pick with each row.
 const POOL: usize = 10_000;
+
+/// So many numbers for each of some rows.
+type Embed<'a> = dyn Fn(&[usize]) -> Result<Vec<Vec<f32>>> + 'a;
 
 /// What explores.
 pub(super) enum Exploration<'a> {
@@ -15,8 +20,8 @@ pub(super) enum Exploration<'a> {
     Random,
     /// The highest of these scores.
     Highest(&'a [f64]),
-    /// k-means++ on the embeddings that this gives for rows: so many numbers for each.
-    Diverse(&'a dyn Fn(&[usize]) -> Vec<Vec<f32>>),
+    /// k-means++ on the embeddings that this gives for rows.
+    Diverse(&'a Embed<'a>),
 }
 
 /// The places of the chosen rows, those exploited first, and how many these are. Without scores everything is
@@ -28,7 +33,7 @@ pub(super) fn choose(
     scores: Option<&[f64]>,
     exploration: &Exploration<'_>,
     rng: &mut Xoshiro256PlusPlus,
-) -> (Vec<usize>, usize) {
+) -> Result<(Vec<usize>, usize)> {
     let inspections = inspections.min(rows);
     let exploited = match scores {
         Some(_) => inspections - explored.min(inspections),
@@ -49,13 +54,13 @@ pub(super) fn choose(
                 let free: Vec<usize> = (0..rows).filter(|row| !taken[*row]).collect();
                 let mut pool = draw(free, POOL.max(2 * left), rng);
                 pool.sort_unstable();
-                let picks = spread(&embed(&pool), left, rng);
+                let picks = spread(&embed(&pool)?, left, rng);
                 picks.into_iter().map(|pick| pool[pick]).collect()
             }
         };
         chosen.extend(more);
     }
-    (chosen, exploited)
+    Ok((chosen, exploited))
 }
 
 /// The rows of the highest scores among those allowed, the highest first; equals in the order of the rows.
@@ -136,12 +141,14 @@ mod tests {
             Some(&scores),
             &Exploration::Highest(&[0.0, 9.0, 1.0, 8.0, 2.0, 0.5]),
             &mut rng(),
-        );
+        )
+        .expect("chooses");
         // Three by score (ties in their order), then the best of the other scores that is still free.
         assert_eq!((chosen, exploited), (vec![1, 3, 5, 4], 3));
         for seed in 0..20 {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-            let (mut chosen, _) = choose(6, 5, 3, Some(&scores), &Exploration::Random, &mut rng);
+            let (mut chosen, _) =
+                choose(6, 5, 3, Some(&scores), &Exploration::Random, &mut rng).expect("chooses");
             assert_eq!(chosen[..2], [1, 3]);
             chosen.sort_unstable();
             chosen.dedup();
@@ -154,12 +161,12 @@ mod tests {
         let mut counts = [0; 5];
         let mut rng = rng();
         for _ in 0..1000 {
-            let (chosen, exploited) = choose(5, 2, 0, None, &Exploration::Random, &mut rng);
+            let (chosen, exploited) = choose(5, 2, 0, None, &Exploration::Random, &mut rng).expect("chooses");
             assert_eq!(exploited, 0);
             chosen.iter().for_each(|row| counts[*row] += 1);
         }
         assert!(counts.iter().all(|count| (340..460).contains(count)), "{counts:?}");
-        assert_eq!(choose(2, 9, 0, None, &Exploration::Random, &mut rng).0.len(), 2);
+        assert_eq!(choose(2, 9, 0, None, &Exploration::Random, &mut rng).expect("chooses").0.len(), 2);
     }
 
     #[test]

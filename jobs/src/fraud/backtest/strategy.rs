@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, fraud::fitting::Learner};
 
 /// What the highest of is inspected first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Exploit {
     Nothing,
     /// The mean of the smoothed past illicit rates of the item's keys.
     RiskProfile,
-    /// The probability of fraud by boosted trees.
+    /// The probability of fraud.
     Probability,
     /// The revenue that an inspection is expected to raise.
     Revenue,
@@ -50,6 +50,8 @@ pub struct Strategy {
     pub name: &'static str,
     /// What it exploits.
     pub exploit: Exploit,
+    /// What learns, where it needs a model.
+    pub learner: Learner,
     /// How it explores.
     pub explore: Explore,
     /// Where it comes from, and what differs from there.
@@ -57,7 +59,11 @@ pub struct Strategy {
 }
 
 const fn strategy(name: &'static str, exploit: Exploit, explore: Explore, source: &'static str) -> Strategy {
-    Strategy { name, exploit, explore, source }
+    Strategy { name, exploit, learner: Learner::Gbdt, explore, source }
+}
+
+const fn by_date(name: &'static str, exploit: Exploit, explore: Explore, source: &'static str) -> Strategy {
+    Strategy { name, exploit, learner: Learner::Date, explore, source }
 }
 
 /// Every strategy.
@@ -120,6 +126,48 @@ pub const STRATEGIES: &[Strategy] = &[
         Explore::Adapt,
         "ADAPT (arXiv:2109.14155): EXP3 over shares within 0.25 of the drift; the drift here is that of a \
          classifier two-sample test, and the reward uses inspected items only, where the reference used all",
+    ),
+    by_date(
+        "date",
+        Exploit::Probability,
+        Explore::Nothing,
+        "exploitation alone by DATE (Kim et al., KDD 2020: DATE_CLS), a network over the leaves of boosted trees",
+    ),
+    by_date(
+        "date-revenue",
+        Exploit::Revenue,
+        Explore::Nothing,
+        "ranked by the revenue that DATE expects (KDD 2020: DATE_REV)",
+    ),
+    by_date(
+        "date+random",
+        Exploit::Probability,
+        Explore::Random,
+        "DATE in the place of the trees of gbdt+random",
+    ),
+    by_date(
+        "date+badge",
+        Exploit::Probability,
+        Explore::Badge,
+        "BADGE (ICLR 2020) on the gradients of DATE's last layer, as in arXiv:2010.14282",
+    ),
+    by_date(
+        "date+bate",
+        Exploit::Probability,
+        Explore::Bate,
+        "bATE (arXiv:2010.14282), whose network this is",
+    ),
+    by_date(
+        "date+gate",
+        Exploit::Probability,
+        Explore::Gate,
+        "gATE (arXiv:2010.14282), whose network this is",
+    ),
+    by_date(
+        "date+adapt",
+        Exploit::Probability,
+        Explore::Adapt,
+        "DATE in the place of the trees of gbdt+adapt",
     ),
 ];
 

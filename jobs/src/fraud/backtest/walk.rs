@@ -29,12 +29,13 @@ use super::{
     measures::{Calibration, Found, PeriodFigures, figures},
     select::{Exploration, choose, uncertainty},
     strategy::{Exploit, Explore, Strategy},
-    training::{Fitted, Training, one_sided},
+    training::{Fitted, Recipe, Training, one_sided},
 };
 use crate::{
     Error, Result,
     fraud::{
-        features::{self, FeatureBatch, FeatureBuilder, Measure, RowKeys, Source, date, features},
+        date::{self, Keys},
+        features::{self, FeatureBatch, FeatureBuilder, Measure, RowKeys, Source, features},
         metrics,
     },
     learning::gbdt,
@@ -52,6 +53,7 @@ pub(super) struct WalkParameters {
     pub(super) exploration: f64,
     pub(super) features: features::Parameters,
     pub(super) trees: gbdt::Parameters,
+    pub(super) date: date::Parameters,
     pub(super) training_rows: usize,
     /// Whether the drift of the features is measured on the way.
     pub(super) drift: bool,
@@ -73,6 +75,8 @@ pub(super) struct WalkReport {
 struct Block {
     features: FeatureBatch,
     keys: RowKeys,
+    /// What finds the vectors of a network.
+    named: Keys,
     days: Vec<i32>,
     /// 1 illicit, 0 not, NaN not known.
     truth: Vec<f32>,
@@ -173,7 +177,7 @@ impl Walk {
         };
         if self.parameters.strategy.learns() {
             let outcomes: Vec<_> = known.iter().map(outcome).collect();
-            self.training.add(&features, &known, &outcomes);
+            self.training.add(&features, &Keys::of(rows)?, &known, &outcomes);
         }
         if let Some(sampler) = &mut self.warm_up {
             sampler.add(&features);
@@ -193,6 +197,7 @@ impl Walk {
         self.open.push(Block {
             features,
             keys: FeatureBuilder::keys(rows)?,
+            named: Keys::of(rows)?,
             days: days.to_vec(),
             truth: truth
                 .iter()
@@ -226,12 +231,12 @@ impl Walk {
             self.report.drift.extend(reference.compare(period, &batches));
         }
 
-        let scored = Scored::of(&self.parameters.strategy, fitted.as_ref(), &batches)?;
+        let scored = Scored::of(&self.parameters.strategy, fitted.as_ref(), &blocks)?;
         let inspections = metrics::inspected(rows, self.parameters.inspection_rate * 100.0);
         let share = self.share(&batches, period, &mut rng)?;
         let explored = (share * inspections as f64).round() as usize;
         let (chosen, exploited) =
-            self.choose(rows, inspections, explored, &scored, fitted.as_ref(), &blocks, &mut rng);
+            self.choose(rows, inspections, explored, &scored, fitted.as_ref(), &blocks, &mut rng)?;
         self.judge(period, &blocks, &scored, &chosen, exploited, share);
         #[cfg(test)]
         self.chosen.push(chosen.clone());
@@ -249,11 +254,15 @@ impl Walk {
         let known = self.training.known(first - self.parameters.features.label_delay_days as i32);
         let (known, illicit) = self.training.outcomes(known);
         if illicit == 0 || illicit == known {
-            return Err(one_sided(known, illicit, &format!("when the period from {} begins", date(first))));
+            return Err(one_sided(
+                known,
+                illicit,
+                &format!("when the period from {} begins", features::date(first)),
+            ));
         }
         let seed = mix(self.parameters.seed, 0x7EE5 ^ period as u64);
-        let trees = gbdt::Parameters { seed, ..self.parameters.trees.clone() };
-        self.training.fit(known, &trees, strategy.weighs_revenue()).map(Some)
+        let recipe = Recipe { trees: &self.parameters.trees, date: &self.parameters.date, seed };
+        self.training.fit(known, &strategy, recipe).map(Some)
     }
 
     /// The share of the inspections that explores.
@@ -286,25 +295,23 @@ impl Walk {
         fitted: Option<&Fitted>,
         blocks: &[Block],
         rng: &mut Xoshiro256PlusPlus,
-    ) -> (Vec<usize>, usize) {
+    ) -> Result<(Vec<usize>, usize)> {
         let scores = (self.parameters.strategy.exploit != Exploit::Nothing).then_some(scored.by.as_slice());
         let unsure: Vec<f64>;
         let embed = |weighted: bool| {
-            move |pool: &[usize]| -> Vec<Vec<f32>> {
-                let Some(fitted) = fitted else { return Vec::new() };
-                let embedding = |row: &usize| {
-                    let (block, place) = locate(blocks, *row);
+            move |pool: &[usize]| -> Result<Vec<Vec<f32>>> {
+                let Some(fitted) = fitted else { return Ok(Vec::new()) };
+                let mut parts = parts(fitted, blocks, pool)?;
+                for (row, parts) in pool.iter().zip(&mut parts) {
                     let probability = scored.probability[*row];
-                    // The gradient of the loss for the likelier outcome, with respect to each tree's weight.
+                    // The gradient of the loss for the likelier outcome, with respect to each part's weight.
                     let mut weight = probability.min(1.0 - probability);
                     if weighted {
                         weight *= (2.0 + scored.revenue[*row]).ln() * uncertainty(probability);
                     }
-                    let mut outputs = fitted.outputs(&block.features, place);
-                    outputs.iter_mut().for_each(|output| *output *= weight as f32);
-                    outputs
-                };
-                pool.iter().map(embedding).collect()
+                    parts.iter_mut().for_each(|part| *part *= weight as f32);
+                }
+                Ok(parts)
             }
         };
         let (plain, weighted) = (embed(false), embed(true));
@@ -371,7 +378,7 @@ impl Walk {
                     .zip(&illicit)
                     .map(|(row, illicit)| (block.days[*row], *illicit, block.revenue[*row]))
                     .collect();
-                self.training.add(&block.features, &rows, &outcomes);
+                self.training.add(&block.features, &block.named, &rows, &outcomes);
             }
         }
     }
@@ -387,11 +394,11 @@ struct Scored {
 }
 
 impl Scored {
-    fn of(strategy: &Strategy, fitted: Option<&Fitted>, batches: &[&FeatureBatch]) -> Result<Self> {
+    fn of(strategy: &Strategy, fitted: Option<&Fitted>, blocks: &[Block]) -> Result<Self> {
         let (mut probability, mut revenue) = (Vec::new(), Vec::new());
         if let Some(fitted) = fitted {
-            for batch in batches {
-                let (probabilities, amounts) = fitted.score(batch)?;
+            for block in blocks {
+                let (probabilities, amounts) = fitted.score(&block.features, &block.named)?;
                 probability.extend(probabilities);
                 revenue.extend(amounts);
             }
@@ -400,7 +407,7 @@ impl Scored {
             Exploit::Nothing => Vec::new(),
             Exploit::Probability => probability.clone(),
             Exploit::Revenue => revenue.clone(),
-            Exploit::RiskProfile => batches.iter().flat_map(|batch| risk_profile(batch)).collect(),
+            Exploit::RiskProfile => blocks.iter().flat_map(|block| risk_profile(&block.features)).collect(),
         };
         Ok(Self { by, probability, revenue })
     }
@@ -433,14 +440,16 @@ fn earns(chosen: &[usize], probability: &[f64], revenue: &[f64]) -> bool {
     top > 0.3 * all
 }
 
-fn locate(blocks: &[Block], mut row: usize) -> (&Block, usize) {
+/// What a model says of rows in its parts (see [`Fitted::parts`]); the rows come by rising place.
+fn parts(fitted: &Fitted, blocks: &[Block], mut rows: &[usize]) -> Result<Vec<Vec<f32>>> {
+    let (mut all, mut first) = (Vec::with_capacity(rows.len()), 0);
     for block in blocks {
-        if row < block.days.len() {
-            return (block, row);
-        }
-        row -= block.days.len();
+        let own = rows.partition_point(|row| *row < first + block.days.len());
+        let places: Vec<usize> = rows[..own].iter().map(|row| row - first).collect();
+        all.extend(fitted.parts(&block.features, &block.named, &places)?);
+        (rows, first) = (&rows[own..], first + block.days.len());
     }
-    (&blocks[blocks.len() - 1], 0)
+    Ok(all)
 }
 
 /// The rows as they are when nobody knows their outcomes.

@@ -115,10 +115,9 @@ impl Gradients {
             let (label, revenue) = (wanted.labels[row], wanted.revenue[row]);
             let probability = answer.probability();
             let given = if label > 0.5 { probability } else { 1.0 - probability };
-            let error = if revenue.is_nan() { 0.0 } else { answer.revenue.max(0.0) - revenue };
-            let slope = if answer.revenue > 0.0 { 2.0 * wanted.revenue_weight * error } else { 0.0 };
+            let error = if revenue.is_nan() { 0.0 } else { answer.revenue - revenue };
             let loss = -f64::from(given.max(1e-15)).ln() + f64::from(wanted.revenue_weight * error * error);
-            ((by_count * (probability - label), by_count * slope), loss)
+            ((by_count * (probability - label), by_count * 2.0 * wanted.revenue_weight * error), loss)
         })
     }
 
@@ -300,7 +299,7 @@ impl Scorer {
         threads: usize,
     ) -> Vec<Answer> {
         let rows = items.importers.len();
-        let mut answers = vec![Answer { logit: 0.0, revenue: 0.0 }; rows];
+        let mut answers = vec![Answer { logit: 0.0, revenue: 0.0, hidden: [0.0; WIDTH] }; rows];
         let share = rows.div_ceil(threads.max(1)).max(LEAST_SHARE);
         let score = |first: usize, answers: &mut [Answer]| {
             wide(Score { scorer: self, weights, vectors, items, first, answers });

@@ -103,6 +103,11 @@ impl DateLeader {
         Ok(leader)
     }
 
+    /// Leaves of each tree of the booster.
+    pub fn leaves(&self) -> &[u32] {
+        &self.leaves
+    }
+
     /// The model of the epoch that was best on the validation rows, or of the last one without such rows.
     ///
     /// # Errors
@@ -207,13 +212,22 @@ impl DateLeader {
         }
         let best = self.best.as_ref().map_or(0, |best| best.epoch);
         let patience = u64::from(best) + u64::from(self.parameters.patience);
-        self.finished = self.epochs >= self.parameters.epochs
-            || (self.has_validation && u64::from(self.epochs) >= patience);
+        self.finished = self.epochs >= self.most_epochs()
+            || (self.has_validation
+                && u64::from(self.epochs) >= patience
+                && self.steps >= u64::from(self.parameters.least_steps));
         Ok(())
     }
 
     fn tables(&self, squares: bool) -> Tables {
         Tables { importers: self.importers.to_rows(squares), codes: self.codes.to_rows(squares) }
+    }
+
+    /// Most passes over the rows, once these are counted.
+    fn most_epochs(&self) -> u32 {
+        let steps = self.setting.map_or(1, |setting| setting.steps_per_epoch.max(1));
+        let fewest = u64::from(self.parameters.least_steps).div_ceil(steps);
+        self.parameters.epochs.max(u32::try_from(fewest).unwrap_or(u32::MAX))
     }
 
     /// What comes next, once the rows are counted: so many steps, or a judgement when there are none.
@@ -313,7 +327,7 @@ impl Leader for DateLeader {
     }
 
     fn progress(&self) -> Progress {
-        let total = if self.finished { self.epochs } else { self.parameters.epochs };
+        let total = if self.finished { self.epochs } else { self.most_epochs() };
         let note = match self.best.as_ref().filter(|_| self.has_validation) {
             None => format!("loss {:.5}", self.last_loss),
             Some(best) => format!(

@@ -95,8 +95,9 @@ fn read_rows(bytes: Bytes, booster: &gbdt::Model, (first, last): (i32, i32)) -> 
     for batch in builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()? {
         let batch = batch?;
         taught.leaves.extend(booster.leaves(&feature_columns(&batch)?)?);
-        taught.importers.extend(keys(&batch, "importer")?);
-        taught.codes.extend(keys(&batch, "hs_code")?);
+        let keys = Keys::of(&batch)?;
+        taught.importers.extend(keys.importers);
+        taught.codes.extend(keys.codes);
         let labels = of_type(&batch, "label", &DataType::Float32)?;
         let labels = labels.as_primitive::<Float32Type>();
         if labels.null_count() > 0 {
@@ -105,12 +106,7 @@ fn read_rows(bytes: Bytes, booster: &gbdt::Model, (first, last): (i32, i32)) -> 
         taught.labels.extend_from_slice(labels.values());
         let revenue = of_type(&batch, "additional_revenue", &DataType::Float64)?;
         let revenue = revenue.as_primitive::<Float64Type>().iter().zip(labels.values());
-        taught.revenue.extend(revenue.map(|(revenue, label)| match revenue.filter(|value| *value > 0.0) {
-            Some(revenue) => revenue.ln_1p() as f32,
-            // What was found to be in order raised nothing; what an illicit item raised is not known.
-            None if *label < 0.5 => 0.0,
-            None => f32::NAN,
-        }));
+        taught.revenue.extend(revenue.map(|(revenue, label)| taught_revenue(*label, revenue)));
         let days = of_type(&batch, "acceptance_date", &DataType::Date32)?;
         let days = days.as_primitive::<Date32Type>().values();
         taught.is_validation.extend(days.iter().map(|day| (first..=last).contains(day)));
@@ -118,8 +114,37 @@ fn read_rows(bytes: Bytes, booster: &gbdt::Model, (first, last): (i32, i32)) -> 
     Ok(taught)
 }
 
+/// What the revenue head is taught of a row: ln(1 + revenue), NaN where not known.
+pub fn taught_revenue(label: f32, revenue: Option<f64>) -> f32 {
+    match revenue.filter(|value| *value > 0.0) {
+        Some(revenue) => revenue.ln_1p() as f32,
+        // What was found to be in order raised nothing; what an illicit item raised is not known.
+        None if label < 0.5 => 0.0,
+        None => f32::NAN,
+    }
+}
+
+/// The keys by which rows find their vectors; 0 where nothing is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Of the importers.
+    pub importers: Vec<u64>,
+    /// Of the HS codes.
+    pub codes: Vec<u64>,
+}
+
+impl Keys {
+    /// The keys of rows that have the columns `importer` and `hs_code`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when a column is absent.
+    pub fn of(rows: &RecordBatch) -> Result<Self> {
+        Ok(Self { importers: keys(rows, "importer")?, codes: keys(rows, "hs_code")? })
+    }
+}
+
 /// A column in a type (engines also hand out views of texts).
-pub(super) fn of_type(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<arrow::array::ArrayRef> {
+fn of_type(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<arrow::array::ArrayRef> {
     let column = batch.column_by_name(name);
     let column =
         column.ok_or_else(|| Error::input(format!("DATE needs the column {name} of feature files")))?;
@@ -127,7 +152,7 @@ pub(super) fn of_type(batch: &RecordBatch, name: &str, kind: &DataType) -> Resul
 }
 
 /// The keys of a text column; [`MISSING`] where nothing is given.
-pub(super) fn keys(batch: &RecordBatch, name: &str) -> Result<Vec<u64>> {
+fn keys(batch: &RecordBatch, name: &str) -> Result<Vec<u64>> {
     let column = of_type(batch, name, &DataType::Utf8)?;
     let key = |text: Option<&str>| {
         text.filter(|text| !text.is_empty()).map_or(MISSING, |text| key_of(text.as_bytes()))

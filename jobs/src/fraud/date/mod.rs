@@ -13,8 +13,9 @@
 //!
 //! What differs from the authors' code, on purpose: an importer or HS code that is not given or was never learned
 //! is the zero vector, and some are hidden in training so that the network knows such items; features are of the
-//! past only; the revenue's loss leaves out illicit items whose revenue is not known; the epoch is chosen by the
-//! average precision on the validation months; and every draw is seeded.
+//! past only; the revenue's loss leaves out illicit items whose revenue is not known; the revenue's head is linear,
+//! as in the paper (equation 7), because the ReLU of the authors' code can fall to 0 for all items and then learns
+//! nothing more; the epoch is chosen by the average precision on the validation months; and every draw is seeded.
 //!
 //! Start at [`leader`] (what is asked), then [`shard`] (what is answered), [`network`] (the model itself), and
 //! [`model`] (how it is used).
@@ -35,7 +36,7 @@ mod weights;
 mod wire;
 
 pub use leader::DateLeader;
-pub use load::{LEARNER, Layout, ParquetShards};
+pub use load::{Keys, LEARNER, Layout, ParquetShards, taught_revenue};
 pub use model::DateModel;
 pub use shard::{DateShard, Taught};
 
@@ -55,7 +56,10 @@ pub struct Parameters {
     pub booster: gbdt::Parameters,
     /// Most passes over the training rows; 1 or more.
     pub epochs: u32,
-    /// Epochs without a better average precision on the validation months after which training stops; 1 or more.
+    /// Fewest steps: where the rows are few, so many passes are made as it takes; 0 or more.
+    pub least_steps: u32,
+    /// Epochs without a better average precision on the validation months after which training stops, once the
+    /// fewest steps are made; 1 or more.
     pub patience: u32,
     /// Rows of one step, over all shards; 1 or more.
     pub batch_rows: u32,
@@ -98,6 +102,7 @@ impl Default for Parameters {
                 ..gbdt::Parameters::default()
             },
             epochs: 5,
+            least_steps: 600,
             patience: 3,
             batch_rows: 256,
             steps_between_averages: 24,

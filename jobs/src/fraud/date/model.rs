@@ -5,7 +5,7 @@ use super::{
     batch::{Batch, Gradients, Items, Scorer, Vectors, all_threads},
     embedding::{Rows, Vector, WIDTH, row_of},
     leader::leaves_of,
-    load::keys,
+    load::Keys,
     network::Answer,
     weights::{Part, Shape},
     wire::{Learned, Tables},
@@ -15,7 +15,6 @@ use crate::{
     fraud::{features::features, model::Scores},
     learning::gbdt,
 };
-use arrow::array::RecordBatch;
 
 /// A model as it is written.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -150,13 +149,13 @@ impl DateModel {
         self.scorer.answers(&self.stored.weights, self.vectors(), &items, all_threads())
     }
 
-    /// Scores rows of a feature file, on as many threads as there are processors. `columns` are their features.
+    /// Scores rows by their features, on as many threads as there are processors.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Input`] when a column is absent or does not fit the model.
-    pub fn score(&self, rows: &RecordBatch, columns: &[&[f32]]) -> Result<Scores> {
+    /// [`crate::ErrorKind::Input`] when the columns do not fit the model.
+    pub fn score(&self, columns: &[&[f32]], keys: &Keys) -> Result<Scores> {
         let leaves = self.stored.booster.leaves(columns)?;
-        let answers = self.answers(leaves, &keys(rows, "importer")?, &keys(rows, "hs_code")?);
+        let answers = self.answers(leaves, &keys.importers, &keys.codes);
         let scale = f64::from(self.stored.revenue_scale);
         let expected = |revenue: f32| {
             // The head was taught up to 1; beyond it there is nothing that it could know.
@@ -167,6 +166,16 @@ impl DateModel {
             probabilities: answers.iter().map(|answer| f64::from(answer.probability())).collect(),
             expected: (scale > 0.0).then(|| answers.iter().map(|answer| expected(answer.revenue)).collect()),
         })
+    }
+
+    /// The numbers that both heads read of each row.
+    ///
+    /// # Errors
+    /// As [`DateModel::score`].
+    pub fn embeddings(&self, columns: &[&[f32]], keys: &Keys) -> Result<Vec<Vec<f32>>> {
+        let leaves = self.stored.booster.leaves(columns)?;
+        let answers = self.answers(leaves, &keys.importers, &keys.codes);
+        Ok(answers.iter().map(|answer| answer.hidden.to_vec()).collect())
     }
 
     /// Whether the model expects revenue.
@@ -184,9 +193,9 @@ impl DateModel {
     ///
     /// # Errors
     /// As [`DateModel::score`].
-    pub fn attributions(&self, rows: &RecordBatch, columns: &[&[f32]]) -> Result<Vec<f64>> {
+    pub fn attributions(&self, columns: &[&[f32]], keys: &Keys) -> Result<Vec<f64>> {
         let leaves = self.stored.booster.leaves(columns)?;
-        let items = self.items(leaves, &keys(rows, "importer")?, &keys(rows, "hs_code")?);
+        let items = self.items(leaves, &keys.importers, &keys.codes);
         let place =
             |name: &str| features().iter().position(|feature| feature.name == name).unwrap_or_default();
         let (importer_at, code_at) = (place("importer_rate"), place("hs6_code"));
@@ -198,9 +207,9 @@ impl DateModel {
             .collect();
         let mut gradients = Gradients::new(self.shape);
         let mut values = vec![0.0; self.shape.leaves];
-        let mut all = Vec::with_capacity(rows.num_rows() * features().len());
+        let mut all = Vec::with_capacity(keys.importers.len() * features().len());
         let dot = |a: &Vector, b: &Vector| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-        for row in 0..rows.num_rows() as u32 {
+        for row in 0..keys.importers.len() as u32 {
             let (importer, code) = (items.importers[row as usize], items.codes[row as usize]);
             let batch = Batch { leaves: &items.leaves, rows: &[row], importers: &[importer], codes: &[code] };
             gradients.explain(&self.stored.weights, self.vectors(), batch);

@@ -69,8 +69,10 @@ impl<'a> View<'a> {
 pub(super) struct Answer {
     /// Log odds of being illicit.
     pub(super) logit: f32,
-    /// The revenue head before its ReLU.
+    /// ln(1 + revenue) as a share of the largest in training, by a linear head; may be below 0.
     pub(super) revenue: f32,
+    /// What both heads read.
+    pub(super) hidden: Vector,
 }
 
 impl Answer {
@@ -185,7 +187,7 @@ impl Item {
                 weights.iter().zip(&self.hidden).map(|(weight, hidden)| weight * hidden).sum();
             products + view.heads_bias[at]
         };
-        Answer { logit: head(0), revenue: head(1) }
+        Answer { logit: head(0), revenue: head(1), hidden: self.hidden }
     }
 
     /// Lays the leaves' projections out by number and tree.

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, sync::Arc};
 use arrow::{
     array::{
         ArrayRef, AsArray, BooleanBuilder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
-        StringBuilder, TimestampMicrosecondBuilder,
+        StringBuilder,
     },
     datatypes::{DataType, Field, Int32Type, Int64Type, SchemaRef, UInt32Type},
 };
@@ -14,10 +14,15 @@ use super::Names;
 use crate::{
     Result,
     release::{
+        calendar::Calendar,
         queries::{BETWEEN_EVENTS, STRATA},
+        stages::Calendars,
         texts::Texts,
     },
 };
+
+/// The place of the office among the strata.
+const OFFICE: usize = 0;
 
 /// Cases of a batch.
 const BATCH_CASES: usize = 8192;
@@ -81,6 +86,7 @@ impl Fold {
         names: &Names,
         schema: SchemaRef,
         intervals: bool,
+        calendars: Option<&Calendars>,
     ) -> Result<Vec<RecordBatch>> {
         let Self { ids, cases, events } = self;
         // Where the events of each case end, once they are put side by side.
@@ -105,7 +111,7 @@ impl Fold {
             a.done.cmp(&b.done).then(a.order.cmp(&b.order)).then_with(|| by_name(a, b))
         };
         let by_beginning = |a: &Event, b: &Event| a.begun.cmp(&b.begun).then_with(|| by_end(a, b));
-        let (mut rows, mut batches) = (Rows::new(names, &schema), Vec::new());
+        let (mut rows, mut batches) = (Rows::new(names, &schema, calendars), Vec::new());
         let (mut ended, mut begun) = (Vec::<Event>::new(), Vec::<Event>::new());
         for case in 0..ids.len() {
             ended.clear();
@@ -141,12 +147,12 @@ struct Rows<'a> {
     schema: SchemaRef,
     count: usize,
     ids: StringBuilder,
-    started: TimestampMicrosecondBuilder,
     /// First and last moment, events, different events.
     first: [Int64Builder; 4],
     variants: StringBuilder,
     sequences: StringBuilder,
     gaps: ListBuilder<Int64Builder>,
+    working_gaps: Option<WorkingGaps<'a>>,
     offsets: Int32Builder,
     mixed: BooleanBuilder,
     /// Without a role, out of order, negative, unfinished, duplicates.
@@ -159,18 +165,18 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(names: &'a Names, schema: &SchemaRef) -> Self {
+    fn new(names: &'a Names, schema: &SchemaRef, calendars: Option<&'a Calendars>) -> Self {
         let roles = || Int64Builder::with_capacity(BATCH_CASES);
         Self {
             names,
             schema: Arc::clone(schema),
             count: 0,
             ids: StringBuilder::new(),
-            started: TimestampMicrosecondBuilder::new(),
             first: Default::default(),
             variants: StringBuilder::new(),
             sequences: StringBuilder::new(),
             gaps: ListBuilder::new(Int64Builder::new()),
+            working_gaps: calendars.map(|calendars| WorkingGaps::new(names, calendars)),
             offsets: Int32Builder::new(),
             mixed: BooleanBuilder::new(),
             odd: Default::default(),
@@ -186,7 +192,6 @@ impl<'a> Rows<'a> {
         let (Some(first), Some(last)) = (ended.first(), ended.last()) else { return };
         self.count += 1;
         self.ids.append_value(id);
-        self.started.append_value(first.done);
         self.kinds.clear();
         self.kinds.extend(ended.iter().map(|event| (event.event, event.begun, event.done)));
         self.kinds.sort_unstable();
@@ -205,7 +210,8 @@ impl<'a> Rows<'a> {
             Some(begun) => way(&mut self.sequences, self.names, begun),
             None => self.sequences.append_null(),
         }
-        for pair in begun.map_or(ended, Vec::as_slice).windows(2) {
+        let way = begun.map_or(ended, Vec::as_slice);
+        for pair in way.windows(2) {
             self.gaps.values().append_value(pair[1].begun - pair[0].done);
         }
         self.gaps.append(true);
@@ -225,6 +231,9 @@ impl<'a> Rows<'a> {
         for (place, column) in self.strata.iter_mut().enumerate() {
             let told = ended.iter().map(|event| event.strata[place]).find(|number| *number > 0);
             column.append_option(told.map(|number| self.names.strata[place].text(number - 1)));
+            if let Some(gaps) = self.working_gaps.as_mut().filter(|_| place == OFFICE) {
+                gaps.push(told.unwrap_or_default(), way);
+            }
         }
         self.milestones(ended);
     }
@@ -254,7 +263,7 @@ impl<'a> Rows<'a> {
     /// The rows so far; none are left.
     fn finish(&mut self) -> Result<RecordBatch> {
         self.count = 0;
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.ids.finish()), Arc::new(self.started.finish())];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.ids.finish())];
         columns.extend(self.first.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
         columns.push(Arc::new(self.variants.finish()));
         columns.push(Arc::new(self.sequences.finish()));
@@ -264,7 +273,35 @@ impl<'a> Rows<'a> {
         columns.extend(self.odd.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
         columns.extend(self.strata.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
         columns.extend(self.roles.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        columns.extend(self.working_gaps.iter_mut().map(|gaps| Arc::new(gaps.column.finish()) as ArrayRef));
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+}
+
+/// The times between events in which the case's office is open; none where it has no hours.
+struct WorkingGaps<'a> {
+    /// By the office's number; the first of a case without an office.
+    calendars: Vec<Option<&'a Calendar>>,
+    column: ListBuilder<Int64Builder>,
+}
+
+impl<'a> WorkingGaps<'a> {
+    fn new(names: &Names, calendars: &'a Calendars) -> Self {
+        let offices = std::iter::once(None).chain(names.strata[OFFICE].all().map(Some));
+        Self {
+            calendars: offices.map(|office| calendars.of(office)).collect(),
+            column: ListBuilder::new(Int64Builder::new()),
+        }
+    }
+
+    fn push(&mut self, office: u32, way: &[Event]) {
+        let calendar = self.calendars.get(office as usize).copied().flatten();
+        if let Some(calendar) = calendar {
+            for pair in way.windows(2) {
+                self.column.values().append_value(calendar.working(pair[0].done, pair[1].begun));
+            }
+        }
+        self.column.append(calendar.is_some());
     }
 }
 

@@ -38,12 +38,37 @@ fn batch(rows: &[Row<'_>]) -> RecordBatch {
     RecordBatch::try_from_iter(columns).expect("a batch")
 }
 
+/// Only the south has hours; 1970 began on a Thursday.
+const STAGES: &str = r#"
+    roles = ["lodgement", "release"]
+    [[stage]]
+    name = "customs"
+    kind = "whole"
+    from = ["lodgement"]
+    to = ["release"]
+    [offices.SOUTH]
+    time_zone = "UTC"
+    hours = { thursday = ["00:00-24:00"] }
+"#;
+
 async fn cases(rows: &[Row<'_>], parts: u32) -> RecordBatch {
+    cases_of(batch(rows), parts).await
+}
+
+async fn cases_of(events: RecordBatch, parts: u32) -> RecordBatch {
     let session = SessionContext::new();
-    let events = session.read_batch(batch(rows)).expect("reads");
+    let events = session.read_batch(events).expect("reads");
     let events = events.create_physical_plan().await.expect("plans");
     let roles = ["lodgement", "inspection-start", "inspection-end"].map(str::to_owned).to_vec();
-    let operator = CasesOperator::new(v1::CasesOperator { roles, intervals: true, parts }).expect("is right");
+    let operator = CasesOperator::new(v1::CasesOperator {
+        roles,
+        intervals: true,
+        parts,
+        stages: STAGES.to_owned(),
+        first: 0,
+        cut_off: 1000,
+    })
+    .expect("is right");
     let node = plan::OperatorExec::new(Arc::new(operator), events).expect("a node");
     let batches =
         datafusion::physical_plan::collect(Arc::new(node), session.task_ctx()).await.expect("folds");
@@ -83,6 +108,9 @@ async fn cases_are_those_made_by_hand() {
     assert_eq!(text("sequence", 1).as_deref(), Some("lodge>look>stamp>coffee>coffee"));
     let gaps = found.column_by_name("gaps").expect("is there").as_list::<i32>().value(1);
     assert_eq!(gaps.as_primitive::<Int64Type>().values().to_vec(), [20, -45, 10, 0]);
+    let working = found.column_by_name("working_gaps").expect("is there").as_list::<i32>();
+    assert_eq!((0..3).map(|row| working.is_valid(row)).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(working.value(1).as_primitive::<Int64Type>().values().to_vec(), [20, -45, 10, 0]);
     assert_eq!(whole("without_role"), [Some(0), Some(2), Some(0)]);
     // The second coffee stands in the file after the look.
     assert_eq!(whole("out_of_order"), [Some(0), Some(1), Some(0)]);
@@ -96,6 +124,18 @@ async fn cases_are_those_made_by_hand() {
     assert_eq!(whole("role_0"), [Some(10), Some(20), None]);
     assert_eq!(whole("role_1"), [None, Some(40), None], "an inspection with a beginning tells of it");
     assert_eq!(whole("role_2"), [None, Some(90), Some(5)]);
+}
+
+#[tokio::test]
+async fn columns_that_are_not_there_say_nothing() {
+    let rows = ROWS
+        .map(|(case, event, role, done, _, order, office)| (case, event, role, done, done, order, office));
+    let all = batch(&rows);
+    let names = ["case_id", "event", "role", "done", "file_order", "utc_offset", "office"];
+    let places: Vec<usize> =
+        names.iter().map(|name| all.schema().index_of(name).expect("is there")).collect();
+    let few = all.project(&places).expect("are there");
+    assert_eq!(cases_of(few, 1).await, cases_of(all, 1).await);
 }
 
 #[tokio::test]

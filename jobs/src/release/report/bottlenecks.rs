@@ -8,14 +8,14 @@ use crate::report::{
         heat::HeatMap,
         process::{Arrow, ProcessMap},
     },
-    format,
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
 };
 
 impl Writer<'_> {
     pub(super) fn bottlenecks(&self) -> Markup {
         let total = self.total_seconds().max(f64::MIN_POSITIVE);
-        let columns = [
+        let working = self.study.edges.iter().any(|edge| edge.working.is_some());
+        let mut columns = vec![
             (self.say("From", "De"), Kind::Text),
             (self.say("To", "À"), Kind::Text),
             (self.say("Times", "Fois"), Kind::Count),
@@ -24,26 +24,37 @@ impl Writer<'_> {
             (self.say("Mean", "Moyenne"), Kind::Text),
             (self.say("Median", "Médiane"), Kind::Text),
         ];
+        if working {
+            columns.push((self.say("Mean, open hours", "Moyenne, heures ouvrées"), Kind::Text));
+            columns.push((self.say("Median, open hours", "Médiane, heures ouvrées"), Kind::Text));
+        }
         let caption = self.say(
             "Events that follow each other directly, by the total time between them",
             "Événements qui se suivent directement, par temps total entre eux",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for edge in self.study.edges.iter().take(SHOWN) {
-            table.row(vec![
+            let time = |seconds: f64| Cell::Text(self.hours(seconds / 3600.0));
+            let mut cells = vec![
                 edge.source.as_str().into(),
                 edge.target.as_str().into(),
                 edge.count.into(),
                 (edge.sum / total).into(),
                 (edge.sum / 3600.0).into(),
-                Cell::Text(self.hours(edge.mean / 3600.0)),
-                Cell::Text(self.hours(edge.median / 3600.0)),
-            ]);
+                time(edge.mean),
+                time(edge.median),
+            ];
+            if working {
+                let times = edge.working.as_ref();
+                cells.push(times.map_or(Cell::Absent, |times| time(times.mean)));
+                cells.push(times.map_or(Cell::Absent, |times| time(times.median)));
+            }
+            table.row(cells);
         }
         html! {
             p { (self.say(
                 "Ranked by total time: the longest mean may be rare, and where mean and median differ widely a few cases hold the time.",
-                "Classés par temps total : la moyenne la plus longue peut être rare, et un grand écart entre moyenne et médiane veut dire que peu de dossiers tiennent le temps.",
+                "Classés par temps total\u{a0}: la moyenne la plus longue peut être rare, et un grand écart entre moyenne et médiane veut dire que peu de dossiers tiennent le temps.",
             )) }
             (table.render())
             @for (column, title) in [
@@ -67,7 +78,7 @@ impl Writer<'_> {
         ];
         let caption = self
             .say("By the time that passes before their events", "Par temps écoulé avant leurs événements");
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for holder in holders.iter().take(SHOWN) {
             table.row(vec![
                 holder.name.as_str().into(),
@@ -81,9 +92,8 @@ impl Writer<'_> {
     }
 
     fn longest(&self) -> Markup {
-        let columns =
-            [(self.say("Case", "Dossier"), Kind::Text), (self.say("Hours", "Heures"), Kind::Number)];
-        let mut table = Table::new(self.say("The longest cases", "Les dossiers les plus longs"), &columns);
+        let columns = [(self.say("Case", "Dossier"), Kind::Text), (self.say("Hours", "Heures"), Kind::Hours)];
+        let mut table = self.table(self.say("The longest cases", "Les dossiers les plus longs"), &columns);
         for (case, hours) in self.study.longest.iter().take(10) {
             table.row(vec![case.as_str().into(), (*hours).into()]);
         }
@@ -109,8 +119,11 @@ impl Writer<'_> {
         let mut arrows: Vec<Arrow> = Vec::new();
         for edge in &self.study.edges {
             if let (Some(from), Some(to)) = (row(&edge.source), row(&edge.target)) {
-                let label =
-                    format!("{} × {}", format::count(edge.count as f64), self.hours(edge.mean / 3600.0));
+                let label = format!(
+                    "{} × {}",
+                    self.numbers().count(edge.count as f64),
+                    self.hours(edge.mean / 3600.0)
+                );
                 arrows.push(Arrow { from, to, count: edge.count as f64, share: edge.sum / total, label });
             }
         }
@@ -126,14 +139,14 @@ impl Writer<'_> {
         let events: Vec<_> = met.iter().map(|row| events[*row]).collect();
         let boxes = events.iter().map(|event| {
             let number =
-                format!("{} {}", format::count(event.events as f64), self.say("events", "événements"));
+                format!("{} {}", self.numbers().count(event.events as f64), self.say("events", "événements"));
             (event.event.clone(), number)
         });
         ProcessMap {
             title: self
                 .say(
-                    "The most frequent events and what follows them: times × mean; arrows back are rework, the second colour holds 5 % of all time or more",
-                    "Les événements les plus fréquents et leurs suites : fois × moyenne ; les retours sont des reprises, la seconde couleur tient 5 % du temps ou plus",
+                    "The most frequent events and what follows them: times × mean; arrows on the left go back in the usual order, the second colour holds 5 % of all time or more",
+                    "Les événements les plus fréquents et leurs suites\u{a0}: fois × moyenne\u{a0}; les flèches de gauche remontent l'ordre usuel, la seconde couleur tient 5 % du temps ou plus",
                 )
                 .to_owned(),
             boxes: boxes.collect(),
@@ -146,7 +159,7 @@ impl Writer<'_> {
         let heat = |title: &str, kind, values| {
             let columns = (0..24).map(|hour| hour.to_string()).collect();
             let rows = self.weekdays().map(str::to_owned).to_vec();
-            HeatMap { title: title.to_owned(), kind, rows, columns, values }.render()
+            HeatMap { title: title.to_owned(), kind, numbers: self.numbers(), rows, columns, values }.render()
         };
         let headline = self.study.headline().map(|result| self.name(result)).unwrap_or_default();
         let waiting = format!(

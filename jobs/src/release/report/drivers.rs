@@ -7,8 +7,7 @@ use crate::{
     release::drivers::{Drivers, Node},
     report::{
         chart::tree::{Branch, Tree},
-        format,
-        table::{Cell, Kind, Table},
+        table::{Cell, Kind},
     },
 };
 
@@ -20,7 +19,7 @@ impl Writer<'_> {
         let Some(drivers) = &self.study.drivers else {
             return html! { p { (self.say(
                 "No case of the headline is longer than the others, so that nothing tells the long ones apart.",
-                "Aucun dossier n'est plus long que les autres : rien ne distingue les longs.",
+                "Aucun dossier n'est plus long que les autres\u{a0}: rien ne distingue les longs.",
             )) } };
         };
         let threshold = self.hours(drivers.threshold);
@@ -31,18 +30,19 @@ impl Writer<'_> {
                  goes with an attribute beyond chance; it shows what long cases have in common, not why they are long."
             ),
             Language::French => format!(
-                "« {stage} » : les dossiers de {threshold} ou plus sont longs (90e centile). L'arbre sépare les dossiers là où la \
-                 longueur dépend d'un attribut au-delà du hasard ; il montre ce que les longs ont en commun, non pourquoi ils le sont."
+                "«\u{a0}{stage}\u{a0}»\u{a0}: les dossiers de {threshold} ou plus sont longs (90e centile). L'arbre sépare les dossiers là où la \
+                 longueur dépend d'un attribut au-delà du hasard\u{a0}; il montre ce que les longs ont en commun, non pourquoi ils le sont."
             ),
         };
         let tree = Tree {
             title: self
                 .say(
                     "Share of long cases × cases; the dashed line is the share of all",
-                    "Part de dossiers longs × dossiers ; la ligne en tirets est la part de tous",
+                    "Part de dossiers longs × dossiers\u{a0}; la ligne en tirets est la part de tous",
                 )
                 .to_owned(),
             branches: self.branches(&drivers.nodes),
+            numbers: self.numbers(),
         };
         html! { p { (note) } (tree.render()) (self.gains(drivers)) }
     }
@@ -97,18 +97,15 @@ impl Writer<'_> {
         ];
         let caption = self.say(
             "The gain of each attribute: what parting the cases by it takes from the impurity of being long (Gini), of 100 % for all",
-            "Le gain de chaque attribut : ce que la séparation par lui ôte à l'impureté (Gini), sur 100 % pour tous",
+            "Le gain de chaque attribut\u{a0}: ce que la séparation par lui ôte à l'impureté (Gini), sur 100 % pour tous",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for driver in &drivers.attributes {
             table.row(vec![
                 Cell::Text(self.attribute(&driver.attribute)),
                 driver.alone.into(),
                 driver.in_tree.into(),
-                Cell::Text(match driver.p_value {
-                    p if p < 0.001 => "< 0.001".to_owned(),
-                    p => format::ratio(p),
-                }),
+                Cell::Text(self.p_value(driver.p_value)),
             ]);
         }
         table.render()

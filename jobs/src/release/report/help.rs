@@ -6,12 +6,10 @@ use super::{Language, Writer};
 use crate::{
     release::{
         measures::{CaseChange, CaseMeasure},
+        replications::Spread,
         simulation::{Change, Station, TOO_FAR},
     },
-    report::{
-        format,
-        table::{Cell, Kind, Table},
-    },
+    report::table::{Cell, Kind},
 };
 
 /// Measures that are told.
@@ -22,13 +20,12 @@ const LEAST_SAVED: f64 = 0.5;
 
 /// A row of the ranked list; hours.
 struct Ranked {
-    what: &'static str,
+    what: String,
+    /// Whose hours they are.
     place: String,
     /// Saved by every thousand cases.
     saved: f64,
-    mean: (f64, f64, f64),
-    median: (f64, f64, f64),
-    p90: (f64, f64, f64),
+    hours: Spread,
     is_doubtful: bool,
 }
 
@@ -39,37 +36,37 @@ impl Writer<'_> {
             ("", Kind::Count),
             (self.say("Measure", "Mesure"), Kind::Text),
             (self.say("Time of", "Temps de"), Kind::Text),
-            (self.say("Saved by 1,000 cases, h", "Gagné sur 1 000 dossiers, h"), Kind::Count),
+            (self.say("Saved by 1,000 cases, h", "Gagné sur 1\u{202f}000 dossiers, h"), Kind::Count),
             (self.say("Mean, h", "Moyenne, h"), Kind::Text),
             (self.say("Median, h", "Médiane, h"), Kind::Text),
             ("P90, h", Kind::Text),
         ];
         let caption = self.say(
             "Change of the hours, with the middle 95 % of replications in brackets; below zero is shorter",
-            "Changement des heures, avec les 95 % centraux des réplications entre crochets ; moins que zéro est plus court",
+            "Changement des heures, avec les 95 % centraux des réplications entre crochets\u{a0}; moins que zéro est plus court",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         let change = |(whole, low, high): (f64, f64, f64)| {
-            let hours = |hours| format::fixed(hours, 2);
-            Cell::Text(format!("{} [{} … {}]", hours(whole), hours(low), hours(high)))
+            let hours = |hours| self.numbers().fixed(hours, 2);
+            Cell::Text(format!("{} [{}\u{a0}…\u{a0}{}]", hours(whole), hours(low), hours(high)))
         };
         for (rank, row) in (1_u64..).zip(ranked.iter().take(TOLD)) {
             let mark = if row.is_doubtful { " *" } else { "" };
             table.row(vec![
                 rank.into(),
-                row.what.into(),
-                Cell::Text(format!("{}{mark}", row.place)),
+                Cell::Text(format!("{}{mark}", row.what)),
+                Cell::Text(row.place.clone()),
                 row.saved.into(),
-                change(row.mean),
-                change(row.median),
-                change(row.p90),
+                change(row.hours.mean),
+                change(row.hours.median),
+                change(row.hours.p90),
             ]);
         }
         html! {
             (table.render())
             p { (self.say(
-                "A measure on single cases moves the end of a check, and the release by as much where that check is the last; what it spares others in a queue is not counted. A measure at a station changes its queue; its times are from arrival there to done, and how much of that reaches the release is not known.",
-                "Une mesure sur les dossiers avance la fin d'un contrôle, et la mainlevée d'autant si ce contrôle est le dernier ; ce qu'elle épargne aux autres dans une file n'est pas compté. Une mesure à un poste change sa file ; ses temps vont de l'arrivée au poste à la fin, et la part qui atteint la mainlevée n'est pas connue.",
+                "A measure on single cases moves the end of a check, and the release by as much where that check is the last; what it spares others in a queue is not counted. A measure at a station changes its queue, and each piece of work there is done earlier or later; the release moves by as much where that work is the last that it waits for. Where it is not known what waits for the work, the times are those of the station alone, from arrival there to done.",
+                "Une mesure sur les dossiers avance la fin d'un contrôle, et la mainlevée d'autant si ce contrôle est le dernier\u{a0}; ce qu'elle épargne aux autres dans une file n'est pas compté. Une mesure à un poste change sa file, et chaque travail y finit plus tôt ou plus tard\u{a0}; la mainlevée suit d'autant si ce travail est le dernier qu'elle attend. Quand on ne sait pas ce qui attend le travail, les temps sont ceux du poste seul, de l'arrivée à la fin.",
             )) }
             (self.loss())
             @if !self.study.stations.is_empty() {
@@ -77,7 +74,7 @@ impl Writer<'_> {
                 (self.stations())
                 p { (self.say(
                     "* The queue does not explain the waiting (distance of 0.2 or more): the work waits for something else than a server, so that these measures would help little.",
-                    "* La file n'explique pas l'attente (distance de 0,2 ou plus) : le travail attend autre chose qu'un poste, et ces mesures aideraient peu.",
+                    "* La file n'explique pas l'attente (distance de 0,2 ou plus)\u{a0}: le travail attend autre chose qu'un poste, et ces mesures aideraient peu.",
                 )) }
             }
         }
@@ -91,24 +88,27 @@ impl Writer<'_> {
             .measures
             .iter()
             .map(|measure| Ranked {
-                what: self.case_change(measure.change),
+                what: self.case_change(measure.change).to_owned(),
                 place: headline.clone(),
-                saved: -measure.mean.0 * 1000.0,
-                mean: measure.mean,
-                median: measure.median,
-                p90: measure.p90,
+                saved: -measure.hours.mean.0 * 1000.0,
+                hours: measure.hours,
                 is_doubtful: false,
             })
             .collect();
         for station in &self.study.stations {
-            ranked.extend(station.measures.iter().map(|measure| Ranked {
-                what: self.change(measure.change),
-                place: station_name(station),
-                saved: -measure.mean.0 * 1000.0 * station.all as f64 / self.study.cases.max(1) as f64,
-                mean: measure.mean,
-                median: measure.median,
-                p90: measure.p90,
-                is_doubtful: station.distance >= TOO_FAR,
+            let share = station.all as f64 / self.study.cases.max(1) as f64;
+            ranked.extend(station.measures.iter().map(|measure| {
+                let (place, hours, share) = match &measure.release {
+                    Some(reached) => (headline.clone(), reached.hours, 1.0),
+                    None => (self.say("the station alone", "le poste seul").to_owned(), measure.hours, share),
+                };
+                Ranked {
+                    what: format!("{} · {}", station_name(station), self.change(measure.change)),
+                    place,
+                    saved: -hours.mean.0 * 1000.0 * share,
+                    hours,
+                    is_doubtful: station.distance >= TOO_FAR,
+                }
             }));
         }
         ranked.retain(|row| row.saved >= LEAST_SAVED);
@@ -120,11 +120,12 @@ impl Writer<'_> {
     fn loss(&self) -> Markup {
         let red = |measure: &&CaseMeasure| measure.change == CaseChange::FifthOfRedToGreen;
         let Some(red) = self.study.measures.iter().find(red) else { return html! {} };
-        let touched = format::count(red.touched as f64);
+        let touched = self.numbers().count(red.touched as f64);
         let text = match (&red.loss, self.language) {
             (Some(loss), language) => {
-                let (items, predicted) = (format::fixed(loss.items, 1), format::count(loss.predicted as f64));
-                let revenue = loss.revenue.map(|revenue| self.money(revenue));
+                let (items, predicted) =
+                    (self.numbers().fixed(loss.items, 1), self.numbers().count(loss.predicted as f64));
+                let revenue = loss.revenue.map(|revenue| self.numbers().money(revenue));
                 match (language, revenue) {
                     (Language::English, Some(revenue)) => format!(
                         "From red to green: the {touched} inspected cases of which the fraud model expects the least would not be \
@@ -137,12 +138,12 @@ impl Writer<'_> {
                          model tells no revenue."
                     ),
                     (Language::French, Some(revenue)) => format!(
-                        "Du rouge au vert : les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
+                        "Du rouge au vert\u{a0}: les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
                          visités. Il y attend {items} articles illicites et {revenue} de recettes (monnaie nationale) qui ne seraient \
-                         pas perçues ; {predicted} des dossiers ont une prévision."
+                         pas perçues\u{a0}; {predicted} des dossiers ont une prévision."
                     ),
                     (Language::French, None) => format!(
-                        "Du rouge au vert : les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
+                        "Du rouge au vert\u{a0}: les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
                          visités. Il y attend {items} articles illicites ; {predicted} des dossiers ont une prévision, et le modèle ne \
                          dit rien des recettes."
                     ),
@@ -158,7 +159,7 @@ impl Writer<'_> {
                 }
             ),
             (None, Language::French) => format!(
-                "Du rouge au vert : {touched} dossiers visités, tirés au sort. Le coût de leur fraude n'est pas connu : {} \
+                "Du rouge au vert\u{a0}: {touched} dossiers visités, tirés au sort. Le coût de leur fraude n'est pas connu\u{a0}: {} \
                  `tidewaiter apply fraud` sur les mois de l'étude le prévoit.",
                 if self.study.predicted {
                     "les prévisions de l'archive portent sur d'autres déclarations."
@@ -177,16 +178,16 @@ impl Writer<'_> {
             (self.say("Work", "Travaux"), Kind::Count),
             (self.say("Servers", "Serveurs"), Kind::Count),
             (self.say("Distance", "Distance"), Kind::Ratio),
-            (self.say("Median wait, archive", "Attente médiane, archive"), Kind::Number),
-            (self.say("queue", "file"), Kind::Number),
-            (self.say("P90 wait, archive", "Attente P90, archive"), Kind::Number),
-            (self.say("queue", "file"), Kind::Number),
+            (self.say("Median wait, archive", "Attente médiane, archive"), Kind::Hours),
+            (self.say("queue", "file"), Kind::Hours),
+            (self.say("P90 wait, archive", "Attente P90, archive"), Kind::Hours),
+            (self.say("queue", "file"), Kind::Hours),
         ];
         let caption = self.say(
             "The queue of each station that is nearest to the archive (Kolmogorov and Smirnov's distance); hours",
-            "La file de chaque poste la plus proche de l'archive (distance de Kolmogorov et Smirnov) ; heures",
+            "La file de chaque poste la plus proche de l'archive (distance de Kolmogorov et Smirnov)\u{a0}; heures",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for station in &self.study.stations {
             table.row(vec![
                 Cell::Text(station_name(station)),
@@ -209,22 +210,6 @@ impl Writer<'_> {
             Change::FifthLessWork => self.say("a fifth less work", "un cinquième de travail en moins"),
             Change::FifthFaster => self.say("work a fifth faster", "travail un cinquième plus rapide"),
             Change::TwoHoursLonger => self.say("open two hours longer", "ouvert deux heures de plus"),
-        }
-    }
-
-    /// An amount of currency, with the long scale in French.
-    fn money(&self, amount: f64) -> String {
-        let text = format::money(amount);
-        match (self.language, text.split_once('\u{a0}')) {
-            (Language::French, Some((number, unit))) => {
-                let unit = match unit {
-                    "million" => "millions",
-                    "billion" => "milliards",
-                    _ => "billions",
-                };
-                format!("{number}\u{a0}{unit}")
-            }
-            _ => text,
         }
     }
 

@@ -3,10 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Language, SHOWN, Writer};
-use crate::report::{
-    format,
-    table::{Cell, Kind, Table},
-};
+use crate::report::table::{Cell, Kind};
 
 /// Each anomaly: its name in the document, what it is, and the rule for it; in English and in French.
 const ANOMALIES: [(&str, [&str; 2], [&str; 2]); 9] = [
@@ -33,7 +30,7 @@ const ANOMALIES: [(&str, [&str; 2], [&str; 2]); 9] = [
         ["Stages that were not over at the cut-off", "Étapes non terminées à la date d'arrêt"],
         [
             "counted as open: in the figures “of all”",
-            "comptées comme ouvertes : dans les chiffres « de tous »",
+            "comptées comme ouvertes\u{a0}: dans les chiffres «\u{a0}de tous\u{a0}»",
         ],
     ),
     (
@@ -61,7 +58,7 @@ const ANOMALIES: [(&str, [&str; 2], [&str; 2]); 9] = [
         "cases_with_mixed_offsets",
         [
             "Cases whose clocks differ: daylight saving, or several zones",
-            "Dossiers dont les horloges diffèrent : heure d'été ou plusieurs fuseaux",
+            "Dossiers dont les horloges diffèrent\u{a0}: heure d'été ou plusieurs fuseaux",
         ],
         ["compared in UTC", "comparés en UTC"],
     ),
@@ -78,18 +75,18 @@ impl Writer<'_> {
             (self.say("Way", "Parcours"), Kind::Text),
             (self.say("Cases", "Dossiers"), Kind::Count),
             (self.say("Share", "Part"), Kind::Percent),
-            (self.say("Mean, h", "Moyenne, h"), Kind::Number),
-            (self.say("Median, h", "Médiane, h"), Kind::Number),
+            (self.say("Mean, h", "Moyenne, h"), Kind::Hours),
+            (self.say("Median, h", "Médiane, h"), Kind::Hours),
         ];
         let caption = match self.language {
             Language::English => {
-                format!("The most frequent of {} ways", format::count(self.study.variants as f64))
+                format!("The most frequent of {} ways", self.numbers().count(self.study.variants as f64))
             }
             Language::French => {
-                format!("Les plus fréquents de {} parcours", format::count(self.study.variants as f64))
+                format!("Les plus fréquents de {} parcours", self.numbers().count(self.study.variants as f64))
             }
         };
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for way in self.study.ways.iter().take(SHOWN) {
             table.row(vec![
                 Cell::Text(way.events.join(" → ")),
@@ -110,9 +107,9 @@ impl Writer<'_> {
         ];
         let caption = self.say(
             "Nothing is dropped silently; records that ingest refused lie in the archive's quarantine",
-            "Rien n'est écarté en silence ; les lignes refusées à l'entrée sont dans la quarantaine de l'archive",
+            "Rien n'est écarté en silence\u{a0}; les lignes refusées à l'entrée sont dans la quarantaine de l'archive",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         let place = usize::from(self.language == Language::French);
         for anomaly in &self.study.anomalies {
             let known = ANOMALIES.iter().find(|known| known.0 == anomaly.name);
@@ -131,8 +128,8 @@ impl Writer<'_> {
                 "The stages follow customs practice, are the administration's to edit, and do not claim to reproduce the WCO's guide.",
             ],
             Language::French => [
-                "Un dossier appartient à la période de son premier événement, à l'heure locale de celui-ci ; tous ses événements jusqu'à la date d'arrêt comptent. Ses événements sont dans l'ordre du temps, puis du fichier. Une étape va du premier passage d'un jalon au premier passage d'un autre, selon le fichier des étapes.",
-                "Les quantiles sont exacts, avec interpolation linéaire. Les intervalles des médianes et des 90es centiles sont ceux des statistiques d'ordre selon la loi binomiale : ils contiendraient le chiffre de tous ces dossiers dans 95 études sur 100. Les dossiers non terminés servent à l'estimation de Kaplan et Meier. Les périodes sont comparées par le test des rangs de Mann et Whitney, ses valeurs p corrigées selon Holm pour le nombre d'étapes.",
+                "Un dossier appartient à la période de son premier événement, à l'heure locale de celui-ci\u{a0}; tous ses événements jusqu'à la date d'arrêt comptent. Ses événements sont dans l'ordre du temps, puis du fichier. Une étape va du premier passage d'un jalon au premier passage d'un autre, selon le fichier des étapes.",
+                "Les quantiles sont exacts, avec interpolation linéaire. Les intervalles des médianes et des 90es centiles sont ceux des statistiques d'ordre selon la loi binomiale\u{a0}: ils contiendraient le chiffre de tous ces dossiers dans 95 études sur 100. Les dossiers non terminés servent à l'estimation de Kaplan et Meier. Les périodes sont comparées par le test des rangs de Mann et Whitney, ses valeurs p corrigées selon Holm pour le nombre d'étapes.",
                 "Les étapes suivent la pratique douanière, l'administration peut les modifier, et elles ne prétendent pas reproduire le guide de l'OMD.",
             ],
         };
@@ -158,12 +155,12 @@ impl Writer<'_> {
             "A sample for a study by hand in a period like this one, drawn at random, with 95 % confidence",
             "Échantillon d'une étude manuelle sur une période semblable, tiré au hasard, avec 95 % de confiance",
         );
-        let mut table = Table::new(caption, &columns);
+        let mut table = self.table(caption, &columns);
         for share in [0.05, 0.1, 0.2] {
             let sample = finite((1.96 * times.deviation / (share * times.mean)).powi(2));
             table.row(vec![
                 self.say("the mean", "la moyenne").into(),
-                Cell::Text(format!("± {}", format::percent_short(share))),
+                Cell::Text(format!("± {}", self.numbers().percent_short(share))),
                 sample.into(),
             ]);
         }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::at;
-use crate::report::table::Kind;
+use crate::report::{format::Numbers, table::Kind};
 
 const WIDTH: f64 = 820.0;
 /// Width of a character of a name, about, and the widest that names may become.
@@ -21,6 +21,8 @@ pub struct BarChart {
     pub title: String,
     /// How the numbers are written.
     pub kind: Kind,
+    /// In which language's way.
+    pub numbers: Numbers,
     /// Name and value of each bar, from the top; values below zero are drawn as zero.
     pub bars: Vec<(String, f64)>,
 }
@@ -28,10 +30,11 @@ pub struct BarChart {
 impl BarChart {
     /// Bars that count values in ranges: edges `e0 < e1 < … < en` and the `n` counts between them.
     pub fn histogram(title: impl Into<String>, edges: &[f64], counts: &[u64], edge: Kind) -> Self {
+        let numbers = Numbers::default();
         let bars = edges.windows(2).zip(counts).map(|(pair, count)| {
-            (format!("{} to {}", edge.format(pair[0]), edge.format(pair[1])), *count as f64)
+            (format!("{} to {}", edge.format(numbers, pair[0]), edge.format(numbers, pair[1])), *count as f64)
         });
-        Self { title: title.into(), kind: Kind::Count, bars: bars.collect() }
+        Self { title: title.into(), kind: Kind::Count, numbers, bars: bars.collect() }
     }
 
     /// The chart's markup.
@@ -56,7 +59,7 @@ impl BarChart {
                         rect x=(at(names)) y=(at(top + 4.0)) width=(at(length(*value))) height=(at(ROW - 8.0))
                             fill="var(--s0)" {}
                         text x=(at(names + length(*value) + 8.0)) y=(at(top + 18.0)) {
-                            (self.kind.format(*value))
+                            (self.kind.format(self.numbers, *value))
                         }
                     }
                     line .axis x1=(at(names)) x2=(at(names)) y1="0" y2=(at(height)) {}
@@ -80,7 +83,9 @@ mod tests {
     #[test]
     fn the_longest_bar_fills_the_width_and_others_follow() {
         let bars = vec![("a".to_owned(), 0.5), ("b".to_owned(), 0.25), ("c".to_owned(), f64::NAN)];
-        let html = BarChart { title: "t".to_owned(), kind: Kind::Percent, bars }.render().into_string();
+        let html = BarChart { title: "t".to_owned(), kind: Kind::Percent, numbers: Numbers::default(), bars }
+            .render()
+            .into_string();
         assert!(html.contains("width=\"687.0\"") && html.contains("width=\"343.5\""));
         assert!(html.contains("50.0\u{a0}%") && !html.contains("NaN"));
     }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::at;
-use crate::report::table::Kind;
+use crate::report::{format::Numbers, table::Kind};
 
 const WIDTH: f64 = 820.0;
 const NAMES: f64 = 96.0;
@@ -19,6 +19,8 @@ pub struct HeatMap {
     pub title: String,
     /// How the numbers are written.
     pub kind: Kind,
+    /// In which language's way.
+    pub numbers: Numbers,
     /// Names of the rows, from the top.
     pub rows: Vec<String>,
     /// Names of the columns, from the left.
@@ -51,7 +53,7 @@ impl HeatMap {
                         @for (place, value) in values.iter().enumerate() {
                             rect x=(at(NAMES + cell * place as f64)) y=(at(top)) width=(at(cell - 2.0))
                                 height=(at(ROW - 2.0)) fill="var(--s0)" fill-opacity=(shade(*value, most)) {
-                                title { (name) " " (self.columns.get(place).map_or("", String::as_str)) ": " (self.kind.format(*value)) }
+                                title { (name) " " (self.columns.get(place).map_or("", String::as_str)) ": " (self.kind.format(self.numbers, *value)) }
                             }
                         }
                     }
@@ -60,7 +62,7 @@ impl HeatMap {
                         @let left = NAMES + 120.0 * step as f64;
                         rect x=(at(left)) y=(at(legend)) width="22" height="16" fill="var(--s0)"
                             fill-opacity=(shade(value, most)) {}
-                        text .soft x=(at(left + 28.0)) y=(at(legend + 13.0)) { (self.kind.format(value)) }
+                        text .soft x=(at(left + 28.0)) y=(at(legend + 13.0)) { (self.kind.format(self.numbers, value)) }
                     }
                 }
             }
@@ -83,6 +85,7 @@ mod tests {
         let map = HeatMap {
             title: "t".to_owned(),
             kind: Kind::Count,
+            numbers: Numbers::default(),
             rows: vec!["<a>".to_owned()],
             columns: vec!["1".to_owned(), "2".to_owned(), "3".to_owned()],
             values: vec![vec![4.0, 2.0, f64::NAN]],

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use maud::{Markup, html};
 
 use super::{at, colour, dash, ticks::Ticks};
+use crate::report::format::Numbers;
 
 const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 372.0;
@@ -54,6 +55,8 @@ pub struct LineChart {
     pub mark: Option<(f64, String)>,
     /// Names of the positions 0, 1, … of x (months, say) instead of numbers.
     pub labels: Vec<String>,
+    /// How the numbers of the axes are written.
+    pub numbers: Numbers,
 }
 
 impl LineChart {
@@ -80,7 +83,10 @@ impl LineChart {
                 let named = self.labels.iter().enumerate().step_by(stride.max(1));
                 named.map(|(index, label)| (index as f64, label.clone())).collect()
             }
-            false => x_ticks.values.iter().map(|tick| (*tick, x_ticks.label(*tick, self.x.share))).collect(),
+            false => {
+                let label = |tick: &f64| (*tick, x_ticks.label(self.numbers, *tick, self.x.share));
+                x_ticks.values.iter().map(label).collect()
+            }
         };
         let names = place_names(
             series.iter().chain(&reference).map(|one| one.points.last().map_or(bottom, |point| y(point.1))),
@@ -101,7 +107,7 @@ impl LineChart {
                     @for tick in &y_ticks.values {
                         line .grid x1=(at(LEFT)) x2=(at(right)) y1=(at(y(*tick))) y2=(at(y(*tick))) {}
                         text .soft x=(at(LEFT - 8.0)) y=(at(y(*tick) + 4.5)) text-anchor="end" {
-                            (y_ticks.label(*tick, self.y.share))
+                            (y_ticks.label(self.numbers, *tick, self.y.share))
                         }
                     }
                     text .soft x="0" y="16" { (self.y.title) }

@@ -1,7 +1,7 @@
 //! A process map: events from the top in the order of a case, and arrows to those that follow.
 //!
 //! Arrows to the next row run straight down, those that leap forward bow to the right and those that go back to
-//! the left, so that rework is seen at once and no layout has to be searched. An arrow is the thicker the more
+//! the left, so that what goes back is seen at once and no layout has to be searched. An arrow is the thicker the more
 //! often it is gone; those that hold much of the time have the second colour.
 
 use maud::{Markup, html};
@@ -86,20 +86,29 @@ fn shorten(name: &str) -> String {
     }
 }
 
-/// The height of each label of an arrow that bows, half way and moved down until it stands alone on its side.
+/// Half way of an arrow.
+fn middle(arrow: &Arrow) -> f64 {
+    (top_of(arrow.from) + top_of(arrow.to) + BOX) / 2.0
+}
+
+/// The height of each label of an arrow that bows: half way, moved down until it stands alone on its side, so that labels
+/// are in the order of their arrows.
 fn place_labels(arrows: &[&Arrow]) -> Vec<f64> {
-    let mut placed: Vec<(bool, f64)> = Vec::new();
-    for arrow in arrows {
-        let side = arrow.to > arrow.from;
-        let mut height = (top_of(arrow.from) + top_of(arrow.to) + BOX) / 2.0 + 4.5;
-        while placed.iter().any(|(other, at)| *other == side && (at - height).abs() < LABEL_HEIGHT) {
-            height += LABEL_HEIGHT;
-        }
+    let mut order: Vec<usize> = (0..arrows.len()).collect();
+    order.sort_by(|a, b| middle(arrows[*a]).total_cmp(&middle(arrows[*b])).then(a.cmp(b)));
+    let mut heights = vec![f64::NEG_INFINITY; arrows.len()];
+    let mut lowest = [f64::NEG_INFINITY; 2];
+    for place in order {
+        let arrow = arrows[place];
         // An arrow straight down is labelled beside itself, where no bow's label stands.
-        let straight = arrow.to == arrow.from + 1;
-        placed.push((side, if straight { f64::NEG_INFINITY } else { height }));
+        if arrow.to == arrow.from + 1 {
+            continue;
+        }
+        let lowest = &mut lowest[usize::from(arrow.to > arrow.from)];
+        *lowest = (middle(arrow) + 4.5).max(*lowest + LABEL_HEIGHT);
+        heights[place] = *lowest;
     }
-    placed.into_iter().map(|(_, height)| height).collect()
+    heights
 }
 
 fn draw(arrow: &Arrow, most: f64, label: f64) -> Markup {
@@ -141,7 +150,10 @@ fn draw(arrow: &Arrow, most: f64, label: f64) -> Markup {
     // Beside the widest bow, so that no curve runs through a label.
     let x = side + away * 122.0;
     let anchor = if forward { "start" } else { "end" };
+    // Where the curve is the farthest out, and the thread from there to the label.
+    let (apex, half_way) = (side + 0.75 * (bow - side), middle(arrow));
     html! {
+        line .thread x1=(at(apex)) y1=(at(half_way)) x2=(at(x - away * 4.0)) y2=(at(label - 4.5)) {}
         path d=(d) fill="none" stroke=(colour) stroke-width=(width) {}
         path d=(head) fill=(colour) {}
         text x=(at(x)) y=(at(label)) text-anchor=(anchor) { (arrow.label) }

@@ -1,6 +1,6 @@
 //! Axis ticks at round numbers.
 
-use crate::report::format;
+use crate::report::format::Numbers;
 
 /// Round numbers that cover a range.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +62,11 @@ impl Ticks {
     }
 
     /// A tick's label; shares are written in percent.
-    pub fn label(&self, value: f64, share: bool) -> String {
+    pub fn label(&self, numbers: Numbers, value: f64, share: bool) -> String {
         match share {
-            true => format!("{}\u{a0}%", format::fixed(value * 100.0, self.decimals.saturating_sub(2))),
-            false if value.abs() >= 1e6 => format::money(value),
-            false => format::fixed(value, self.decimals),
+            true => format!("{}\u{a0}%", numbers.fixed(value * 100.0, self.decimals.saturating_sub(2))),
+            false if value.abs() >= 1e6 => numbers.money(value),
+            false => numbers.fixed(value, self.decimals),
         }
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     fn ticks_are_round() {
         assert_eq!(Ticks::covering(0.0, 1.0).values, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
         assert_eq!(Ticks::covering(3.0, 97.0).values, [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
-        assert_eq!(Ticks::covering(0.0, 0.1).label(0.02, true), "2\u{a0}%");
+        assert_eq!(Ticks::covering(0.0, 0.1).label(Numbers::default(), 0.02, true), "2\u{a0}%");
         assert_eq!(Ticks::covering(7.0, 7.0).values.len(), 6);
     }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::at;
-use crate::report::format;
+use crate::report::format::Numbers;
 
 const WIDTH: f64 = 820.0;
 const ROW: f64 = 28.0;
@@ -35,6 +35,8 @@ pub struct Tree {
     pub title: String,
     /// The nodes, each before those below it.
     pub branches: Vec<Branch>,
+    /// How the numbers are written.
+    pub numbers: Numbers,
 }
 
 impl Tree {
@@ -66,7 +68,7 @@ impl Tree {
                         rect x=(at(BARS)) y=(at(middle(row) - 9.0)) width=(at(branch.share * scale)) height="18"
                             fill=(if branch.share > whole { "var(--s1)" } else { "var(--s0)" }) {}
                         text x=(at(BARS + branch.share * scale + 8.0)) y=(at(middle(row) + 4.5)) {
-                            (format::percent(branch.share)) " × " (format::count(branch.count))
+                            (self.numbers.percent(branch.share)) " × " (self.numbers.count(branch.count))
                         }
                     }
                     line .reference x1=(at(BARS + whole * scale)) x2=(at(BARS + whole * scale)) y1="0" y2=(at(height)) {}
@@ -105,6 +107,7 @@ mod tests {
                 branch(2, "sea", 0.6),
                 branch(1, "green", 0.01),
             ],
+            numbers: Numbers::default(),
         };
         assert_eq!([0, 1, 2, 3].map(|row| tree.parent(row)), [None, Some(0), Some(1), Some(0)]);
         let html = tree.render().into_string();

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{at, colour};
-use crate::report::table::Kind;
+use crate::report::{format::Numbers, table::Kind};
 
 const WIDTH: f64 = 820.0;
 /// Width of a character of a name, about, and the widest that names may become.
@@ -34,6 +34,8 @@ pub struct Waterfall {
     pub title: String,
     /// How the numbers are written.
     pub kind: Kind,
+    /// In which language's way.
+    pub numbers: Numbers,
     /// The bars, from the top.
     pub falls: Vec<Fall>,
 }
@@ -74,7 +76,7 @@ impl Waterfall {
                         @if row + 1 < self.falls.len() {
                             line .grid x1=(at(right)) x2=(at(right)) y1=(at(top + ROW - 4.0)) y2=(at(top + ROW + 4.0)) {}
                         }
-                        text x=(at(right + 8.0)) y=(at(top + 20.0)) { (self.kind.format(fall.length)) }
+                        text x=(at(right + 8.0)) y=(at(top + 20.0)) { (self.kind.format(self.numbers, fall.length)) }
                     }
                     line .axis x1=(at(names)) x2=(at(names)) y1="0" y2=(at(height)) {}
                 }
@@ -96,7 +98,10 @@ mod tests {
             series: 0,
         };
         let falls = vec![fall("a", 3.0), fall("b", 1.0), fall("c", f64::NAN)];
-        let html = Waterfall { title: "t".to_owned(), kind: Kind::Number, falls }.render().into_string();
+        let html =
+            Waterfall { title: "t".to_owned(), kind: Kind::Number, numbers: Numbers::default(), falls }
+                .render()
+                .into_string();
         // 820 less 23.8 for names and 90 for values is 706.2 for 4.
         assert!(html.contains("x=\"23.8\" y=\"4.0\" width=\"529.7\""), "{html}");
         assert!(html.contains("x=\"553.5\" y=\"34.0\" width=\"176.5\""), "{html}");

@@ -67,6 +67,14 @@ fn parameters(strategy: &str) -> WalkParameters {
         exploration: 0.2,
         features: features::Parameters { label_delay_days: 5, ..features::Parameters::default() },
         trees: gbdt::Parameters { trees: 20, leaves: 8, min_rows_per_leaf: 5, ..gbdt::Parameters::default() },
+        date: date::Parameters {
+            booster: gbdt::Parameters { trees: 6, leaves: 8, ..date::Parameters::default().booster },
+            least_steps: 40,
+            batch_rows: 64,
+            importer_rows: 1 << 12,
+            code_rows: 1 << 12,
+            ..date::Parameters::default()
+        },
         training_rows: 100_000,
         drift: false,
     }
@@ -94,7 +102,7 @@ fn a_choice_depends_on_no_outcome_that_was_not_revealed() {
             days.iter().filter(|day| **day < DAYS.0).count()
         })
         .sum();
-    for strategy in ["risk-profile", "gbdt+badge", "gbdt+gate", "gbdt+adapt"] {
+    for strategy in ["risk-profile", "gbdt+badge", "gbdt+gate", "gbdt+adapt", "date+bate"] {
         let (chosen, report) = walked(parameters(strategy), &honest);
         let inspected: Vec<u64> = report.periods.iter().map(|period| period.inspected).collect();
         assert_eq!(chosen.len(), 5);

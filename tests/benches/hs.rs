@@ -1,0 +1,234 @@
+//! HS codes from descriptions, beside fastText and a linear SVM on TF-IDF: training, applying, suggesting.
+//!
+//! `TIDEWAITER_BENCH_HS=declarations_bacuda_example.tsv.gz TIDEWAITER_BENCH_PYTHON=… cargo bench --workspace --bench
+//! hs`: the table as `examples/hs.toml` reads it, and a Python with scikit-learn and fasttext; without the latter only our
+//! figures are printed. `TIDEWAITER_BENCH_PART` (default 16: the first so many of 16 parts by the first digit of the text's
+//! skeleton) makes it smaller, `TIDEWAITER_BENCH_SVM=1` runs the SVM too, which takes many minutes for the whole table.
+//!
+//! Ours is what the commands run, on two threads: the steps of a retrain, and the plan node of `apply hs` over
+//! texts in memory, one partition, which is one thread. Suggestions are asked one after the other of a real server on
+//! this machine, from its second answer on. The peers' script is `jobs/src/hs/peers.py`: fastText with dimension 100,
+//! 40 epochs and 2 threads, and LinearSVC.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a bench takes the time and prints its figures"
+)]
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Command,
+    sync::Arc,
+    time::Instant,
+};
+
+use arrow::{
+    array::{RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema},
+};
+use datafusion::datasource::MemTable;
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use futures::StreamExt;
+use tidewaiter_jobs::{
+    Archive,
+    catalogue::{self, Retrain, Specification},
+    engine::{Engine, Local},
+    hs::{self, score::RecommendOperator},
+    job::{Job, Listener, NoLog, Outcome, Setting, ingest},
+    plan::{self, Meter},
+};
+use tidewaiter_proto::v1::{self, HsSuggestRequest, hs_service_client::HsServiceClient};
+use tidewaiter_scheduler::{
+    driver::Sources,
+    server::{self, Options},
+};
+
+const THREADS: usize = 2;
+
+/// Rows of a batch that a scan gives.
+const BATCH_ROWS: usize = 8192;
+
+/// Suggestions that are asked for.
+const QUESTIONS: usize = 5000;
+
+type Bench<T> = Result<T, Box<dyn Error>>;
+
+struct Silent;
+
+impl Listener for Silent {
+    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
+}
+
+fn main() -> Bench<()> {
+    // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
+    if !env::args().any(|argument| argument == "--bench") {
+        println!("the bench of HS codes runs under cargo bench only");
+        return Ok(());
+    }
+    let Some(table) = env::var_os("TIDEWAITER_BENCH_HS") else {
+        println!("set TIDEWAITER_BENCH_HS to a table of declarations; see the head of this file");
+        return Ok(());
+    };
+    let part: u32 = env::var("TIDEWAITER_BENCH_PART").map_or(Ok(16), |text| text.parse())?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("declarations.tsv.gz");
+    let texts = take_part(Path::new(&table), part, &file)?;
+    println!("{part} of 16 parts, {} texts, {THREADS} threads", texts.len());
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    runtime.block_on(ours(folder.path(), &file, &texts))?;
+    let Some(python) = env::var_os("TIDEWAITER_BENCH_PYTHON") else {
+        eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python with scikit-learn and fasttext");
+        return Ok(());
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/src/hs/peers.py");
+    let svm = env::var_os("TIDEWAITER_BENCH_SVM").is_some();
+    for (name, option) in [("fastText", Some("--fasttext")), ("linear SVM", None)] {
+        if option.is_none() && !svm {
+            continue;
+        }
+        println!("{name}:");
+        let status = Command::new(&python).arg(script).arg(&file).args(option).status()?;
+        if !status.success() {
+            eprintln!("{name} ended with {status}");
+        }
+    }
+    Ok(())
+}
+
+/// Writes the rows of some parts of a table, and gives their descriptions and codes.
+fn take_part(table: &Path, part: u32, to: &Path) -> Bench<Vec<(String, String)>> {
+    let mut text = String::new();
+    MultiGzDecoder::new(fs::File::open(table)?).read_to_string(&mut text)?;
+    let mut lines = text.lines();
+    let header = lines.next().ok_or("the table is empty")?;
+    let mut file = GzEncoder::new(fs::File::create(to)?, Compression::fast());
+    writeln!(file, "{header}")?;
+    let mut texts = Vec::new();
+    for line in lines {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let digit = cells.get(3).and_then(|skeleton| skeleton.chars().next()?.to_digit(16));
+        if digit.is_some_and(|digit| digit < part) {
+            writeln!(file, "{line}")?;
+            texts.push((cells[4].to_owned(), cells[1].to_owned()));
+        }
+    }
+    file.finish()?;
+    Ok(texts)
+}
+
+async fn run(archive: &Archive, engine: &Local, specification: &Specification) -> Bench<Outcome> {
+    let id = match specification {
+        Specification::Ingest(_) => "ingest",
+        _ => "retrain",
+    };
+    let setting = Setting { archive, engine, listener: Arc::new(Silent), log: &NoLog, id, submitted_ms: 0 };
+    let mut job = Job::new(id, setting);
+    let result = catalogue::run(&mut job, specification).await;
+    let outcome = job.finish(&result);
+    result?;
+    Ok(outcome)
+}
+
+/// Trains, applies and suggests, and prints what each took.
+async fn ours(folder: &Path, file: &Path, texts: &[(String, String)]) -> Bench<()> {
+    let archive = Archive::open(&folder.join("archive").display().to_string())?;
+    let engine = Local::new(THREADS, 1 << 30)?;
+    let mapping = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hs.toml");
+    let ingest = Specification::Ingest(ingest::Parameters {
+        table: Some("declarations".to_owned()),
+        mapping: mapping.to_owned(),
+        files: vec![file.display().to_string()],
+    });
+    run(&archive, &engine, &ingest).await?;
+    let parameters = r#"{"country":"GH","train":"2019-01","valid":"2019-02","test":"2019-03"}"#;
+    let parameters: hs::retrain::Parameters = serde_json::from_str(parameters)?;
+    let outcome = run(&archive, &engine, &Specification::Retrain(Retrain::Hs(parameters))).await?;
+    let steps: Vec<String> =
+        outcome.steps.iter().map(|step| format!("{} {:.1} s", step.name, step.seconds)).collect();
+    println!("ours: {:.1} s ({})", outcome.seconds, steps.join(", "));
+    let figures = &outcome.metrics["test"];
+    for digits in [2, 4, 6] {
+        let places = [1, 3, 5, 10].map(|place| {
+            let share = figures[format!("accuracy@{place}/{digits}")].as_f64().unwrap_or(f64::NAN);
+            format!("{:.2}", 100.0 * share)
+        });
+        println!("  {digits} digits, top 1/3/5/10 of the test texts: {}", places.join(" / "));
+    }
+    for (name, fast) in [("apply hs --fast", true), ("apply hs", false)] {
+        let seconds = apply(&archive, texts, fast).await?;
+        println!("  {name}: {:.0} texts a second of one thread", texts.len() as f64 / seconds);
+    }
+    suggest(&archive, texts).await
+}
+
+/// Seconds to recommend codes for all texts.
+async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> Bench<f64> {
+    let engine = Local::new(1, 1 << 30)?;
+    let session = engine.session("bench", Meter::new(|_| ()))?;
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("description", DataType::Utf8, true),
+        Field::new("hs_code", DataType::Utf8, true),
+    ]));
+    let batch = |texts: &[(String, String)]| {
+        let descriptions = StringArray::from_iter_values(texts.iter().map(|(description, _)| description));
+        let codes = StringArray::from_iter_values(texts.iter().map(|(_, code)| code));
+        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(descriptions), Arc::new(codes)])
+    };
+    let batches = texts.chunks(BATCH_ROWS).map(batch).collect::<Result<Vec<_>, _>>()?;
+    let rows =
+        session.read_table(Arc::new(MemTable::try_new(Arc::clone(&schema), vec![batches.clone()])?))?;
+    let operator = RecommendOperator::new(v1::HsRecommendOperator {
+        archive: archive.url().to_string(),
+        model: "models/hs/1/model.bin".to_owned(),
+        fast,
+        suggestions: true,
+        rates: String::new(),
+    })?;
+    let mut stream = plan::above(rows, operator)?.execute_stream().await?;
+    // The model is read with the first batch, which does not count; its rows do, at the others' speed.
+    let mut rows = stream.next().await.ok_or("no rows")??.num_rows();
+    let (first, start) = (rows, Instant::now());
+    while let Some(batch) = stream.next().await {
+        rows += batch?.num_rows();
+    }
+    assert_eq!(rows, texts.len());
+    Ok(start.elapsed().as_secs_f64() * rows as f64 / (rows - first) as f64)
+}
+
+/// Asks a server for suggestions, one after the other, and prints how long each took.
+async fn suggest(archive: &Archive, texts: &[(String, String)]) -> Bench<()> {
+    let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let sources = Sources { now_ms: || 0, new_id: || "bench".to_owned() };
+    let options =
+        Options { archive: archive.clone(), advertise: None, needs: server::needs_of_plan, sources };
+    let serving = tokio::spawn(server::serve(listener, options));
+    let mut client = HsServiceClient::connect(url).await?;
+    client.suggest(HsSuggestRequest { description: texts[0].0.clone() }).await?;
+    let mut milliseconds = Vec::new();
+    for (description, _) in texts.iter().take(QUESTIONS) {
+        let start = Instant::now();
+        client.suggest(HsSuggestRequest { description: description.clone() }).await?;
+        milliseconds.push(1e3 * start.elapsed().as_secs_f64());
+    }
+    milliseconds.sort_by(f64::total_cmp);
+    let at = |share: f64| milliseconds[((milliseconds.len() - 1) as f64 * share) as usize];
+    println!(
+        "  hs suggest over gRPC, {} questions: median {:.2} ms, p99 {:.2} ms, most {:.2} ms",
+        milliseconds.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    serving.abort();
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! The Time Release Study beside DuckDB and pm4py.
+//!
+//! `TIDEWAITER_BENCH_PYTHON=… cargo bench --workspace --bench release`, where the variable names a Python that has
+//! duckdb and pm4py; without it only our figures are printed. `TIDEWAITER_BENCH_EVENTS` (default 50000000),
+//! `TIDEWAITER_BENCH_PM4PY_EVENTS` (default 1000000, a size that pm4py can do), `TIDEWAITER_BENCH_MEMORY_MIB` (default
+//! 2048, ours) and `TIDEWAITER_BENCH_ROUNDS` (default 3, in turns) set the sizes; a log of 0 events is left out.
+//!
+//! *The bare table*, of an archive: cases; mean and quantiles of their throughput; count, mean, median and sum of the
+//! time between events that follow each other directly; the same and more of each stage of the default stage file.
+//! Ours is what the command runs: the steps `survey`, `cases`, `stages` and `edges` of a job. DuckDB reads the same
+//! Parquet files on as many threads and computes counts, means, medians and sums of edges and stages and the
+//! throughput's quantiles; its window sorts by case, time and file order, as ours does. pm4py has a frame that is
+//! sorted, and no stages.
+//!
+//! *The whole*, from a CSV, Parquet or XES file: pm4py reads it, and computes throughput and edges by the clock and in
+//! working hours, variants and rework. Ours is `ingest releases` and all of `release-study` with the same hours, to
+//! its page. Figures that both have are held to be the same. Each runs in a process of its own, for its peak memory.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a bench takes the time and prints its figures"
+)]
+
+mod log;
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::Path,
+    process::{Command, Output},
+    sync::Arc,
+};
+
+use serde_json::{Map, Value, json};
+use tidewaiter_jobs::{
+    Archive,
+    catalogue::{self, Specification},
+    engine::Local,
+    job::{Job, Listener, NoLog, Outcome as Done, Setting, ingest, release},
+    release::stages::{DEFAULT, StageFile},
+};
+
+/// The argument that makes this program study an archive and print what it took.
+const OURS: &str = "ours";
+
+/// The argument that makes it ingest a file and study that.
+const WHOLE: &str = "whole";
+
+/// Opening hours in which pm4py counts working hours where it is not told others.
+const HOURS: &str = "\n[calendar]\ntime_zone = \"UTC\"\n[calendar.hours]\nmonday = [\"07:00-17:00\"]\n\
+    tuesday = [\"07:00-17:00\"]\nwednesday = [\"07:00-17:00\"]\nthursday = [\"07:00-17:00\"]\nfriday = [\"07:00-17:00\"]\n";
+
+/// Threads of ours and of DuckDB.
+const THREADS: usize = 2;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [OURS, archive, memory] => {
+            println!("{}", ours(archive, memory.parse()?)?);
+            return Ok(());
+        }
+        [WHOLE, form, file, archive, memory] => {
+            println!("{}", whole(form, file, archive, memory.parse()?)?);
+            return Ok(());
+        }
+        _ => {}
+    }
+    // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        println!("the bench of the release study runs under cargo bench only");
+        return Ok(());
+    }
+    let number = |name: &str, default: u64| {
+        env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text}")))
+    };
+    let bench = Bench {
+        memory: number("TIDEWAITER_BENCH_MEMORY_MIB", 2048).to_string(),
+        rounds: number("TIDEWAITER_BENCH_ROUNDS", 3).max(1),
+        python: env::var("TIDEWAITER_BENCH_PYTHON").ok(),
+    };
+    if bench.python.is_none() {
+        eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python interpreter that has duckdb and pm4py");
+    }
+    let small = number("TIDEWAITER_BENCH_PM4PY_EVENTS", 1_000_000);
+    let pm4py = include_str!("pm4py_peer.py");
+    for (events, peer, script) in [
+        (number("TIDEWAITER_BENCH_EVENTS", 50_000_000), "DuckDB", duckdb()?),
+        (small, "pm4py", pm4py.to_owned()),
+    ] {
+        if events == 0 {
+            continue;
+        }
+        let folder = tempfile::tempdir()?;
+        let (archive, spills) = (folder.path().join("archive"), folder.path().join("spills"));
+        println!("{} events in an archive", log::archive(&archive, events)?);
+        let (archive, spills) = (archive.display().to_string(), spills.display().to_string());
+        let of_peer = if peer == "DuckDB" {
+            [&archive, &spills].map(String::as_str)
+        } else {
+            ["archive", archive.as_str()]
+        };
+        bench.compare(peer, &["cases", "edges", "sum"], &script, &of_peer, || {
+            Ok(Command::new(env::current_exe()?).args([OURS, &archive, &bench.memory]).output()?)
+        })?;
+    }
+    if small == 0 {
+        return Ok(());
+    }
+    for (form, write) in
+        [("csv", log::csv as fn(&Path, u64) -> Outcome<u64>), ("parquet", log::parquet), ("xes", log::xes)]
+    {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(form).display().to_string();
+        println!("{} events in one {form} file", write(Path::new(&path), small)?);
+        let figures = ["cases", "edges", "sum", "variants", "rework", "working_throughput", "working_sum"];
+        let mut round = 0;
+        bench.compare("pm4py", &figures, pm4py, &[form, &path], || {
+            round += 1;
+            let archive = folder.path().join(format!("archive-{round}")).display().to_string();
+            Ok(Command::new(env::current_exe()?)
+                .args([WHOLE, form, &path, &archive, &bench.memory])
+                .output()?)
+        })?;
+    }
+    Ok(())
+}
+
+/// How a comparison is made.
+struct Bench {
+    memory: String,
+    rounds: u64,
+    python: Option<String>,
+}
+
+impl Bench {
+    /// Runs ours and the peer's in turns, checks that these figures of theirs are the same, and prints both.
+    fn compare(
+        &self,
+        peer: &str,
+        figures: &[&str],
+        script: &str,
+        arguments: &[&str],
+        mut ours: impl FnMut() -> Outcome<Output>,
+    ) -> Outcome<()> {
+        let (mut own, mut peers) = (Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            let done = answer(&ours()?)?;
+            println!("ours   {done}");
+            own.push(done["seconds"].as_f64().expect("seconds"));
+            if let Some(python) = &self.python {
+                let peer_done = answer(&Command::new(python).args(["-c", script]).args(arguments).output()?)?;
+                println!("{peer} {peer_done}");
+                for figure in figures {
+                    let of = |done: &Value| done[figure].as_f64().expect("a number");
+                    // Seconds that are rounded.
+                    let same = (of(&done) - of(&peer_done)).abs() <= (1e-9 * of(&done)).max(1.0);
+                    assert!(same, "{figure} is the same of both");
+                }
+                peers.push(peer_done["seconds"].as_f64().expect("seconds"));
+            }
+        }
+        let own = median(own);
+        println!("ours: {own:.2} s (median of {})", self.rounds);
+        if !peers.is_empty() {
+            let theirs = median(peers);
+            println!(
+                "{peer}: {theirs:.2} s; ours / {peer} = {:.3}, {peer} / ours = {:.1}",
+                own / theirs,
+                theirs / own
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Hears nothing.
+struct Silent;
+
+impl Listener for Silent {
+    fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
+}
+
+/// Studies an archive as the command does; the seconds are those of the bare table.
+fn ours(archive: &str, memory_mib: usize) -> Outcome<Value> {
+    let done = run(archive, memory_mib, Specification::ReleaseStudy(release::Parameters::default()))?;
+    let table = ["survey", "cases", "stages", "edges"];
+    let steps = done.steps.iter().filter(|step| table.contains(&step.name.as_str()));
+    let seconds: f64 = steps.map(|step| step.seconds).sum();
+    figures(&done, seconds, steps_of(&done))
+}
+
+/// Ingests a file and studies it, with opening hours; the seconds are those of everything, to the report.
+fn whole(form: &str, file: &str, archive: &str, memory_mib: usize) -> Outcome<Value> {
+    let started = std::time::Instant::now();
+    fs::create_dir_all(archive)?;
+    let beside = |name: &str, text: &str| -> Outcome<String> {
+        let path = format!("{archive}/{name}");
+        fs::write(&path, text)?;
+        Ok(path)
+    };
+    let mapping = beside("mapping.toml", &log::mapping(form))?;
+    let stages = beside("stages.toml", &format!("{DEFAULT}{HOURS}"))?;
+    let ingest = ingest::Parameters { table: None, mapping, files: vec![file.to_owned()] };
+    let ingested = run(archive, memory_mib, Specification::Ingest(ingest))?;
+    let study = release::Parameters { stages: Some(stages), ..release::Parameters::default() };
+    let studied = run(archive, memory_mib, Specification::ReleaseStudy(study))?;
+    let mut steps = steps_of(&studied);
+    let ingested: f64 = ingested.steps.iter().map(|step| step.seconds).sum();
+    steps.insert("ingest".to_owned(), json!(ingested));
+    figures(&studied, started.elapsed().as_secs_f64(), steps)
+}
+
+/// Does a job as the command does.
+fn run(archive: &str, memory_mib: usize, specification: Specification) -> Outcome<Done> {
+    let archive = Archive::open(archive)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    let engine = Local::new(THREADS, memory_mib << 20)?;
+    let setting = Setting {
+        archive: &archive,
+        engine: &engine,
+        listener: Arc::new(Silent),
+        log: &NoLog,
+        id: "bench",
+        submitted_ms: 0,
+    };
+    let mut job = Job::new("bench", setting);
+    let result = runtime.block_on(catalogue::run(&mut job, &specification));
+    let outcome = job.finish(&result);
+    result?;
+    Ok(outcome)
+}
+
+fn steps_of(done: &Done) -> Map<String, Value> {
+    done.steps.iter().map(|step| (step.name.clone(), json!(step.seconds))).collect()
+}
+
+/// What a study found and took.
+fn figures(done: &Done, seconds: f64, steps: Map<String, Value>) -> Outcome<Value> {
+    let document = done.reports.iter().find(|report| report.ends_with(".json")).expect("a document");
+    let study: Value = serde_json::from_slice(&fs::read(document)?)?;
+    let edges = study["edges"].as_array().expect("edges");
+    let sum = |of: fn(&Value) -> Option<f64>| edges.iter().filter_map(of).sum::<f64>().round();
+    let anomalies = study["anomalies"].as_array().expect("anomalies");
+    let rework = anomalies.iter().find(|anomaly| anomaly["name"] == "cases_with_repeated_events");
+    Ok(json!({
+        "seconds": seconds,
+        "steps": steps,
+        "cases": study["cases"],
+        "variants": study["variants"],
+        "edges": edges.len(),
+        "sum": sum(|edge| edge["sum"].as_f64()),
+        "working_sum": sum(|edge| edge["working"]["sum"].as_f64()),
+        "working_throughput": study["stages"][0]["working"]["sum"].as_f64().map(|hours| (hours * 3600.0).round()),
+        "rework": rework.map(|rework| &rework["count"]),
+        "peak_mib": peak_kib().map(|kib| kib / 1024),
+    }))
+}
+
+/// The table by DuckDB, for the stages of the default file.
+fn duckdb() -> Outcome<String> {
+    let file = StageFile::parse(DEFAULT)?;
+    let first = |roles: &[String]| {
+        let firsts = roles.iter().map(|role| format!("min(t) FILTER (role = '{role}')"));
+        format!("coalesce({})", firsts.collect::<Vec<_>>().join(", "))
+    };
+    let stages: Vec<String> = file
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(place, stage)| format!("{} - {} AS s{place}", first(&stage.to), first(&stage.from)))
+        .collect();
+    let figures: Vec<String> = (0..file.stages.len())
+        .map(|place| {
+            let kept = format!("FILTER (s{place} >= 0)");
+            format!("count(s{place}) {kept}, avg(s{place}) {kept}, quantile_cont(s{place}, [0.1, 0.25, 0.5, 0.75, 0.9, 0.99]) {kept}, sum(s{place}) {kept}")
+        })
+        .collect();
+    let script = include_str!("duckdb_peer.py");
+    Ok(script.replace("{STAGES}", &stages.join(", ")).replace("{FIGURES}", &figures.join(", ")))
+}
+
+/// This process's peak resident memory in KiB; null where the system does not tell it.
+fn peak_kib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// What a process printed.
+fn answer(output: &Output) -> Outcome<Value> {
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
