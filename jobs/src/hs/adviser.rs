@@ -43,7 +43,12 @@ struct Held {
 impl Adviser {
     /// An adviser that holds nothing yet.
     pub fn new(archive: &Archive) -> Self {
-        Self { archive: archive.clone(), registry: Registry::new(archive), held: Arc::default(), turn: Arc::default() }
+        Self {
+            archive: archive.clone(),
+            registry: Registry::new(archive),
+            held: Arc::default(),
+            turn: Arc::default(),
+        }
     }
 
     /// Recommends codes for a description, and says by which version.

@@ -176,8 +176,8 @@ impl<'a> Scorer<'a> {
                 for class in classes.under(1, heading) {
                     let mut score = above + weights[2] * below[headings + class] + self.priors[class];
                     if uses_precedents {
-                        score += vote(weights, &self.votes, 2, class)
-                            + weights[NEAREST] * self.nearest[class];
+                        score +=
+                            vote(weights, &self.votes, 2, class) + weights[NEAREST] * self.nearest[class];
                     }
                     if let Some(encoded) = self.encoded.get(class) {
                         score += weights[ENCODER] * encoded;
