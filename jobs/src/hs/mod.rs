@@ -14,6 +14,7 @@ pub mod apply;
 mod branches;
 pub mod encoder;
 mod fusion;
+mod judge;
 pub mod learner;
 pub mod metrics;
 pub mod model;

@@ -7,13 +7,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::{
-    array::{Array, AsArray},
-    datatypes::{DataType, Float32Type, Int32Type, Int64Type},
-};
 use bytes::Bytes;
-use datafusion::prelude::{SessionContext, col, lit};
-use futures::StreamExt;
+use datafusion::prelude::{col, lit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidewaiter_proto::v1;
@@ -21,15 +16,14 @@ use tidewaiter_proto::v1;
 use super::{
     encoder::{self, Embeddings, Encoded, Encoding, Kept, fit_encoder},
     fusion::{ALL, FAST, WITHOUT_ENCODER, Weighing},
+    judge::judge,
     learner::{self, Corpus, HsLeader, LEARNER, Layout, TextShards},
-    metrics::{Evaluation, Judged},
     model::{Model, Precedent},
     national::Nationals,
     nomenclature::Nomenclature,
     report::{ReportFacts, hs_report},
-    score::RecommendOperator,
-    texts::{Texts, TextsOperator, Written, distinct_texts, file_schema, kept_nomenclature, read_texts},
-    tree::{DIGITS, LEVELS},
+    texts::{Texts, TextsOperator, Written, distinct_texts, kept_nomenclature, read_texts},
+    tree::LEVELS,
 };
 use crate::{
     Archive, Error, ErrorKind, Result, ResultExt,
@@ -40,7 +34,7 @@ use crate::{
         collective::Observer,
         run::{Fit, run},
     },
-    plan::{self, tasks},
+    plan,
     registry::{Card, Champion, Facts, Publication, Registry, TrainingSnapshot, Which},
 };
 
@@ -498,68 +492,6 @@ fn evaluate<'a>(
         }
         Ok(Verdict { version: manifest.version, promoted, challenger, champion, report })
     }
-}
-
-/// Judges a model, by its path in the archive, on a file of texts.
-async fn judge(
-    archive: &Archive,
-    session: &SessionContext,
-    file: &Written,
-    model: &str,
-) -> Result<Evaluation> {
-    let files = vec![v1::ParquetFile { path: file.path.clone(), size: file.size }];
-    let rows = tasks::scan(session, archive, files, file_schema(), true)?;
-    let operator = RecommendOperator::new(v1::HsRecommendOperator {
-        archive: archive.url().to_string(),
-        model: model.to_owned(),
-        fast: false,
-        suggestions: false,
-        rates: String::new(),
-    })?;
-    let mut evaluation = Evaluation::default();
-    let mut stream = plan::above(rows, operator)?.execute_stream().await?;
-    while let Some(batch) = stream.next().await {
-        let batch = batch?;
-        let column = |name: &str, kind: DataType| {
-            let column = batch.column_by_name(name);
-            let column = column.ok_or_else(|| Error::internal(format!("scored texts lack {name}")))?;
-            Ok::<_, Error>(arrow::compute::cast(column, &kind)?)
-        };
-        let (texts, codes) = (column("description", DataType::Utf8)?, column("hs_code", DataType::Utf8)?);
-        let (items, vague) = (column("rows", DataType::Int64)?, column("vague", DataType::Boolean)?);
-        let months = column("month", DataType::Int64)?;
-        let (nationals, places) =
-            (column("national", DataType::Utf8)?, column("rank_national", DataType::Int32)?);
-        let (nationals, places) = (nationals.as_string::<i32>(), places.as_primitive::<Int32Type>());
-        let mut levels = Vec::new();
-        for digits in DIGITS {
-            levels.push((
-                column(&format!("code_{digits}"), DataType::Utf8)?,
-                column(&format!("probability_{digits}"), DataType::Float32)?,
-                column(&format!("rank_{digits}"), DataType::Int32)?,
-            ));
-        }
-        for row in 0..batch.num_rows() {
-            evaluation.add(&Judged {
-                items: items.as_primitive::<Int64Type>().value(row).unsigned_abs(),
-                description: texts.as_string::<i32>().value(row),
-                declared: codes.as_string::<i32>().value(row),
-                recommended: std::array::from_fn(|level| levels[level].0.as_string::<i32>().value(row)),
-                probability: std::array::from_fn(|level| {
-                    levels[level].1.as_primitive::<Float32Type>().value(row)
-                }),
-                rank: std::array::from_fn(|level| {
-                    let ranks = levels[level].2.as_primitive::<Int32Type>();
-                    ranks.is_valid(row).then(|| ranks.value(row).unsigned_abs())
-                }),
-                vague: vague.as_boolean().value(row),
-                month: months.as_primitive::<Int64Type>().value(row),
-                national: (!nationals.value(row).is_empty())
-                    .then(|| places.is_valid(row).then(|| places.value(row).unsigned_abs())),
-            });
-        }
-    }
-    Ok(evaluation)
 }
 
 /// The champion that a job's model is compared with: never the job's own, when the step is repeated.
