@@ -174,7 +174,8 @@ impl Observer for Clock {
 async fn fit(items: &Items, booster: &gbdt::Model, parameters: &Parameters) -> Result<(DateModel, Vec<f64>)> {
     let columns: Vec<&[f32]> = items.columns.iter().map(Vec::as_slice).collect();
     let leaves = booster.leaves(&columns)?;
-    let shards = Arc::new((0..THREADS).map(|shard| items.taught(&leaves, shard, THREADS)).collect::<Vec<_>>());
+    let shards =
+        Arc::new((0..THREADS).map(|shard| items.taught(&leaves, shard, THREADS)).collect::<Vec<_>>());
     let mut leader = DateLeader::new(parameters.clone(), booster.clone())?;
     let mut clock = Clock::default();
     let (hub, floor) = Hub::new();
