@@ -425,7 +425,7 @@ fn fewer_inspections_cost_what_the_fraud_model_expects_of_them() {
     let table = Path::new(reports[2].as_str().expect("a folder")).join("case_measures.csv");
     let table = std::fs::read_to_string(table).expect("is read");
     let row = table.lines().find(|line| line.starts_with("FifthOfRedToGreen")).expect("a row");
-    assert!(row.ends_with(&format!("{items},{revenue}")), "{row}");
+    assert!(row.ends_with(&format!("{items:?},{revenue:?}")), "{row}");
 }
 
 /// The rows of a Parquet file as JSON objects.

@@ -264,7 +264,7 @@ mod tests {
             }),
             Message::Backtest(v1::BacktestOperator {
                 parameters: r#"{"strategy":"gbdt+badge","seed":1,"days":[18000,18100],"period_days":28,
-                    "inspection_rate":0.05,"exploration":0.1,"features":{},"trees":{},"training_rows":1000,
+                    "inspection_rate":0.05,"exploration":0.1,"features":{},"trees":{},"date":{},"training_rows":1000,
                     "drift":true}"#
                     .to_owned(),
             }),

@@ -128,6 +128,7 @@ impl Error {
             },
             DataFusionError::IoError(io) => Self::new(ErrorKind::Unavailable, io.to_string()),
             DataFusionError::ParquetError(what) => Self::damaged_parquet(&what.to_string()),
+            DataFusionError::ResourcesExhausted(what) => Self::too_little_memory(what),
             DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
                 ArrowError::ParquetError(what) => Self::damaged_parquet(what),
                 ArrowError::ExternalError(inner) => match inner.downcast_ref::<Self>() {
@@ -138,6 +139,13 @@ impl Error {
             },
             _ => Self::internal(shared.to_string()),
         }
+    }
+
+    fn too_little_memory(what: &str) -> Self {
+        Self::input(format!(
+            "a sort, join or buffer does not fit the memory that it was given, even by spilling; give more with \
+             --memory-mib ({what})"
+        ))
     }
 
     fn damaged_parquet(what: &str) -> Self {
@@ -306,6 +314,13 @@ impl From<DataFusionError> for Error {
             DataFusionError::IoError(io) => io.into(),
             DataFusionError::ObjectStore(store) => (*store).into(),
             DataFusionError::ParquetError(parquet) => (*parquet).into(),
+            DataFusionError::ResourcesExhausted(what) => Self::too_little_memory(&what),
+            // The engine's advice names its own settings.
+            DataFusionError::Context(_, inner)
+                if matches!(inner.find_root(), DataFusionError::ResourcesExhausted(_)) =>
+            {
+                (*inner).into()
+            }
             DataFusionError::Context(doing, inner) => {
                 let inner = Self::from(*inner);
                 Self { kind: inner.kind, message: doing, source: Some(Box::new(inner)) }
@@ -359,6 +374,20 @@ mod tests {
         assert_eq!((error.kind(), error.chain().as_str()), (ErrorKind::Input, "negative mass"));
         let error = Error::from(DataFusionError::Shared(shared));
         assert_eq!((error.kind(), error.chain().as_str()), (ErrorKind::Input, "negative mass"));
+    }
+
+    #[test]
+    fn too_little_memory_says_what_to_give() {
+        let exhausted = || DataFusionError::ResourcesExhausted("10.0 MB for a sort".to_owned());
+        let advised = exhausted().context("Consider increasing a setting of the engine");
+        let shared = Arc::new(exhausted());
+        for error in [exhausted(), advised, DataFusionError::Shared(Arc::clone(&shared))] {
+            let error = Error::from(error);
+            assert_eq!(error.kind(), ErrorKind::Input);
+            let text = error.chain();
+            assert!(text.contains("--memory-mib") && text.contains("10.0 MB for a sort"), "{text}");
+            assert!(!text.contains("setting"), "{text}");
+        }
     }
 
     #[test]
