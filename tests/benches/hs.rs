@@ -1,14 +1,13 @@
-//! HS codes from descriptions, beside fastText and a linear SVM on TF-IDF: training, applying, suggesting.
+//! HS codes from descriptions, beside fastText, neighbours and a linear SVM on TF-IDF: training, applying, suggesting.
 //!
 //! `TIDEWAITER_BENCH_HS=declarations_bacuda_example.tsv.gz TIDEWAITER_BENCH_PYTHON=… cargo bench --workspace --bench
 //! hs`: the table as `examples/hs.toml` reads it, and a Python with scikit-learn and fasttext; without the latter only our
 //! figures are printed. `TIDEWAITER_BENCH_PART` (default 16: the first so many of 16 parts by the first digit of the text's
-//! skeleton) makes it smaller, `TIDEWAITER_BENCH_SVM=1` runs the SVM too, which takes many minutes for the whole table.
+//! skeleton) makes it smaller. `TIDEWAITER_BENCH_SVM=1` runs the SVM too, which takes many minutes for the whole table.
 //!
 //! Ours is what the commands run, on two threads: the steps of a retrain, and the plan node of `apply hs` over
 //! texts in memory, one partition, which is one thread. Suggestions are asked one after the other of a real server on
-//! this machine, from its second answer on. The peers' script is `jobs/src/hs/peers.py`: fastText with dimension 100,
-//! 40 epochs and 2 threads, and LinearSVC.
+//! this machine, from its second answer on. The peers' script is `jobs/src/hs/peers.py`, which says what they are.
 
 #![allow(
     clippy::expect_used,
@@ -90,15 +89,14 @@ fn main() -> Bench<()> {
         return Ok(());
     };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/src/hs/peers.py");
-    let svm = env::var_os("TIDEWAITER_BENCH_SVM").is_some();
-    for (name, option) in [("fastText", Some("--fasttext")), ("linear SVM", None)] {
-        if option.is_none() && !svm {
-            continue;
-        }
-        println!("{name}:");
-        let status = Command::new(&python).arg(script).arg(&file).args(option).status()?;
+    let mut peers = vec!["knn", "fasttext"];
+    peers.extend(env::var_os("TIDEWAITER_BENCH_SVM").map(|_| "svm"));
+    for peer in peers {
+        println!("{peer}:");
+        let options = ["--model", peer, "--levels", "2,4,6", "--threads", &THREADS.to_string()];
+        let status = Command::new(&python).arg(script).arg(&file).args(options).status()?;
         if !status.success() {
-            eprintln!("{name} ended with {status}");
+            eprintln!("{peer} ended with {status}");
         }
     }
     Ok(())
@@ -214,7 +212,10 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> Bench<()> {
         Options { archive: archive.clone(), advertise: None, needs: server::needs_of_plan, sources };
     let serving = tokio::spawn(server::serve(listener, options));
     let mut client = HsServiceClient::connect(url).await?;
-    let ask = |description: &str| HsSuggestRequest { description: description.to_owned(), ..HsSuggestRequest::default() };
+    let ask = |description: &str| HsSuggestRequest {
+        description: description.to_owned(),
+        ..HsSuggestRequest::default()
+    };
     client.suggest(ask(&texts[0].0)).await?;
     let mut milliseconds = Vec::new();
     for (description, _) in texts.iter().take(QUESTIONS) {

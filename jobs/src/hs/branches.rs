@@ -25,15 +25,25 @@ pub(super) fn numbers(mut chapters: Chapters) -> impl Iterator<Item = usize> {
 /// Weights of headings and subheadings; a class is a heading's number, or a subheading's after all headings.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Branches {
-    /// For each feature, the chapters that have entries: a block each.
-    chapters: Vec<Chapters>,
-    /// For each feature, its first block.
-    blocks: Vec<u32>,
+    features: Vec<Blocks>,
     /// Where each block's entries begin, and where the last one's end.
     starts: Vec<u32>,
-    classes: Vec<u32>,
-    weights: Vec<f32>,
+    entries: Vec<Entry>,
     biases: Vec<f32>,
+}
+
+/// The blocks of a feature: one for each chapter that has entries.
+#[derive(Debug, Clone, Copy)]
+struct Blocks {
+    chapters: Chapters,
+    first: u32,
+}
+
+/// A class and a feature's weight for it, side by side, as a block is mostly read from memory.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    class: u32,
+    weight: f32,
 }
 
 impl Branches {
@@ -49,45 +59,68 @@ impl Branches {
         let features = headings.starts.len().saturating_sub(1);
         let mut branches =
             Self { biases: [headings.biases.as_slice(), &subheadings.biases].concat(), ..Self::default() };
-        let mut entries: Vec<(u32, f32)> = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
         for feature in 0..features {
             entries.clear();
-            entries.extend(headings.entries(feature));
-            entries
-                .extend(subheadings.entries(feature).map(|(class, weight)| (count as u32 + class, weight)));
-            entries.sort_by_key(|(class, _)| chapter_of[*class as usize]);
-            branches.blocks.push(branches.starts.len() as u32);
-            let mut chapters = 0;
-            for block in
-                entries.chunk_by(|one, next| chapter_of[one.0 as usize] == chapter_of[next.0 as usize])
+            entries.extend(headings.entries(feature).map(|(class, weight)| Entry { class, weight }));
+            let below = subheadings.entries(feature);
+            entries.extend(below.map(|(class, weight)| Entry { class: count as u32 + class, weight }));
+            entries.sort_by_key(|entry| chapter_of[entry.class as usize]);
+            let mut blocks = Blocks { chapters: 0, first: branches.starts.len() as u32 };
+            for block in entries
+                .chunk_by(|one, next| chapter_of[one.class as usize] == chapter_of[next.class as usize])
             {
-                chapters |= 1 << chapter_of[block[0].0 as usize];
-                branches.starts.push(branches.classes.len() as u32);
-                branches.classes.extend(block.iter().map(|(class, _)| *class));
-                branches.weights.extend(block.iter().map(|(_, weight)| *weight));
+                blocks.chapters |= 1 << chapter_of[block[0].class as usize];
+                branches.starts.push(branches.entries.len() as u32);
+                branches.entries.extend_from_slice(block);
             }
-            branches.chapters.push(chapters);
+            branches.features.push(blocks);
         }
-        branches.starts.push(branches.classes.len() as u32);
+        branches.starts.push(branches.entries.len() as u32);
         branches
     }
 
-    /// The margins of the classes below some chapters; those of the others are their biases.
-    pub(super) fn margins(&self, row: Row<'_>, wanted: Chapters, margins: &mut Vec<f32>) {
+    /// The margins of the classes below some chapters; those of the others are their biases. `room` is room.
+    ///
+    /// A model is larger than a processor's near memory, and a text needs some hundred blocks of it. They are found and
+    /// touched first, in loops that wait for nothing that they read, so that memory fetches many of them at once.
+    pub(super) fn margins(&self, row: Row<'_>, wanted: Chapters, margins: &mut Vec<f32>, room: &mut Room) {
         margins.clear();
         margins.extend_from_slice(&self.biases);
-        for (feature, value) in row.pairs() {
-            let present = self.chapters[feature];
-            for chapter in numbers(present & wanted) {
-                let before = (present & ((1 << chapter) - 1)).count_ones();
-                let block = (self.blocks[feature] + before) as usize;
-                let entries = self.starts[block] as usize..self.starts[block + 1] as usize;
-                for (class, weight) in self.classes[entries.clone()].iter().zip(&self.weights[entries]) {
-                    margins[*class as usize] += weight * value;
-                }
+        let Room { features, blocks, spans } = room;
+        features.clear();
+        features.extend(row.pairs().map(|(feature, value)| (self.features[feature], value)));
+        blocks.clear();
+        for (Blocks { chapters, first }, value) in &*features {
+            blocks.extend(numbers(chapters & wanted).map(|chapter| {
+                let before = (chapters & ((1 << chapter) - 1)).count_ones();
+                ((first + before) as usize, *value)
+            }));
+        }
+        spans.clear();
+        spans.extend(
+            blocks.iter().map(|(block, value)| (self.starts[*block], self.starts[*block + 1], *value)),
+        );
+        let touched =
+            spans.iter().fold(0, |touched, (start, ..)| touched ^ self.entries[*start as usize].class);
+        std::hint::black_box(touched);
+        for (start, end, value) in &*spans {
+            for entry in &self.entries[*start as usize..*end as usize] {
+                margins[entry.class as usize] += entry.weight * value;
             }
         }
     }
+}
+
+/// Room that is used again from text to text.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Room {
+    /// The blocks of a text's features, and its values.
+    features: Vec<(Blocks, f32)>,
+    /// Those in the wanted chapters.
+    blocks: Vec<(usize, f32)>,
+    /// Where their entries begin and end.
+    spans: Vec<(u32, u32, f32)>,
 }
 
 #[cfg(test)]
@@ -111,7 +144,8 @@ mod tests {
         let branches = Branches::of(&classes, &levels);
         let row = Row { features: &[0, 1, 4, 5], values: &[0.5, 0.25, 0.5, 1.0] };
         let (mut all, mut some) = (Vec::new(), Vec::new());
-        branches.margins(row, 0b111, &mut all);
+        let mut room = Room::default();
+        branches.margins(row, 0b111, &mut all, &mut room);
         let mut expected = Vec::new();
         for level in &levels[1..] {
             let mut margins = Vec::new();
@@ -119,7 +153,7 @@ mod tests {
             expected.extend(margins);
         }
         assert_eq!(all, expected);
-        branches.margins(row, 0b101, &mut some);
+        branches.margins(row, 0b101, &mut some, &mut room);
         // Of the second chapter: the second heading, and the fourth subheading after three headings.
         for class in 0..all.len() {
             let expected = if [1, 6].contains(&class) { branches.biases[class] } else { all[class] };

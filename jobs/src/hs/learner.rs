@@ -95,10 +95,10 @@ pub struct Layout {
 /// The training texts as every shard has them: ordered by their codes.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    texts: Texts,
-    vectors: Vectors,
-    vocabulary: Vocabulary,
-    classes: Classes,
+    pub(super) texts: Texts,
+    pub(super) vectors: Vectors,
+    pub(super) vocabulary: Vocabulary,
+    pub(super) classes: Classes,
 }
 
 impl Corpus {
@@ -113,11 +113,6 @@ impl Corpus {
         let mut codes = texts.codes.clone();
         codes.dedup();
         Self { vectors, vocabulary, classes: Classes::new(codes), texts }
-    }
-
-    /// Its parts: vocabulary, classes, and texts ordered by their codes.
-    pub(super) fn into_parts(self) -> (Vocabulary, Classes, Texts) {
-        (self.vocabulary, self.classes, self.texts)
     }
 }
 

@@ -12,13 +12,17 @@
 
 pub mod adviser;
 pub mod apply;
+mod assemble;
+mod blend;
 mod branches;
 pub mod encoder;
 mod fusion;
 mod judge;
 pub mod learner;
+mod loglinear;
 pub mod metrics;
 pub mod model;
+mod names;
 mod national;
 pub mod nomenclature;
 pub mod oddities;
@@ -28,6 +32,7 @@ pub mod report;
 pub mod retrain;
 pub mod score;
 pub mod scorer;
+mod shrinkage;
 pub mod suggest;
 mod svm;
 pub mod text;

@@ -10,12 +10,12 @@ use super::{
     branches::Branches,
     encoder::{Embeddings, Encoding, StoredEncoding},
     fusion::{EVIDENCE, FAST, WITHOUT_ENCODER, Weighing},
+    names::Names,
     national::Nationals,
     nomenclature::Nomenclature,
     particulars::{StoredUsage, Usage},
     precedents::Index,
     scorer::Scorer,
-    svm::Classifier,
     tree::{Classes, LEVELS, StoredWeights, Weights},
     vectors::{Vectors, Vocabulary},
 };
@@ -32,7 +32,7 @@ pub struct Model {
     pub(super) nationals: Nationals,
     /// The share of the training texts that each class of each level has.
     pub(super) shares: [Vec<f32>; LEVELS],
-    /// What is kept, and what explains.
+    /// The blended classifiers: what is kept, and what explains.
     pub(super) weights: [Weights; LEVELS],
     /// The same weights below the chapters, as scoring reads them.
     pub(super) branches: Branches,
@@ -45,6 +45,8 @@ pub struct Model {
     /// A description whose best heading is less likely is too vague.
     pub(super) vague_below: f32,
     pub(super) nomenclature: Nomenclature,
+    /// The nomenclature's texts, to compare with; none where there is no nomenclature.
+    pub(super) names: Option<Names>,
     /// What an encoder adds, where the model was made with one.
     pub(super) encoding: Option<Encoding>,
     /// What origin, unit and value say, where declarations have them.
@@ -64,32 +66,21 @@ pub struct Precedent {
 
 impl Model {
     /// A model whose evidence is not weighed yet.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Internal`] when there is not one classifier for each class.
     pub(super) fn new(
         vocabulary: Vocabulary,
         classes: Classes,
         taught: Vec<u32>,
         nationals: Nationals,
-        classifiers: &[Classifier],
+        weights: [Weights; LEVELS],
         precedents: Vec<Precedent>,
         nomenclature: Nomenclature,
-    ) -> Result<Self> {
-        if classifiers.len() != classes.classifiers() {
-            return Err(Error::internal("the fit gave another number of classifiers than there are classes"));
-        }
-        let mut from = 0;
-        let weights: [Weights; LEVELS] = std::array::from_fn(|level| {
-            let count = classes.codes(level).len();
-            from += count;
-            Weights::of(vocabulary.len(), &classifiers[from - count..from])
-        });
+    ) -> Self {
         let index = index_of(&vocabulary, &precedents);
         let shares = shares(&classes, &taught);
         let (whole, fast) = (Weighing::first(WITHOUT_ENCODER), Weighing::first(FAST));
-        Ok(Self {
+        Self {
             branches: Branches::of(&classes, &weights),
+            names: Names::of(&nomenclature, &classes),
             vocabulary,
             classes,
             taught,
@@ -104,7 +95,12 @@ impl Model {
             nomenclature,
             encoding: None,
             usage: Usage::default(),
-        })
+        }
+    }
+
+    /// How evidence is weighed with or without precedents.
+    pub(super) fn weighing(&mut self, fast: bool) -> &mut Weighing {
+        if fast { &mut self.fast } else { &mut self.whole }
     }
 
     /// Scores descriptions one after the other; `fast` leaves the precedents out.
@@ -241,7 +237,14 @@ impl Model {
         };
         let usage = Usage::of_stored(stored.usage, &classes).ok_or_else(corrupt)?;
         let entries = |entries: Vec<Entry>| entries.into_iter().map(|Entry { code, text }| (code, text));
+        let editions = stored.editions.into_iter();
+        let nomenclature = Nomenclature::of(
+            entries(stored.nomenclature),
+            entries(stored.carried),
+            editions.map(|edition| (edition.year, edition.codes.into_iter().collect())).collect(),
+        );
         Ok(Self {
+            names: Names::of(&nomenclature, &classes),
             branches: Branches::of(&classes, &weights),
             index: index_of(&vocabulary, &precedents),
             shares: shares(&classes, &stored.taught),
@@ -250,15 +253,7 @@ impl Model {
             vague_below: stored.vague_below,
             encoding,
             usage,
-            nomenclature: Nomenclature::of(
-                entries(stored.nomenclature),
-                entries(stored.carried),
-                stored
-                    .editions
-                    .into_iter()
-                    .map(|edition| (edition.year, edition.codes.into_iter().collect()))
-                    .collect(),
-            ),
+            nomenclature,
             taught: stored.taught,
             nationals,
             vocabulary,

@@ -73,12 +73,18 @@ impl Nationals {
     }
 
     /// The shares of a subheading's national codes, given what speaks for some of them; none where it has none.
-    pub(super) fn shares(&self, class: usize, votes: impl Iterator<Item = (u64, f32)>) -> Vec<(u64, f32)> {
+    pub(super) fn shares(
+        &self,
+        class: usize,
+        votes: impl Iterator<Item = (u64, f32)>,
+        shares: &mut Vec<(u64, f32)>,
+    ) {
+        shares.clear();
         let under = self.under(class);
         let (codes, taught) = (&self.codes[under.clone()], &self.taught[under]);
         let total: u32 = taught.iter().sum();
         let usual = |taught: &u32| USUAL * *taught as f32 / total.max(1) as f32;
-        let mut shares: Vec<(u64, f32)> = codes.iter().copied().zip(taught.iter().map(usual)).collect();
+        shares.extend(codes.iter().copied().zip(taught.iter().map(usual)));
         if shares.len() > 1 {
             for (code, vote) in votes {
                 if let Ok(at) = codes.binary_search(&code) {
@@ -88,7 +94,6 @@ impl Nationals {
         }
         let sum: f32 = shares.iter().map(|(_, share)| share).sum();
         shares.iter_mut().for_each(|(_, share)| *share /= sum);
-        shares
     }
 }
 
@@ -104,10 +109,15 @@ mod tests {
         let texts = [(1, other), (1, one), (1, other), (1, other), (0, 0)];
         let nationals = Nationals::of(3, texts.into_iter());
         assert!(nationals.is_whole(3) && !nationals.is_whole(2));
-        assert!(nationals.shares(0, std::iter::empty()).is_empty());
-        assert_eq!(nationals.shares(1, std::iter::empty()), vec![(one, 0.25), (other, 0.75)]);
+        let shares = |class, votes: &[(u64, f32)]| {
+            let mut shares = Vec::new();
+            nationals.shares(class, votes.iter().copied(), &mut shares);
+            shares
+        };
+        assert!(shares(0, &[]).is_empty());
+        assert_eq!(shares(1, &[]), vec![(one, 0.25), (other, 0.75)]);
         // 0.5 × 1/4 + 0.5 of 1, and 0.5 × 3/4 of 1; a code that nobody was taught has no say.
-        let voted = nationals.shares(1, [(one, 0.5), (national("0306170099"), 9.0)].into_iter());
+        let voted = shares(1, &[(one, 0.5), (national("0306170099"), 9.0)]);
         assert_eq!(voted, vec![(one, 0.625), (other, 0.375)]);
     }
 }

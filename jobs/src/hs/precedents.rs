@@ -53,8 +53,14 @@ impl Index {
         Self { starts, texts, values, count: vectors.len() }
     }
 
-    /// The most similar texts, the most similar first; `similarities` is room that is used again.
-    pub(super) fn search(&self, row: Row<'_>, similarities: &mut Vec<f32>, found: &mut Vec<Similar>) {
+    /// The texts that have a feature, ascending, with its values in them.
+    pub(super) fn texts_with(&self, feature: usize) -> impl Iterator<Item = (u32, f32)> {
+        let entries = self.starts[feature]..self.starts[feature + 1];
+        self.texts[entries.clone()].iter().copied().zip(self.values[entries].iter().copied())
+    }
+
+    /// The similarity of each text.
+    pub(super) fn similarities(&self, row: Row<'_>, similarities: &mut Vec<f32>) {
         similarities.clear();
         similarities.resize(self.count, 0.0);
         for (feature, value) in row.pairs() {
@@ -63,6 +69,11 @@ impl Index {
                 similarities[*text as usize] += value * other;
             }
         }
+    }
+
+    /// The most similar texts, the most similar first; `similarities` is room that is used again.
+    pub(super) fn search(&self, row: Row<'_>, similarities: &mut Vec<f32>, found: &mut Vec<Similar>) {
+        self.similarities(row, similarities);
         found.clear();
         let all = (0..)
             .zip(similarities.iter())

@@ -2,7 +2,7 @@
 //!
 //! A feature's weight is that of its kind times its inverse document frequency, ln((1 + texts) / (1 + texts
 //! with it)) + 1, whatever its count in the text (Salton and Buckley, "Term-weighting approaches in
-//! automatic text retrieval", 1988). Features of fewer than [`LEAST_TEXTS`] texts are left out.
+//! automatic text retrieval", 1988).
 
 use std::{
     collections::HashMap,
@@ -55,8 +55,13 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// The vocabulary of some texts.
+    /// The vocabulary of training texts: features of fewer than [`LEAST_TEXTS`] are left out.
     pub(super) fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of_at_least(LEAST_TEXTS, texts)
+    }
+
+    /// The vocabulary of some texts, of the features that stand in at least so many.
+    pub(super) fn of_at_least<'a>(least: u32, texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut reader = Reader::default();
         let mut counts = ByHash::<u32>::default();
         let mut total = 0_u32;
@@ -66,8 +71,7 @@ impl Vocabulary {
                 *counts.entry(feature.hash).or_default() += 1;
             }
         }
-        let mut kept: Vec<(u64, u32)> =
-            counts.into_iter().filter(|(_, count)| *count >= LEAST_TEXTS).collect();
+        let mut kept: Vec<(u64, u32)> = counts.into_iter().filter(|(_, count)| *count >= least).collect();
         kept.sort_unstable();
         let rarity = |count: u32| ((f64::from(total) + 1.0) / (f64::from(count) + 1.0)).ln() as f32 + 1.0;
         let rarities = kept.iter().map(|(_, count)| rarity(*count)).collect();

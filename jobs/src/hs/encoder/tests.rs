@@ -20,7 +20,7 @@ use super::{
 use crate::{
     Archive, ErrorKind,
     hs::{texts::Texts, tree::Classes},
-    learning::{Leader, Shard, fit::fit_in_process},
+    learning::{Leader, Shard, fit::fit_in_process, mix},
 };
 
 const TOKENIZER: &str = include_str!("tiny_tokenizer.json");
@@ -93,6 +93,23 @@ fn files() -> Files {
 
 fn parts() -> Parts {
     Parts::read(&files(), 128).expect("reads")
+}
+
+/// An encoder that tells texts apart. The waves of [`tensors`] make matrices of rank two, so that all embeddings lie near
+/// one plane, in which no head parts four nouns among seven words; weights by chance have every rank.
+fn telling_parts() -> Parts {
+    let mut parts = parts();
+    let mut names: Vec<String> = parts.tensors.keys().cloned().collect();
+    names.sort();
+    for (number, name) in names.into_iter().enumerate() {
+        let around = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+        let shape = parts.tensors[&name].dims().to_vec();
+        let chance = |at: usize| mix((number << 32 | at) as u64) as f64 / u64::MAX as f64;
+        let count = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|at| (around + 0.6 * (chance(at) - 0.5)) as f32).collect();
+        parts.tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu).expect("a tensor"));
+    }
+    parts
 }
 
 #[test]
@@ -243,7 +260,7 @@ fn goods() -> Texts {
 }
 
 fn shards(parameters: &Parameters, shards: u32) -> Vec<Box<dyn Shard>> {
-    let shared = Shared::new(parameters.clone(), parts(), goods(), goods()).expect("fits");
+    let shared = Shared::new(parameters.clone(), telling_parts(), goods(), goods()).expect("fits");
     let shared = Arc::new(shared);
     let shard = |number| Box::new(EncoderShard::new(number, shards, Arc::clone(&shared))) as Box<dyn Shard>;
     (0..shards).map(shard).collect()
@@ -264,7 +281,7 @@ fn quick() -> Parameters {
 
 #[test]
 fn head_and_last_layer_learn_and_the_same_bytes_come_again() {
-    let parameters = quick();
+    let parameters = Parameters { head_epochs: 30, fine_tune_epochs: 20, fine_tune_rate: 3e-3, ..quick() };
     let fitted = || {
         let mut leader = EncoderLeader::new(parameters.clone());
         fit_in_process(&mut leader, &mut shards(&parameters, 3)).expect("fits");
@@ -273,11 +290,12 @@ fn head_and_last_layer_learn_and_the_same_bytes_come_again() {
     let leader = fitted();
     assert_eq!(leader.checkpoint().expect("bytes"), fitted().checkpoint().expect("bytes"));
     let learned = leader.learned().expect("it is over");
-    // Chance has the loss ln 4, which is 1.39.
-    assert!(learned.loss < 1.2, "{}", learned.loss);
+    // Chance has the loss ln 4, which is 1.39; the same steps and averages in PyTorch come to 0.06.
+    assert!(learned.loss < 0.2, "{}", learned.loss);
 
-    // The trained layer is part of the encoder that a model loads: it gives the embeddings that the fit gave.
-    let mut parts = parts();
+    // The trained layer is part of the encoder that a model loads: it gives the embeddings that the fit gave, and by
+    // them each text gets its own code.
+    let mut parts = telling_parts();
     let before = parts.clone().encoder().expect("an encoder").encode(["frozen horse"]).expect("encodes");
     parts.replace(&learned.layers).expect("fits");
     let encoder = parts.encoder().expect("an encoder");
@@ -288,6 +306,15 @@ fn head_and_last_layer_learn_and_the_same_bytes_come_again() {
         assert!((one - other).abs() < 1e-4, "{one} and {other}");
     }
     assert_ne!(before, encoder.encode(["frozen horse"]).expect("encodes"));
+    let mut codes = goods.codes.clone();
+    codes.sort_unstable();
+    codes.dedup();
+    let mut logarithms = Vec::new();
+    for (text, code) in goods.codes.iter().enumerate() {
+        learned.head.logarithms(embeddings.row(text), &mut logarithms);
+        let best = (0..codes.len()).max_by(|one, other| logarithms[*one].total_cmp(&logarithms[*other]));
+        assert_eq!(best.map(|best| codes[best]), Some(*code), "{}", goods.descriptions[text]);
+    }
     let error = self::parts().replace(&learned.layers[1..]).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
