@@ -70,7 +70,7 @@ pub(super) fn assemble(
         let case =
             |(at, (text, code)): (usize, (&String, &u32))| scorer.case(text, valid.embeddings.row(at), *code);
         let cases: Vec<_> = texts.filter_map(case).collect();
-        *model.weighing(fast) = Weighing::fit(&cases, used);
+        *model.weighing(fast) = Weighing::fit(&cases, valid.texts.codes.len(), used);
     }
     model.vague_below = vague_below;
     Ok(model)

@@ -25,8 +25,8 @@ const USAGE: usize = TAUGHT + 1;
 const CENTRE: usize = USAGE + 1;
 const KINDS: usize = CENTRE + 1;
 
-/// What the weights begin with, which also chooses the candidates.
-const START: LogLinear<KINDS> = LogLinear { weights: [1.5, 1.2, 0.6, 0.6, 0.05, 6.0], doubt: 0.02 };
+/// What evidence is multiplied by, so that weights of about 1 are wanted; what such weights say chooses the candidates.
+const SCALES: [f64; KINDS] = [1.5, 1.2, 0.6, 0.6, 0.05, 6.0];
 
 /// How many features of a class the usage in the class above counts for, by level.
 const PRIORS: [f64; LEVELS] = [300.0, 100.0, 30.0];
@@ -104,14 +104,15 @@ impl<'a> Blend<'a> {
 
     /// One classifier for each class, blended as texts with known codes want it.
     pub(super) fn blended(self, valid: &Texts) -> [Weights; LEVELS] {
-        let mut weighing = START;
-        weighing.climb(&self.cases(valid), &(0..KINDS).collect::<Vec<_>>(), true);
-        let [.., usage, centre] = weighing.weights.map(|weight| weight as f32);
+        let mut weighing = LogLinear { weights: [1.0; KINDS], doubt: 0.02 };
+        weighing.climb(&self.cases(valid), &(0..KINDS).collect::<Vec<_>>(), Some(valid.codes.len()));
+        let weights: [f32; KINDS] =
+            std::array::from_fn(|kind| (weighing.weights[kind] * SCALES[kind]) as f32);
         std::array::from_fn(|level| {
             let mut parts =
-                vec![(&self.learned[level], weighing.weights[level] as f32), (&self.usage[level], usage)];
+                vec![(&self.learned[level], weights[level]), (&self.usage[level], weights[USAGE])];
             if level == LEVELS - 1 {
-                parts.push((&self.centres, centre));
+                parts.push((&self.centres, weights[CENTRE]));
             }
             Weights::sum(&parts).pruned(LEAST_WEIGHT)
         })
@@ -141,13 +142,11 @@ impl<'a> Blend<'a> {
                 }
                 evidence[TAUGHT] = f64::from(self.taught[class].max(1)).ln();
                 evidence[CENTRE] = f64::from(centres[class]);
+                evidence.iter_mut().zip(SCALES).for_each(|(value, scale)| *value *= scale);
                 evidence
             };
             scores.clear();
-            scores.extend((0..self.classes.len()).map(|class| {
-                evidence(class).iter().zip(START.weights).map(|(value, weight)| value * weight).sum::<f64>()
-                    as f32
-            }));
+            scores.extend((0..self.classes.len()).map(|class| evidence(class).iter().sum::<f64>() as f32));
             let chance = f64::from(self.taught[right]) / f64::from(all.max(1));
             cases.push(Case::of(&scores, right, chance, evidence));
         }

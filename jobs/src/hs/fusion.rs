@@ -82,17 +82,17 @@ impl Weighing {
         Self { weights, doubt: 0.02 }
     }
 
-    /// The weights and the doubt under which the cases' own candidates are the most likely; kinds not used
-    /// stay 0.
-    pub(super) fn fit(cases: &[Case], used: Kinds) -> Self {
+    /// The weights and the doubt under which the cases' own candidates are the most likely, the cases being those of so
+    /// many texts; kinds not used stay 0.
+    pub(super) fn fit(cases: &[Case], texts: usize, used: Kinds) -> Self {
         let mut weighing = Self::first(used);
-        weighing.climb(cases, &places(used), true);
+        weighing.climb(cases, &places(used), Some(texts));
         weighing
     }
 
     /// With the weights of particulars under which the cases' own candidates are the most likely.
     pub(super) fn with_particulars(mut self, cases: &[Case]) -> Self {
-        self.climb(cases, &places(PARTICULARS), false);
+        self.climb(cases, &places(PARTICULARS), None);
         self
     }
 
@@ -137,10 +137,10 @@ mod tests {
             Case { candidates, right, chance: 0.01 }
         };
         let cases: Vec<Case> = (0..200).map(case).collect();
-        let fast = Weighing::fit(&cases, FAST);
+        let fast = Weighing::fit(&cases, cases.len(), FAST);
         assert!(!fast.uses_precedents() && !fast.uses_names() && !fast.uses_encoder());
         assert!(fast.weights[MARGINS] > 1.0, "{fast:?}");
-        let all = Weighing::fit(&cases, ALL);
+        let all = Weighing::fit(&cases, cases.len(), ALL);
         assert!(all.uses_precedents() && all.uses_names() && all.uses_encoder());
         let stated = fast.with_particulars(&cases);
         assert_eq!((&stated.weights[..STATED], stated.doubt), (&fast.weights[..STATED], fast.doubt));

@@ -31,8 +31,8 @@ const LEAST_SCORE: f32 = -17.0;
 /// texts of published declarations no accuracy is lost by it.
 const BEAM: f32 = 4.0;
 
-/// Most chapters that are searched: a vague text would have all of them. On the same texts, a declared code that was
-/// among the best ten is lost for one in two hundred without precedents, and for none with them.
+/// Most chapters that are searched without precedents, which take longer than any search: a vague text would have all
+/// of them. On the same texts, a declared code that was among the best ten is lost for one in two hundred.
 const MOST_CHAPTERS: usize = 16;
 
 /// Probabilities that are compared at once.
@@ -468,7 +468,8 @@ impl<'a> Scorer<'a> {
     /// without end.
     fn choose(&mut self, distance: f32) {
         let mut least = self.parts.iter().copied().fold(f32::NEG_INFINITY, f32::max) - distance;
-        if distance.is_finite() && self.parts.len() > MOST_CHAPTERS {
+        let fast = distance.is_finite() && !self.weighing.uses_precedents();
+        if fast && self.parts.len() > MOST_CHAPTERS {
             self.ordered.clear();
             self.ordered.extend_from_slice(&self.parts);
             let by = |one: &f32, other: &f32| other.total_cmp(one);
