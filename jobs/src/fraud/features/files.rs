@@ -11,7 +11,7 @@ use std::{
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, RecordBatch, UInt32Array},
-    compute::{filter_record_batch, take_record_batch},
+    compute::{filter, take_record_batch},
     datatypes::{DataType, Date32Type, Field, Schema, SchemaRef},
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -249,13 +249,13 @@ async fn on_cpu(
 ) -> Result<(FeatureBuilder, RecordBatch)> {
     let computed = tokio::task::spawn_blocking(move || {
         let features = builder.push_some(&batch, &wanted)?;
-        let batch = filter_record_batch(&batch, &wanted)?;
         let mut arrays: Vec<ArrayRef> = features.records().columns().to_vec();
         for name in DECLARED_TEXTS {
-            arrays.push(Arc::new(columns::text(&batch, name)?));
+            arrays.push(filter(&columns::text(&batch, name)?, &wanted)?);
         }
         let values = columns::column(&batch, "customs_value", &DataType::Float64)?;
-        arrays.push(values.unwrap_or_else(|| Arc::new(Float64Array::new_null(batch.num_rows()))));
+        let values = values.unwrap_or_else(|| Arc::new(Float64Array::new_null(batch.num_rows())));
+        arrays.push(filter(&values, &wanted)?);
         Ok((builder, RecordBatch::try_new(file_schema(), arrays)?))
     });
     computed
