@@ -292,6 +292,15 @@ pub(crate) enum Hs {
         /// The file's column of descriptions.
         #[arg(long, requires = "file")]
         column: Option<String>,
+        /// Country of origin, ISO 3166-1 alpha-2; with --file, the column of it.
+        #[arg(long)]
+        origin: Option<String>,
+        /// Unit of the quantity, as declarations have it; with --file, the column of it.
+        #[arg(long)]
+        unit: Option<String>,
+        /// Customs value per unit, or per kilogram without a unit; with --file, the column of it.
+        #[arg(long)]
+        unit_value: Option<String>,
         /// Version of the model; default: the champion.
         #[arg(long)]
         version: Option<u64>,

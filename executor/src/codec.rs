@@ -280,6 +280,7 @@ mod tests {
                 fast: true,
                 suggestions: true,
                 rates: "work/rates.json".to_owned(),
+                description_alone: true,
             }),
             Message::Write(v1::WriteOperator {
                 archive,

@@ -135,7 +135,7 @@ impl v1::hs_service_server::HsService for Hs {
         &self,
         request: Request<v1::HsSuggestRequest>,
     ) -> Result<Response<v1::HsSuggestion>, Status> {
-        let (version, suggestion) = self.0.suggest(request.into_inner().description).await?;
+        let (version, suggestion) = self.0.suggest(request.into_inner()).await?;
         Ok(Response::new(to_wire(version, suggestion)))
     }
 }

@@ -192,6 +192,7 @@ async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> Ben
         fast,
         suggestions: true,
         rates: String::new(),
+        description_alone: false,
     })?;
     let mut stream = plan::above(rows, operator)?.execute_stream().await?;
     // The model is read with the first batch, which does not count; its rows do, at the others' speed.
@@ -213,11 +214,12 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> Bench<()> {
         Options { archive: archive.clone(), advertise: None, needs: server::needs_of_plan, sources };
     let serving = tokio::spawn(server::serve(listener, options));
     let mut client = HsServiceClient::connect(url).await?;
-    client.suggest(HsSuggestRequest { description: texts[0].0.clone() }).await?;
+    let ask = |description: &str| HsSuggestRequest { description: description.to_owned(), ..HsSuggestRequest::default() };
+    client.suggest(ask(&texts[0].0)).await?;
     let mut milliseconds = Vec::new();
     for (description, _) in texts.iter().take(QUESTIONS) {
         let start = Instant::now();
-        client.suggest(HsSuggestRequest { description: description.clone() }).await?;
+        client.suggest(ask(description)).await?;
         milliseconds.push(1e3 * start.elapsed().as_secs_f64());
     }
     milliseconds.sort_by(f64::total_cmp);

@@ -6,9 +6,10 @@ use tidewaiter_jobs::{
     hs::{
         adviser::from_wire,
         model::Model,
+        particulars::Particulars,
         retrain::MODEL,
         scorer::Choice,
-        suggest::{Suggestion, suggest, suggest_rows},
+        suggest::{Suggestion, Titles, suggest, suggest_rows},
     },
     registry::{Registry, Which},
 };
@@ -21,7 +22,7 @@ use crate::{
 };
 
 pub(super) async fn run(archive: &Archive, place: &Place, command: Hs, output: Output) -> Result<()> {
-    let Hs::Suggest { description, file, column, version } = command;
+    let Hs::Suggest { description, file, column, origin, unit, unit_value, version } = command;
     if let Some(url) = &place.scheduler {
         let Some(description) = description.filter(|_| version.is_none()) else {
             return Err(Error::input(
@@ -29,7 +30,13 @@ pub(super) async fn run(archive: &Archive, place: &Place, command: Hs, output: O
             ));
         };
         let mut client = HsServiceClient::new(channel(url).await?);
-        let answer = client.suggest(HsSuggestRequest { description }).await?.into_inner();
+        let request = HsSuggestRequest {
+            description,
+            origin: origin.unwrap_or_default(),
+            unit: unit.unwrap_or_default(),
+            unit_value: unit_value.as_deref().map(number).transpose()?,
+        };
+        let answer = client.suggest(request).await?.into_inner();
         let (version, suggestion) = from_wire(answer);
         return show(&suggestion, &format!("{MODEL}@{version}"), output);
     }
@@ -39,12 +46,16 @@ pub(super) async fn run(archive: &Archive, place: &Place, command: Hs, output: O
     let model = Model::load(loaded.model, archive).await.context(|| format!("read the model {name}"))?;
     match (description, file, column) {
         (Some(description), ..) => {
-            show(&suggest(&model, &mut model.scorer(false), &description)?, &name, output)
+            let value = unit_value.as_deref().map(number).transpose()?;
+            let particulars = Particulars::given(origin.as_deref(), unit.as_deref(), value)?;
+            let suggestion = suggest(&model, &mut model.scorer(false), &description, &particulars)?;
+            show(&suggestion, &name, output)
         }
         (None, Some(file), Some(column)) => {
             let bytes = std::fs::read(&file).context(|| format!("read {}", file.display()))?;
+            let titles = Titles { description: column, origin, unit, unit_value };
             let (text, counts) =
-                suggest_rows(&model, &bytes, &column).context(|| format!("read {}", file.display()))?;
+                suggest_rows(&model, &bytes, &titles).context(|| format!("read {}", file.display()))?;
             progress::say(&format!(
                 "{} rows: {} without a word, {} too vague, {} read in part ({name})",
                 counts.rows, counts.without_words, counts.vague, counts.cut
@@ -54,6 +65,11 @@ pub(super) async fn run(archive: &Archive, place: &Place, command: Hs, output: O
         }
         (None, ..) => Err(Error::input("give a description, or --file with --column")),
     }
+}
+
+/// The number of a unit value.
+fn number(text: &str) -> Result<f64> {
+    text.trim().parse().map_err(|_| Error::input(format!("--unit-value is {text:?}; give a number")))
 }
 
 /// Writes a suggestion of a model.

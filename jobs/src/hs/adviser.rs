@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     model::Model,
+    particulars::Particulars,
     retrain::MODEL,
     scorer::{Choice, SimilarDeclaration},
     suggest::{Explained, Suggestion, suggest},
@@ -51,11 +52,12 @@ impl Adviser {
         }
     }
 
-    /// Recommends codes for a description, and says by which version.
+    /// Recommends codes for a description and what else is known, and says by which version.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotFound`] while there is no champion.
-    pub async fn suggest(&self, description: String) -> Result<(u64, Suggestion)> {
+    /// [`crate::ErrorKind::NotFound`] while there is no champion, [`crate::ErrorKind::Input`] for a unit value that is
+    /// not above 0.
+    pub async fn suggest(&self, request: v1::HsSuggestRequest) -> Result<(u64, Suggestion)> {
         let held = self.held.read().await.clone();
         let held = match held {
             Some(held) => {
@@ -68,7 +70,12 @@ impl Adviser {
             }
         };
         let Held { version, model } = held;
-        let answer = spawn_blocking(move || suggest(&model, &mut model.scorer(false), &description)).await;
+        let answer = spawn_blocking(move || {
+            let v1::HsSuggestRequest { description, origin, unit, unit_value } = request;
+            let particulars = Particulars::given(Some(&origin), Some(&unit), unit_value)?;
+            suggest(&model, &mut model.scorer(false), &description, &particulars)
+        });
+        let answer = answer.await;
         let answer = answer.map_err(|error| Error::internal("a suggestion stopped").with_source(error))?;
         Ok((version, answer?))
     }

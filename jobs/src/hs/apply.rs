@@ -1,6 +1,6 @@
 //! Applying the HS model: recommended codes for the items of some months, and how doubtful the declared ones are.
 //!
-//! Each item keeps the best code at 2, 4 and 6 digits, and with national digits, with its probability, the five best as JSON, and the
+//! The description speaks, and origin, unit and value per unit where they are declared. Each item keeps the best code at 2, 4 and 6 digits, and with national digits, with its probability, the five best as JSON, and the
 //! *misclassification* score: the probability that the model gives to all codes but the declared one, null
 //! where no training text has that code. Where duty rates are declared, `duty_at_stake` is what the recommended
 //! code would pay more (the median rate of its items up to those months, less the item's own rate, of the
@@ -22,7 +22,7 @@ use datafusion::{
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 
-use super::{retrain::MODEL, score::RecommendOperator};
+use super::{particulars, retrain::MODEL, score::RecommendOperator};
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{
@@ -159,17 +159,19 @@ async fn scored(
     let declarations = snapshot_provider(archive, DECLARATIONS, Some(snapshot)).await?;
     let kept = ["declaration_id", "item_number", "acceptance_date", "hs_code"];
     let read = [&kept[..], &["description", "customs_value", "duty_rate"]].concat();
+    let read = read.into_iter().map(col).chain(particulars::expressions()?);
     let items = session
         .read_table(declarations)?
         .filter(col("country").eq(lit(&parameters.country)))?
         .filter(col("acceptance_date").between(day(*days.start()), day(*days.end())))?
-        .select_columns(&read)?;
+        .select(read.collect::<Vec<_>>())?;
     let operator = RecommendOperator::new(v1::HsRecommendOperator {
         archive: archive.url().to_string(),
         model: Registry::new(archive).model_path(MODEL, version),
         fast: parameters.fast,
         suggestions: true,
         rates: rates.to_owned(),
+        description_alone: false,
     })?;
     let recommended = plan::above(items, operator)?;
 

@@ -10,33 +10,63 @@
 
 #![allow(clippy::needless_range_loop, reason = "matrices are read best by their indices")]
 
-use super::tree::LEVELS;
+use std::ops::Range;
 
-/// Kinds of evidence for a subheading: the margins of its chapter, heading and own classifier; the logarithm
-/// of the share of similar precedents in each of the three; its most similar precedent; the logarithm of
-/// how many texts taught it; the logarithm of its probability by the encoder's head.
-pub(super) const EVIDENCE: usize = 9;
+use super::{particulars::KINDS, tree::LEVELS};
 
-/// The place of the most similar precedent among the evidence.
-pub(super) const NEAREST: usize = 2 * LEVELS;
+/// The place of the margins of a subheading's chapter, heading and own classifier among the evidence.
+pub(super) const MARGINS: usize = 0;
 
-/// The place of how many texts taught.
+/// The place of the logarithms of the share of similar precedents in each of the three.
+pub(super) const VOTES: usize = MARGINS + LEVELS;
+
+/// The place of the most similar precedent.
+pub(super) const NEAREST: usize = VOTES + LEVELS;
+
+/// The place of the logarithm of how many texts taught.
 pub(super) const TAUGHT: usize = NEAREST + 1;
 
-/// The place of the encoder's head.
+/// The place of the logarithm of the probability by the encoder's head.
 pub(super) const ENCODER: usize = TAUGHT + 1;
+
+/// The place of what particulars say, by their kinds.
+pub(super) const STATED: usize = ENCODER + 1;
+
+/// Kinds of evidence for a subheading.
+pub(super) const EVIDENCE: usize = STATED + KINDS;
 
 /// The evidence for one subheading.
 pub(super) type Evidence = [f64; EVIDENCE];
 
+/// Some kinds of evidence.
+pub(super) type Chosen = [bool; EVIDENCE];
+
 /// The kinds that need neither precedents nor an encoder.
-pub(super) const FAST: [bool; EVIDENCE] = [true, true, true, false, false, false, false, true, false];
+pub(super) const FAST: Chosen = chosen(&[MARGINS..VOTES, TAUGHT..ENCODER]);
 
 /// The kinds that need no encoder.
-pub(super) const WITHOUT_ENCODER: [bool; EVIDENCE] = [true, true, true, true, true, true, true, true, false];
+pub(super) const WITHOUT_ENCODER: Chosen = chosen(&[MARGINS..ENCODER]);
 
-/// Every kind.
-pub(super) const ALL: [bool; EVIDENCE] = [true; EVIDENCE];
+/// The kinds that a description gives.
+pub(super) const ALL: Chosen = chosen(&[MARGINS..STATED]);
+
+/// The kinds that particulars give.
+pub(super) const PARTICULARS: Chosen = chosen(&[STATED..EVIDENCE]);
+
+/// The kinds in some ranges.
+const fn chosen(ranges: &[Range<usize>]) -> Chosen {
+    let mut chosen = [false; EVIDENCE];
+    let mut at = 0;
+    while at < ranges.len() {
+        let mut kind = ranges[at].start;
+        while kind < ranges[at].end {
+            chosen[kind] = true;
+            kind += 1;
+        }
+        at += 1;
+    }
+    chosen
+}
 
 /// The share of precedents that is added to each, so that none has the logarithm of 0.
 pub(super) const LEAST_SHARE: f32 = 0.003;
@@ -51,8 +81,8 @@ pub(super) struct Weighing {
 
 impl Weighing {
     /// What to begin with: margins count, and so do precedents where they are used.
-    pub(super) fn first(used: [bool; EVIDENCE]) -> Self {
-        let mut weights = [1.5, 1.2, 1.2, 0.25, 0.35, 0.45, 0.5, 0.1, 0.3];
+    pub(super) fn first(used: Chosen) -> Self {
+        let mut weights = [1.5, 1.2, 1.2, 0.25, 0.35, 0.45, 0.5, 0.1, 0.3, 0.0, 0.0, 0.0, 0.0];
         for (weight, used) in weights.iter_mut().zip(used) {
             if !used {
                 *weight = 0.0;
@@ -63,7 +93,7 @@ impl Weighing {
 
     /// Whether precedents count.
     pub(super) fn uses_precedents(&self) -> bool {
-        self.weights[LEVELS..TAUGHT].iter().any(|weight| *weight != 0.0)
+        self.weights[VOTES..TAUGHT].iter().any(|weight| *weight != 0.0)
     }
 
     /// Whether the encoder's head counts.
@@ -84,20 +114,33 @@ impl Weighing {
 
     /// The weights and the doubt under which the cases' own candidates are the most likely; kinds not used
     /// stay 0.
-    pub(super) fn fit(cases: &[Case], used: [bool; EVIDENCE]) -> Self {
+    pub(super) fn fit(cases: &[Case], used: Chosen) -> Self {
         let mut weighing = Self::first(used);
+        weighing.climb(cases, used, true);
+        weighing
+    }
+
+    /// With the weights of particulars under which the cases' own candidates are the most likely. All others stay as
+    /// they are, so that a description alone is judged as before.
+    pub(super) fn with_particulars(mut self, cases: &[Case]) -> Self {
+        self.climb(cases, PARTICULARS, false);
+        self
+    }
+
+    /// Changes some weights, and the doubt if that is free, until the cases get no likelier.
+    fn climb(&mut self, cases: &[Case], free: Chosen, free_doubt: bool) {
         let mut before = f64::NEG_INFINITY;
         for _ in 0..MOST_STEPS {
-            let trust = weighing.trust(cases);
-            let here = trust.total;
-            if here - before < TOLERANCE * cases.len() as f64 {
+            let trust = self.trust(cases);
+            if trust.total - before < TOLERANCE * cases.len() as f64 {
                 break;
             }
-            before = here;
-            weighing = weighing.improved(cases, &trust.shares, used);
-            weighing.doubt = 1.0 - trust.shares.iter().sum::<f64>() / cases.len().max(1) as f64;
+            before = trust.total;
+            *self = self.improved(cases, &trust.shares, free);
+            if free_doubt {
+                self.doubt = 1.0 - trust.shares.iter().sum::<f64>() / cases.len().max(1) as f64;
+            }
         }
-        weighing
     }
 
     /// How likely each case's code is due to its description, and the logarithm of the likelihood of all.
@@ -129,7 +172,7 @@ impl Weighing {
     }
 
     /// After one of Newton's steps, made shorter until it helps; itself where none does.
-    fn improved(&self, cases: &[Case], shares: &[f64], used: [bool; EVIDENCE]) -> Self {
+    fn improved(&self, cases: &[Case], shares: &[f64], used: Chosen) -> Self {
         let Some(step) = self.step(cases, shares, used) else { return *self };
         let here = self.likelihood(cases, shares);
         let mut length = 1.0;
@@ -147,7 +190,7 @@ impl Weighing {
     }
 
     /// Newton's step: the solution of Hessian × step = gradient.
-    fn step(&self, cases: &[Case], shares: &[f64], used: [bool; EVIDENCE]) -> Option<Evidence> {
+    fn step(&self, cases: &[Case], shares: &[f64], used: Chosen) -> Option<Evidence> {
         let (gradient, mut curvature) = self.derivatives(cases, shares);
         let mut right = gradient;
         for kind in (0..EVIDENCE).filter(|kind| !used[*kind]) {
@@ -279,16 +322,22 @@ mod tests {
             .map(|case| {
                 let evidence: Vec<Evidence> = (0..5)
                     .map(|candidate| {
-                        std::array::from_fn(|kind| number(case * 100 + candidate * 10 + kind as u64))
+                        std::array::from_fn(|kind| number(case * 100 + candidate * 20 + kind as u64))
                     })
                     .collect();
+                let chance = |at: usize| number(case * 1000 + 77 + at as u64);
                 let score =
-                    |at: &usize| evidence[*at][0] + evidence[*at][4] + number(case * 1000 + 77 + *at as u64);
+                    |at: &usize| [0, 4, STATED].map(|kind| evidence[*at][kind]).iter().sum::<f64>() + chance(*at);
                 let right = (0..5).max_by(|one, other| score(one).total_cmp(&score(other))).expect("five");
                 let alone = |evidence| Candidate { evidence, stands_for: 1.0 + (case % 3) as f64 };
                 Case { candidates: evidence.into_iter().map(alone).collect(), right, chance: 0.01 }
             })
             .collect()
+    }
+
+    /// Evidence of the first kind only.
+    fn first(value: f64) -> Evidence {
+        std::array::from_fn(|kind| if kind == 0 { value } else { 0.0 })
     }
 
     #[test]
@@ -333,11 +382,20 @@ mod tests {
     }
 
     #[test]
+    fn particulars_are_weighed_beside_what_stands() {
+        let cases = cases();
+        let alone = Weighing::fit(&cases, FAST);
+        let both = alone.with_particulars(&cases);
+        assert_eq!((&both.weights[..STATED], both.doubt), (&alone.weights[..STATED], alone.doubt));
+        assert!(both.weights[STATED] > 0.5 && both.trust(&cases).total > alone.trust(&cases).total);
+    }
+
+    #[test]
     fn two_candidates_have_the_odds_that_were_seen() {
         // Three of four cases are the candidate with the evidence 1 against 0; chance gives one of a million.
         let alone = |evidence| Candidate { evidence, stands_for: 1.0 };
         let case = |right| Case {
-            candidates: vec![alone([1.0, 0., 0., 0., 0., 0., 0., 0., 0.]), alone([0.0; EVIDENCE])],
+            candidates: vec![alone(first(1.0)), alone(first(0.0))],
             right,
             chance: 1e-6,
         };
@@ -349,12 +407,11 @@ mod tests {
     #[test]
     fn codes_by_chance_are_doubted_and_take_no_confidence() {
         // Nine of ten cases are what evidence says without fail; the tenth is one of many codes by chance.
-        let evidence = |value: f64| [value, 0., 0., 0., 0., 0., 0., 0., 0.];
         let cases: Vec<Case> = (0..1000)
             .map(|number| Case {
                 candidates: (0..10)
                     .map(|at| Candidate {
-                        evidence: evidence(if at == 0 { 5.0 } else { 0.0 }),
+                        evidence: first(if at == 0 { 5.0 } else { 0.0 }),
                         stands_for: 1.0,
                     })
                     .collect(),

@@ -19,12 +19,13 @@ use crate::{
     plan::{self, tasks},
 };
 
-/// Judges a model, by its path in the archive, on a file of texts.
+/// Judges a model, by its path in the archive, on a file of texts, with their particulars or by the descriptions alone.
 pub(super) async fn judge(
     archive: &Archive,
     session: &SessionContext,
     file: &Written,
     model: &str,
+    description_alone: bool,
 ) -> Result<Evaluation> {
     let files = vec![v1::ParquetFile { path: file.path.clone(), size: file.size }];
     let rows = tasks::scan(session, archive, files, file_schema(), true)?;
@@ -34,6 +35,7 @@ pub(super) async fn judge(
         fast: false,
         suggestions: false,
         rates: String::new(),
+        description_alone,
     })?;
     let mut evaluation = Evaluation::default();
     let mut stream = plan::above(rows, operator)?.execute_stream().await?;

@@ -2,7 +2,8 @@
 //!
 //! A description becomes hashed words and pieces of words ([`text`]); linear classifiers on the branches of
 //! the HS tree ([`learner`]) and the most similar past declarations speak for codes, and a log-linear model joins
-//! them to probabilities that agree at 2, 4 and 6 digits ([`model`]). Why so, and not a neural network: on
+//! them to probabilities that agree at 2, 4 and 6 digits ([`model`]); origin, unit and unit value speak too, where they are
+//! known ([`particulars`]). Why so, and not a neural network: on
 //! real declarations linear and neighbour models on words and pieces lead (see `docs/benchmarks.md`), they
 //! learn in seconds, and each recommendation can name its words and its precedents. A transformer can be one
 //! more evidence ([`encoder`]). Start reading at
@@ -21,6 +22,7 @@ pub mod model;
 mod national;
 pub mod nomenclature;
 pub mod oddities;
+pub mod particulars;
 mod precedents;
 pub mod report;
 pub mod retrain;

@@ -12,10 +12,11 @@ use super::{
     fusion::{EVIDENCE, FAST, WITHOUT_ENCODER, Weighing},
     national::Nationals,
     nomenclature::Nomenclature,
+    particulars::{StoredUsage, Usage},
     precedents::Index,
     scorer::Scorer,
     svm::Classifier,
-    tree::{Classes, LEVELS, Weights},
+    tree::{Classes, LEVELS, StoredWeights, Weights},
     vectors::{Vectors, Vocabulary},
 };
 use crate::{Archive, Error, Result};
@@ -46,6 +47,8 @@ pub struct Model {
     pub(super) nomenclature: Nomenclature,
     /// What an encoder adds, where the model was made with one.
     pub(super) encoding: Option<Encoding>,
+    /// What origin, unit and value say, where declarations have them.
+    pub(super) usage: Usage,
 }
 
 /// A past declaration that reasons can name.
@@ -100,6 +103,7 @@ impl Model {
             vague_below: 0.0,
             nomenclature,
             encoding: None,
+            usage: Usage::default(),
         })
     }
 
@@ -155,19 +159,13 @@ impl Model {
 
     /// The bytes that [`Model::from_bytes`] reads.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let level = |weights: &Weights| StoredWeights {
-            starts: weights.starts.clone(),
-            classes: weights.classes.clone(),
-            weights: weights.weights.clone(),
-            biases: weights.biases.clone(),
-        };
         let kept = |(code, text): (&String, &String)| Entry { code: code.clone(), text: text.clone() };
         Stored {
             hashes: self.vocabulary.hashes().to_vec(),
             rarity: self.vocabulary.rarity().to_vec(),
             subheadings: self.classes.codes(LEVELS - 1).to_vec(),
             taught: self.taught.clone(),
-            levels: self.weights.iter().map(level).collect(),
+            levels: self.weights.iter().map(Weights::to_stored).collect(),
             precedents: self.precedents.iter().map(|precedent| precedent.description.clone()).collect(),
             precedent_classes: self.precedents.iter().map(|precedent| precedent.class).collect(),
             precedent_nationals: self.precedents.iter().map(|precedent| precedent.national).collect(),
@@ -186,6 +184,7 @@ impl Model {
                 .map(|(year, codes)| StoredEdition { year: *year, codes: codes.iter().copied().collect() })
                 .collect(),
             encoding: self.encoding.as_ref().map(Encoding::to_stored),
+            usage: if self.usage.is_empty() { Vec::new() } else { self.usage.to_stored() },
         }
         .encode_to_vec()
     }
@@ -211,16 +210,7 @@ impl Model {
         }
         let vocabulary = Vocabulary::new(stored.hashes, stored.rarity);
         let classes = Classes::new(stored.subheadings);
-        let weights: Vec<Weights> = stored
-            .levels
-            .into_iter()
-            .map(|StoredWeights { starts, classes, weights, biases }| Weights {
-                starts,
-                classes,
-                weights,
-                biases,
-            })
-            .collect();
+        let weights: Vec<Weights> = stored.levels.into_iter().map(Weights::of_stored).collect();
         let weights: [Weights; LEVELS] = weights.try_into().map_err(|_| corrupt())?;
         if !(0..LEVELS).all(|level| weights[level].is_whole(vocabulary.len(), classes.codes(level).len())) {
             return Err(corrupt());
@@ -249,6 +239,7 @@ impl Model {
             None => None,
             Some(stored) => Some(Encoding::of_stored(stored, classes.len()).ok_or_else(corrupt)?),
         };
+        let usage = Usage::of_stored(stored.usage, &classes).ok_or_else(corrupt)?;
         let entries = |entries: Vec<Entry>| entries.into_iter().map(|Entry { code, text }| (code, text));
         Ok(Self {
             branches: Branches::of(&classes, &weights),
@@ -258,6 +249,7 @@ impl Model {
             fast: weighing(stored.fast)?,
             vague_below: stored.vague_below,
             encoding,
+            usage,
             nomenclature: Nomenclature::of(
                 entries(stored.nomenclature),
                 entries(stored.carried),
@@ -338,6 +330,8 @@ struct Stored {
     nationals_taught: Vec<u32>,
     #[prost(message, optional, tag = "18")]
     encoding: Option<StoredEncoding>,
+    #[prost(message, repeated, tag = "19")]
+    usage: Vec<StoredUsage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -346,18 +340,6 @@ struct StoredEdition {
     year: i32,
     #[prost(uint32, repeated, tag = "2")]
     codes: Vec<u32>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredWeights {
-    #[prost(uint32, repeated, tag = "1")]
-    starts: Vec<u32>,
-    #[prost(uint32, repeated, tag = "2")]
-    classes: Vec<u32>,
-    #[prost(float, repeated, tag = "3")]
-    weights: Vec<f32>,
-    #[prost(float, repeated, tag = "4")]
-    biases: Vec<f32>,
 }
 
 #[derive(Clone, PartialEq, Message)]

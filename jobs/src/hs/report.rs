@@ -57,6 +57,8 @@ pub struct ReportFacts {
     pub nomenclature: Nomenclature,
     /// The text encoder whose head is one of the evidences, in words.
     pub encoder: Option<String>,
+    /// The figures from descriptions alone, where origin, unit and value count, too.
+    pub figures_alone: Option<BTreeMap<String, f64>>,
     /// The champion's figures on the same items.
     pub champion_figures: Option<BTreeMap<String, f64>>,
 }
@@ -140,25 +142,24 @@ fn accuracy(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
         })
         .collect();
     columns.extend(titles.iter().map(|title| (title.as_str(), Kind::Percent)));
-    if facts.champion_figures.is_some() {
-        columns.push(("First, champion", Kind::Percent));
-    }
+    let others = [("First, description alone", &facts.figures_alone), ("First, champion", &facts.champion_figures)];
+    let others = others.map(|(title, figures)| Some((title, figures.as_ref()?)));
+    columns.extend(others.iter().flatten().map(|(title, _)| (*title, Kind::Percent)));
+    let of_others = |name: &str| {
+        others.iter().flatten().map(|(_, figures)| figures.get(name).copied().into()).collect::<Vec<Cell>>()
+    };
     let mut table =
         Table::new("Items whose declared code is the first recommendation, or among the first few", &columns);
     for (level, name) in NAMES.iter().enumerate() {
         let mut cells: Vec<Cell> = vec![(*name).into()];
         cells.extend((0..PLACES.len()).map(|place| evaluation.accuracy(level, place).into()));
-        if let Some(champion) = &facts.champion_figures {
-            cells.push(champion.get(&format!("accuracy@1/{}", DIGITS[level])).copied().into());
-        }
+        cells.extend(of_others(&format!("accuracy@1/{}", DIGITS[level])));
         table.row(cells);
     }
     if evaluation.national > 0 {
         let mut cells: Vec<Cell> = vec!["With national digits".into()];
         cells.extend((0..PLACES.len()).map(|place| evaluation.national_accuracy(place).into()));
-        if let Some(champion) = &facts.champion_figures {
-            cells.push(champion.get("accuracy@1/national").copied().into());
-        }
+        cells.extend(of_others("accuracy@1/national"));
         table.row(cells);
     }
     let items = evaluation.items.max(1) as f64;

@@ -5,7 +5,10 @@
 //! one by `accuracy@1/6` is the champion. What it promises: the same snapshot, parameters and seed give
 //! the same model, byte for byte, on any number of executors.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use datafusion::prelude::{col, lit};
@@ -21,8 +24,11 @@ use super::{
     model::{Model, Precedent},
     national::Nationals,
     nomenclature::Nomenclature,
+    particulars::{self, Counted, Usage},
     report::{ReportFacts, hs_report},
-    texts::{Texts, TextsOperator, Written, distinct_texts, kept_nomenclature, read_texts},
+    texts::{
+        Item, Texts, TextsOperator, Written, distinct_texts, kept_nomenclature, read_items, read_texts, within,
+    },
     tree::LEVELS,
 };
 use crate::{
@@ -127,6 +133,9 @@ pub async fn retrain(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
 
     job.outcome.model = Some(format!("{MODEL}@{}", verdict.version));
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
+    if let Some(alone) = &verdict.alone {
+        job.outcome.metrics.insert("test_description_alone".into(), serde_json::to_value(alone)?);
+    }
     if let Some(champion) = &verdict.champion {
         job.outcome.metrics.insert("champion".into(), serde_json::to_value(champion)?);
     }
@@ -152,6 +161,8 @@ struct Prepared {
     correlation: String,
     /// The encoder, where there is one.
     encoder: Option<Kept>,
+    /// Path of the particulars that were counted, as JSON.
+    counted: String,
 }
 
 impl Prepared {
@@ -198,7 +209,7 @@ fn prepare<'a>(
                 "a correlation table needs the nomenclature that it carries codes into",
             ));
         }
-        kept_nomenclature(archive, &nomenclature, &correlation).await?;
+        let codes = kept_nomenclature(archive, &nomenclature, &correlation).await?;
         let encoder = match &parameters.encoder {
             None => None,
             Some(encoder) => Some(encoder::keep(archive, &encoder.path).await?),
@@ -207,6 +218,9 @@ fn prepare<'a>(
         let declarations = snapshot_provider(archive, DECLARATIONS, Some(version)).await?;
         let declarations =
             session.read_table(declarations)?.filter(col("country").eq(lit(&parameters.country)))?;
+        let teaching = declarations.clone().filter(within(periods[0]))?;
+        let counted = format!("{folder}/particulars.json");
+        archive.put(&counted, serde_json::to_vec(&particulars::counts(&teaching, &codes).await?)?).await?;
         let operator = TextsOperator::new(v1::HsTextsOperator {
             archive: archive.url().to_string(),
             folder,
@@ -216,7 +230,7 @@ fn prepare<'a>(
         let query = plan::above(distinct_texts(declarations, periods)?, operator)?;
         let files = plan::reports::<Vec<Written>>(query).await;
         let files = files.context(|| format!("read the descriptions in {DECLARATIONS}@{version}"))?;
-        Ok(Prepared { version, files: files.concat(), nomenclature, correlation, encoder })
+        Ok(Prepared { version, files: files.concat(), nomenclature, correlation, encoder, counted })
     }
 }
 
@@ -322,6 +336,8 @@ struct Weighed {
     model: String,
     classes: [usize; LEVELS],
     taught_once: usize,
+    /// Whether it heeds particulars.
+    has_particulars: bool,
 }
 
 /// Puts the model together and settles how its evidence is weighed, by the validation texts.
@@ -340,31 +356,51 @@ fn weigh<'a>(
         let valid = read_texts(archive, &prepared.file(1)?.path, MOST_VALIDATION_TEXTS).await?;
         let leader = HsLeader::restore(&archive.get(&fitted.classifiers).await?)?;
         let nomenclature = prepared.nomenclature(archive).await?;
+        let counted: Vec<Counted> = serde_json::from_slice(&archive.get(&prepared.counted).await?)?;
+        let items = archive.get(&prepared.file(1)?.path).await?;
         let vague_below = parameters.vague_below;
-        let encoding = match encoded {
-            None => None,
-            Some(encoded) => Some(encoded.parts(archive).await?),
+        let (encoding, embeddings) = match encoded {
+            None => (None, Embeddings::default()),
+            Some(encoded) => {
+                let (encoding, embeddings) = encoded.parts(archive).await?;
+                (Some(encoding), embeddings)
+            }
         };
+        let valid = Validation { texts: valid, embeddings };
         let made = tokio::task::spawn_blocking(move || {
-            assemble(leader, train, compared, &valid, nomenclature, vague_below, encoding)
+            let model = assemble(leader, train, compared, &valid, nomenclature, vague_below, encoding)?;
+            with_particulars(model, &counted, &items, &valid)
         });
         let model = made
             .await
             .map_err(|error| Error::internal("the making of a model stopped").with_source(error))??;
         let path = format!("{folder}/model.bin");
         archive.put(&path, model.to_bytes()).await?;
-        Ok(Weighed { model: path, classes: model.class_counts(), taught_once: model.taught_once() })
+        Ok(Weighed {
+            model: path,
+            classes: model.class_counts(),
+            taught_once: model.taught_once(),
+            has_particulars: !model.usage.is_empty(),
+        })
     }
 }
 
+/// The texts that settle how evidence is weighed, and their embeddings; those are empty without an encoder.
+#[derive(Debug, Default)]
+pub(super) struct Validation {
+    pub(super) texts: Texts,
+    pub(super) embeddings: Embeddings,
+}
+
+/// The model of what was learned, with the weights of what descriptions say.
 pub(super) fn assemble(
     leader: HsLeader,
     train: Texts,
     compared: Texts,
-    valid: &Texts,
+    valid: &Validation,
     nomenclature: Nomenclature,
     vague_below: f32,
-    encoding: Option<(Encoding, Embeddings)>,
+    encoding: Option<Encoding>,
 ) -> Result<Model> {
     let (vocabulary, classes, train) = Corpus::of(train).into_parts();
     let mut taught = vec![0_u32; classes.len()];
@@ -383,16 +419,14 @@ pub(super) fn assemble(
     let classifiers = leader.classifiers()?;
     let mut model =
         Model::new(vocabulary, classes, taught, nationals, &classifiers, precedents, nomenclature)?;
-    let (encoding, embeddings) = encoding.unzip();
-    let embeddings = embeddings.unwrap_or_default();
     let whole = if encoding.is_some() { ALL } else { WITHOUT_ENCODER };
     model.encoding = encoding;
     model.whole = Weighing::first(whole);
     for (fast, used) in [(false, whole), (true, FAST)] {
         let mut scorer = model.scorer(fast);
-        let texts = valid.descriptions.iter().zip(&valid.codes).enumerate();
+        let texts = valid.texts.descriptions.iter().zip(&valid.texts.codes).enumerate();
         let case =
-            |(at, (text, code)): (usize, (&String, &u32))| scorer.case(text, embeddings.row(at), *code);
+            |(at, (text, code)): (usize, (&String, &u32))| scorer.case(text, valid.embeddings.row(at), *code);
         let cases: Vec<_> = texts.filter_map(case).collect();
         let weighing = Weighing::fit(&cases, used);
         if fast {
@@ -405,12 +439,47 @@ pub(super) fn assemble(
     Ok(model)
 }
 
+/// The model with the weights of what particulars say, by the validation file's items.
+fn with_particulars(
+    mut model: Model,
+    counted: &[Counted],
+    file: &Bytes,
+    valid: &Validation,
+) -> Result<Model> {
+    let usage = Usage::of(counted, &model.classes);
+    let items = read_items(file, &usage, MOST_VALIDATION_TEXTS)?;
+    if items.is_empty() {
+        return Ok(model);
+    }
+    model.usage = usage;
+    let rows: HashMap<&str, usize> =
+        valid.texts.descriptions.iter().enumerate().map(|(row, text)| (text.as_str(), row)).collect();
+    for fast in [false, true] {
+        let mut scorer = model.scorer(fast);
+        let mut cases = Vec::new();
+        for Item { description, code, stated } in &items {
+            // With an encoder, items whose text was encoded.
+            let row = rows.get(description.as_str()).copied();
+            if row.is_some() || !scorer.uses_encoder() {
+                scorer.state_numbers(*stated);
+                let embedding = row.map_or(&[][..], |row| valid.embeddings.row(row));
+                cases.extend(scorer.case(description, embedding, *code));
+            }
+        }
+        let weighing = if fast { &mut model.fast } else { &mut model.whole };
+        *weighing = weighing.with_particulars(&cases);
+    }
+    Ok(model)
+}
+
 /// What the test months said, and what became of the model.
 #[derive(Debug, Serialize, Deserialize)]
 struct Verdict {
     version: u64,
     promoted: bool,
     challenger: BTreeMap<String, f64>,
+    /// The challenger's figures from descriptions alone, where it heeds particulars.
+    alone: Option<BTreeMap<String, f64>>,
     champion: Option<BTreeMap<String, f64>>,
     report: String,
 }
@@ -433,8 +502,12 @@ fn evaluate<'a>(
         let session = session?;
         let registry = Registry::new(archive);
         let test = prepared.file(2)?;
-        let evaluation = judge(archive, &session, test, &weighed.model).await?;
+        let evaluation = judge(archive, &session, test, &weighed.model, false).await?;
         let challenger = evaluation.figures();
+        let alone = match weighed.has_particulars {
+            true => Some(judge(archive, &session, test, &weighed.model, true).await?.figures()),
+            false => None,
+        };
         let standing = standing(&registry, &id).await?;
         let champion = match &standing {
             None => None,
@@ -442,7 +515,7 @@ fn evaluate<'a>(
                 // Loading checks the champion's bytes before anything is promoted over it.
                 registry.load(MODEL, Which::Version(champion.version)).await?;
                 let model = registry.model_path(MODEL, champion.version);
-                Some(judge(archive, &session, test, &model).await?.figures())
+                Some(judge(archive, &session, test, &model, false).await?.figures())
             }
         };
         let better = champion.as_ref().is_none_or(|champion| challenger[DECIDES] > champion[DECIDES]);
@@ -459,6 +532,7 @@ fn evaluate<'a>(
             nomenclature: prepared.nomenclature(archive).await?,
             encoder: encoded.map(Encoded::words),
             champion_figures: champion.clone(),
+            figures_alone: alone.clone(),
         };
         let card: Card = Box::new(move |version| {
             Ok(hs_report(&evaluation, &format!("{MODEL}@{version}"), &facts).render())
@@ -469,7 +543,7 @@ fn evaluate<'a>(
             facts: Facts {
                 job: id.clone(),
                 config: serde_json::to_value(parameters)?,
-                features: vec!["description".to_owned()],
+                features: features(weighed.has_particulars),
                 snapshot: Some(TrainingSnapshot {
                     table: DECLARATIONS.to_owned(),
                     version: prepared.version,
@@ -490,8 +564,14 @@ fn evaluate<'a>(
         if let Some(card) = registry.load(MODEL, Which::Version(manifest.version)).await?.card {
             archive.put(&report, card).await?;
         }
-        Ok(Verdict { version: manifest.version, promoted, challenger, champion, report })
+        Ok(Verdict { version: manifest.version, promoted, challenger, alone, champion, report })
     }
+}
+
+/// What a model reads of a declaration.
+fn features(has_particulars: bool) -> Vec<String> {
+    let particulars = particulars::COLUMNS.iter().filter(|_| has_particulars);
+    ["description"].iter().chain(particulars).map(|name| (*name).to_owned()).collect()
 }
 
 /// The champion that a job's model is compared with: never the job's own, when the step is repeated.

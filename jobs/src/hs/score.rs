@@ -25,6 +25,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     model::Model,
+    particulars::Columns,
     scorer::Choice,
     tree::{DIGITS, LEVELS, six_digits, write},
 };
@@ -89,7 +90,7 @@ impl RecommendOperator {
             Ok(cast(column, &DataType::Utf8)?)
         };
         let (descriptions, codes) = (text("description")?, text("hs_code")?);
-        let years = Years::of(batch)?;
+        let (years, particulars) = (Years::of(batch)?, Columns::of(batch)?);
         let wholes =
             batch.column_by_name("national").map(|column| cast(column, &DataType::Utf8)).transpose()?;
         let wholes = wholes.as_ref().unwrap_or(&codes).as_string::<i32>();
@@ -101,6 +102,9 @@ impl RecommendOperator {
         for (row, (description, code)) in texts.zip(codes.as_string::<i32>()).enumerate() {
             if let Some(year) = years.at(row) {
                 scorer.in_year(year);
+            }
+            if !self.message.description_alone {
+                scorer.state(&particulars.at(row));
             }
             scorer.score(description, embeddings.row(row));
             if !scorer.has_words() {

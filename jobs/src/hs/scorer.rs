@@ -7,9 +7,12 @@
 
 use super::{
     branches::{Chapters, numbers},
-    fusion::{Candidate, Case, ENCODER, EVIDENCE, Evidence, LEAST_SHARE, NEAREST, TAUGHT, Weighing},
+    fusion::{
+        Candidate, Case, ENCODER, EVIDENCE, Evidence, LEAST_SHARE, MARGINS, NEAREST, STATED, TAUGHT, VOTES, Weighing,
+    },
     model::Model,
     national,
+    particulars::{KINDS, Particulars},
     precedents::Similar,
     text::Reader,
     tree::{LEVELS, at_level, six_digits, written},
@@ -44,9 +47,15 @@ pub struct Scorer<'a> {
     edition: Option<i32>,
     /// What each subheading's number of texts adds to its score; of a code that is invalid, that it has none.
     priors: Vec<f32>,
+    /// What particulars add to the scores of each level's classes; absent: none is stated.
+    stated: Option<[Vec<f32>; LEVELS]>,
+    /// The numbers of the particulars that are stated, by kind.
+    numbers: [Option<usize>; KINDS],
     /// What doubt gives to each valid class of each level.
     doubts: [Vec<f32>; LEVELS],
     reader: Reader,
+    /// The description that was read last, whose evidence stands in what follows.
+    description: Option<String>,
     vector: Vector,
     /// The margins of chapters.
     margins: Vec<f32>,
@@ -96,9 +105,12 @@ impl<'a> Scorer<'a> {
             weighing,
             weights: weighing.weights.map(|weight| weight as f32),
             edition: None,
+            stated: None,
+            numbers: [None; KINDS],
             priors: Vec::new(),
             doubts: zeros(),
             reader: Reader::default(),
+            description: None,
             vector: Vector::default(),
             margins: Vec::new(),
             below: Vec::new(),
@@ -123,6 +135,30 @@ impl<'a> Scorer<'a> {
             self.edition = edition;
             self.admit();
         }
+    }
+
+    /// From now on scores descriptions with these particulars; those that the model does not know say nothing.
+    pub(super) fn state(&mut self, particulars: &Particulars<'_>) {
+        self.state_numbers(self.model.usage.numbers(particulars));
+    }
+
+    /// The same, by the numbers that the particulars have in the model's usage.
+    pub(super) fn state_numbers(&mut self, numbers: [Option<usize>; KINDS]) {
+        if numbers == self.numbers {
+            return;
+        }
+        self.numbers = numbers;
+        let mut stated = self.stated.take().unwrap_or_default();
+        for (level, sums) in stated.iter_mut().enumerate() {
+            sums.clear();
+            sums.resize(self.model.classes.codes(level).len(), 0.0);
+        }
+        for (kind, number) in numbers.into_iter().enumerate() {
+            if let Some(number) = number {
+                self.model.usage.add(kind, number, self.weights[STATED + kind], &mut stated);
+            }
+        }
+        self.stated = numbers.iter().any(Option::is_some).then_some(stated);
     }
 
     /// Settles what each subheading has beside a description, which is nothing where its code is invalid.
@@ -151,6 +187,11 @@ impl<'a> Scorer<'a> {
         }
     }
 
+    /// Whether it wants embeddings of descriptions.
+    pub(super) fn uses_encoder(&self) -> bool {
+        self.weighing.uses_encoder()
+    }
+
     /// Scores a description, given its embedding (see [`Model::encode`]; empty for a model without an encoder);
     /// the other methods tell of it.
     pub(super) fn score(&mut self, description: &str, embedding: &[f32]) {
@@ -170,6 +211,9 @@ impl<'a> Scorer<'a> {
         for chapter in numbers(*beam) {
             for heading in classes.under(0, chapter) {
                 let mut above = self.parts[chapter] + weights[1] * below[heading];
+                if let Some(stated) = &self.stated {
+                    above += stated[1][heading];
+                }
                 if uses_precedents {
                     above += vote(weights, &self.votes, 1, heading);
                 }
@@ -181,6 +225,9 @@ impl<'a> Scorer<'a> {
                     }
                     if let Some(encoded) = self.encoded.get(class) {
                         score += weights[ENCODER] * encoded;
+                    }
+                    if let Some(stated) = &self.stated {
+                        score += stated[2][class];
                     }
                     scores[class] = score;
                     largest = largest.max(score);
@@ -330,7 +377,7 @@ impl<'a> Scorer<'a> {
         self.reader.words().len() > 0
     }
 
-    /// The words that speak most for a six-digit code, with what they add to its score; best first.
+    /// The words and particulars that speak most for a six-digit code, with what they add to its score; best first.
     pub fn words(&self, code: &str, count: usize) -> Vec<(String, f32)> {
         let class = code.parse().ok().and_then(|code| self.model.classes.number(code, LEVELS - 1));
         let Some(class) = class else { return Vec::new() };
@@ -339,11 +386,17 @@ impl<'a> Scorer<'a> {
         for (at, (feature, value)) in self.vector.row().pairs().enumerate() {
             for (level, class) in path.iter().enumerate() {
                 let weight = self.model.weights[level].weight(feature, *class);
-                added[self.vector.words[at] as usize] += self.weighing.weights[level] as f32 * weight * value;
+                added[self.vector.words[at] as usize] += self.weights[MARGINS + level] * weight * value;
             }
         }
-        let mut words: Vec<(String, f32)> =
-            self.reader.words().map(str::to_owned).zip(added).filter(|(_, added)| *added > 0.0).collect();
+        let mut words: Vec<(String, f32)> = self.reader.words().map(str::to_owned).zip(added).collect();
+        for (kind, number) in self.numbers.into_iter().enumerate() {
+            if let Some(number) = number {
+                let says = self.weights[STATED + kind] * self.model.usage.says(kind, number, path);
+                words.push((self.model.usage.name(kind, number), says));
+            }
+        }
+        words.retain(|(_, added)| *added > 0.0);
         words.sort_by(|one, other| other.1.total_cmp(&one.1));
         words.truncate(count);
         words
@@ -391,27 +444,45 @@ impl<'a> Scorer<'a> {
         Some(Case { candidates, right: place, chance: f64::from(self.model.shares[LEVELS - 1][right]) })
     }
 
-    /// Reads the description, gathers what speaks for each class, and chooses the chapters of the beam.
+    /// Gathers what speaks for each class, and chooses the chapters of the beam.
     fn gather(&mut self, description: &str, embedding: &[f32], distance: f32) {
-        self.model.vocabulary.vector(self.reader.read(description), &mut self.vector);
-        self.encoded.clear();
-        if let Some(encoding) = self.model.encoding.as_ref().filter(|_| self.weighing.uses_encoder()) {
-            encoding.head.logarithms(embedding, &mut self.encoded);
+        if self.description.as_deref() != Some(description) {
+            self.read(description, embedding);
         }
-        self.model.weights[0].margins(self.vector.row(), &mut self.margins);
         self.parts.clear();
-        self.parts.extend(self.margins.iter().map(|margin| self.weights[0] * margin));
-        self.similar.clear();
+        self.parts.extend(self.margins.iter().map(|margin| self.weights[MARGINS] * margin));
         if self.weighing.uses_precedents() {
-            self.consult();
             for (chapter, part) in self.parts.iter_mut().enumerate() {
                 *part += vote(&self.weights, &self.votes, 0, chapter);
+            }
+        }
+        if let Some(stated) = &self.stated {
+            for (part, stated) in self.parts.iter_mut().zip(&stated[0]) {
+                *part += stated;
             }
         }
         let least = self.parts.iter().copied().fold(f32::NEG_INFINITY, f32::max) - distance;
         let likely = self.parts.iter().enumerate().filter(|(_, part)| **part >= least);
         self.beam = likely.fold(0, |beam, (chapter, _)| beam | 1 << chapter);
         self.model.branches.margins(self.vector.row(), self.beam, &mut self.below);
+    }
+
+    /// Reads a description: what it says by itself, whatever the beam and the particulars. Declarations often have
+    /// the same one as the row before.
+    fn read(&mut self, description: &str, embedding: &[f32]) {
+        let known = self.description.get_or_insert_default();
+        known.clear();
+        known.push_str(description);
+        self.model.vocabulary.vector(self.reader.read(description), &mut self.vector);
+        self.encoded.clear();
+        if let Some(encoding) = self.model.encoding.as_ref().filter(|_| self.weighing.uses_encoder()) {
+            encoding.head.logarithms(embedding, &mut self.encoded);
+        }
+        self.model.weights[0].margins(self.vector.row(), &mut self.margins);
+        self.similar.clear();
+        if self.weighing.uses_precedents() {
+            self.consult();
+        }
     }
 
     /// Asks the precedents.
@@ -436,15 +507,20 @@ impl<'a> Scorer<'a> {
         let [chapter, heading, own] = path;
         let headings = self.model.classes.codes(1).len();
         let mut evidence = [0.0; EVIDENCE];
-        evidence[0] = f64::from(self.margins[chapter]);
-        evidence[1] = f64::from(self.below[heading]);
-        evidence[2] = f64::from(self.below[headings + own]);
+        let margins = [self.margins[chapter], self.below[heading], self.below[headings + own]];
+        for (level, margin) in margins.into_iter().enumerate() {
+            evidence[MARGINS + level] = f64::from(margin);
+        }
         for (level, class) in path.into_iter().enumerate() {
-            evidence[LEVELS + level] = f64::from(logarithm(self.votes[level][class]));
+            evidence[VOTES + level] = f64::from(logarithm(self.votes[level][class]));
         }
         evidence[NEAREST] = f64::from(self.nearest[class]);
         evidence[TAUGHT] = f64::from(self.model.taught[class].max(1)).ln();
         evidence[ENCODER] = self.encoded.get(class).map_or(0.0, |encoded| f64::from(*encoded));
+        for (kind, number) in self.numbers.into_iter().enumerate() {
+            let says = |number| self.model.usage.says(kind, number, self.model.classes.paths()[class]);
+            evidence[STATED + kind] = number.map_or(0.0, |number| f64::from(says(number)));
+        }
         evidence
     }
 }
@@ -456,5 +532,5 @@ fn logarithm(share: f32) -> f32 {
 
 /// What the precedents' votes for a class add to its score.
 fn vote(weights: &[f32; EVIDENCE], votes: &[Vec<f32>; LEVELS], level: usize, class: usize) -> f32 {
-    weights[LEVELS + level] * logarithm(votes[level][class])
+    weights[VOTES + level] * logarithm(votes[level][class])
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     model::Model,
     nomenclature::records,
+    particulars::Particulars,
     score::SUGGESTED,
     scorer::{Choice, Scorer, SimilarDeclaration},
     text::is_cut,
@@ -45,17 +46,23 @@ pub struct Explained {
     /// Code and probability.
     #[serde(flatten)]
     pub choice: Choice,
-    /// The words that speak for it, with what each adds to its score.
+    /// The words and particulars that speak for it, with what each adds to its score.
     pub words: Vec<(String, f32)>,
     /// The nomenclature's texts on the way to it, where the model has them.
     pub path: Vec<String>,
 }
 
-/// Recommends codes for one description.
+/// Recommends codes for one description, given what else is known of the goods.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Internal`] when the model's encoder is not loaded ([`Model::load`]).
-pub fn suggest(model: &Model, scorer: &mut Scorer<'_>, description: &str) -> Result<Suggestion> {
+pub fn suggest(
+    model: &Model,
+    scorer: &mut Scorer<'_>,
+    description: &str,
+    particulars: &Particulars<'_>,
+) -> Result<Suggestion> {
+    scorer.state(particulars);
     scorer.score(description, model.encode(false, [description])?.row(0));
     let has_words = scorer.has_words();
     let best = |level: usize| if has_words { scorer.best(level, SUGGESTED) } else { Vec::new() };
@@ -96,17 +103,36 @@ pub struct RowCounts {
     pub cut: u64,
 }
 
-/// Recommends codes for a column of a CSV file with a header; the answer is a CSV text with a row for each
+/// The columns of a CSV file, by their titles.
+#[derive(Debug, Clone, Default)]
+pub struct Titles {
+    /// The descriptions.
+    pub description: String,
+    /// Countries of origin, where there is such a column.
+    pub origin: Option<String>,
+    /// Units of quantities, where there is such a column.
+    pub unit: Option<String>,
+    /// Customs values per unit, or per kilogram where a row has no unit.
+    pub unit_value: Option<String>,
+}
+
+/// Recommends codes for the rows of a CSV file with a header; the answer is a CSV text with a row for each
 /// of its rows, in order, and what became of them.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Input`] when the file is empty or has no such column.
-pub fn suggest_rows(model: &Model, file: &[u8], column: &str) -> Result<(String, RowCounts)> {
+pub fn suggest_rows(model: &Model, file: &[u8], titles: &Titles) -> Result<(String, RowCounts)> {
     let mut records = records(file).into_iter();
     let header = records.next().ok_or_else(|| Error::input("the file of descriptions is empty"))?;
-    let at = header.iter().position(|title| title.trim() == column).ok_or_else(|| {
-        Error::input(format!("the file has no column {column:?}; its columns are {}", header.join(", ")))
-    })?;
+    let place = |title: &String| {
+        header.iter().position(|column| column.trim() == title).ok_or_else(|| {
+            Error::input(format!("the file has no column {title:?}; its columns are {}", header.join(", ")))
+        })
+    };
+    let at = place(&titles.description)?;
+    let of_title = |title: &Option<String>| title.as_ref().map(place).transpose();
+    let (origin, unit) = (of_title(&titles.origin)?, of_title(&titles.unit)?);
+    let unit_value = of_title(&titles.unit_value)?;
     let mut text = String::from("row,vague");
     for digits in DIGITS {
         for place in 1..=SUGGESTED {
@@ -124,6 +150,11 @@ pub fn suggest_rows(model: &Model, file: &[u8], column: &str) -> Result<(String,
     let embeddings = model.encode(false, descriptions.clone())?;
     for (row, description) in descriptions.enumerate() {
         counts.rows += 1;
+        let cell = |place: Option<usize>| records[row].get(place?).map(String::as_str);
+        let value = cell(unit_value).and_then(|text| text.trim().parse().ok());
+        // A value that is none says nothing, as one that is missing.
+        let value = value.filter(|value: &f64| *value > 0.0 && value.is_finite());
+        scorer.state(&Particulars::given(cell(origin), cell(unit), value)?);
         scorer.score(description, embeddings.row(row));
         let vague = scorer.is_vague();
         counts.without_words += u64::from(!scorer.has_words());

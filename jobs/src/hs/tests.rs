@@ -8,7 +8,8 @@ use super::{
     model::Model,
     national::national,
     nomenclature::{Nomenclature, records},
-    retrain::assemble,
+    particulars::Particulars,
+    retrain::{Validation, assemble},
     suggest::suggest,
     texts::Texts,
     tree::{LEVELS, six_digits, written},
@@ -53,7 +54,8 @@ fn fitted(train: &Texts, valid: &Texts, nomenclature: Nomenclature) -> Model {
         (0..2).map(|number| shard_of(number, layout.clone(), Arc::clone(&corpus))).collect();
     let mut leader = HsLeader::new();
     fit_in_process(&mut leader, &mut shards).expect("fits");
-    assemble(leader, train.clone(), train.clone(), valid, nomenclature, 0.5, None).expect("a model")
+    let valid = Validation { texts: valid.clone(), ..Validation::default() };
+    assemble(leader, train.clone(), train.clone(), &valid, nomenclature, 0.5, None).expect("a model")
 }
 
 fn judged(model: &Model, test: &Texts, fast: bool) -> Evaluation {
@@ -102,7 +104,7 @@ fn published_declarations_are_recommended_better_than_by_a_linear_svm() {
     // Descriptions that a customs administration calls too vague, and texts of goods, which are not.
     let terms = records(&unzipped(data.join("uk_fpo_vague_terms.csv.gz")));
     let mut scorer = again.scorer(false);
-    let mut vague = |text: &str| suggest(&again, &mut scorer, text).expect("suggests").vague;
+    let mut vague = |text: &str| suggest(&again, &mut scorer, text, &Particulars::default()).expect("suggests").vague;
     let called =
         terms.iter().skip(1).filter(|term| vague(&term[0])).count() as f64 / (terms.len() - 1) as f64;
     let clear = evaluation.vague as f64 / evaluation.items as f64;

@@ -1,7 +1,8 @@
 //! From declarations to files of distinct texts: what teaches, what chooses and what judges.
 //!
 //! [`distinct_texts`] is the query: the distinct pairs of description and code of each period, with
-//! national digits and numbers of rows; those of the period that judges also by month. [`TextsOperator`] is the plan node above it, which writes one Parquet file for
+//! national digits and numbers of rows; those of the period that judges also by month, and those that choose or judge also
+//! by their particulars. [`TextsOperator`] is the plan node above it, which writes one Parquet file for
 //! each period with the columns of [`file_schema`] and counts what cannot be used: descriptions without a
 //! letter or digit, codes of fewer than six digits, codes that the nomenclature lacks. A file's order is
 //! that of its texts, so that it does not depend on how the query was cut.
@@ -9,13 +10,14 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray},
-    compute::{cast, filter_record_batch},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, UInt64Array},
+    compute::{cast, filter_record_batch, take},
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
 };
+use bytes::Bytes;
 use datafusion::{
     functions_aggregate::expr_fn::count,
-    logical_expr::when,
+    logical_expr::{Expr, when},
     prelude::{DataFrame, cast as cast_to, col, lit},
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -27,12 +29,13 @@ use parquet::{
 };
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{
     national::national,
     nomenclature::Nomenclature,
     oddities::Oddities,
+    particulars::{self, KINDS, Particulars, Usage},
     text::{Reader, is_cut},
     tree::{LEVELS, six_digits, written},
 };
@@ -46,31 +49,28 @@ use crate::{
 pub(super) const PARTS: [&str; 3] = ["train", "valid", "test"];
 
 /// The order of the operator's input.
-const ORDER: [&str; 4] = ["part", "description", "hs_code", "month"];
+const ORDER: [&str; 4 + KINDS] = {
+    let [one, two, three, four] = particulars::COLUMNS;
+    ["part", "description", "hs_code", "month", one, two, three, four]
+};
 
 /// The columns of a file: `description`, `hs_code` (six digits), `national` (the whole code where it has more digits, and
 /// is of the nomenclature's edition; empty otherwise), `month` (12 × year + month - 1, of what judges; 0
-/// otherwise) and `rows`, how many declared items had these.
+/// otherwise), `rows`, how many declared items had these, and the particulars ([`particulars::COLUMNS`]; null in what
+/// teaches).
 pub(super) fn file_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        Arc::new(Schema::new(vec![
-            Field::new("description", DataType::Utf8, false),
-            Field::new("hs_code", DataType::Utf8, false),
-            Field::new("national", DataType::Utf8, false),
-            Field::new("month", DataType::Int64, false),
-            Field::new("rows", DataType::Int64, false),
-        ]))
+        let texts = ["description", "hs_code", "national"].map(|name| Field::new(name, DataType::Utf8, false));
+        let numbers = ["month", "rows"].map(|name| Field::new(name, DataType::Int64, false));
+        let fields = texts.into_iter().chain(numbers).chain(particulars::fields());
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     });
     Arc::clone(&SCHEMA)
 }
 
 /// The distinct texts of declarations in three periods that follow each other, in the operator's order.
 pub(super) fn distinct_texts(declarations: DataFrame, periods: [Period; 3]) -> Result<DataFrame> {
-    let day = |day: i32| lit(datafusion::common::ScalarValue::Date32(Some(day)));
-    let [within_train, within_valid, within_test] = periods.map(|period| {
-        let days = period.days();
-        col("acceptance_date").between(day(*days.start()), day(*days.end()))
-    });
+    let [within_train, within_valid, within_test] = periods.map(within);
     let part = when(within_train.clone(), lit(0_i64))
         .when(within_valid.clone(), lit(1_i64))
         .otherwise(lit(2_i64))?
@@ -78,22 +78,22 @@ pub(super) fn distinct_texts(declarations: DataFrame, periods: [Period; 3]) -> R
     let number = |name: &str| cast_to(col(name), DataType::Int64);
     let month = number("year") * lit(12_i64) + number("month") - lit(1_i64);
     let month = when(within_test.clone(), month).otherwise(lit(0_i64))?.alias("month");
-    let rows = declarations.filter(within_train.or(within_valid).or(within_test))?.select(vec![
-        part,
-        col("description"),
-        col("hs_code"),
-        month,
-    ])?;
-    let keys = ORDER.map(col);
-    let counted = count(lit(1_i64)).alias("rows");
-    let counted = rows.aggregate(keys.to_vec(), vec![counted])?;
-    Ok(counted.select(vec![
-        col("part"),
-        col("description"),
-        col("hs_code"),
-        col("month"),
-        cast_to(col("rows"), DataType::Int64).alias("rows"),
-    ])?)
+    let mut columns = vec![part, col("description"), col("hs_code"), month];
+    for (name, stated) in particulars::COLUMNS.into_iter().zip(particulars::expressions()?) {
+        columns.push(when(!within_train.clone(), stated.unalias()).end()?.alias(name));
+    }
+    let rows = declarations.filter(within_train.or(within_valid).or(within_test))?.select(columns)?;
+    let counted = rows.aggregate(ORDER.map(col).to_vec(), vec![count(lit(1_i64)).alias("rows")])?;
+    let mut columns = ORDER.map(col).to_vec();
+    columns.push(cast_to(col("rows"), DataType::Int64).alias("rows"));
+    Ok(counted.select(columns)?)
+}
+
+/// Whether a declaration was accepted in a period.
+pub(super) fn within(period: Period) -> Expr {
+    let day = |day: i32| lit(datafusion::common::ScalarValue::Date32(Some(day)));
+    let days = period.days();
+    col("acceptance_date").between(day(*days.start()), day(*days.end()))
 }
 
 /// What became of the declared items of a period.
@@ -103,7 +103,7 @@ pub struct Written {
     pub path: String,
     /// Its bytes.
     pub size: u64,
-    /// Its distinct pairs of text and code, in each month of what judges.
+    /// Its distinct pairs of text and code, in each month of what judges, with each of their particulars.
     pub texts: u64,
     /// Declared items that stand behind them.
     pub items: u64,
@@ -272,8 +272,12 @@ impl File {
         let number = |column: &Int64Array| {
             Arc::new(Int64Array::from_iter_values(kept.iter().map(|(row, ..)| column.value(*row))))
         };
-        let columns: Vec<ArrayRef> =
+        let mut columns: Vec<ArrayRef> =
             vec![Arc::new(texts), Arc::new(codes), Arc::new(nationals), number(months), number(rows)];
+        let own: UInt64Array = kept.iter().map(|(row, ..)| *row as u64).collect();
+        for field in particulars::fields() {
+            columns.push(take(&cast(column(batch, field.name())?, field.data_type())?, &own, None)?);
+        }
         let kept = RecordBatch::try_new(file_schema(), columns)?;
         self.writer.write(&kept).await.context(|| format!("write {}", self.written.path))
     }
@@ -299,6 +303,12 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    fn push(&mut self, row: Row<'_>) {
+        self.descriptions.push(row.description.to_owned());
+        self.codes.push(row.code);
+        self.nationals.push(row.national);
+    }
+
     /// Those of some numbers, in their order.
     pub(super) fn take(mut self, order: &[u32]) -> Self {
         Self {
@@ -312,33 +322,102 @@ impl Texts {
     }
 }
 
-/// Reads a file's texts; of more than `most`, about as many as that, those with the lowest hashes.
+/// Reads a file's texts, each pair with a code once; of more than `most`, about as many as that, those with the
+/// lowest hashes.
 pub(super) async fn read_texts(archive: &Archive, path: &str, most: u64) -> Result<Texts> {
     let bytes = archive.get(path).await?;
     let read = tokio::task::spawn_blocking(move || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        let least =
-            (most < rows).then(|| (u128::from(u64::MAX) * u128::from(most) / u128::from(rows)) as u64);
-        let mut texts = Texts::default();
-        for batch in builder.build()? {
-            let batch = batch?;
-            let (descriptions, codes) = (column(&batch, "description")?, column(&batch, "hs_code")?);
-            let nationals = column(&batch, "national")?.as_string::<i32>();
-            let pairs = descriptions.as_string::<i32>().iter().zip(codes.as_string::<i32>());
-            for ((description, code), whole) in pairs.zip(nationals) {
-                let (Some(description), Some(code)) = (description, code.and_then(six_digits)) else {
-                    return Err(Error::corrupt("a text has no code; run the job again"));
-                };
-                if least.is_none_or(|least| xxh3_64(description.as_bytes()) <= least) {
-                    texts.descriptions.push(description.to_owned());
-                    texts.codes.push(code);
-                    texts.nationals.push(whole.map_or(0, national));
-                }
+        let mut count = 0;
+        let mut once = Once::default();
+        each_row(&bytes, |row, _| count += u64::from(once.is_new(row)))?;
+        let least = least_hash(most, count);
+        let (mut texts, mut once) = (Texts::default(), Once::default());
+        each_row(&bytes, |row, _| {
+            if once.is_new(row) && least.is_none_or(|least| xxh3_64(row.description.as_bytes()) <= least) {
+                texts.push(row);
             }
-        }
-        Ok(texts)
+        })?;
+        Ok::<_, Error>(texts)
     });
     let read = read.await.map_err(|error| Error::internal("a reader of texts stopped").with_source(error))?;
     read.context(|| format!("read the texts in {path}"))
+}
+
+/// An item with particulars that a model knows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Item {
+    pub(super) description: String,
+    pub(super) code: u32,
+    /// The numbers of its particulars in the model's usage, by kind.
+    pub(super) stated: [Option<usize>; KINDS],
+}
+
+/// Reads a file's items with particulars; of more than `most`, about as many as that, those with the lowest hashes.
+pub(super) fn read_items(bytes: &Bytes, usage: &Usage, most: u64) -> Result<Vec<Item>> {
+    let mut count = 0;
+    each_row(bytes, |_, particulars| count += u64::from(!particulars.is_empty()))?;
+    let least = least_hash(most, count);
+    let (mut items, mut number) = (Vec::new(), 0);
+    each_row(bytes, |Row { description, code, .. }, particulars| {
+        number += 1;
+        // Not by the text alone: one that stands in many items would bring all of them.
+        let hash = || xxh3_64_with_seed(description.as_bytes(), number);
+        let stated = usage.numbers(particulars);
+        if stated.iter().any(Option::is_some) && least.is_none_or(|least| hash() <= least) {
+            items.push(Item { description: description.to_owned(), code, stated });
+        }
+    })?;
+    Ok(items)
+}
+
+/// The hash up to which about `most` of `count` things are taken; `None`: all are.
+fn least_hash(most: u64, count: u64) -> Option<u64> {
+    (most < count).then(|| (u128::from(u64::MAX) * u128::from(most) / u128::from(count)) as u64)
+}
+
+/// A row of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row<'a> {
+    description: &'a str,
+    code: u32,
+    /// With national digits (0: none).
+    national: u64,
+}
+
+/// Tells rows that differ from the row before; a file's order brings the same ones together.
+#[derive(Debug, Default)]
+struct Once {
+    description: String,
+    codes: (u32, u64),
+}
+
+impl Once {
+    fn is_new(&mut self, row: Row<'_>) -> bool {
+        let codes = (row.code, row.national);
+        let new = self.codes != codes || self.description != row.description;
+        if new {
+            self.codes = codes;
+            self.description.clear();
+            self.description.push_str(row.description);
+        }
+        new
+    }
+}
+
+/// Visits a file's rows in order.
+fn each_row(bytes: &Bytes, mut visit: impl FnMut(Row<'_>, &Particulars<'_>)) -> Result<()> {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?.build()? {
+        let batch = batch?;
+        let texts = |name| Ok::<_, Error>(column(&batch, name)?.as_string::<i32>().iter());
+        let particulars = particulars::Columns::of(&batch)?;
+        let rows = texts("description")?.zip(texts("hs_code")?).zip(texts("national")?).enumerate();
+        for (at, ((description, code), whole)) in rows {
+            let (Some(description), Some(code)) = (description, code.and_then(six_digits)) else {
+                return Err(Error::corrupt("a text has no code; run the job again"));
+            };
+            let national = whole.map_or(0, national);
+            visit(Row { description, code, national }, &particulars.at(at));
+        }
+    }
+    Ok(())
 }

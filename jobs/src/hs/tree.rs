@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use prost::Message;
+
 use super::{
     svm::{Classifier, Question},
     vectors::Row,
@@ -188,6 +190,18 @@ impl Weights {
             && self.classes.iter().all(|class| (*class as usize) < classes)
     }
 
+    /// As they are kept.
+    pub(super) fn to_stored(&self) -> StoredWeights {
+        let Self { starts, classes, weights, biases } = self.clone();
+        StoredWeights { starts, classes, weights, biases }
+    }
+
+    /// Those that were kept; [`Weights::is_whole`] tells whether they are whole.
+    pub(super) fn of_stored(stored: StoredWeights) -> Self {
+        let StoredWeights { starts, classes, weights, biases } = stored;
+        Self { starts, classes, weights, biases }
+    }
+
     /// A feature's classes, ascending, with its weights for them.
     pub(super) fn entries(&self, feature: usize) -> impl Iterator<Item = (u32, f32)> {
         let entries = self.starts[feature] as usize..self.starts[feature + 1] as usize;
@@ -212,6 +226,19 @@ impl Weights {
         let found = self.classes[entries.clone()].binary_search(&class);
         found.map_or(0.0, |at| self.weights[entries.start + at])
     }
+}
+
+/// [`Weights`] in a model's bytes.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StoredWeights {
+    #[prost(uint32, repeated, tag = "1")]
+    starts: Vec<u32>,
+    #[prost(uint32, repeated, tag = "2")]
+    classes: Vec<u32>,
+    #[prost(float, repeated, tag = "3")]
+    weights: Vec<f32>,
+    #[prost(float, repeated, tag = "4")]
+    biases: Vec<f32>,
 }
 
 #[cfg(test)]
