@@ -77,7 +77,8 @@ fn retrained(folder: &Path, more: &str) -> (PathBuf, Value) {
     let (file, mapping) = (file.display().to_string(), mapping.display().to_string());
     document(&tidewaiter(&archive, &["ingest", "declarations", "--mapping", &mapping, &file]));
     let periods = ["--train", "2020-01..2020-02", "--valid", "2020-03", "--test", "2020-04"];
-    let outcome = document(&tidewaiter(&archive, &[&["retrain", "hs", "--country", "TW"], &periods[..]].concat()));
+    let outcome =
+        document(&tidewaiter(&archive, &[&["retrain", "hs", "--country", "TW"], &periods[..]].concat()));
     (archive, outcome["metrics"].clone())
 }
 
@@ -118,7 +119,8 @@ fn what_is_known_beside_a_description_helps_and_its_lack_changes_nothing() {
     }
 
     let file = folder.path().join("goods.csv");
-    let rows = "goods,from,unit,price\ntelephone,CN,NAR,21\ntelephone,KR,,\ntelephone,KR,NAR,none\npolymer,,LTR,\n";
+    let rows =
+        "goods,from,unit,price\ntelephone,CN,NAR,21\ntelephone,KR,,\ntelephone,KR,NAR,none\npolymer,,LTR,\n";
     std::fs::write(&file, rows).expect("written");
     let file = file.display().to_string();
     let titles = ["--column", "goods", "--origin", "from", "--unit", "unit", "--unit-value", "price"];

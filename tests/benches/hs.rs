@@ -214,7 +214,10 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> Bench<()> {
         Options { archive: archive.clone(), advertise: None, needs: server::needs_of_plan, sources };
     let serving = tokio::spawn(server::serve(listener, options));
     let mut client = HsServiceClient::connect(url).await?;
-    let ask = |description: &str| HsSuggestRequest { description: description.to_owned(), ..HsSuggestRequest::default() };
+    let ask = |description: &str| HsSuggestRequest {
+        description: description.to_owned(),
+        ..HsSuggestRequest::default()
+    };
     client.suggest(ask(&texts[0].0)).await?;
     let mut milliseconds = Vec::new();
     for (description, _) in texts.iter().take(QUESTIONS) {

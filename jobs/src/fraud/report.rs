@@ -226,10 +226,10 @@ fn curve_shares(capacity: f64) -> Vec<f64> {
     shares
 }
 
-/// The metrics in the order of reading: overall ones, then each at rising shares.
 /// The figures that exist at each share inspected, as the names in [`Metrics::at`] begin.
 const FIGURES_AT: [&str; 4] = ["precision", "recall", "f1", "revenue_recall"];
 
+/// The metrics in the order of reading: overall ones, then each at rising shares.
 fn metric_rows(challenger: &Metrics, champion: Option<&Metrics>) -> Vec<Metric> {
     let overall = |name: &str, of: fn(&Metrics) -> f64| Metric {
         name: name.to_owned(),

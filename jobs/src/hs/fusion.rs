@@ -326,8 +326,9 @@ mod tests {
                     })
                     .collect();
                 let chance = |at: usize| number(case * 1000 + 77 + at as u64);
-                let score =
-                    |at: &usize| [0, 4, STATED].map(|kind| evidence[*at][kind]).iter().sum::<f64>() + chance(*at);
+                let score = |at: &usize| {
+                    [0, 4, STATED].map(|kind| evidence[*at][kind]).iter().sum::<f64>() + chance(*at)
+                };
                 let right = (0..5).max_by(|one, other| score(one).total_cmp(&score(other))).expect("five");
                 let alone = |evidence| Candidate { evidence, stands_for: 1.0 + (case % 3) as f64 };
                 Case { candidates: evidence.into_iter().map(alone).collect(), right, chance: 0.01 }
@@ -369,7 +370,7 @@ mod tests {
         let fitted = Weighing::fit(&cases, ALL);
         let total = |weighing: &Weighing| weighing.trust(&cases).total;
         assert!(total(&fitted) > total(&Weighing::first(ALL)));
-        for kind in 0..EVIDENCE {
+        for kind in 0..STATED {
             for by in [0.2, -0.2] {
                 let mut moved = fitted;
                 moved.weights[kind] += by;
@@ -394,11 +395,8 @@ mod tests {
     fn two_candidates_have_the_odds_that_were_seen() {
         // Three of four cases are the candidate with the evidence 1 against 0; chance gives one of a million.
         let alone = |evidence| Candidate { evidence, stands_for: 1.0 };
-        let case = |right| Case {
-            candidates: vec![alone(first(1.0)), alone(first(0.0))],
-            right,
-            chance: 1e-6,
-        };
+        let case =
+            |right| Case { candidates: vec![alone(first(1.0)), alone(first(0.0))], right, chance: 1e-6 };
         let three_of_four: Vec<Case> = (0..400).map(|number| case(usize::from(number % 4 == 3))).collect();
         let fitted = Weighing::fit(&three_of_four, FAST);
         assert!((fitted.weights[0] - 3_f64.ln()).abs() < 0.02 && fitted.doubt < 1e-3, "{fitted:?}");
@@ -410,10 +408,7 @@ mod tests {
         let cases: Vec<Case> = (0..1000)
             .map(|number| Case {
                 candidates: (0..10)
-                    .map(|at| Candidate {
-                        evidence: first(if at == 0 { 5.0 } else { 0.0 }),
-                        stands_for: 1.0,
-                    })
+                    .map(|at| Candidate { evidence: first(if at == 0 { 5.0 } else { 0.0 }), stands_for: 1.0 })
                     .collect(),
                 right: if number % 10 == 0 { 1 + number / 10 % 9 } else { 0 },
                 chance: 0.1,

@@ -12,6 +12,7 @@
 
 pub mod adviser;
 pub mod apply;
+mod assemble;
 mod branches;
 pub mod encoder;
 mod fusion;

@@ -182,7 +182,10 @@ pub(super) async fn counts(declarations: &DataFrame, nomenclature: &Nomenclature
             .clone()
             .select(vec![code, text, number])?
             .filter(col("text").is_not_null().and(col("number").is_not_null()))?
-            .aggregate(vec![col("code"), col("text"), col("number")], vec![count(lit(1_i64)).alias("items")])?;
+            .aggregate(
+                vec![col("code"), col("text"), col("number")],
+                vec![count(lit(1_i64)).alias("items")],
+            )?;
         for batch in counted.collect().await.context(|| format!("count the {} of codes", COLUMNS[kind]))? {
             let texts = [0, 1].map(|at| cast(batch.column(at), &DataType::Utf8));
             let [codes, texts] = texts.map(|column| column.map(|column| column.as_string::<i32>().clone()));
@@ -297,8 +300,7 @@ impl Usage {
         for (kind, StoredUsage { texts, numbers, levels }) in stored.into_iter().enumerate() {
             let levels: Vec<Weights> = levels.into_iter().map(Weights::of_stored).collect();
             let levels: [Weights; LEVELS] = levels.try_into().ok()?;
-            let whole =
-                |level: usize| levels[level].is_whole(texts.len(), classes.codes(level).len());
+            let whole = |level: usize| levels[level].is_whole(texts.len(), classes.codes(level).len());
             if texts.len() != numbers.len() || !(0..LEVELS).all(whole) {
                 return None;
             }

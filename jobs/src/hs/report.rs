@@ -142,7 +142,8 @@ fn accuracy(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
         })
         .collect();
     columns.extend(titles.iter().map(|title| (title.as_str(), Kind::Percent)));
-    let others = [("First, description alone", &facts.figures_alone), ("First, champion", &facts.champion_figures)];
+    let others =
+        [("First, description alone", &facts.figures_alone), ("First, champion", &facts.champion_figures)];
     let others = others.map(|(title, figures)| Some((title, figures.as_ref()?)));
     columns.extend(others.iter().flatten().map(|(title, _)| (*title, Kind::Percent)));
     let of_others = |name: &str| {

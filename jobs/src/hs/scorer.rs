@@ -8,7 +8,8 @@
 use super::{
     branches::{Chapters, numbers},
     fusion::{
-        Candidate, Case, ENCODER, EVIDENCE, Evidence, LEAST_SHARE, MARGINS, NEAREST, STATED, TAUGHT, VOTES, Weighing,
+        Candidate, Case, ENCODER, EVIDENCE, Evidence, LEAST_SHARE, MARGINS, NEAREST, STATED, TAUGHT, VOTES,
+        Weighing,
     },
     model::Model,
     national,

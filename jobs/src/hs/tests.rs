@@ -3,13 +3,13 @@
 use std::{io::Read, path::PathBuf, sync::Arc};
 
 use super::{
+    assemble::{Validation, assemble},
     learner::{Corpus, HsLeader, Layout, Parameters, shard_of},
     metrics::{Evaluation, Judged},
     model::Model,
     national::national,
     nomenclature::{Nomenclature, records},
     particulars::Particulars,
-    retrain::{Validation, assemble},
     suggest::suggest,
     texts::Texts,
     tree::{LEVELS, six_digits, written},
@@ -104,7 +104,8 @@ fn published_declarations_are_recommended_better_than_by_a_linear_svm() {
     // Descriptions that a customs administration calls too vague, and texts of goods, which are not.
     let terms = records(&unzipped(data.join("uk_fpo_vague_terms.csv.gz")));
     let mut scorer = again.scorer(false);
-    let mut vague = |text: &str| suggest(&again, &mut scorer, text, &Particulars::default()).expect("suggests").vague;
+    let mut vague =
+        |text: &str| suggest(&again, &mut scorer, text, &Particulars::default()).expect("suggests").vague;
     let called =
         terms.iter().skip(1).filter(|term| vague(&term[0])).count() as f64 / (terms.len() - 1) as f64;
     let clear = evaluation.vague as f64 / evaluation.items as f64;

@@ -60,7 +60,8 @@ const ORDER: [&str; 4 + KINDS] = {
 /// teaches).
 pub(super) fn file_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let texts = ["description", "hs_code", "national"].map(|name| Field::new(name, DataType::Utf8, false));
+        let texts =
+            ["description", "hs_code", "national"].map(|name| Field::new(name, DataType::Utf8, false));
         let numbers = ["month", "rows"].map(|name| Field::new(name, DataType::Int64, false));
         let fields = texts.into_iter().chain(numbers).chain(particulars::fields());
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
