@@ -42,28 +42,28 @@ pub(super) type Evidence = [f64; EVIDENCE];
 pub(super) type Chosen = [bool; EVIDENCE];
 
 /// The kinds that need neither precedents nor an encoder.
-pub(super) const FAST: Chosen = chosen(&[MARGINS..VOTES, TAUGHT..ENCODER]);
+pub(super) const FAST: Chosen = and(kinds(MARGINS..VOTES), TAUGHT..ENCODER);
 
 /// The kinds that need no encoder.
-pub(super) const WITHOUT_ENCODER: Chosen = chosen(&[MARGINS..ENCODER]);
+pub(super) const WITHOUT_ENCODER: Chosen = kinds(MARGINS..ENCODER);
 
 /// The kinds that a description gives.
-pub(super) const ALL: Chosen = chosen(&[MARGINS..STATED]);
+pub(super) const ALL: Chosen = kinds(MARGINS..STATED);
 
 /// The kinds that particulars give.
-pub(super) const PARTICULARS: Chosen = chosen(&[STATED..EVIDENCE]);
+pub(super) const PARTICULARS: Chosen = kinds(STATED..EVIDENCE);
 
-/// The kinds in some ranges.
-const fn chosen(ranges: &[Range<usize>]) -> Chosen {
-    let mut chosen = [false; EVIDENCE];
-    let mut at = 0;
-    while at < ranges.len() {
-        let mut kind = ranges[at].start;
-        while kind < ranges[at].end {
-            chosen[kind] = true;
-            kind += 1;
-        }
-        at += 1;
+/// The kinds of a range.
+const fn kinds(range: Range<usize>) -> Chosen {
+    and([false; EVIDENCE], range)
+}
+
+/// The chosen kinds and those of a range.
+const fn and(mut chosen: Chosen, range: Range<usize>) -> Chosen {
+    let mut kind = range.start;
+    while kind < range.end {
+        chosen[kind] = true;
+        kind += 1;
     }
     chosen
 }
