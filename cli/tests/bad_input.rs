@@ -11,6 +11,7 @@ mod support;
 
 use std::{
     fs::{self, File},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::Output,
 };
@@ -257,6 +258,22 @@ fn a_scheduler_that_is_not_there_and_a_query_that_is_wrong_are_named() {
     place.refuses(1, &told, || place.run(&["quality", "--scheduler", nobody]));
     place.refuses(2, &["no_such_table"], || place.run(&["archive", "sql", "SELECT * FROM no_such_table"]));
     place.refuses(2, &["http://host:port"], || place.run(&["executor", "--scheduler", "nobody"]));
+}
+
+#[test]
+fn a_second_executor_on_a_port_is_told_address_port_and_remedy() {
+    let first = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let port = first.local_addr().expect("has an address").port().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = tidewaiter(
+        folder.path(),
+        &["executor", "--scheduler", "http://127.0.0.1:1", "--host", "127.0.0.1", "--port", &port],
+    );
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{error}");
+    for part in [&format!("127.0.0.1:{port}"), "--port", "in use"] {
+        assert!(error.contains(part), "{part:?} is not in {error}");
+    }
 }
 
 #[test]

@@ -302,6 +302,9 @@ mod tests {
             ("part", DataType::Int64),
             ("description", DataType::Utf8),
             ("rows", DataType::Int64),
+            ("unit", DataType::Utf8),
+            ("mass_value", DataType::Float64),
+            ("unit_value", DataType::Float64),
             ("true_illicit", DataType::Boolean),
             ("true_revenue", DataType::Float64),
         ];

@@ -44,6 +44,17 @@ pub enum Error {
     /// The options contradict themselves or the machine.
     #[error("start the executor: {0}")]
     Options(String),
+    /// The executor's own port cannot be listened on.
+    #[error("listen on {host}:{port}; give another port (--port), or an address of this machine (--host)")]
+    Listen {
+        /// The executor's address.
+        host: String,
+        /// The executor's port.
+        port: u16,
+        /// The machine's own account.
+        #[source]
+        source: std::io::Error,
+    },
     /// The executor could not start, or lost its scheduler for good.
     #[error("run the executor for the scheduler at {host}:{port}; is one running there?")]
     Run {
@@ -66,7 +77,7 @@ const SCHEDULER_WAIT_SECONDS: u16 = 10;
 /// Runs an executor until the process is told to stop.
 ///
 /// # Errors
-/// [`Error::Options`] at once; [`Error::Run`] when no scheduler answers or a port is taken.
+/// [`Error::Options`] and [`Error::Listen`] at once; [`Error::Run`] when no scheduler answers.
 pub async fn run(options: Options) -> Result<(), Error> {
     if options.slots == 0 {
         return Err(Error::Options("an executor needs at least one slot".into()));
@@ -77,6 +88,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
     if let Some(folder) = &options.work_folder {
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::Options(format!("create {}: {error}", folder.display())))?;
+    }
+    // Ballista's own error says neither where it would listen nor why it cannot.
+    if let Err(source) = tokio::net::TcpListener::bind((options.host.as_str(), options.port)).await {
+        return Err(Error::Listen { host: options.host, port: options.port, source });
     }
     let spills = options.work_folder.clone();
     let produce = move |_: &datafusion::prelude::SessionConfig| {

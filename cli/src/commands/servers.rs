@@ -40,7 +40,9 @@ pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
     };
     tidewaiter_executor::run(options).await.map_err(|error| {
         let kind = match error {
-            tidewaiter_executor::Error::Options(_) => ErrorKind::Input,
+            tidewaiter_executor::Error::Options(_) | tidewaiter_executor::Error::Listen { .. } => {
+                ErrorKind::Input
+            }
             tidewaiter_executor::Error::Run { .. } => ErrorKind::Unavailable,
         };
         Error::new(kind, error.to_string()).with_source(error)

@@ -10,29 +10,31 @@
 mod catalogue;
 mod columns;
 mod files;
+mod past;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::VecDeque,
-    ops::Range,
     sync::{Arc, LazyLock},
 };
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, RecordBatch, StringArray},
+    array::{ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, RecordBatch, StringArray},
     compute::filter_record_batch,
     datatypes::{DataType, Field, Float32Type, Schema, SchemaRef},
 };
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-use catalogue::{CODES, FAMILIES, Family, KEYS, Key};
+use catalogue::{CODES, KEYED_BY};
 pub use catalogue::{Feature, Measure, Source, features};
 pub(super) use files::ORDER;
 pub use files::{FeatureFile, FeatureFiles, FeaturesOperator, INPUT, Outcomes, Written, file_schema};
+use past::{Day, Keys, Past, Step};
+use rayon::prelude::*;
 
-use super::history::{Counts, MISSING, Prices, Table, pair};
+use super::history::Counts;
 use crate::{Error, Result};
 
 /// How features are computed.
@@ -129,43 +131,14 @@ impl FeatureBatch {
 #[derive(Debug, Clone)]
 pub struct RowKeys {
     days: Vec<i32>,
-    keys: [Vec<u64>; KEYS],
-}
-
-/// Rows of one day, reduced to what the histories need of them.
-#[derive(Debug, Default)]
-struct Day {
-    day: i32,
-    keys: [Vec<u64>; KEYS],
-    log_prices: Vec<f32>,
-    outcomes: Vec<Option<bool>>,
-}
-
-impl Day {
-    fn key(&self, family: &Family, row: usize) -> u64 {
-        let first = self.keys[family.first as usize][row];
-        family.second.map_or(first, |second| pair(first, self.keys[second as usize][row]))
-    }
-
-    /// Drops the rows without an outcome, and what an outcome does not need.
-    fn keep_outcomes(&mut self) {
-        self.log_prices = Vec::new();
-        for keys in &mut self.keys {
-            let mut outcomes = self.outcomes.iter();
-            keys.retain(|_| outcomes.next().is_some_and(Option::is_some));
-            keys.shrink_to_fit();
-        }
-        self.outcomes.retain(Option::is_some);
-    }
+    keys: Keys,
 }
 
 /// Builds features in one pass.
 #[derive(Debug)]
 pub struct FeatureBuilder {
     parameters: Parameters,
-    /// One table per family, and one of prices where the family has them.
-    counts: Vec<Table<Counts>>,
-    prices: Vec<Option<Table<Prices>>>,
+    past: Past,
     /// Outcomes of all rows that may be known.
     overall: Counts,
     /// The day that is not over.
@@ -183,11 +156,7 @@ impl FeatureBuilder {
         parameters.check()?;
         Ok(Self {
             parameters,
-            counts: FAMILIES.iter().map(|_| Table::new(parameters.history_capacity)).collect(),
-            prices: FAMILIES
-                .iter()
-                .map(|family| family.prices.then(|| Table::new(parameters.history_capacity)))
-                .collect(),
+            past: Past::new(parameters.history_capacity, parameters.smoothing),
             overall: Counts::default(),
             open: None,
             waiting: VecDeque::new(),
@@ -196,8 +165,7 @@ impl FeatureBuilder {
 
     /// How many keys were forgotten so far, over all families: 0 means that every feature is exact.
     pub fn forgotten(&self) -> u64 {
-        self.counts.iter().map(Table::forgotten).sum::<u64>()
-            + self.prices.iter().flatten().map(Table::forgotten).sum::<u64>()
+        self.past.forgotten()
     }
 
     /// The features of the next rows. The batch has columns of [`crate::archive::schema::declarations`] (the
@@ -219,8 +187,7 @@ impl FeatureBuilder {
     pub fn push_some(&mut self, batch: &RecordBatch, wanted: &BooleanArray) -> Result<FeatureBatch> {
         let days = columns::days(batch)?;
         let outcomes = columns::flags(batch, "illicit")?;
-        let hs = columns::required(batch, "hs_code", &DataType::Utf8)?.as_string::<i32>().clone();
-        let keys = row_keys(batch, &hs)?;
+        let keys = row_keys(batch)?;
         let log_prices =
             ln_ratio(&columns::numbers(batch, "customs_value")?, &columns::numbers(batch, "net_mass")?);
         let of_wanted = filter_record_batch(batch, wanted)?;
@@ -229,17 +196,16 @@ impl FeatureBuilder {
 
         let own = table.len();
         table.resize_with(features().len(), || Vec::with_capacity(of_wanted.num_rows()));
+        let mut steps = Vec::new();
         let mut start = 0;
-        let mut rows = Vec::new();
         for run in days.values().chunk_by(|a, b| a == b) {
             let range = start..start + run.len();
             start = range.end;
-            self.advance(run[0]);
-            rows.clear();
-            rows.extend(range.clone().filter(|row| wanted.value(*row)));
-            self.look_up(&keys, &log_prices, &rows, run[0], &mut table[own..]);
-            self.note(&keys, &log_prices, &outcomes, range, run[0]);
+            steps.push(self.step(run[0], range.clone().filter(|row| wanted.value(*row)).collect()));
+            let open = self.open.get_or_insert_with(|| Day { day: run[0], ..Day::default() });
+            open.note(&keys, &log_prices, &outcomes, range);
         }
+        self.past.pass(&steps, &keys, &log_prices, &mut table[own..]);
         arrays.extend(table.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef));
         Ok(FeatureBatch { records: RecordBatch::try_new(feature_schema(), arrays)? })
     }
@@ -249,8 +215,7 @@ impl FeatureBuilder {
     /// # Errors
     /// As [`FeatureBuilder::push`].
     pub fn keys(batch: &RecordBatch) -> Result<RowKeys> {
-        let hs = columns::required(batch, "hs_code", &DataType::Utf8)?.as_string::<i32>().clone();
-        Ok(RowKeys { days: columns::days(batch)?.values().to_vec(), keys: row_keys(batch, &hs)? })
+        Ok(RowKeys { days: columns::days(batch)?.values().to_vec(), keys: row_keys(batch)? })
     }
 
     /// Takes in outcomes of rows that were pushed without one; they become known `label_delay_days` after their
@@ -283,115 +248,20 @@ impl FeatureBuilder {
         }
     }
 
-    /// Ends the open day if `day` is a later one, and takes in the outcomes known by then.
-    fn advance(&mut self, day: i32) {
-        if let Some(mut over) = self.open.take_if(|open| open.day < day) {
-            self.remember(&over);
-            over.keep_outcomes();
-            if !over.outcomes.is_empty() {
-                self.waiting.push_back(over);
-            }
+    /// The step to rows of `day`: ends the open day if that is an earlier one, and finds the outcomes known by then.
+    fn step(&mut self, day: i32, rows: Vec<usize>) -> Step {
+        let over = self.open.take_if(|open| open.day < day);
+        let outcomes = over.as_ref().map(Day::known);
+        self.waiting.extend(outcomes.filter(|day| !day.outcomes.is_empty()));
+        let limit = i64::from(day) - i64::from(self.parameters.label_delay_days);
+        let mut known = Vec::new();
+        while let Some(waiting) = self.waiting.pop_front_if(|waiting| i64::from(waiting.day) <= limit) {
+            waiting.outcomes.iter().flatten().for_each(|illicit| self.overall.learn(*illicit));
+            known.push(waiting);
         }
-        let known = i64::from(day) - i64::from(self.parameters.label_delay_days);
-        while self.waiting.front().is_some_and(|waiting| i64::from(waiting.day) <= known) {
-            if let Some(waiting) = self.waiting.pop_front() {
-                self.learn(&waiting);
-            }
-        }
-    }
-
-    /// Takes in the rows of a day that is over, without their outcomes.
-    fn remember(&mut self, over: &Day) {
-        for ((family, counts), prices) in FAMILIES.iter().zip(&mut self.counts).zip(&mut self.prices) {
-            for (row, log_price) in over.log_prices.iter().enumerate() {
-                let key = over.key(family, row);
-                if key == MISSING {
-                    continue;
-                }
-                counts.touch(key).see(over.day);
-                if let Some(prices) = prices
-                    && log_price.is_finite()
-                {
-                    prices.touch(key).add(f64::from(*log_price));
-                }
-            }
-        }
-    }
-
-    /// Takes in the outcomes of a day.
-    fn learn(&mut self, day: &Day) {
-        for (family, counts) in FAMILIES.iter().zip(&mut self.counts) {
-            for (row, outcome) in day.outcomes.iter().enumerate() {
-                let key = day.key(family, row);
-                if let Some(illicit) = *outcome
-                    && key != MISSING
-                {
-                    counts.touch(key).learn(illicit);
-                }
-            }
-        }
-        for illicit in day.outcomes.iter().flatten() {
-            self.overall.learn(*illicit);
-        }
-    }
-
-    /// Appends the histories' features of rows of one day to the feature columns.
-    fn look_up(
-        &self,
-        keys: &[Vec<u64>; KEYS],
-        log_prices: &[f32],
-        rows: &[usize],
-        day: i32,
-        table: &mut [Vec<f32>],
-    ) {
-        let prior = self.parameters.smoothing;
         // NaN before the first outcome: there is no rate to fall back on.
-        let global = f64::from(self.overall.illicit) / f64::from(self.overall.labelled);
-        let mut at = 0;
-        for ((family, counts), prices) in FAMILIES.iter().zip(&self.counts).zip(&self.prices) {
-            let columns = &mut table[at..];
-            at += 2 + 2 * usize::from(family.activity) + 2 * usize::from(family.prices);
-            for row in rows.iter().copied() {
-                let first = keys[family.first as usize][row];
-                let key = family.second.map_or(first, |second| pair(first, keys[second as usize][row]));
-                let known = (key != MISSING).then(|| counts.get(key).copied().unwrap_or_default());
-                let value = |of: &dyn Fn(Counts) -> f32| known.map_or(f32::NAN, of);
-                columns[0].push(value(&|known| known.rate(prior, global) as f32));
-                columns[1].push(value(&|known| (known.labelled as f32).ln_1p()));
-                let mut next = 2;
-                if family.activity {
-                    columns[2].push(value(&|known| (known.seen as f32).ln_1p()));
-                    columns[3].push(value(&|known| match known.last_day {
-                        i32::MIN => f32::NAN,
-                        last => (day - last) as f32,
-                    }));
-                    next = 4;
-                }
-                if let Some(prices) = prices {
-                    let log_price = f64::from(log_prices[row]);
-                    let past = prices.get(key).copied().unwrap_or_default();
-                    columns[next].push(past.deviation(log_price).map_or(f32::NAN, |value| value as f32));
-                    columns[next + 1].push(past.log_ratio(log_price).map_or(f32::NAN, |value| value as f32));
-                }
-            }
-        }
-    }
-
-    /// Holds rows until their day is over.
-    fn note(
-        &mut self,
-        keys: &[Vec<u64>; KEYS],
-        log_prices: &[f32],
-        outcomes: &BooleanArray,
-        range: Range<usize>,
-        day: i32,
-    ) {
-        let open = self.open.get_or_insert_with(|| Day { day, ..Day::default() });
-        for (held, keys) in open.keys.iter_mut().zip(keys) {
-            held.extend_from_slice(&keys[range.clone()]);
-        }
-        open.log_prices.extend_from_slice(&log_prices[range.clone()]);
-        open.outcomes.extend(range.map(|row| outcomes.is_valid(row).then(|| outcomes.value(row))));
+        let rate = f64::from(self.overall.illicit) / f64::from(self.overall.labelled);
+        Step { over, known, rate, day, rows }
     }
 }
 
@@ -480,24 +350,16 @@ fn own_features(batch: &RecordBatch, hs: &StringArray, days: &[i32]) -> Result<V
     Ok(table)
 }
 
-/// The keys of the rows, in the order of [`Key`].
-fn row_keys(batch: &RecordBatch, hs: &StringArray) -> Result<[Vec<u64>; KEYS]> {
-    let mut keys: [Vec<u64>; KEYS] = Default::default();
-    for (key, length) in [(Key::Hs6, 6), (Key::Hs4, 4), (Key::Hs2, 2)] {
-        keys[key as usize] = columns::keys(hs, Some(length));
-    }
-    for (key, name) in [
-        (Key::Origin, "origin"),
-        (Key::Departure, "departure"),
-        (Key::Office, "office"),
-        (Key::Importer, "importer"),
-        (Key::Declarant, "declarant"),
-        (Key::Exporter, "exporter"),
-        (Key::Carrier, "carrier"),
-        (Key::Preference, "preference"),
-        (Key::Procedure, "procedure"),
-    ] {
-        keys[key as usize] = columns::keys(&columns::text(batch, name)?, None);
-    }
+/// The keys of the rows.
+fn row_keys(batch: &RecordBatch) -> Result<Keys> {
+    let mut keys = Keys::default();
+    keys.par_iter_mut().zip(KEYED_BY).try_for_each(|(keys, (column, digits))| {
+        let texts = match digits {
+            Some(_) => columns::required(batch, column, &DataType::Utf8)?.as_string::<i32>().clone(),
+            None => columns::text(batch, column)?,
+        };
+        *keys = columns::keys(&texts, digits);
+        Ok::<_, Error>(())
+    })?;
     Ok(keys)
 }

@@ -4,7 +4,7 @@
 //! equal scores are taken in the order of the rows, so a figure never depends on a sort. Rows whose outcome
 //! is unknown are left out and counted. The area under the ROC curve is the Mann-Whitney statistic with
 //! average ranks for ties; average precision is the step sum over distinct scores, without interpolation
-//! (both as scikit-learn defines them); precision and revenue at K are DATE's (Kim et al., KDD 2020). Start
+//! (both as scikit-learn defines them); precision, F1 and revenue at K are DATE's (Kim et al., KDD 2020). Start
 //! at [`evaluate`].
 
 use std::collections::BTreeMap;
@@ -34,8 +34,9 @@ pub struct Metrics {
     pub average_precision: f64,
     /// Mean negative logarithm of the probability given to what happened, in nats.
     pub log_loss: f64,
-    /// `precision@K` (illicit share of the inspected), `recall@K` (share of the illicit inspected) and
-    /// `revenue_recall@K` (share of the revenue inspected; absent where there is none), each 0 .. 1.
+    /// `precision@K` (illicit share of the inspected), `recall@K` (share of the illicit inspected), `f1@K` (the
+    /// harmonic mean of both) and `revenue_recall@K` (share of the revenue inspected; absent where there is none),
+    /// each 0 .. 1.
     #[serde(flatten)]
     pub at: BTreeMap<String, f64>,
 }
@@ -49,6 +50,11 @@ impl Metrics {
     /// Share of the illicit rows among the K percent inspected first.
     pub fn recall_at(&self, percent: f64) -> Option<f64> {
         self.at.get(&format!("recall@{percent}")).copied()
+    }
+
+    /// Harmonic mean of precision and recall of the K percent inspected first.
+    pub fn f1_at(&self, percent: f64) -> Option<f64> {
+        self.at.get(&format!("f1@{percent}")).copied()
     }
 
     /// Share of the additional revenue among the K percent inspected first.
@@ -194,6 +200,7 @@ pub fn evaluate(scores: &[f64], labels: &[f32], revenue: Option<&[f64]>) -> Resu
         let found = ranking.found(inspected) as f64;
         at.insert(format!("precision@{percent}"), found / inspected as f64);
         at.insert(format!("recall@{percent}"), found / illicit as f64);
+        at.insert(format!("f1@{percent}"), 2.0 * found / (inspected + illicit) as f64);
         if let Some(share) = ranking.revenue_share(inspected) {
             at.insert(format!("revenue_recall@{percent}"), share);
         }
@@ -332,6 +339,8 @@ mod tests {
         near(metrics.log_loss, loss);
         near(metrics.precision_at(10.0).expect("K"), 1.0);
         near(metrics.recall_at(0.1).expect("K"), 1.0 / 3.0);
+        // Precision 1 and recall 1/3.
+        near(metrics.f1_at(0.1).expect("K"), 0.5);
         near(metrics.revenue_recall_at(5.0).expect("K"), 0.1);
     }
 
@@ -343,6 +352,8 @@ mod tests {
         let metrics = evaluate(&scores, &labels, None).expect("both kinds");
         near(metrics.recall_at(5.0).expect("K"), 1.0);
         near(metrics.recall_at(2.0).expect("K"), 0.0);
+        near(metrics.f1_at(5.0).expect("K"), 2.0 / 6.0);
+        near(metrics.f1_at(2.0).expect("K"), 0.0);
         near(metrics.roc_auc, 0.5);
         assert_eq!(metrics.revenue_recall_at(5.0), None);
     }
@@ -359,9 +370,15 @@ mod tests {
     fn the_names_in_json_are_the_documented_ones() {
         let metrics = evaluate(&[0.9, 0.1], &[1.0, 0.0], Some(&[5.0, 0.0])).expect("both kinds");
         let json = serde_json::to_value(&metrics).expect("JSON");
-        for name in
-            ["roc_auc", "average_precision", "log_loss", "precision@0.1", "recall@10", "revenue_recall@5"]
-        {
+        for name in [
+            "roc_auc",
+            "average_precision",
+            "log_loss",
+            "precision@0.1",
+            "recall@10",
+            "f1@5",
+            "revenue_recall@5",
+        ] {
             assert!(json.get(name).is_some_and(serde_json::Value::is_number), "{name} in {json}");
         }
         assert_eq!(serde_json::from_value::<Metrics>(json).expect("read back"), metrics);

@@ -226,6 +226,9 @@ fn curve_shares(capacity: f64) -> Vec<f64> {
     shares
 }
 
+/// The figures that exist at each share inspected, as the names in [`Metrics::at`] begin.
+const FIGURES_AT: [&str; 4] = ["precision", "recall", "f1", "revenue_recall"];
+
 /// The metrics in the order of reading: overall ones, then each at rising shares.
 fn metric_rows(challenger: &Metrics, champion: Option<&Metrics>) -> Vec<Metric> {
     let overall = |name: &str, of: fn(&Metrics) -> f64| Metric {
@@ -238,7 +241,7 @@ fn metric_rows(challenger: &Metrics, champion: Option<&Metrics>) -> Vec<Metric> 
         overall("roc_auc", |of| of.roc_auc),
         overall("log_loss", |of| of.log_loss),
     ];
-    for what in ["precision", "recall", "revenue_recall"] {
+    for what in FIGURES_AT {
         for percent in PERCENTS {
             let name = format!("{what}@{percent}");
             if let Some(value) = challenger.at.get(&name) {
@@ -255,7 +258,7 @@ fn month_row(month: metrics::Month, percent: f64) -> Month {
     if let Some(metrics) = month.metrics {
         figures.insert("average_precision".to_owned(), metrics.average_precision);
         figures.insert("roc_auc".to_owned(), metrics.roc_auc);
-        for what in ["precision", "recall", "revenue_recall"] {
+        for what in FIGURES_AT {
             let name = format!("{what}@{percent}");
             figures.extend(metrics.at.get(&name).map(|value| (name.clone(), *value)));
         }

@@ -147,7 +147,7 @@ fn preparation<'a>(job: &Job<'a>, parameters: &'a Parameters, periods: &Periods)
         parameters: parameters.features,
         outputs: vec![
             output("shard", parameters.shards, &teaching, true),
-            output("test", 1, &[periods.test.days()], true),
+            output("test", parameters.shards, &[periods.test.days()], true),
         ],
     })
 }

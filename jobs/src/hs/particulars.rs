@@ -216,10 +216,10 @@ impl Usage {
     /// The usage that was counted.
     pub(super) fn of(counted: &[Counted], classes: &Classes) -> Self {
         let mut usage = Self::default();
-        for kind in 0..KINDS {
+        for (kind, is_value) in VALUES.into_iter().enumerate() {
             // A value may have been a little more or less: a half of it counts so.
             let spread: &[(i64, f64)] =
-                if VALUES[kind] { &[(-1, 0.25), (0, 0.5), (1, 0.25)] } else { &[(0, 1.0)] };
+                if is_value { &[(-1, 0.25), (0, 0.5), (1, 0.25)] } else { &[(0, 1.0)] };
             let mut items: BTreeMap<(&str, i64), BTreeMap<u32, f64>> = BTreeMap::new();
             let known = counted.iter().filter(|counted| counted.kind == kind);
             for Counted { key, code, items: number, .. } in known {

@@ -10,6 +10,7 @@ pub mod collective;
 pub mod fit;
 pub mod fit_operator;
 pub mod gbdt;
+pub(crate) mod local_sgd;
 pub mod logistic;
 pub mod rows;
 pub mod run;

@@ -38,6 +38,7 @@ pub fn meaning(name: &str) -> String {
             match what {
                 "precision" => format!("illicit share of {riskiest}"),
                 "recall" => format!("share of all illicit items among {riskiest}"),
+                "f1" => format!("harmonic mean of precision and recall among {riskiest}"),
                 "revenue_recall" => format!("share of all revenue recovered among {riskiest}"),
                 _ => String::new(),
             }

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, fraud::fitting::Learner};
+use crate::{Error, Result};
 
 /// What the highest of is inspected first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,15 @@ pub enum Explore {
     Adapt,
 }
 
+/// What learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learner {
+    /// Boosted trees.
+    Trees,
+    /// DATE.
+    Date,
+}
+
 /// A strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strategy {
@@ -59,7 +68,7 @@ pub struct Strategy {
 }
 
 const fn strategy(name: &'static str, exploit: Exploit, explore: Explore, source: &'static str) -> Strategy {
-    Strategy { name, exploit, learner: Learner::Gbdt, explore, source }
+    Strategy { name, exploit, learner: Learner::Trees, explore, source }
 }
 
 const fn by_date(name: &'static str, exploit: Exploit, explore: Explore, source: &'static str) -> Strategy {

@@ -4,13 +4,12 @@
 //! of more than [`Training::most`] rows the oldest are forgotten, which bounds the memory of a walk. Fits run
 //! through the same leaders and shards as a retrain, as one shard. Start at [`Training::fit`].
 
-use super::strategy::Strategy;
+use super::strategy::{Learner, Strategy};
 use crate::{
     Error, Result,
     fraud::{
         date::{self, DateLeader, DateModel, DateShard, Keys, Taught, taught_revenue},
         features::{FeatureBatch, features},
-        fitting::Learner,
         revenue::{self, RevenueHead},
     },
     learning::{
@@ -112,7 +111,7 @@ impl Training {
                 let parameters = date::Parameters { seed, ..date.clone() };
                 self.date(first, known, parameters).map(|model| Fitted::Date(Box::new(model)))
             }
-            Learner::Gbdt | Learner::Logistic => {
+            Learner::Trees => {
                 let head = if strategy.weighs_revenue() { self.head(first, known)? } else { None };
                 let model = self.trees(first, known, &Parameters { seed, ..trees.clone() })?;
                 Ok(Fitted::Trees(model, head))

@@ -7,17 +7,22 @@ use super::{
     Parameters,
     embedding::Table,
     model::DateModel,
-    optimiser::Dense,
     weights::Shape,
     wire::{
-        Ask, Count, Counts, History, Instruction, Judge, Judged, Learned, Setting, State, Tables, Train,
-        Trained,
+        Ask, Count, Counts, History, Instruction, Judge, Judged, Learned, Round, Setting, State, Tables,
+        Train,
     },
 };
 use crate::{
     Error, Result,
-    learning::{Contribution, Leader, Progress, gbdt},
+    learning::{
+        Contribution, Leader, Progress, gbdt,
+        local_sgd::{Answer, Trained, answers},
+    },
 };
+
+/// Names the model in errors.
+const MODEL: &str = "DATE";
 
 /// Leads a fit of the network over the leaves of a booster.
 ///
@@ -30,7 +35,7 @@ pub struct DateLeader {
     shape: Shape,
     setting: Option<Setting>,
     has_validation: bool,
-    dense: Dense,
+    dense: Trained,
     importers: Table,
     codes: Table,
     /// The rows that the last round changed.
@@ -66,7 +71,7 @@ impl DateLeader {
             shape,
             setting: None,
             has_validation: false,
-            dense: Dense::default(),
+            dense: Trained::default(),
             changed: Tables::default(),
             steps: 0,
             epochs: 0,
@@ -87,7 +92,7 @@ impl DateLeader {
         let mut leader = Self::new(parameters, booster)?;
         let Tables { importers, codes } = state.tables;
         if state.leaves != leader.leaves
-            || state.dense.weights.len() != leader.shape.weights()
+            || !state.dense.fits(leader.shape.weights())
             || !importers.fits(leader.parameters.importer_rows)
             || !codes.fits(leader.parameters.code_rows)
         {
@@ -97,7 +102,7 @@ impl DateLeader {
         leader.codes = Table::from_rows(leader.parameters.codes(), &codes);
         leader.setting = state.setting;
         leader.has_validation = state.has_validation;
-        leader.dense = state.dense.into();
+        leader.dense = state.dense;
         (leader.steps, leader.epochs) = (state.steps, state.epochs);
         (leader.best, leader.last_loss, leader.finished) = (state.best, state.last_loss, state.finished);
         Ok(leader)
@@ -123,8 +128,7 @@ impl DateLeader {
         self.best.as_ref().filter(|_| self.has_validation).map(|best| best.log_loss)
     }
 
-    fn absorb_counts(&mut self, parts: &[(u32, Bytes)]) -> Result<()> {
-        let counts: Vec<Counts> = decode(parts)?;
+    fn absorb_counts(&mut self, counts: &[Counts]) -> Result<()> {
         let total = |count: fn(&Counts) -> u64| counts.iter().map(count).sum::<u64>();
         let (rows, positives) = (total(|part| part.training_rows), total(|part| part.training_positives));
         if positives == 0 || positives == rows {
@@ -138,55 +142,33 @@ impl DateLeader {
             steps_per_epoch: rows.div_ceil(u64::from(self.parameters.batch_rows)),
             revenue_scale: counts.iter().map(|part| part.largest_revenue).fold(0.0, f32::max),
         });
-        self.dense = Dense::new(self.shape.start(self.parameters.seed, positives as f64 / rows as f64));
+        self.dense = Trained::new(self.shape.start(self.parameters.seed, positives as f64 / rows as f64));
         Ok(())
     }
 
-    /// Averages what the shards came to, by their rows and in their order.
-    fn absorb_trained(&mut self, parts: &[(u32, Bytes)], steps: u32) -> Result<()> {
-        let trained: Vec<Trained> = decode(parts)?;
-        let length = self.shape.weights();
-        let fits = |part: &Trained| {
-            let dense = &part.dense;
-            [&dense.weights, &dense.means, &dense.squares].iter().all(|list| list.len() == length)
-                && part.tables.importers.fits(self.parameters.importer_rows)
-                && part.tables.codes.fits(self.parameters.code_rows)
+    fn absorb_trained(&mut self, rounds: &[Round], steps: u32) -> Result<()> {
+        let fits = |round: &Round| {
+            round.tables.importers.fits(self.parameters.importer_rows)
+                && round.tables.codes.fits(self.parameters.code_rows)
         };
-        if !trained.iter().all(fits) {
-            return Err(Error::internal("DATE: a shard's answer does not fit the network"));
+        if !rounds.iter().all(fits) {
+            return Err(Error::internal("DATE: a shard's answer does not fit the tables"));
         }
-        let rows: u64 = trained.iter().map(|part| part.rows).sum();
-        let shares: Vec<f64> = trained.iter().map(|part| part.rows as f64 / rows.max(1) as f64).collect();
-        let mean = |list: &mut Vec<f32>, of: fn(&Trained) -> &Vec<f32>| {
-            for (at, number) in list.iter_mut().enumerate() {
-                let parts = trained.iter().zip(&shares);
-                *number = parts.map(|(part, share)| share * f64::from(of(part)[at])).sum::<f64>() as f32;
-            }
-        };
-        if rows > 0 {
-            mean(&mut self.dense.weights, |part| &part.dense.weights);
-            mean(&mut self.dense.means, |part| &part.dense.means);
-            mean(&mut self.dense.squares, |part| &part.dense.squares);
-            self.last_loss = trained.iter().map(|part| part.loss).sum::<f64>() / rows as f64;
-        }
-        let importers: Vec<_> = trained.iter().map(|part| &part.tables.importers).collect();
-        let codes: Vec<_> = trained.iter().map(|part| &part.tables.codes).collect();
+        let answers: Vec<&Answer> = rounds.iter().map(|round| &round.dense).collect();
+        let loss = self.dense.average(&answers, MODEL, "learning_rate or embedding_rate")?;
+        self.last_loss = loss.unwrap_or(self.last_loss);
+        let importers: Vec<_> = rounds.iter().map(|round| &round.tables.importers).collect();
+        let codes: Vec<_> = rounds.iter().map(|round| &round.tables.codes).collect();
         self.changed =
             Tables { importers: self.importers.merge(&importers), codes: self.codes.merge(&codes) };
         self.steps += u64::from(steps);
-        if self.dense.weights.iter().any(|weight| !weight.is_finite()) {
-            return Err(Error::input(
-                "DATE: the weights grew beyond all bounds; lower learning_rate or embedding_rate",
-            ));
-        }
         Ok(())
     }
 
-    fn absorb_judged(&mut self, parts: &[(u32, Bytes)]) -> Result<()> {
-        let judged: Vec<Judged> = decode(parts)?;
+    fn absorb_judged(&mut self, judged: &[Judged]) -> Result<()> {
         let sum = |of: fn(&Judged) -> &Vec<u64>| {
             let mut total = vec![0; super::shard::SCORES];
-            for part in &judged {
+            for part in judged {
                 for (total, count) in total.iter_mut().zip(of(part)) {
                     *total += count;
                 }
@@ -245,10 +227,6 @@ pub(super) fn leaves_of(booster: &gbdt::Model) -> Vec<u32> {
     booster.trees.iter().map(|tree| tree.leaf_values.len() as u32).collect()
 }
 
-fn decode<M: Message + Default>(parts: &[(u32, Bytes)]) -> Result<Vec<M>> {
-    parts.iter().map(|(_, part)| Ok(M::decode(part.clone())?)).collect()
-}
-
 /// Average precision of rows by rising score: the step sum over distinct scores.
 fn average_precision(positives: &[u64], negatives: &[u64]) -> f64 {
     let all: u64 = positives.iter().sum();
@@ -280,7 +258,7 @@ impl Leader for DateLeader {
                     setting,
                     first: self.steps,
                     steps,
-                    dense: self.dense.clone().into(),
+                    dense: self.dense.clone(),
                     tables: self.changed.clone(),
                 }),
             },
@@ -289,14 +267,11 @@ impl Leader for DateLeader {
     }
 
     fn absorb(&mut self, contribution: Contribution) -> Result<()> {
-        let Contribution::Gather(parts) = contribution else {
-            return Err(Error::internal("DATE: the shards answered another question than was asked"));
-        };
         match self.setting {
-            None => self.absorb_counts(&parts),
+            None => self.absorb_counts(&answers(&contribution, MODEL)?),
             Some(setting) => match self.next_steps(setting) {
-                0 => self.absorb_judged(&parts),
-                steps => self.absorb_trained(&parts, steps),
+                0 => self.absorb_judged(&answers(&contribution, MODEL)?),
+                steps => self.absorb_trained(&answers(&contribution, MODEL)?, steps),
             },
         }
     }
@@ -306,7 +281,7 @@ impl Leader for DateLeader {
             parameters: serde_json::to_string(&self.parameters)?,
             leaves: self.leaves.clone(),
             setting: self.setting,
-            dense: self.dense.clone().into(),
+            dense: self.dense.clone(),
             tables: self.tables(true),
             steps: self.steps,
             epochs: self.epochs,

@@ -5,6 +5,8 @@
 //! 2019). The slow weights are those at the beginning of a round and after each [`LOOK_AHEAD_STEPS`], so that
 //! they need no memory between rounds.
 
+use crate::learning::local_sgd::Trained;
+
 /// Steps from one look ahead to the next.
 pub(super) const LOOK_AHEAD_STEPS: u32 = 6;
 /// Share of the way that the slow weights take towards the fast ones.
@@ -14,23 +16,6 @@ const SQUARE_DECAY: f64 = 0.999;
 const LEAST_ROOT: f32 = 1e-5;
 /// Below so many effective squares their variance is too large to divide by.
 const LEAST_SQUARES: f64 = 5.0;
-
-/// Weights and their running moments.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Dense {
-    pub(super) weights: Vec<f32>,
-    /// Running mean of the gradients.
-    pub(super) means: Vec<f32>,
-    /// Running mean of their squares.
-    pub(super) squares: Vec<f32>,
-}
-
-impl Dense {
-    pub(super) fn new(weights: Vec<f32>) -> Self {
-        let zeros = vec![0.0; weights.len()];
-        Self { weights, means: zeros.clone(), squares: zeros }
-    }
-}
 
 /// The step number `step`, counted from 1: its size, and whether it is divided by the root of the squares.
 fn size(step: u64) -> (f64, bool) {
@@ -52,7 +37,7 @@ fn size(step: u64) -> (f64, bool) {
 }
 
 /// One step of RAdam; `step` counts from 1 over the whole fit.
-pub(super) fn radam(dense: &mut Dense, gradient: &[f32], step: u64, learning_rate: f32, decay: f32) {
+pub(super) fn radam(dense: &mut Trained, gradient: &[f32], step: u64, learning_rate: f32, decay: f32) {
     let (size, divided) = size(step);
     let (mean_decay, square_decay) = (MEAN_DECAY as f32, SQUARE_DECAY as f32);
     let (rate, kept) = ((f64::from(learning_rate) * size) as f32, 1.0 - learning_rate * decay);
@@ -87,7 +72,7 @@ mod tests {
         assert!(size(6).1);
         // Long after the beginning nothing is left to correct.
         assert!((size(200_000).0 - 1.0).abs() < 1e-3);
-        let mut dense = Dense::new(vec![1.0]);
+        let mut dense = Trained::new(vec![1.0]);
         radam(&mut dense, &[2.0], 1, 0.1, 0.01);
         // Mean 0.1, corrected to 2: the step is 0.1 * 2, the decay 0.001.
         assert!((dense.weights[0] - (0.999 - 0.2)).abs() < 1e-6, "{:?}", dense.weights);

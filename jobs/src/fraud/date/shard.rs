@@ -10,13 +10,13 @@ use super::{
     Parameters,
     batch::{Batch, Gradients, Items, Scorer, Vectors, Wanted},
     embedding::{Adagrad, Slice},
-    optimiser::{Dense, LOOK_AHEAD_STEPS, look_ahead, radam},
+    optimiser::{LOOK_AHEAD_STEPS, look_ahead, radam},
     weights::Shape,
-    wire::{Ask, Counts, History, Instruction, Judge, Judged, Setting, Tables, Train, Trained},
+    wire::{Ask, Counts, History, Instruction, Judge, Judged, Round, Setting, Tables, Train},
 };
 use crate::{
     Error, Result,
-    learning::{Contribution, Shard, mix},
+    learning::{Contribution, Shard, local_sgd::Answer, mix},
 };
 
 /// Scores that are told apart when validation rows are ranked.
@@ -151,11 +151,10 @@ impl DateShard {
         }
     }
 
-    fn train(&mut self, train: Train) -> Result<Trained> {
+    fn train(&mut self, train: Train) -> Result<Round> {
         self.set(train.setting, &train.tables)?;
-        let mut dense = Dense::from(train.dense);
-        let length = self.shape.weights();
-        if [&dense.weights, &dense.means, &dense.squares].iter().any(|list| list.len() != length) {
+        let mut dense = train.dense;
+        if !dense.fits(self.shape.weights()) {
             return Err(Error::internal("DATE: weights do not fit the trees"));
         }
         let mut slow = dense.weights.clone();
@@ -195,7 +194,7 @@ impl DateShard {
             }
         }
         let tables = Tables { importers: self.importers.take_changes(), codes: self.codes.take_changes() };
-        Ok(Trained { rows, loss, dense: dense.into(), tables })
+        Ok(Round { dense: Answer { rows, loss, trained: dense }, tables })
     }
 
     /// The places of the vectors that a batch is shown with: some are hidden, by lot.

@@ -1,6 +1,7 @@
 //! What leader and shards send each other, as protobuf messages: floats travel bit for bit.
 
-use super::{embedding::Rows, optimiser::Dense};
+use super::embedding::Rows;
+use crate::learning::local_sgd::{Answer, Trained};
 
 /// One instruction.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -15,7 +16,7 @@ pub(super) enum Ask {
     /// Count the rows: [`Counts`].
     #[prost(message, tag = "1")]
     Count(Count),
-    /// Train for some steps: [`Trained`].
+    /// Train for some steps: [`Round`].
     #[prost(message, tag = "2")]
     Train(Train),
     /// Score the validation rows: [`Judged`].
@@ -34,29 +35,6 @@ pub(super) struct Setting {
     /// The largest ln(1 + revenue) of the training rows; 0: no revenue is known.
     #[prost(float, tag = "2")]
     pub(super) revenue_scale: f32,
-}
-
-/// Weights and moments.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct DenseState {
-    #[prost(float, repeated, tag = "1")]
-    pub(super) weights: Vec<f32>,
-    #[prost(float, repeated, tag = "2")]
-    pub(super) means: Vec<f32>,
-    #[prost(float, repeated, tag = "3")]
-    pub(super) squares: Vec<f32>,
-}
-
-impl From<Dense> for DenseState {
-    fn from(Dense { weights, means, squares }: Dense) -> Self {
-        Self { weights, means, squares }
-    }
-}
-
-impl From<DenseState> for Dense {
-    fn from(DenseState { weights, means, squares }: DenseState) -> Self {
-        Self { weights, means, squares }
-    }
 }
 
 /// Rows of both tables.
@@ -78,7 +56,7 @@ pub(super) struct Train {
     #[prost(uint32, tag = "3")]
     pub(super) steps: u32,
     #[prost(message, required, tag = "4")]
-    pub(super) dense: DenseState,
+    pub(super) dense: Trained,
     /// The rows that the last round changed.
     #[prost(message, required, tag = "5")]
     pub(super) tables: Tables,
@@ -110,17 +88,13 @@ pub(super) struct Counts {
     pub(super) largest_revenue: f32,
 }
 
+/// What a shard came to in a round.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Trained {
-    #[prost(uint64, tag = "1")]
-    pub(super) rows: u64,
-    /// The sum of the rows' losses when they were learned from.
-    #[prost(double, tag = "2")]
-    pub(super) loss: f64,
-    #[prost(message, required, tag = "3")]
-    pub(super) dense: DenseState,
+pub(super) struct Round {
+    #[prost(message, required, tag = "1")]
+    pub(super) dense: Answer,
     /// What was added to rows.
-    #[prost(message, required, tag = "4")]
+    #[prost(message, required, tag = "2")]
     pub(super) tables: Tables,
 }
 
@@ -179,7 +153,7 @@ pub(super) struct State {
     #[prost(message, optional, tag = "3")]
     pub(super) setting: Option<Setting>,
     #[prost(message, required, tag = "4")]
-    pub(super) dense: DenseState,
+    pub(super) dense: Trained,
     #[prost(message, required, tag = "5")]
     pub(super) tables: Tables,
     /// Steps that were made.

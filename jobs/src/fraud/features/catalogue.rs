@@ -22,6 +22,22 @@ pub(super) enum Key {
 /// Number of [`Key`]s.
 pub(super) const KEYS: usize = Key::Procedure as usize + 1;
 
+/// The column of each [`Key`], and how many of its first digits count; all of it where none is given.
+pub(super) const KEYED_BY: [(&str, Option<usize>); KEYS] = [
+    ("hs_code", Some(6)),
+    ("hs_code", Some(4)),
+    ("hs_code", Some(2)),
+    ("origin", None),
+    ("departure", None),
+    ("office", None),
+    ("importer", None),
+    ("declarant", None),
+    ("exporter", None),
+    ("carrier", None),
+    ("preference", None),
+    ("procedure", None),
+];
+
 /// The history of one key, or of two together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Family {
@@ -33,6 +49,13 @@ pub(super) struct Family {
     /// Also how the price per kilogram compares with its past.
     pub(super) prices: bool,
     meaning: &'static str,
+}
+
+impl Family {
+    /// How many features it gives.
+    pub(super) const fn columns(&self) -> usize {
+        2 + 2 * self.activity as usize + 2 * self.prices as usize
+    }
 }
 
 const fn one(name: &'static str, key: Key, activity: bool, meaning: &'static str) -> Family {

@@ -11,7 +11,7 @@ use std::{
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, RecordBatch, UInt32Array},
-    compute::{filter_record_batch, take_record_batch},
+    compute::{filter, take_record_batch},
     datatypes::{DataType, Date32Type, Field, Schema, SchemaRef},
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -23,7 +23,7 @@ use parquet::{
 };
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{FeatureBuilder, Parameters, columns, feature_schema};
 use crate::{
@@ -211,13 +211,24 @@ impl FeaturesOperator {
 /// Computes the features of all rows that some output takes, batch by batch; gives the rows read and the keys
 /// forgotten.
 async fn compute(
-    mut input: Input,
+    input: Input,
     mut builder: FeatureBuilder,
     choices: Vec<Choice>,
     computed: mpsc::Sender<RecordBatch>,
 ) -> Result<(u64, u64)> {
+    let Input { rows: mut sorted, meter, .. } = input;
+    // The next batches are read, which merges sorted runs, while features are computed. Dropped, it stops.
+    let (read, mut batches) = mpsc::channel(2);
+    let mut reading = JoinSet::new();
+    reading.spawn(async move {
+        while let Some(batch) = sorted.next().await {
+            if read.send(batch).await.is_err() {
+                return;
+            }
+        }
+    });
     let mut rows = 0;
-    while let Some(batch) = input.rows.next().await {
+    while let Some(batch) = batches.recv().await {
         let batch = batch?;
         let read = batch.num_rows() as u64;
         let wanted = wanted(&batch, &choices)?;
@@ -226,7 +237,10 @@ async fn compute(
         // Nobody takes them only when the writing failed, which ends both.
         let _ = computed.send(records).await;
         rows += read;
-        input.meter.advance(read);
+        meter.advance(read);
+    }
+    if let Some(Err(error)) = reading.join_next().await {
+        return Err(Error::internal("the reading of declarations stopped").with_source(error));
     }
     Ok((rows, builder.forgotten()))
 }
@@ -249,13 +263,13 @@ async fn on_cpu(
 ) -> Result<(FeatureBuilder, RecordBatch)> {
     let computed = tokio::task::spawn_blocking(move || {
         let features = builder.push_some(&batch, &wanted)?;
-        let batch = filter_record_batch(&batch, &wanted)?;
         let mut arrays: Vec<ArrayRef> = features.records().columns().to_vec();
         for name in DECLARED_TEXTS {
-            arrays.push(Arc::new(columns::text(&batch, name)?));
+            arrays.push(filter(&columns::text(&batch, name)?, &wanted)?);
         }
         let values = columns::column(&batch, "customs_value", &DataType::Float64)?;
-        arrays.push(values.unwrap_or_else(|| Arc::new(Float64Array::new_null(batch.num_rows()))));
+        let values = values.unwrap_or_else(|| Arc::new(Float64Array::new_null(batch.num_rows())));
+        arrays.push(filter(&values, &wanted)?);
         Ok((builder, RecordBatch::try_new(file_schema(), arrays)?))
     });
     computed

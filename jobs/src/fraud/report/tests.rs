@@ -52,7 +52,7 @@ fn a_retrain_of_ten_rows_counted_by_hand() {
     assert_eq!(report.periods.valid, "2021-01");
     let names: Vec<&str> = report.metrics.iter().map(|metric| metric.name.as_str()).collect();
     assert_eq!(names[..5], ["average_precision", "roc_auc", "log_loss", "precision@0.1", "precision@1"]);
-    assert_eq!(names.len(), 18);
+    assert_eq!(names.len(), 23);
     // Two of three illicit rows and the whole revenue stand in the first two.
     let at = |curves: &Curves| curves.challenger.iter().find(|point| point.0 == 0.2).map(|point| point.1);
     assert_eq!(at(&report.gain), Some(2.0 / 3.0));
@@ -224,7 +224,7 @@ fn scored_months_counted_by_hand() {
 
     let known = Scored { labels: judged().labels, ..scored() };
     let report = apply_report(&known, apply_facts(), Vec::new()).expect("filled");
-    assert_eq!((report.known, report.metrics.len()), (10, 18));
+    assert_eq!((report.known, report.metrics.len()), (10, 23));
     assert_eq!((report.by_month[0].known, report.by_month[0].illicit), (2, 1));
     insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspect the riskiest 3 of 10 items: those with a probability of fraud of 70.0 % or more. About 2 of them should prove illicit. The outcome of 3 of them is known so far: 2 illicit.");
 }

@@ -5,14 +5,19 @@ use prost::Message;
 
 use super::{
     Embeddings, Head, Parameters, head,
-    optimiser::Trained,
-    wire::{Answer, Ask, Count, Counts, Encode, Encoded, Instruction, Stage, State, Train},
+    wire::{Ask, Count, Counts, Encode, Encoded, Instruction, Stage, State, Train},
 };
 use crate::{
     Error, Result,
     hs::tree::Classes,
-    learning::{Contribution, Leader, Progress},
+    learning::{
+        Contribution, Leader, Progress,
+        local_sgd::{Answer, Trained, answers},
+    },
 };
+
+/// Names the model in errors.
+const MODEL: &str = "HS encoder";
 
 /// Leads the training of a head and, if asked for, of the encoder's last layers.
 ///
@@ -53,8 +58,7 @@ impl EncoderLeader {
         let of_layers = state.counts.as_ref().filter(|_| state.stage() == Stage::Layers);
         let expected =
             head.as_ref().map_or(0, head::Parts::len) + of_layers.map_or(0, |counts| counts.layers.len());
-        let lists = [&state.trained.weights, &state.trained.means, &state.trained.squares];
-        if lists.iter().any(|list| list.len() != expected) {
+        if !state.trained.fits(expected) {
             return Err(Error::corrupt("HS encoder: a checkpoint is not one of this fit"));
         }
         Ok(Self { parameters, state, head })
@@ -83,9 +87,9 @@ impl EncoderLeader {
         })
     }
 
-    fn absorb_counts(&mut self, parts: &[(u32, Bytes)]) -> Result<()> {
+    fn absorb_counts(&mut self, shards: Vec<Counts>) -> Result<()> {
         let mut all = Counts::default();
-        for counts in decode::<Counts>(parts)? {
+        for counts in shards {
             all.texts += counts.texts;
             all.cut += counts.cut;
             all.width = counts.width;
@@ -98,39 +102,10 @@ impl EncoderLeader {
         Ok(())
     }
 
-    /// Averages what the shards came to, by their texts and in their order.
-    fn absorb_trained(&mut self, parts: &[(u32, Bytes)], steps: u64) -> Result<()> {
-        let answers: Vec<Answer> = decode(parts)?;
-        let length = self.state.trained.weights.len();
-        let whole = |answer: &Answer| {
-            let Trained { weights, means, squares } = &answer.trained;
-            [weights, means, squares].iter().all(|list| list.len() == length)
-        };
-        if !answers.iter().all(whole) {
-            return Err(Error::internal("HS encoder: a shard's answer does not fit the head"));
-        }
-        let texts: u64 = answers.iter().map(|answer| answer.texts).sum();
-        if texts > 0 {
-            let share = |answer: &Answer| answer.texts as f64 / texts as f64;
-            let shares: Vec<f64> = answers.iter().map(share).collect();
-            let mean = |list: &mut Vec<f32>, of: fn(&Trained) -> &Vec<f32>| {
-                for (at, number) in list.iter_mut().enumerate() {
-                    let answers = answers.iter().zip(&shares);
-                    let sum: f64 =
-                        answers.map(|(answer, share)| share * f64::from(of(&answer.trained)[at])).sum();
-                    *number = sum as f32;
-                }
-            };
-            mean(&mut self.state.trained.weights, |trained| &trained.weights);
-            mean(&mut self.state.trained.means, |trained| &trained.means);
-            mean(&mut self.state.trained.squares, |trained| &trained.squares);
-            self.state.loss = answers.iter().map(|answer| answer.loss).sum::<f64>() / texts as f64;
-        }
-        if self.state.trained.weights.iter().any(|weight| !weight.is_finite()) {
-            return Err(Error::input(
-                "HS encoder: the weights grew beyond all bounds; lower head_rate or fine_tune_rate",
-            ));
-        }
+    fn absorb_trained(&mut self, answers: &[Answer], steps: u64) -> Result<()> {
+        let answers: Vec<&Answer> = answers.iter().collect();
+        let loss = self.state.trained.average(&answers, MODEL, "head_rate or fine_tune_rate")?;
+        self.state.loss = loss.unwrap_or(self.state.loss);
         self.state.steps += steps;
         self.next_stage();
         Ok(())
@@ -149,14 +124,13 @@ impl EncoderLeader {
         }
     }
 
-    fn absorb_encoded(&mut self, parts: &[(u32, Bytes)]) -> Result<()> {
+    fn absorb_encoded(&mut self, encoded: &[Encoded]) -> Result<()> {
         let width = self.state.counts.as_ref().map_or(0, |counts| counts.width as usize).max(1);
-        let encoded: Vec<Encoded> = decode(parts)?;
         let mut all = Encoded { values: Vec::new(), cut: encoded.iter().map(|part| part.cut).sum() };
         // The shards have the texts in turn.
         let most = encoded.iter().map(|part| part.values.len()).max().unwrap_or(0) / width;
         for row in 0..most {
-            for part in &encoded {
+            for part in encoded {
                 all.values.extend(part.values.get(row * width..(row + 1) * width).unwrap_or_default());
             }
         }
@@ -188,10 +162,6 @@ fn parts(counts: &Counts) -> head::Parts {
     head::Parts::new(&Classes::new(counts.codes.clone()), counts.width as usize)
 }
 
-fn decode<M: Message + Default>(parts: &[(u32, Bytes)]) -> Result<Vec<M>> {
-    parts.iter().map(|(_, part)| Ok(M::decode(part.clone())?)).collect()
-}
-
 impl Leader for EncoderLeader {
     fn instruct(&mut self) -> Result<Option<Bytes>> {
         if self.state.encoded.is_some() {
@@ -218,14 +188,11 @@ impl Leader for EncoderLeader {
     }
 
     fn absorb(&mut self, contribution: Contribution) -> Result<()> {
-        let Contribution::Gather(parts) = contribution else {
-            return Err(Error::internal("HS encoder: the shards answered another question than was asked"));
-        };
         match &self.state.counts {
-            None => self.absorb_counts(&parts),
+            None => self.absorb_counts(answers(&contribution, MODEL)?),
             Some(counts) => match self.next_steps(counts) {
-                0 => self.absorb_encoded(&parts),
-                steps => self.absorb_trained(&parts, steps),
+                0 => self.absorb_encoded(&answers(&contribution, MODEL)?),
+                steps => self.absorb_trained(&answers(&contribution, MODEL)?, steps),
             },
         }
     }

@@ -1,44 +1,24 @@
 //! AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2).
 
+use crate::learning::local_sgd::Trained;
+
 const MEAN_DECAY: f64 = 0.9;
 const SQUARE_DECAY: f64 = 0.999;
 const LEAST_ROOT: f32 = 1e-8;
 
-/// Weights and their running moments.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Trained {
-    #[prost(float, repeated, tag = "1")]
-    pub(super) weights: Vec<f32>,
-    /// Running mean of the gradients.
-    #[prost(float, repeated, tag = "2")]
-    pub(super) means: Vec<f32>,
-    /// Running mean of their squares.
-    #[prost(float, repeated, tag = "3")]
-    pub(super) squares: Vec<f32>,
-}
-
-impl Trained {
-    /// Weights that have not been trained yet.
-    pub(super) fn new(weights: Vec<f32>) -> Self {
-        let zeros = vec![0.0; weights.len()];
-        Self { weights, means: zeros.clone(), squares: zeros }
-    }
-
-    /// One step for the weights from a place on; `step` counts from 1.
-    pub(super) fn step(&mut self, from: usize, gradient: &[f32], step: u64, rate: f32, decay: f32) {
-        let whole = i32::try_from(step).unwrap_or(i32::MAX);
-        let mean_scale = (1.0 / (1.0 - MEAN_DECAY.powi(whole))) as f32;
-        let square_scale = (1.0 / (1.0 - SQUARE_DECAY.powi(whole))) as f32;
-        let (mean_decay, square_decay) = (MEAN_DECAY as f32, SQUARE_DECAY as f32);
-        let range = from..from + gradient.len();
-        let moments = self.means[range.clone()].iter_mut().zip(&mut self.squares[range.clone()]);
-        for ((weight, gradient), (mean, square)) in self.weights[range].iter_mut().zip(gradient).zip(moments)
-        {
-            *mean = mean_decay * *mean + (1.0 - mean_decay) * gradient;
-            *square = square_decay * *square + (1.0 - square_decay) * gradient * gradient;
-            let by = (*square * square_scale).sqrt() + LEAST_ROOT;
-            *weight -= rate * (*mean * mean_scale / by + decay * *weight);
-        }
+/// One step for the weights from a place on; `step` counts from 1.
+pub(super) fn adamw(trained: &mut Trained, from: usize, gradient: &[f32], step: u64, rate: f32, decay: f32) {
+    let whole = i32::try_from(step).unwrap_or(i32::MAX);
+    let mean_scale = (1.0 / (1.0 - MEAN_DECAY.powi(whole))) as f32;
+    let square_scale = (1.0 / (1.0 - SQUARE_DECAY.powi(whole))) as f32;
+    let (mean_decay, square_decay) = (MEAN_DECAY as f32, SQUARE_DECAY as f32);
+    let range = from..from + gradient.len();
+    let moments = trained.means[range.clone()].iter_mut().zip(&mut trained.squares[range.clone()]);
+    for ((weight, gradient), (mean, square)) in trained.weights[range].iter_mut().zip(gradient).zip(moments) {
+        *mean = mean_decay * *mean + (1.0 - mean_decay) * gradient;
+        *square = square_decay * *square + (1.0 - square_decay) * gradient * gradient;
+        let by = (*square * square_scale).sqrt() + LEAST_ROOT;
+        *weight -= rate * (*mean * mean_scale / by + decay * *weight);
     }
 }
 
@@ -49,11 +29,11 @@ mod tests {
     #[test]
     fn the_first_step_has_the_rate_for_its_size() {
         let mut trained = Trained::new(vec![1.0, 2.0]);
-        trained.step(1, &[-3.0], 1, 0.1, 0.5);
+        adamw(&mut trained, 1, &[-3.0], 1, 0.1, 0.5);
         // Both moments are corrected to the gradient: the step is the rate, the decay 0.1 * 0.5 * 2.
         assert!((trained.weights[1] - (2.0 + 0.1 - 0.1)).abs() < 1e-6, "{:?}", trained.weights);
         assert_eq!((trained.weights[0], trained.means[0]), (1.0, 0.0));
-        trained.step(1, &[0.0], 2, 0.1, 0.0);
+        adamw(&mut trained, 1, &[0.0], 2, 0.1, 0.0);
         let (mean, square) = (0.9 * -0.3 / 0.19, 0.999 * 0.009 / (1.0 - 0.999_f32 * 0.999));
         let expected = 2.0 - 0.1 * mean / square.sqrt();
         assert!((trained.weights[1] - expected).abs() < 1e-4, "{} and {expected}", trained.weights[1]);

@@ -14,7 +14,8 @@ use super::{
     Parameters, head,
     layers::Shapes,
     network::{Batch, Embeddings, Encoder, Parts},
-    wire::{Answer, Ask, Counts, Encode, Encoded, Instruction, Stage, Train},
+    optimiser::adamw,
+    wire::{Ask, Counts, Encode, Encoded, Instruction, Stage, Train},
 };
 use crate::{
     Error, Result,
@@ -22,7 +23,7 @@ use crate::{
         texts::Texts,
         tree::{Classes, LEVELS},
     },
-    learning::{Contribution, Shard, mix},
+    learning::{Contribution, Shard, local_sgd::Answer, mix},
 };
 
 /// What the shards of a worker have in common.
@@ -154,7 +155,7 @@ impl EncoderShard {
             self.pieces = pieces.collect::<Result<_>>()?;
         }
         let Train { first, steps, steps_per_epoch, total, trained, .. } = train;
-        let mut answer = Answer { texts: 0, loss: 0.0, trained };
+        let mut answer = Answer { rows: 0, loss: 0.0, trained };
         let parameters = &self.shared.parameters;
         let own = self.texts.len().div_ceil(steps_per_epoch.max(1) as usize).max(1);
         let mut order = (u64::MAX, Vec::new());
@@ -172,14 +173,14 @@ impl EncoderShard {
                 Stage::Head => self.on_head(&answer.trained.weights, rows)?,
                 Stage::Layers => self.on_layers(&answer.trained.weights, rows)?,
             };
-            answer.texts += rows.len() as u64;
+            answer.rows += rows.len() as u64;
             answer.loss += f64::from(loss) * rows.len() as f64;
             let (head, layers) = gradients.split_at(self.shared.head.len());
             let (rate, decay) = (parameters.head_rate * left, parameters.decay);
-            answer.trained.step(0, head, step + 1, rate, decay);
+            adamw(&mut answer.trained, 0, head, step + 1, rate, decay);
             if !layers.is_empty() {
                 let rate = parameters.fine_tune_rate * left;
-                answer.trained.step(head.len(), layers, step + 1, rate, decay);
+                adamw(&mut answer.trained, head.len(), layers, step + 1, rate, decay);
             }
         }
         Ok(answer)

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::optimiser::Trained;
+use crate::learning::local_sgd::Trained;
 
 /// One instruction.
 #[derive(Clone, PartialEq, Message)]
@@ -17,7 +17,7 @@ pub(super) enum Ask {
     /// Say what you hold: [`Counts`].
     #[prost(message, tag = "1")]
     Count(Count),
-    /// Train for some steps: [`Answer`].
+    /// Train for some steps: [`crate::learning::local_sgd::Answer`].
     #[prost(message, tag = "2")]
     Train(Train),
     /// Encode your validation texts: [`Encoded`].
@@ -73,18 +73,6 @@ pub(super) struct Train {
     #[prost(uint64, tag = "5")]
     pub(super) total: u64,
     #[prost(message, required, tag = "6")]
-    pub(super) trained: Trained,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Answer {
-    /// Texts of the steps.
-    #[prost(uint64, tag = "1")]
-    pub(super) texts: u64,
-    /// The sum of their losses.
-    #[prost(double, tag = "2")]
-    pub(super) loss: f64,
-    #[prost(message, required, tag = "3")]
     pub(super) trained: Trained,
 }
 

@@ -132,8 +132,11 @@ impl Growing {
             histogram,
             above: Some((node, is_left)),
         };
-        self.leaves[leaf] = child(best.left, left_histogram, true);
-        self.leaves.push(child(right, right_histogram, false));
+        // The shards wait meanwhile.
+        let (left, right) =
+            rayon::join(|| child(best.left, left_histogram, true), || child(right, right_histogram, false));
+        self.leaves[leaf] = left;
+        self.leaves.push(right);
     }
 
     /// The leaf whose split gains most; the first of equals.
