@@ -45,27 +45,42 @@ pub(super) type Case = loglinear::Case<EVIDENCE>;
 /// The weights of the evidence.
 pub(super) type Weighing = LogLinear<EVIDENCE>;
 
-/// Ranges of kinds.
-type Kinds = &'static [Range<usize>];
+/// Some kinds of evidence.
+pub(super) type Chosen = [bool; EVIDENCE];
 
 /// The kinds that need no precedents, names or encoder.
-pub(super) const FAST: Kinds = &[MARGINS..VOTES, TAUGHT..ENCODER];
+pub(super) const FAST: Chosen = and(kinds(MARGINS..VOTES), TAUGHT..ENCODER);
 
 /// The kinds that need no encoder.
-pub(super) const WITHOUT_ENCODER: Kinds = &[MARGINS..ENCODER];
+pub(super) const WITHOUT_ENCODER: Chosen = kinds(MARGINS..ENCODER);
 
 /// The kinds that a description gives.
-pub(super) const ALL: Kinds = &[MARGINS..STATED];
+pub(super) const ALL: Chosen = kinds(MARGINS..STATED);
 
 /// The kinds that particulars give.
-const PARTICULARS: Kinds = &[STATED..EVIDENCE];
+const PARTICULARS: Chosen = kinds(STATED..EVIDENCE);
+
+/// The kinds of a range.
+const fn kinds(range: Range<usize>) -> Chosen {
+    and([false; EVIDENCE], range)
+}
+
+/// The chosen kinds and those of a range.
+const fn and(mut chosen: Chosen, range: Range<usize>) -> Chosen {
+    let mut kind = range.start;
+    while kind < range.end {
+        chosen[kind] = true;
+        kind += 1;
+    }
+    chosen
+}
 
 /// The share of precedents that is added to each, so that none has the logarithm of 0.
 pub(super) const LEAST_SHARE: f32 = 0.003;
 
 impl Weighing {
     /// What to begin with: margins count, and so do precedents where they are used.
-    pub(super) fn first(used: Kinds) -> Self {
+    pub(super) fn first(used: Chosen) -> Self {
         let mut weights = [0.0; EVIDENCE];
         for (place, start) in [
             (MARGINS..VOTES, 1.0),
@@ -75,7 +90,7 @@ impl Weighing {
             (TAUGHT..ENCODER, 0.1),
             (ENCODER..STATED, 0.3),
         ] {
-            if used.iter().any(|used| used.contains(&place.start)) {
+            if used[place.start] {
                 weights[place].fill(start);
             }
         }
@@ -84,7 +99,7 @@ impl Weighing {
 
     /// The weights and the doubt under which the cases' own candidates are the most likely, the cases being those of so
     /// many texts; kinds not used stay 0.
-    pub(super) fn fit(cases: &[Case], texts: usize, used: Kinds) -> Self {
+    pub(super) fn fit(cases: &[Case], texts: usize, used: Chosen) -> Self {
         let mut weighing = Self::first(used);
         weighing.climb(cases, &places(used), Some(texts));
         weighing
@@ -112,9 +127,9 @@ impl Weighing {
     }
 }
 
-/// The places of some kinds.
-fn places(kinds: Kinds) -> Vec<usize> {
-    kinds.iter().cloned().flatten().collect()
+/// The places of the chosen kinds.
+fn places(chosen: Chosen) -> Vec<usize> {
+    (0..EVIDENCE).filter(|kind| chosen[*kind]).collect()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod branches;
 pub mod encoder;
 mod fusion;
 mod judge;
+mod leaders;
 pub mod learner;
 mod loglinear;
 pub mod metrics;

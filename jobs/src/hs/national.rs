@@ -23,7 +23,9 @@ pub(super) fn national(code: &str) -> u64 {
 
 /// A national code's digits.
 pub(super) fn written(national: u64) -> String {
-    national.to_string().split_off(1)
+    let mut digits = national.to_string();
+    digits.remove(0);
+    digits
 }
 
 /// The national codes of each subheading.
@@ -66,6 +68,11 @@ impl Nationals {
     /// Whether no text had national digits.
     pub(super) fn is_empty(&self) -> bool {
         self.codes.is_empty()
+    }
+
+    /// Whether a subheading has more than one national code.
+    pub(super) fn is_parted(&self, class: usize) -> bool {
+        self.under(class).len() > 1
     }
 
     fn under(&self, class: usize) -> Range<usize> {

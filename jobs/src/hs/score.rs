@@ -114,8 +114,8 @@ impl RecommendOperator {
             let declared = code.and_then(six_digits).and_then(|code| model.nomenclature.current(code));
             room.json.clear();
             for level in 0..LEVELS {
-                scorer.leading(level, SUGGESTED, &mut room.leading);
-                let (class, probability) = room.leading.first().copied().unwrap_or_default();
+                let leading = scorer.leading(level);
+                let (class, probability) = leading.first().copied().unwrap_or_default();
                 room.code.clear();
                 write(model.code(level, class), level, &mut room.code);
                 if level == LEVELS - 1 {
@@ -128,7 +128,7 @@ impl RecommendOperator {
                 if level == LEVELS - 1 {
                     recommended.declared.append_option(rank.map(|(_, probability)| probability));
                 }
-                room.tell(model, level);
+                room.tell(model, level, leading);
             }
             if model.nationals.is_empty() {
                 recommended.no_national();
@@ -190,17 +190,15 @@ impl Years {
 /// Room that is used again from row to row.
 #[derive(Default)]
 struct Room {
-    leading: Vec<(usize, f32)>,
     code: String,
     json: String,
 }
 
 impl Room {
     /// Appends a level's leading codes to the JSON of all levels.
-    fn tell(&mut self, model: &Model, level: usize) {
+    fn tell(&mut self, model: &Model, level: usize, leading: &[(usize, f32)]) {
         self.json.push_str(["{\"2\":[", ",\"4\":[", ",\"6\":["][level]);
-        for place in 0..self.leading.len() {
-            let (class, probability) = self.leading[place];
+        for (place, (class, probability)) in leading.iter().copied().take(SUGGESTED).enumerate() {
             self.pair(place, |json| write(model.code(level, class), level, json), probability);
         }
         self.json.push(']');

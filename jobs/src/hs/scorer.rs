@@ -11,11 +11,13 @@ use super::{
         Case, ENCODER, EVIDENCE, Evidence, LEAST_SHARE, MARGINS, NAMES, NEAREST, STATED, TAUGHT, VOTES,
         Weighing,
     },
+    leaders::{above, before, leaders},
     model::Model,
     names::NAMED,
     national,
     particulars::{KINDS, Particulars},
     precedents::Similar,
+    score::SUGGESTED,
     text::Reader,
     tree::{LEVELS, at_level, six_digits, written},
     vectors::Vector,
@@ -35,8 +37,8 @@ const BEAM: f32 = 4.0;
 /// of them. On the same texts, a declared code that was among the best ten is lost for one in two hundred.
 const MOST_CHAPTERS: usize = 16;
 
-/// Probabilities that are compared at once.
-const RUN: usize = 16;
+/// Classes of each level that a scorer has in order: more subheadings than are suggested, as some of them part further.
+const LEADING: [usize; LEVELS] = [SUGGESTED, SUGGESTED, 2 * SUGGESTED];
 
 /// Scores descriptions by one model.
 pub struct Scorer<'a> {
@@ -59,13 +61,13 @@ pub struct Scorer<'a> {
     vector: Vector,
     /// The margins of chapters.
     margins: Vec<f32>,
-    /// The margins of headings, then of subheadings; true in the beam's chapters.
+    /// The margins of headings and subheadings by their places in the branches; true in the beam's chapters.
     below: Vec<f32>,
     /// Room for finding the margins.
     room: Room,
     /// The part of the score that each chapter gives.
     parts: Vec<f32>,
-    /// Room for choosing the best of them.
+    /// Room for choosing the best of some.
     ordered: Vec<f32>,
     /// The chapters in which the search goes on.
     beam: Chapters,
@@ -83,6 +85,8 @@ pub struct Scorer<'a> {
     encoded: Vec<f32>,
     scores: Vec<f32>,
     probabilities: [Vec<f32>; LEVELS],
+    /// The most likely classes of each level with their probabilities.
+    leading: [Vec<(usize, f32)>; LEVELS],
 }
 
 /// A code and its probability.
@@ -135,6 +139,7 @@ impl<'a> Scorer<'a> {
             encoded: Vec::new(),
             scores: vec![0.0; model.classes.len()],
             probabilities: zeros(),
+            leading: Default::default(),
         };
         scorer.admit();
         scorer
@@ -217,12 +222,12 @@ impl<'a> Scorer<'a> {
     pub(super) fn score_within(&mut self, description: &str, embedding: &[f32], distance: f32) {
         self.gather(description, embedding, distance);
         let Self { model, weights, beam, below, scores, .. } = self;
-        let (classes, headings) = (&model.classes, model.classes.codes(1).len());
+        let (classes, branches) = (&model.classes, &model.branches);
         let uses_precedents = self.weighing.uses_precedents();
         let mut largest = f32::NEG_INFINITY;
         for chapter in numbers(*beam) {
             for heading in classes.under(0, chapter) {
-                let mut above = self.parts[chapter] + weights[1] * below[heading];
+                let mut above = self.parts[chapter] + weights[1] * below[branches.heading(chapter, heading)];
                 if let Some(named) = self.named[0].get(heading) {
                     above += weights[NAMES] * named;
                 }
@@ -233,7 +238,8 @@ impl<'a> Scorer<'a> {
                     above += vote(weights, &self.votes, 1, heading);
                 }
                 for class in classes.under(1, heading) {
-                    let mut score = above + weights[2] * below[headings + class] + self.priors[class];
+                    let margin = below[branches.subheading(chapter, class)];
+                    let mut score = above + weights[2] * margin + self.priors[class];
                     if uses_precedents {
                         score +=
                             vote(weights, &self.votes, 2, class) + weights[NEAREST] * self.nearest[class];
@@ -280,66 +286,38 @@ impl<'a> Scorer<'a> {
                 of_chapters[chapter] += of_heading;
             }
         }
-    }
-
-    /// The most likely class of a level, and its probability.
-    pub(super) fn top(&self, level: usize) -> (usize, f32) {
-        let mut best = Vec::with_capacity(2);
-        self.leading(level, 1, &mut best);
-        best.first().copied().unwrap_or_default()
-    }
-
-    /// The most likely classes of a level with their probabilities, the most likely first; of equals the one
-    /// with the lower number.
-    pub(super) fn leading(&self, level: usize, count: usize, found: &mut Vec<(usize, f32)>) {
-        found.clear();
-        let mut least = f32::NEG_INFINITY;
-        for (run, probabilities) in self.probabilities[level].chunks(RUN).enumerate() {
-            // Without a branch inside, so that the run is compared at once.
-            if !probabilities.iter().fold(false, |any, probability| any | (*probability > least)) {
-                continue;
-            }
-            for (class, probability) in (run * RUN..).zip(probabilities) {
-                if *probability > least {
-                    let place = found.partition_point(|(_, other)| other >= probability);
-                    found.truncate(count - 1);
-                    found.insert(place, (class, *probability));
-                    if found.len() == count {
-                        least = found[count - 1].1;
-                    }
-                }
-            }
+        for (level, leading) in self.leading.iter_mut().enumerate() {
+            leaders(&self.probabilities[level], LEADING[level], &mut self.ordered, leading);
         }
     }
 
-    /// The most likely codes of a level, the most likely first.
+    /// The most likely classes of a level with their probabilities, [`LEADING`] of them where there are so many, the most
+    /// likely first; of equals the one with the lower number.
+    pub(super) fn leading(&self, level: usize) -> &[(usize, f32)] {
+        &self.leading[level]
+    }
+
+    /// The most likely codes of a level, the most likely first; at most [`LEADING`].
     pub fn best(&self, level: usize, count: usize) -> Vec<Choice> {
-        let mut best = Vec::with_capacity(count + 1);
-        self.leading(level, count, &mut best);
         let choice = |(class, probability): &(usize, f32)| Choice {
             code: written(self.model.code(level, *class), level),
             probability: *probability,
         };
-        best.iter().map(choice).collect()
+        self.leading[level].iter().take(count).map(choice).collect()
     }
 
     /// The place of a six-digit code's class among a level's classes, from 1, and its probability; `None`
     /// when no training text has it.
     pub(super) fn rank(&self, code: u32, level: usize) -> Option<(u32, f32)> {
         let class = self.model.classes.number(at_level(code, level), level)?;
-        let (before, after) = self.probabilities[level].split_at(class);
-        let own = self.probabilities[level][class];
-        let before: u32 = before.iter().map(|other| u32::from(*other >= own)).sum();
-        let after: u32 = after.iter().map(|other| u32::from(*other > own)).sum();
-        Some((before + after + 1, own))
+        let probabilities = &self.probabilities[level];
+        Some((before(probabilities, class) + 1, probabilities[class]))
     }
 
     /// The most likely codes with national digits, the most likely first; a subheading that has none stands for itself.
     pub fn best_national(&self, count: usize) -> Vec<Choice> {
-        let (mut leading, mut shares, mut codes) =
-            (Vec::with_capacity(2 * count + 1), Vec::new(), Vec::new());
-        self.leading(LEVELS - 1, 2 * count, &mut leading);
-        for (class, probability) in leading {
+        let (mut shares, mut codes) = (Vec::new(), Vec::new());
+        for (class, probability) in self.leading[LEVELS - 1].iter().copied() {
             self.national_shares(class, &mut shares);
             if shares.is_empty() {
                 codes.push((Err(class), probability));
@@ -365,12 +343,13 @@ impl<'a> Scorer<'a> {
         let share = shares.iter().find(|(code, _)| *code == wanted).map(|(_, share)| *share)?;
         let own = probabilities[class] * share;
         let mut before = 0;
-        for (class, probability) in probabilities.iter().enumerate() {
-            if *probability > own {
+        for (class, probability) in above(probabilities, own) {
+            before += if self.model.nationals.is_parted(class) {
                 self.national_shares(class, &mut shares);
-                let more = shares.iter().filter(|(_, share)| probability * share > own).count();
-                before += if shares.is_empty() { 1 } else { more };
-            }
+                shares.iter().filter(|(_, share)| probability * share > own).count()
+            } else {
+                1
+            };
         }
         Some((before as u32 + 1, own))
     }
@@ -388,7 +367,8 @@ impl<'a> Scorer<'a> {
 
     /// Whether the description says too little to choose a heading.
     pub fn is_vague(&self) -> bool {
-        self.vector.features.is_empty() || self.top(1).1 < self.model.vague_below
+        self.vector.features.is_empty()
+            || self.leading[1].first().is_none_or(|(_, probability)| *probability < self.model.vague_below)
     }
 
     /// Whether the description has a word, known or not.
@@ -521,9 +501,10 @@ impl<'a> Scorer<'a> {
     fn evidence(&self, class: usize) -> Evidence {
         let path = self.model.classes.paths()[class].map(|class| class as usize);
         let [chapter, heading, own] = path;
-        let headings = self.model.classes.codes(1).len();
         let mut evidence = [0.0; EVIDENCE];
-        let margins = [self.margins[chapter], self.below[heading], self.below[headings + own]];
+        let branches = &self.model.branches;
+        let places = [branches.heading(chapter, heading), branches.subheading(chapter, own)];
+        let margins = [self.margins[chapter], self.below[places[0]], self.below[places[1]]];
         for (level, margin) in margins.into_iter().enumerate() {
             evidence[MARGINS + level] = f64::from(margin);
         }

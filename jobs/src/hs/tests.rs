@@ -63,7 +63,7 @@ fn judged(model: &Model, texts: &Texts, fast: bool) -> Evaluation {
     let mut scorer = model.scorer(fast);
     for (description, code) in texts.descriptions.iter().zip(&texts.codes) {
         scorer.score(description, &[]);
-        let tops: [_; LEVELS] = std::array::from_fn(|level| scorer.top(level));
+        let tops: [_; LEVELS] = std::array::from_fn(|level| scorer.leading(level)[0]);
         let codes: [String; LEVELS] =
             std::array::from_fn(|level| written(model.code(level, tops[level].0), level));
         evaluation.add(&Judged {

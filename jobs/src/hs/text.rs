@@ -14,8 +14,9 @@ pub const MOST_BYTES: usize = 8192;
 /// Words of a description that are read.
 const MOST_WORDS: usize = 256;
 
-/// Lengths of the pieces of a word, in characters.
-const PIECES: std::ops::RangeInclusive<usize> = 3..=5;
+/// Lengths of the pieces of a word, in characters. Longer ones gain nothing on the validation texts of published
+/// declarations.
+const PIECES: std::ops::RangeInclusive<usize> = 3..=4;
 
 /// Lengths of the pieces of a word in a script that does not part words by spaces.
 const IDEOGRAPH_PIECES: std::ops::RangeInclusive<usize> = 1..=3;

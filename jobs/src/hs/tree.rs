@@ -1,9 +1,10 @@
 //! The HS as a tree of classes, and linear classifiers on its branches.
 //!
 //! A code's class stands under its heading, and that under its chapter. A chapter's classifier tells it from
-//! all other goods, a heading's from the other headings of its chapter, and a subheading's from the others
-//! of its heading, so that most classifiers learn from few rows. Source: Prabhu et al., "Parabel", WWW 2018,
-//! section 4, with the customs nomenclature for its learned tree. Start at [`Classes`].
+//! all other goods, a heading's and a subheading's from the others of its chapter, so that most classifiers learn from few
+//! rows. Source: Prabhu et al., "Parabel", WWW 2018, section 4, with the customs nomenclature for its learned tree;
+//! there a leaf is told from those beside it only, here also from those of other headings, whose texts are often as
+//! near. Start at [`Classes`].
 
 use std::ops::Range;
 
@@ -136,7 +137,7 @@ impl Classes {
         };
         let scope = match level {
             0 => 0..codes.len(),
-            _ => rows_of(code / (DIVISORS[level - 1] / DIVISORS[level]), level - 1),
+            _ => rows_of(code * DIVISORS[level] / DIVISORS[0], 0),
         };
         Ok(Question { scope, positives: rows_of(*code, level) })
     }
@@ -313,6 +314,10 @@ mod tests {
         assert_eq!(classes.question(4, &rows).expect("a heading"), Question { scope: 3..4, positives: 3..4 });
         let subheading = classes.question(7, &rows).expect("a subheading");
         assert_eq!(subheading, Question { scope: 0..3, positives: 2..3 });
+        let rows = [10_121, 10_130, 10_221, 20_110];
+        let classes = Classes::new(rows.to_vec());
+        let subheading = classes.question(2 + 3, &rows).expect("the first subheading");
+        assert_eq!(subheading, Question { scope: 0..3, positives: 0..1 });
         assert!(classes.question(10, &rows).is_err());
     }
 
