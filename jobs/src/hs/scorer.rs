@@ -33,8 +33,8 @@ const LEAST_SCORE: f32 = -17.0;
 /// texts of published declarations no accuracy is lost by it.
 const BEAM: f32 = 4.0;
 
-/// Most chapters that are searched without precedents, which take longer than any search: a vague text would have all
-/// of them. On the same texts, a declared code that was among the best ten is lost for one in two hundred.
+/// Most chapters that are searched by a description alone without precedents, which take longer than any search: a vague
+/// text would have all of them. On the same texts, a declared code that was among the best ten is lost for one in two hundred.
 const MOST_CHAPTERS: usize = 16;
 
 /// Classes of each level that a scorer has in order: more subheadings than are suggested, as some of them part further.
@@ -51,6 +51,8 @@ pub struct Scorer<'a> {
     priors: Vec<f32>,
     /// What particulars add to the scores of each level's classes; absent: none is stated.
     stated: Option<[Vec<f32>; LEVELS]>,
+    /// The most that they add below each chapter.
+    promised: Vec<f32>,
     /// The numbers of the particulars that are stated, by kind.
     numbers: [Option<usize>; KINDS],
     /// What doubt gives to each valid class of each level.
@@ -67,6 +69,8 @@ pub struct Scorer<'a> {
     room: Room,
     /// The part of the score that each chapter gives.
     parts: Vec<f32>,
+    /// The most that each chapter may come to, as far as it is known before the search.
+    hopes: Vec<f32>,
     /// Room for choosing the best of some.
     ordered: Vec<f32>,
     /// The chapters in which the search goes on.
@@ -118,6 +122,7 @@ impl<'a> Scorer<'a> {
             weights: weighing.weights.map(|weight| weight as f32),
             edition: None,
             stated: None,
+            promised: Vec::new(),
             numbers: [None; KINDS],
             priors: Vec::new(),
             doubts: zeros(),
@@ -128,6 +133,7 @@ impl<'a> Scorer<'a> {
             below: Vec::new(),
             room: Room::default(),
             parts: Vec::new(),
+            hopes: Vec::new(),
             ordered: Vec::new(),
             beam: 0,
             votes: zeros(),
@@ -175,6 +181,12 @@ impl<'a> Scorer<'a> {
                 self.model.usage.add(kind, number, self.weights[STATED + kind], &mut stated);
             }
         }
+        let classes = &self.model.classes;
+        let of_heading = |heading: usize| stated[1][heading] + largest(&stated[2][classes.under(1, heading)]);
+        let of_chapter =
+            |chapter| classes.under(0, chapter).map(of_heading).fold(f32::NEG_INFINITY, f32::max);
+        self.promised.clear();
+        self.promised.extend((0..stated[0].len()).map(of_chapter));
         self.stated = numbers.iter().any(Option::is_some).then_some(stated);
     }
 
@@ -440,22 +452,28 @@ impl<'a> Scorer<'a> {
                 *part += stated;
             }
         }
+        self.hopes.clear();
+        self.hopes.extend_from_slice(&self.parts);
+        if self.stated.is_some() {
+            self.hopes.iter_mut().zip(&self.promised).for_each(|(hope, promised)| *hope += promised);
+        }
         self.choose(distance);
         self.model.branches.margins(self.vector.row(), self.beam, &mut self.below, &mut self.room);
     }
 
     /// Chooses the chapters of the beam: those near the best one, and of many only the best; all for a distance
-    /// without end.
+    /// without end. Particulars may speak for a subheading and against its chapter, so that a chapter counts with the
+    /// most that they add below it.
     fn choose(&mut self, distance: f32) {
-        let mut least = self.parts.iter().copied().fold(f32::NEG_INFINITY, f32::max) - distance;
-        let fast = distance.is_finite() && !self.weighing.uses_precedents();
-        if fast && self.parts.len() > MOST_CHAPTERS {
+        let mut least = largest(&self.hopes) - distance;
+        let fast = distance.is_finite() && !self.weighing.uses_precedents() && self.stated.is_none();
+        if fast && self.hopes.len() > MOST_CHAPTERS {
             self.ordered.clear();
-            self.ordered.extend_from_slice(&self.parts);
+            self.ordered.extend_from_slice(&self.hopes);
             let by = |one: &f32, other: &f32| other.total_cmp(one);
             least = least.max(*self.ordered.select_nth_unstable_by(MOST_CHAPTERS - 1, by).1);
         }
-        let likely = self.parts.iter().enumerate().filter(|(_, part)| **part >= least);
+        let likely = self.hopes.iter().enumerate().filter(|(_, hope)| **hope >= least);
         self.beam = likely.fold(0, |beam, (chapter, _)| beam | 1 << chapter);
     }
 
@@ -523,6 +541,10 @@ impl<'a> Scorer<'a> {
         }
         evidence
     }
+}
+
+fn largest(numbers: &[f32]) -> f32 {
+    numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// The logarithm of a share of precedents, less that of no share, which is the same for all classes.

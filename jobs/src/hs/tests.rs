@@ -4,12 +4,13 @@ use std::{io::Read, path::PathBuf, sync::Arc};
 
 use super::{
     assemble::{Validation, assemble},
+    fusion::STATED,
     learner::{Corpus, HsLeader, Layout, Parameters, shard_of},
     metrics::{Evaluation, Judged},
     model::Model,
     national::national,
     nomenclature::{Nomenclature, records},
-    particulars::Particulars,
+    particulars::{Counted, Particulars, Usage},
     suggest::suggest,
     texts::Texts,
     tree::{LEVELS, six_digits, written},
@@ -225,6 +226,31 @@ fn national_digits_follow_the_precedents_and_roll_up() {
         assert!((sum - scorer.best(LEVELS - 1, 1)[0].probability).abs() < 1e-5, "{national:?}");
     }
     assert_eq!(scorer.rank_national("6403405555"), None);
+}
+
+#[test]
+fn particulars_are_heard_where_they_speak_for_a_code_and_against_its_chapter() {
+    let nouns = [(640_110, "waders"), (640_340, "boots"), (851_713, "smartphone"), (30_617, "shrimps")];
+    let mut model = fitted(&goods(&nouns, 40), &goods(&nouns, 10), Nomenclature::default());
+    let counted = |text: &str, code: u32, items: u64| Counted { kind: 1, key: (text.into(), 0), code, items };
+    let counts = [
+        counted("PAR", 640_110, 10),
+        counted("KGM", 640_340, 1000),
+        counted("PAR", 851_713, 30),
+        counted("KGM", 851_713, 1000),
+        counted("KGM", 30_617, 1000),
+    ];
+    model.usage = Usage::of(&counts, &model.classes);
+    for fast in [true, false] {
+        model.weighing(fast).weights[STATED + 1] = 10.0;
+        let mut scorer = model.scorer(fast);
+        scorer.state(&Particulars { unit: Some("PAR"), ..Particulars::default() });
+        scorer.score_within("new smartphone", &[], f32::INFINITY);
+        let all = scorer.best(LEVELS - 1, 4);
+        assert_eq!(all[0].code, "640110", "{all:?}");
+        scorer.score("new smartphone", &[]);
+        assert_eq!(scorer.best(LEVELS - 1, 4)[0], all[0]);
+    }
 }
 
 #[test]
