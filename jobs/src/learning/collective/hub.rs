@@ -1,6 +1,10 @@
 //! The leader's side: takes workers in, runs the rounds, hands merged contributions to the leader.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    pin::pin,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tidewaiter_proto::v1::{
@@ -77,7 +81,8 @@ pub trait Observer: Send {
     async fn checkpoint(&mut self, checkpoint: Bytes) -> Result<()>;
 }
 
-/// Leads a fit of `shards` shards to its end, or until `cancel` fires or its sender is dropped.
+/// Leads a fit of `shards` shards to its end, or until `cancel` fires or its sender is dropped. It begins when
+/// `expected` workers have joined, or after a moment with those that have.
 ///
 /// # Errors
 /// The leader's own, a worker's permanent failure, or [`crate::ErrorKind::Cancelled`].
@@ -85,12 +90,13 @@ pub async fn lead(
     floor: Floor,
     leader: &mut dyn Leader,
     shards: u32,
+    expected: usize,
     observer: &mut dyn Observer,
     mut cancel: oneshot::Receiver<()>,
 ) -> Result<()> {
     let mut session = Session { floor, shards, workers: BTreeMap::new(), rounds: 0, open: VecDeque::new() };
     let led = tokio::select! {
-        led = session.run(leader, observer) => led,
+        led = session.run(leader, expected, observer) => led,
         _ = &mut cancel => Err(Error::new(crate::ErrorKind::Cancelled, "the fit was cancelled")),
     };
     let reason = led.as_ref().err().map(Error::chain).unwrap_or_default();
@@ -100,6 +106,9 @@ pub async fn lead(
 
 /// How many rounds are open at most: with two, workers compute the next round while the leader looks at the last.
 const OPEN_ROUNDS: usize = 2;
+
+/// How long workers that are expected are waited for at most: executors ask for tasks several times a second.
+const GATHERING: Duration = Duration::from_secs(1);
 
 /// A fit under way.
 struct Session {
@@ -133,7 +142,13 @@ impl Round {
 }
 
 impl Session {
-    async fn run(&mut self, leader: &mut dyn Leader, observer: &mut dyn Observer) -> Result<()> {
+    async fn run(
+        &mut self,
+        leader: &mut dyn Leader,
+        expected: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        self.gather(expected, leader).await?;
         while let Some(instruction) = leader.instruct()? {
             self.begin(instruction);
             self.rebalance(leader).await?;
@@ -146,6 +161,18 @@ impl Session {
                 if leader.at_milestone() {
                     observer.checkpoint(leader.checkpoint()?).await?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits a moment for workers that are about to join, so that nobody loads shards which they take over.
+    async fn gather(&mut self, expected: usize, leader: &dyn Leader) -> Result<()> {
+        let mut late = pin!(tokio::time::sleep(GATHERING));
+        while self.workers.len() < expected {
+            tokio::select! {
+                event = self.floor.events.recv() => self.take(event, leader).await?,
+                () = &mut late => break,
             }
         }
         Ok(())
@@ -178,13 +205,12 @@ impl Session {
                 return Ok(merged);
             }
             let event = self.floor.events.recv().await;
-            let event = event.ok_or_else(|| Error::internal("the fit's hub was dropped while it was led"))?;
             self.take(event, leader).await?;
         }
     }
 
-    async fn take(&mut self, event: Event, leader: &dyn Leader) -> Result<()> {
-        match event {
+    async fn take(&mut self, event: Option<Event>, leader: &dyn Leader) -> Result<()> {
+        match event.ok_or_else(|| Error::internal("the fit's hub was dropped while it was led"))? {
             Event::Joined { worker, to_worker } => {
                 tracing::info!(worker, "worker joined the fit");
                 self.workers.insert(worker, Worker { to_worker, carries: BTreeSet::new() });
@@ -245,7 +271,7 @@ impl Session {
     /// Within rounds: gives shards that nobody carries to those present, and moves nothing else.
     async fn adopt_orphans(&mut self, leader: &dyn Leader) -> Result<()> {
         let mut wanted = self.carried();
-        if wanted.is_empty() {
+        if wanted.is_empty() || self.open.is_empty() {
             return Ok(());
         }
         let carried: BTreeSet<u32> = wanted.values().flatten().copied().collect();

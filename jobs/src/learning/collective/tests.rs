@@ -175,11 +175,11 @@ async fn a_fit_on_three_workers_equals_the_computation_on_none() {
         .collect();
     let (_cancel, cancelled) = oneshot::channel();
     let (mut leader, mut seen) = (chain(), Seen::default());
-    lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await.expect("the fit ends");
+    lead(floor, &mut leader, SHARDS, 3, &mut seen, cancelled).await.expect("the fit ends");
     assert_eq!(leader.states, expected());
     assert_eq!(seen.checkpoints, 4);
-    // Workers that join one after the other are given shards when no round is open.
-    assert!(leader.ahead >= ROUNDS - 3, "{}", leader.ahead);
+    // All are there from the beginning, so that no shard has to move.
+    assert_eq!(leader.ahead, ROUNDS - 1);
     for worker in workers {
         worker.await.expect("no panic").expect("the worker is dismissed in peace");
     }
@@ -208,7 +208,7 @@ async fn a_worker_lost_in_the_middle_and_one_that_joins_late_change_nothing() {
     };
     let (_cancel, cancelled) = oneshot::channel();
     let mut leader = chain();
-    lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await.expect("the fit ends");
+    lead(floor, &mut leader, SHARDS, 1, &mut seen, cancelled).await.expect("the fit ends");
     assert_eq!(leader.states, expected());
     assert_eq!(late.lock().expect("not poisoned").len(), 2, "both late workers were started");
     assert!(doomed.await.expect_err("it was aborted").is_cancelled());
@@ -227,7 +227,7 @@ async fn a_transient_failure_moves_the_shards_and_a_permanent_one_ends_the_fit()
         tokio::spawn(async move { work(whole.join("whole".into()).await?, &loader()).await });
         let (_cancel, cancelled) = oneshot::channel();
         let mut leader = chain();
-        let led = lead(floor, &mut leader, SHARDS, &mut Seen::default(), cancelled).await;
+        let led = lead(floor, &mut leader, SHARDS, 1, &mut Seen::default(), cancelled).await;
         if kind == ErrorKind::Unavailable {
             led.expect("the other worker carries on");
             assert_eq!(leader.states, expected());
@@ -252,7 +252,7 @@ async fn a_cancelled_fit_dismisses_its_workers() {
         ..Seen::default()
     };
     let mut leader = Chain { rounds: u64::MAX, ..chain() };
-    let led = lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await;
+    let led = lead(floor, &mut leader, SHARDS, 1, &mut seen, cancelled).await;
     assert_eq!(led.expect_err("cancelled").kind(), ErrorKind::Cancelled);
     worker.await.expect("no panic").expect("dismissed, not failed");
 }
@@ -278,7 +278,7 @@ async fn the_same_fit_over_grpc_gives_the_same_states() {
         .collect();
     let (_cancel, cancelled) = oneshot::channel();
     let mut leader = chain();
-    lead(floor, &mut leader, SHARDS, &mut Seen::default(), cancelled).await.expect("the fit ends");
+    lead(floor, &mut leader, SHARDS, 1, &mut Seen::default(), cancelled).await.expect("the fit ends");
     assert_eq!(leader.states, expected());
     for worker in workers {
         worker.await.expect("no panic").expect("dismissed");
