@@ -10,6 +10,7 @@
 mod catalogue;
 mod columns;
 mod files;
+mod months;
 mod past;
 #[cfg(test)]
 mod tests;
@@ -29,8 +30,8 @@ use serde::{Deserialize, Serialize};
 
 use catalogue::{CODES, KEYED_BY};
 pub use catalogue::{Feature, Measure, Source, features};
-pub(super) use files::ORDER;
 pub use files::{FeatureFile, FeatureFiles, FeaturesOperator, INPUT, Outcomes, Written, file_schema};
+pub(super) use files::{ORDER, on_cpu};
 use past::{Day, Keys, Past, Rows, Step};
 
 use super::history::Counts;
@@ -42,7 +43,7 @@ use crate::{Error, Result};
 pub struct Parameters {
     /// Days after acceptance when an outcome becomes known, at least 1.
     pub label_delay_days: u32,
-    /// Keys of each family that are remembered exactly, at least 1: 45 to 85 bytes each (110 to 215 with prices), of
+    /// Keys of each family that are remembered exactly, at least 1: 45 to 85 bytes each (100 to 190 with prices), of
     /// memory used only as keys come. Beyond it the longest unseen are forgotten, and up to twice as many
     /// keys are held.
     pub history_capacity: usize,

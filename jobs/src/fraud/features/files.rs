@@ -1,6 +1,7 @@
 //! Features as files: one pass over a country's rows in time order, dealt to Parquet files.
 //!
-//! [`FeaturesOperator`] is the plan node. Its rows come sorted by [`ORDER`]; each of its outputs takes the
+//! [`FeaturesOperator`] is the plan node. Its rows come month after month in one partition; it sorts them by
+//! [`ORDER`]. Each of its outputs takes the
 //! rows of some days and deals them in blocks to its parts, so that every part sees all of the time and the
 //! dealing depends on nothing but the rows. A file has the columns of [`file_schema`].
 
@@ -18,20 +19,20 @@ use futures::{StreamExt, stream::BoxStream};
 use object_store::buffered::BufWriter;
 use parquet::{
     arrow::AsyncArrowWriter,
-    basic::{Compression, ZstdLevel},
-    file::properties::WriterProperties,
+    basic::Compression,
+    file::properties::{EnabledStatistics, WriterProperties},
 };
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{FeatureBuilder, Parameters, Prepared, columns, feature_schema};
+use super::{FeatureBuilder, Parameters, Prepared, columns, feature_schema, months};
 use crate::{
     Archive, Error, Result, ResultExt,
     plan::{self, Input, Operator},
 };
 
-/// The order of the operator's input. The first three name a goods item; the others settle the order of
+/// The order in which rows go through the histories. The first three name a goods item; the others settle the order of
 /// items that were declared twice under one number.
 pub(in crate::fraud) const ORDER: [&str; 6] =
     ["acceptance_date", "declaration_id", "item_number", "hs_code", "customs_value", "net_mass"];
@@ -76,7 +77,7 @@ pub const INPUT: &[&str] = &[
 const ROWS_PER_TURN: usize = 4096;
 
 /// Batches that a stage of the operator has ready for the next one.
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 
 /// Rows of a file that are encoded together.
 const ROW_GROUP_ROWS: usize = 32 << 10;
@@ -172,17 +173,13 @@ impl Operator for FeaturesOperator {
         }
     }
 
-    fn order(&self) -> &[&'static str] {
-        &ORDER
-    }
-
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
         futures::stream::once(async move { plan::report(&self.write(input).await?) }).boxed()
     }
 }
 
 impl FeaturesOperator {
-    /// Batches are read, which merges sorted runs, then prepared, passed through the histories and written; every
+    /// Batches are read and sorted, then prepared, passed through the histories and written; every
     /// stage works on other batches at the same time.
     async fn write(&self, input: Input) -> Result<FeatureFiles> {
         let mut builder = FeatureBuilder::new(self.parameters)?;
@@ -191,17 +188,10 @@ impl FeaturesOperator {
         let mut outputs: Vec<Output> = outputs.collect::<Result<_>>()?;
         let choices: Arc<[Choice]> = outputs.iter().map(|output| output.choice.clone()).collect();
 
-        let Input { rows: mut sorted, meter, .. } = input;
-        let (read, mut batches) = mpsc::channel(AHEAD);
-        // Dropped, it stops.
+        let Input { rows, task, meter, .. } = input;
+        // Dropped, they stop.
         let mut reading = JoinSet::new();
-        reading.spawn(async move {
-            while let Some(batch) = sorted.next().await {
-                if read.send(batch).await.is_err() {
-                    return;
-                }
-            }
-        });
+        let mut batches = months::in_order(rows, task, &mut reading);
         let batches = futures::stream::poll_fn(|context| batches.poll_recv(context));
         let mut prepared = batches
             .map(|batch| {
@@ -230,8 +220,9 @@ impl FeaturesOperator {
             rows += read;
             meter.advance(read);
         }
-        if let Some(Err(error)) = reading.join_next().await {
-            return Err(Error::internal("the reading of declarations stopped").with_source(error));
+        while let Some(outcome) = reading.join_next().await {
+            let stopped = |error| Error::internal("the reading of declarations stopped").with_source(error);
+            outcome.map_err(stopped)??;
         }
         let mut written = Vec::new();
         for output in outputs {
@@ -262,16 +253,12 @@ fn declared(rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
     Ok(declared)
 }
 
-/// Does a piece of the computation off the async threads; it has begun when this returns.
-fn on_cpu<T: Send + 'static>(
+/// Computes off the async threads, and has begun to when this returns.
+pub(in crate::fraud) fn on_cpu<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> impl Future<Output = Result<T>> {
     let computed = tokio::task::spawn_blocking(work);
-    async {
-        computed
-            .await
-            .map_err(|error| Error::internal("the computation of features stopped").with_source(error))?
-    }
+    async { computed.await.map_err(|error| Error::internal("a computation stopped").with_source(error))? }
 }
 
 /// Which rows an output takes.
@@ -364,8 +351,12 @@ fn chosen_of(records: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
 impl Part {
     fn new(archive: &Archive, path: String) -> Result<Self> {
         let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            // Read once or twice and soon, so that what is cheap to make and to read beats what is small.
+            .set_compression(Compression::LZ4_RAW)
             .set_dictionary_enabled(false)
+            // Rows come in time order, and are asked for by days at most.
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_column_statistics_enabled("acceptance_date".into(), EnabledStatistics::Chunk)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_created_by("tidewaiter".to_owned())
             .build();
@@ -471,11 +462,11 @@ mod tests {
         RecordBatch::try_from_iter(columns).expect("a batch")
     }
 
-    async fn write(archive: &Archive, folder: &str, partitions: usize) -> FeatureFiles {
+    async fn write(archive: &Archive, folder: &str, batches: usize) -> FeatureFiles {
         let all = declarations();
-        let part = all.num_rows() / partitions;
-        let batches = (0..partitions).map(|at| vec![all.slice(at * part, part)]).collect();
-        let table = MemTable::try_new(all.schema(), batches).expect("a table");
+        let part = all.num_rows() / batches;
+        let batches = (0..batches).map(|at| all.slice(at * part, part)).collect();
+        let table = MemTable::try_new(all.schema(), vec![batches]).expect("a table");
         let engine = Local::new(2, 64 << 20).expect("an engine");
         let session = engine.session("job", Meter::new(|_| ())).expect("a session");
         let days = |first, last| v1::DayRange { first, last };
