@@ -28,6 +28,7 @@ use datafusion::{
     error::Result as DataFusionResult,
     execution::object_store::ObjectStoreUrl,
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
+    physical_expr::Partitioning,
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
 use prost::Message;
@@ -99,6 +100,9 @@ impl ParquetSourceProvider {
                 && (snapshot.from_month == 0 || month >= snapshot.from_month)
                 && (snapshot.to_month == 0 || month <= snapshot.to_month)
         });
+        if snapshot.by_month {
+            files.sort_by(|a, b| (a.month_number(), &a.path).cmp(&(b.month_number(), &b.path)));
+        }
         let files = prune(state, filters, files)?;
         let partitioned = files.into_iter().map(|file| {
             let path = self.archive.path(&format!("{}/{}", snapshot.table, file.path));
@@ -164,7 +168,11 @@ impl TableProvider for ParquetSourceProvider {
             Source::Snapshot(snapshot) => {
                 let files = self.snapshot_files(snapshot, state, filters).await?;
                 let target = state.config().target_partitions().max(1);
-                (FileGroup::new(files).split_files(target), partition_fields())
+                let groups = match snapshot.by_month && !files.is_empty() {
+                    true => vec![FileGroup::new(files)],
+                    false => FileGroup::new(files).split_files(target),
+                };
+                (groups, partition_fields())
             }
             Source::Files(list) => {
                 let files = list.files.iter().map(|file| {
@@ -196,7 +204,10 @@ impl TableProvider for ParquetSourceProvider {
             TableSchema::builder(Arc::clone(&self.file_schema)).with_table_partition_cols(partitions).build();
         let parquet = ParquetSource::new(schema).with_table_parquet_options(options);
         let store = ObjectStoreUrl::parse(self.archive.store_url())?;
+        // A partitioning that is declared is kept: files are otherwise dealt to as many partitions as there may be.
+        let kept = matches!(&self.source, Source::Snapshot(snapshot) if snapshot.by_month);
         let scan = FileScanConfigBuilder::new(store, Arc::new(parquet))
+            .with_output_partitioning(kept.then(|| Partitioning::UnknownPartitioning(groups.len())))
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
@@ -240,6 +251,26 @@ pub async fn snapshot_views(
     Ok(Arc::new(ParquetSourceProvider::try_new(message, schema)?))
 }
 
+/// The rows of a country up to a month (12 × year + month - 1) in one partition, month after month.
+///
+/// # Errors
+/// As [`snapshot_provider`].
+pub async fn snapshot_by_month(
+    archive: &Archive,
+    table: &str,
+    version: Option<u64>,
+    country: &str,
+    to_month: i32,
+) -> Result<Arc<dyn TableProvider>> {
+    let (mut message, schema) = snapshot_source(archive, table, version).await?;
+    if let Some(Source::Snapshot(snapshot)) = &mut message.source {
+        snapshot.countries = vec![country.to_owned()];
+        snapshot.to_month = to_month;
+        snapshot.by_month = true;
+    }
+    Ok(Arc::new(ParquetSourceProvider::try_new(message, schema)?))
+}
+
 /// The message that names a snapshot, and its columns.
 async fn snapshot_source(
     archive: &Archive,
@@ -276,7 +307,7 @@ pub fn decode_provider(bytes: &[u8], schema: SchemaRef) -> Result<Arc<dyn TableP
 mod tests {
     use std::process::Command;
 
-    use arrow::{compute::concat_batches, util::pretty::pretty_format_batches};
+    use arrow::{compute::concat_batches, datatypes::Int32Type, util::pretty::pretty_format_batches};
     use datafusion::{
         physical_plan::collect,
         prelude::{SessionConfig, SessionContext},
@@ -371,6 +402,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_country_s_months_come_one_after_the_other_in_one_partition() {
+        let archive = memory("provider-by-month");
+        filled(&archive).await;
+        let session = session(&archive, None).await;
+        let mut options = session.state().config_options().as_ref().clone();
+        options.optimizer.repartition_file_min_size = 1;
+        let september = 12 * 2020 + 8;
+        for (country, to_month, expected) in [("KR", september, 9), ("KR", september + 12, 10), ("TW", 0, 0)]
+        {
+            let table = snapshot_by_month(&archive, "declarations", None, country, to_month).await;
+            let table = table.expect("provides");
+            let month = vec![table.schema().index_of("month").expect("a column")];
+            let scan = table.scan(&session.state(), Some(&month), &[], None).await.expect("plans");
+            assert_eq!(scan.properties().partitioning.partition_count(), 1);
+            assert!(scan.repartitioned(3, &options).expect("plans").is_none());
+            let mut months: Vec<i32> = Vec::new();
+            for batch in collect(scan, session.task_ctx()).await.expect("runs") {
+                months.extend(batch.column(0).as_primitive::<Int32Type>().values());
+            }
+            assert!(months.is_sorted());
+            months.dedup();
+            assert_eq!(months.len(), expected);
+        }
+    }
+
+    #[tokio::test]
     async fn a_narrowed_reference_and_a_file_list_survive_the_codec() {
         let archive = memory("provider-codec");
         let table = filled(&archive).await;
@@ -383,6 +440,7 @@ mod tests {
             countries: vec!["KR".to_owned()],
             from_month: february,
             to_month: february,
+            by_month: false,
         };
         let files: Vec<_> = snapshot.files.iter().filter(|file| file.month_number() == february).collect();
         let list = v1::FileListSource {
@@ -461,6 +519,7 @@ mod tests {
                 countries: vec!["KR".to_owned()],
                 from_month: 24_240,
                 to_month: 24_251,
+                by_month: true,
             };
             let message = v1::ParquetSource {
                 archive: "memory://reference/archive".to_owned(),

@@ -143,7 +143,7 @@ fn preparation<'a>(job: &Job<'a>, parameters: &'a Parameters, chosen: &Chosen) -
         archive: job.archive,
         folder: job.work_folder().to_owned(),
         country: &parameters.country,
-        until: parameters.months.last(),
+        last_month: parameters.months.last_month_number(),
         parameters: chosen.trained.features,
         outputs: vec![output("part", PARTS, &[parameters.months.days()], false)],
     })

@@ -10,6 +10,7 @@
 mod catalogue;
 mod columns;
 mod files;
+mod months;
 mod past;
 #[cfg(test)]
 mod tests;
@@ -29,10 +30,9 @@ use serde::{Deserialize, Serialize};
 
 use catalogue::{CODES, KEYED_BY};
 pub use catalogue::{Feature, Measure, Source, features};
-pub(super) use files::ORDER;
 pub use files::{FeatureFile, FeatureFiles, FeaturesOperator, INPUT, Outcomes, Written, file_schema};
-use past::{Day, Keys, Past, Step};
-use rayon::prelude::*;
+pub(super) use files::{ORDER, on_cpu};
+use past::{Day, Keys, Past, Rows, Step};
 
 use super::history::Counts;
 use crate::{Error, Result};
@@ -43,7 +43,7 @@ use crate::{Error, Result};
 pub struct Parameters {
     /// Days after acceptance when an outcome becomes known, at least 1.
     pub label_delay_days: u32,
-    /// Keys of each family that are remembered exactly, at least 1: 30 to 60 bytes each (75 with prices), of
+    /// Keys of each family that are remembered exactly, at least 1: 45 to 85 bytes each (100 to 190 with prices), of
     /// memory used only as keys come. Beyond it the longest unseen are forgotten, and up to twice as many
     /// keys are held.
     pub history_capacity: usize,
@@ -134,6 +134,45 @@ pub struct RowKeys {
     keys: Keys,
 }
 
+/// A batch with all that its features need except the past, so that batches can be prepared side by side, ahead of
+/// the pass. Made by [`Prepared::new`] and taken by [`FeatureBuilder::push_prepared`].
+#[derive(Debug)]
+pub struct Prepared {
+    days: Vec<i32>,
+    rows: Arc<Rows>,
+    wanted: BooleanArray,
+    of_wanted: RecordBatch,
+    leading: Vec<ArrayRef>,
+    own: Vec<Vec<f32>>,
+}
+
+impl Prepared {
+    /// Prepares the next rows; `wanted` says of each whether its features are asked for.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when a required column is absent, null or of the wrong type.
+    pub fn new(batch: &RecordBatch, wanted: BooleanArray) -> Result<Self> {
+        let days = columns::days(batch)?.values().to_vec();
+        let outcomes = columns::flags(batch, "illicit")?.iter().collect();
+        let (values, masses) =
+            (columns::numbers(batch, "customs_value")?, columns::numbers(batch, "net_mass")?);
+        let rows = Rows { keys: row_keys(batch)?, log_prices: ln_ratio(&values, &masses), outcomes };
+        let of_wanted = filter_record_batch(batch, &wanted)?;
+        let (leading, own) = leading_and_own(&of_wanted)?;
+        Ok(Self { days, rows: Arc::new(rows), wanted, of_wanted, leading, own })
+    }
+
+    /// How many rows there are, wanted or not.
+    pub fn rows(&self) -> usize {
+        self.days.len()
+    }
+
+    /// The wanted rows as they were given.
+    pub fn of_wanted(&self) -> &RecordBatch {
+        &self.of_wanted
+    }
+}
+
 /// Builds features in one pass.
 #[derive(Debug)]
 pub struct FeatureBuilder {
@@ -176,36 +215,28 @@ impl FeatureBuilder {
     /// not in time order; the
     /// builder is then as it was before.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<FeatureBatch> {
-        self.push_some(batch, &BooleanArray::from(vec![true; batch.num_rows()]))
+        self.push_prepared(Prepared::new(batch, BooleanArray::from(vec![true; batch.num_rows()]))?)
     }
 
-    /// As [`FeatureBuilder::push`], with the features of some rows only, one flag for each row: the others are
-    /// only remembered, which costs a fraction.
+    /// As [`FeatureBuilder::push`], with the features of the wanted rows only: the others are only remembered,
+    /// which costs a fraction.
     ///
     /// # Errors
-    /// As [`FeatureBuilder::push`].
-    pub fn push_some(&mut self, batch: &RecordBatch, wanted: &BooleanArray) -> Result<FeatureBatch> {
-        let days = columns::days(batch)?;
-        let outcomes = columns::flags(batch, "illicit")?;
-        let keys = row_keys(batch)?;
-        let log_prices =
-            ln_ratio(&columns::numbers(batch, "customs_value")?, &columns::numbers(batch, "net_mass")?);
-        let of_wanted = filter_record_batch(batch, wanted)?;
-        let (mut arrays, mut table) = leading_and_own(&of_wanted)?;
-        self.check_order(days.values())?;
-
+    /// [`crate::ErrorKind::Input`] when the rows are not in time order; the builder is then as it was before.
+    pub fn push_prepared(&mut self, batch: Prepared) -> Result<FeatureBatch> {
+        let Prepared { days, rows, wanted, of_wanted, leading: mut arrays, own: mut table } = batch;
+        self.check_order(&days)?;
         let own = table.len();
         table.resize_with(features().len(), || Vec::with_capacity(of_wanted.num_rows()));
         let mut steps = Vec::new();
         let mut start = 0;
-        for run in days.values().chunk_by(|a, b| a == b) {
-            let range = start..start + run.len();
+        for run in days.chunk_by(|a, b| a == b) {
+            let range = start..start + run.len() as u32;
             start = range.end;
-            steps.push(self.step(run[0], range.clone().filter(|row| wanted.value(*row)).collect()));
-            let open = self.open.get_or_insert_with(|| Day { day: run[0], ..Day::default() });
-            open.note(&keys, &log_prices, &outcomes, range);
+            steps.push(self.step(run[0], range.clone().filter(|row| wanted.value(*row as usize)).collect()));
+            self.open.get_or_insert_with(|| Day::new(run[0])).note(&rows, range);
         }
-        self.past.pass(&steps, &keys, &log_prices, &mut table[own..]);
+        self.past.pass(&steps, &rows, &mut table[own..]);
         arrays.extend(table.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef));
         Ok(FeatureBatch { records: RecordBatch::try_new(feature_schema(), arrays)? })
     }
@@ -225,12 +256,14 @@ impl FeatureBuilder {
         let known: Vec<(usize, bool)> = rows.iter().copied().zip(illicit.iter().copied()).collect();
         for day in known.chunk_by(|(a, _), (b, _)| keys.days[*a] == keys.days[*b]) {
             let Some((first, _)) = day.first() else { continue };
-            self.waiting.push_back(Day {
-                day: keys.days[*first],
+            let rows = Rows {
                 keys: std::array::from_fn(|key| day.iter().map(|(row, _)| keys.keys[key][*row]).collect()),
                 log_prices: Vec::new(),
                 outcomes: day.iter().map(|(_, illicit)| Some(*illicit)).collect(),
-            });
+            };
+            let mut known = Day::new(keys.days[*first]);
+            known.note(&Arc::new(rows), 0..day.len() as u32);
+            self.waiting.push_back(known);
         }
     }
 
@@ -249,14 +282,13 @@ impl FeatureBuilder {
     }
 
     /// The step to rows of `day`: ends the open day if that is an earlier one, and finds the outcomes known by then.
-    fn step(&mut self, day: i32, rows: Vec<usize>) -> Step {
+    fn step(&mut self, day: i32, rows: Vec<u32>) -> Step {
         let over = self.open.take_if(|open| open.day < day);
-        let outcomes = over.as_ref().map(Day::known);
-        self.waiting.extend(outcomes.filter(|day| !day.outcomes.is_empty()));
+        self.waiting.extend(over.as_ref().and_then(Day::known));
         let limit = i64::from(day) - i64::from(self.parameters.label_delay_days);
         let mut known = Vec::new();
         while let Some(waiting) = self.waiting.pop_front_if(|waiting| i64::from(waiting.day) <= limit) {
-            waiting.outcomes.iter().flatten().for_each(|illicit| self.overall.learn(*illicit));
+            waiting.outcomes().for_each(|illicit| self.overall.learn(illicit));
             known.push(waiting);
         }
         // NaN before the first outcome: there is no rate to fall back on.
@@ -353,13 +385,12 @@ fn own_features(batch: &RecordBatch, hs: &StringArray, days: &[i32]) -> Result<V
 /// The keys of the rows.
 fn row_keys(batch: &RecordBatch) -> Result<Keys> {
     let mut keys = Keys::default();
-    keys.par_iter_mut().zip(KEYED_BY).try_for_each(|(keys, (column, digits))| {
+    for (keys, (column, digits)) in keys.iter_mut().zip(KEYED_BY) {
         let texts = match digits {
             Some(_) => columns::required(batch, column, &DataType::Utf8)?.as_string::<i32>().clone(),
             None => columns::text(batch, column)?,
         };
         *keys = columns::keys(&texts, digits);
-        Ok::<_, Error>(())
-    })?;
+    }
     Ok(keys)
 }

@@ -3,14 +3,14 @@
 use std::ops::RangeInclusive;
 
 use chrono::NaiveDate;
-use datafusion::prelude::{SessionContext, col, lit};
+use datafusion::prelude::SessionContext;
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 
 use super::features::{FeatureFiles, FeaturesOperator, INPUT, Parameters};
 use crate::{
     Archive, Error, Result, ResultExt,
-    archive::{provider::snapshot_provider, schema::DECLARATIONS, table::Table},
+    archive::{provider::snapshot_by_month, schema::DECLARATIONS, table::Table},
     plan,
 };
 
@@ -22,8 +22,8 @@ pub(super) struct Preparation<'a> {
     pub(super) folder: String,
     /// The reporting country.
     pub(super) country: &'a str,
-    /// The last day that is read.
-    pub(super) until: NaiveDate,
+    /// The last month that is read: 12 × year + month - 1.
+    pub(super) last_month: i32,
     pub(super) parameters: Parameters,
     pub(super) outputs: Vec<v1::FeatureOutput>,
 }
@@ -36,13 +36,13 @@ pub(super) struct Prepared {
     pub(super) files: FeatureFiles,
 }
 
-/// Reads the newest snapshot up to a day and writes feature files.
+/// Reads the newest snapshot up to a month and writes feature files.
 pub(super) async fn prepare(preparation: Preparation<'_>) -> Result<Prepared> {
-    let Preparation { session, archive, folder, country, until, parameters, outputs } = preparation;
+    let Preparation { session, archive, folder, country, last_month, parameters, outputs } = preparation;
     let version = Table::open(archive, DECLARATIONS).await?.version().await?;
-    let declarations = snapshot_provider(archive, DECLARATIONS, Some(version)).await?;
-    let wanted = col("country").eq(lit(country)).and(col("acceptance_date").lt_eq(lit(day_of(until))));
-    let rows = session.read_table(declarations)?.filter(wanted)?.select_columns(INPUT)?;
+    let declarations = snapshot_by_month(archive, DECLARATIONS, Some(version), country, last_month).await?;
+    // No filter stands between the scan and the operator: it would be spread over partitions.
+    let rows = session.read_table(declarations)?.select_columns(INPUT)?;
     let operator = FeaturesOperator::new(v1::FeaturesOperator {
         archive: archive.url().to_string(),
         folder,

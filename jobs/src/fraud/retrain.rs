@@ -143,7 +143,7 @@ fn preparation<'a>(job: &Job<'a>, parameters: &'a Parameters, periods: &Periods)
         archive: job.archive,
         folder: job.work_folder().to_owned(),
         country: &parameters.country,
-        until: periods.test.last(),
+        last_month: periods.test.last_month_number(),
         parameters: parameters.features,
         outputs: vec![
             output("shard", parameters.shards, &teaching, true),

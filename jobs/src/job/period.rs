@@ -15,6 +15,10 @@ pub struct Period {
     last: NaiveDate,
 }
 
+fn month_number(day: NaiveDate) -> i32 {
+    12 * day.year() + day.month0() as i32
+}
+
 impl Period {
     /// The first day.
     pub fn first(&self) -> NaiveDate {
@@ -40,10 +44,14 @@ impl Period {
         (self.first.year(), self.first.month())
     }
 
+    /// The last month, counted from year 0: 12 × year + month - 1.
+    pub fn last_month_number(&self) -> i32 {
+        month_number(self.last)
+    }
+
     /// How many months it has.
     pub fn months(&self) -> u32 {
-        let month = |date: NaiveDate| date.year() * 12 + date.month0() as i32;
-        (month(self.last) - month(self.first) + 1).unsigned_abs()
+        (month_number(self.last) - month_number(self.first) + 1).unsigned_abs()
     }
 
     /// Parts the last `months` from those before; `None` unless both parts have months.

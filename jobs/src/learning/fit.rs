@@ -123,10 +123,17 @@ pub struct Progress {
 
 /// The driver's side of a fit: a state machine that asks and absorbs.
 pub trait Leader: Send + Sync {
-    /// The next round's instruction, the same for every shard; `None` when the fit is finished.
+    /// The next round's instruction, the same for every shard; `None` when the fit is finished. No other round is
+    /// open.
     fn instruct(&mut self) -> Result<Option<Bytes>>;
 
-    /// Takes the merged contribution of all shards to the last instruction.
+    /// One more round's instruction while others are open, so that shards compute while answers travel; `None` when
+    /// the answers have to come first. What the fit ends with does not depend on how often this is asked.
+    fn ahead(&mut self) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    /// Takes the merged contribution of all shards to the oldest open instruction.
     fn absorb(&mut self, contribution: Contribution) -> Result<()>;
 
     /// The leader's whole state between two rounds (after `absorb`, before `instruct`): enough to go on
@@ -135,7 +142,7 @@ pub trait Leader: Send + Sync {
 
     /// What a newly loaded shard must be given by [`Shard::restore`] to answer the next instruction
     /// exactly as a shard that was there from the beginning. It is also asked between `instruct` and
-    /// `absorb`: then it describes the point before the open instruction, which the shard is given next.
+    /// `absorb`: then it describes the point before the oldest open instruction, which the shard is given next.
     fn history(&self) -> Result<Bytes>;
 
     /// Whether now is a good moment to write a checkpoint (for instance, a tree was finished).

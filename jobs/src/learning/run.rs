@@ -44,10 +44,11 @@ pub async fn run(fit: Fit<'_>, leader: &mut dyn Leader, observer: &mut dyn Obser
     let shards = u32::try_from(fit.task.shards.len()).unwrap_or(u32::MAX);
     let (hub, floor) = Hub::new();
     let _open = Open::new(fit.engine.hubs(), fit.name, hub);
-    let workers = workers(&fit).await?;
+    let count = fit.engine.most_tasks().await.min(fit.task.shards.len()).max(1);
+    let workers = workers(&fit, count).await?;
 
     let (_running, cancelled) = oneshot::channel();
-    let mut leading = pin!(lead(floor, leader, shards, observer, cancelled));
+    let mut leading = pin!(lead(floor, leader, shards, count, observer, cancelled));
     tokio::select! {
         // Workers of an executor that was lost may be waited for long; the fit is done without them.
         led = &mut leading => led,
@@ -61,9 +62,8 @@ pub async fn run(fit: Fit<'_>, leader: &mut dyn Leader, observer: &mut dyn Obser
     }
 }
 
-/// The query that brings the workers to life.
-async fn workers(fit: &Fit<'_>) -> Result<DataFrame> {
-    let count = fit.engine.most_tasks().await.min(fit.task.shards.len()).max(1);
+/// The query that brings so many workers to life.
+async fn workers(fit: &Fit<'_>, count: usize) -> Result<DataFrame> {
     let names: Vec<String> = (0..count).map(|worker| format!("worker {worker}")).collect();
     let rows =
         tasks::spread(fit.session, fit.archive, &format!("{}/workers", fit.folder), &names, count).await?;

@@ -1,10 +1,10 @@
 //! What a period came to: precision, recall, revenue, each also against what was possible, and calibration.
 //!
 //! Definitions of arXiv:2010.14282: with `n` inspected items of known outcome, precision is the illicit share of
-//! these, recall their share of all illicit items, revenue recall the share of all revenue. The best that `n`
-//! inspections could do (the *oracle*) has precision min(illicit / n, 1) and finds the `n` largest revenues;
-//! a *norm* figure is the figure divided by the oracle's. What cannot be said (no item of known outcome, no
-//! illicit item, no revenue) is absent and never 0. Start at [`figures`].
+//! these, recall their share of all illicit items, F1 the harmonic mean of the two, revenue recall the share of
+//! all revenue. The best that `n` inspections could do (the *oracle*) has precision min(illicit / n, 1) and
+//! finds the `n` largest revenues; a *norm* figure is the figure divided by the oracle's. What cannot be said
+//! (no item of known outcome, no illicit item, no revenue) is absent and never 0. Start at [`figures`].
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ pub(super) struct PeriodFigures {
     pub precision: Option<f64>,
     /// Share of the illicit items that were inspected.
     pub recall: Option<f64>,
+    /// The harmonic mean of precision and recall.
+    pub f1: Option<f64>,
     /// Share of the revenue that was found.
     pub revenue_recall: Option<f64>,
     /// Precision against the best possible.
@@ -96,6 +98,7 @@ impl PeriodFigures {
         let told = (self.inspected - self.unknown) as f64;
         self.precision = share(self.found as f64, told);
         self.recall = share(self.found as f64, self.illicit as f64);
+        self.f1 = share(2.0 * self.found as f64, told + self.illicit as f64);
         self.revenue_recall = share(self.revenue_found, self.revenue);
         self.norm_precision = share(self.found as f64, told.min(self.illicit as f64));
         self.norm_revenue = share(self.revenue_found, self.revenue_best);
@@ -171,6 +174,7 @@ mod tests {
         assert_eq!((figures.items, figures.known, figures.illicit), (5, 4, 3));
         assert_eq!((figures.inspected, figures.unknown, figures.found), (3, 1, 1));
         assert_eq!((figures.precision, figures.recall), (Some(0.5), Some(1.0 / 3.0)));
+        assert_eq!(figures.f1, Some(0.4));
         // Two told inspections could have found two illicit items and 90 of 100.
         assert_eq!((figures.norm_precision, figures.revenue_recall), (Some(0.5), Some(0.3)));
         assert_eq!(figures.norm_revenue, Some(30.0 / 90.0));
@@ -185,7 +189,8 @@ mod tests {
             chosen: &[0],
             exploited: 1,
         });
-        assert_eq!((figures.precision, figures.recall, figures.revenue_recall), (None, None, None));
+        assert_eq!((figures.precision, figures.recall, figures.f1), (None, None, None));
+        assert_eq!(figures.revenue_recall, None);
         assert_eq!((figures.norm_precision, figures.norm_revenue), (None, None));
     }
 
@@ -200,6 +205,7 @@ mod tests {
         };
         let total = PeriodFigures::total(&[period(10, 5, 20), period(30, 3, 6)]);
         assert_eq!((total.precision, total.recall), (Some(0.2), Some(8.0 / 26.0)));
+        assert_eq!(total.f1, Some(16.0 / 66.0));
         // The oracle finds 10 in the first period and 6 in the second.
         assert_eq!(total.norm_precision, Some(0.5));
         assert!((total.exploration - 0.1).abs() < 1e-12);

@@ -12,7 +12,7 @@ use tidewaiter_proto::v1;
 use super::walk::{Walk, WalkParameters, WalkReport};
 use crate::{
     Error, Result, ResultExt,
-    fraud::features::ORDER,
+    fraud::features::{ORDER, on_cpu},
     plan::{self, Input, Operator},
 };
 
@@ -77,10 +77,4 @@ impl BacktestOperator {
         }
         on_cpu(move || walk.finish()).await
     }
-}
-
-/// Computes off the async threads.
-async fn on_cpu<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::internal("a backtest's computation stopped").with_source(error))?
 }

@@ -170,6 +170,7 @@ fn strategies(summary: &Summary) -> Markup {
             ("Strategy", Kind::Text),
             ("Precision", Kind::Text),
             ("Recall", Kind::Text),
+            ("F1", Kind::Text),
             ("Revenue recall", Kind::Text),
             ("Norm-precision", Kind::Text),
             ("Norm-revenue", Kind::Text),
@@ -191,8 +192,8 @@ fn strategies(summary: &Summary) -> Markup {
         (table.render())
         p {
             "Precision is the illicit share of the inspected items, recall the share of all illicit items that were "
-            "inspected, revenue recall the share of all revenue. The norm figures are shares of the best that so "
-            "many inspections could have reached."
+            "inspected, F1 the harmonic mean of the two, revenue recall the share of all revenue. The norm figures are "
+            "shares of the best that so many inspections could have reached."
         }
     }
 }

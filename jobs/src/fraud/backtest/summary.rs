@@ -26,9 +26,10 @@ use crate::{
 type Measure = fn(&PeriodFigures) -> Option<f64>;
 
 /// The figures that strategies are compared by.
-pub(super) const MEASURES: [(&str, Measure); 5] = [
+pub(super) const MEASURES: [(&str, Measure); 6] = [
     ("precision", |figures| figures.precision),
     ("recall", |figures| figures.recall),
+    ("f1", |figures| figures.f1),
     ("revenue_recall", |figures| figures.revenue_recall),
     ("norm_precision", |figures| figures.norm_precision),
     ("norm_revenue", |figures| figures.norm_revenue),

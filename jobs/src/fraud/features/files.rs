@@ -1,6 +1,7 @@
 //! Features as files: one pass over a country's rows in time order, dealt to Parquet files.
 //!
-//! [`FeaturesOperator`] is the plan node. Its rows come sorted by [`ORDER`]; each of its outputs takes the
+//! [`FeaturesOperator`] is the plan node. Its rows come month after month in one partition; it sorts them by
+//! [`ORDER`]. Each of its outputs takes the
 //! rows of some days and deals them in blocks to its parts, so that every part sees all of the time and the
 //! dealing depends on nothing but the rows. A file has the columns of [`file_schema`].
 
@@ -11,27 +12,27 @@ use std::{
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, RecordBatch, UInt32Array},
-    compute::{filter, take_record_batch},
+    compute::take_record_batch,
     datatypes::{DataType, Date32Type, Field, Schema, SchemaRef},
 };
 use futures::{StreamExt, stream::BoxStream};
 use object_store::buffered::BufWriter;
 use parquet::{
     arrow::AsyncArrowWriter,
-    basic::{Compression, ZstdLevel},
-    file::properties::WriterProperties,
+    basic::Compression,
+    file::properties::{EnabledStatistics, WriterProperties},
 };
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{FeatureBuilder, Parameters, columns, feature_schema};
+use super::{FeatureBuilder, Parameters, Prepared, columns, feature_schema, months};
 use crate::{
     Archive, Error, Result, ResultExt,
     plan::{self, Input, Operator},
 };
 
-/// The order of the operator's input. The first three name a goods item; the others settle the order of
+/// The order in which rows go through the histories. The first three name a goods item; the others settle the order of
 /// items that were declared twice under one number.
 pub(in crate::fraud) const ORDER: [&str; 6] =
     ["acceptance_date", "declaration_id", "item_number", "hs_code", "customs_value", "net_mass"];
@@ -74,6 +75,9 @@ pub const INPUT: &[&str] = &[
 
 /// Consecutive rows that go to one part before the next part's turn.
 const ROWS_PER_TURN: usize = 4096;
+
+/// Batches that a stage of the operator has ready for the next one.
+pub(super) const AHEAD: usize = 2;
 
 /// Rows of a file that are encoded together.
 const ROW_GROUP_ROWS: usize = 32 << 10;
@@ -169,80 +173,63 @@ impl Operator for FeaturesOperator {
         }
     }
 
-    fn order(&self) -> &[&'static str] {
-        &ORDER
-    }
-
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
         futures::stream::once(async move { plan::report(&self.write(input).await?) }).boxed()
     }
 }
 
 impl FeaturesOperator {
+    /// Batches are read and sorted, then prepared, passed through the histories and written; every
+    /// stage works on other batches at the same time.
     async fn write(&self, input: Input) -> Result<FeatureFiles> {
-        let builder = FeatureBuilder::new(self.parameters)?;
-        let mut outputs: Vec<Output> = self
-            .message
-            .outputs
-            .iter()
-            .map(|output| Output::new(&self.archive, &self.message.folder, output))
-            .collect::<Result<_>>()?;
-        let choices = outputs.iter().map(|output| output.choice.clone()).collect();
-        // A batch is written while the next one is computed.
-        let (computed, mut records) = mpsc::channel(1);
-        let writing = async move {
-            while let Some(records) = records.recv().await {
-                for output in &mut outputs {
-                    output.take(&records).await?;
-                }
+        let mut builder = FeatureBuilder::new(self.parameters)?;
+        let outputs = self.message.outputs.iter();
+        let outputs = outputs.map(|output| Output::new(&self.archive, &self.message.folder, output));
+        let mut outputs: Vec<Output> = outputs.collect::<Result<_>>()?;
+        let choices: Arc<[Choice]> = outputs.iter().map(|output| output.choice.clone()).collect();
+
+        let Input { rows, task, meter, .. } = input;
+        // Dropped, they stop.
+        let mut reading = JoinSet::new();
+        let mut batches = months::in_order(rows, task, &mut reading);
+        let batches = futures::stream::poll_fn(|context| batches.poll_recv(context));
+        let mut prepared = batches
+            .map(|batch| {
+                let choices = Arc::clone(&choices);
+                on_cpu(move || {
+                    let batch = batch?;
+                    Prepared::new(&batch, wanted(&batch, &choices)?)
+                })
+            })
+            .buffered(AHEAD);
+        let mut rows = 0;
+        while let Some(batch) = prepared.next().await {
+            let batch = batch?;
+            let read = batch.rows() as u64;
+            let (returned, records) = on_cpu(move || {
+                let declared = declared(batch.of_wanted())?;
+                let features = builder.push_prepared(batch)?;
+                let arrays = features.records().columns().iter().cloned().chain(declared);
+                Ok((builder, RecordBatch::try_new(file_schema(), arrays.collect())?))
+            })
+            .await?;
+            builder = returned;
+            for output in &mut outputs {
+                output.take(&records).await?;
             }
-            Ok(outputs)
-        };
-        let ((rows, forgotten), outputs) =
-            tokio::try_join!(compute(input, builder, choices, computed), writing)?;
+            rows += read;
+            meter.advance(read);
+        }
+        while let Some(outcome) = reading.join_next().await {
+            let stopped = |error| Error::internal("the reading of declarations stopped").with_source(error);
+            outcome.map_err(stopped)??;
+        }
         let mut written = Vec::new();
         for output in outputs {
             written.push(output.finish(&self.archive).await?);
         }
-        Ok(FeatureFiles { rows, forgotten, outputs: written })
+        Ok(FeatureFiles { rows, forgotten: builder.forgotten(), outputs: written })
     }
-}
-
-/// Computes the features of all rows that some output takes, batch by batch; gives the rows read and the keys
-/// forgotten.
-async fn compute(
-    input: Input,
-    mut builder: FeatureBuilder,
-    choices: Vec<Choice>,
-    computed: mpsc::Sender<RecordBatch>,
-) -> Result<(u64, u64)> {
-    let Input { rows: mut sorted, meter, .. } = input;
-    // The next batches are read, which merges sorted runs, while features are computed. Dropped, it stops.
-    let (read, mut batches) = mpsc::channel(2);
-    let mut reading = JoinSet::new();
-    reading.spawn(async move {
-        while let Some(batch) = sorted.next().await {
-            if read.send(batch).await.is_err() {
-                return;
-            }
-        }
-    });
-    let mut rows = 0;
-    while let Some(batch) = batches.recv().await {
-        let batch = batch?;
-        let read = batch.num_rows() as u64;
-        let wanted = wanted(&batch, &choices)?;
-        let (returned, records) = on_cpu(builder, batch, wanted).await?;
-        builder = returned;
-        // Nobody takes them only when the writing failed, which ends both.
-        let _ = computed.send(records).await;
-        rows += read;
-        meter.advance(read);
-    }
-    if let Some(Err(error)) = reading.join_next().await {
-        return Err(Error::internal("the reading of declarations stopped").with_source(error));
-    }
-    Ok((rows, builder.forgotten()))
 }
 
 /// The rows that some output takes.
@@ -255,26 +242,23 @@ fn wanted(batch: &RecordBatch, choices: &[Choice]) -> Result<BooleanArray> {
     Ok(days.values().iter().enumerate().map(|row| Some(wanted(row))).collect())
 }
 
-/// Computes the features of a batch's wanted rows off the async threads.
-async fn on_cpu(
-    mut builder: FeatureBuilder,
-    batch: RecordBatch,
-    wanted: BooleanArray,
-) -> Result<(FeatureBuilder, RecordBatch)> {
-    let computed = tokio::task::spawn_blocking(move || {
-        let features = builder.push_some(&batch, &wanted)?;
-        let mut arrays: Vec<ArrayRef> = features.records().columns().to_vec();
-        for name in DECLARED_TEXTS {
-            arrays.push(filter(&columns::text(&batch, name)?, &wanted)?);
-        }
-        let values = columns::column(&batch, "customs_value", &DataType::Float64)?;
-        let values = values.unwrap_or_else(|| Arc::new(Float64Array::new_null(batch.num_rows())));
-        arrays.push(filter(&values, &wanted)?);
-        Ok((builder, RecordBatch::try_new(file_schema(), arrays)?))
-    });
-    computed
-        .await
-        .map_err(|error| Error::internal("the computation of features stopped").with_source(error))?
+/// The columns after the features.
+fn declared(rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    let mut declared = Vec::new();
+    for name in DECLARED_TEXTS {
+        declared.push(Arc::new(columns::text(rows, name)?) as ArrayRef);
+    }
+    let values = columns::column(rows, "customs_value", &DataType::Float64)?;
+    declared.push(values.unwrap_or_else(|| Arc::new(Float64Array::new_null(rows.num_rows()))));
+    Ok(declared)
+}
+
+/// Computes off the async threads, and has begun to when this returns.
+pub(in crate::fraud) fn on_cpu<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T>> {
+    let computed = tokio::task::spawn_blocking(work);
+    async { computed.await.map_err(|error| Error::internal("a computation stopped").with_source(error))? }
 }
 
 /// Which rows an output takes.
@@ -300,26 +284,19 @@ struct Output {
     dealt: usize,
 }
 
+/// One file while it is written, by a task of its own.
 struct Part {
     path: String,
     rows: u64,
-    writer: AsyncArrowWriter<BufWriter>,
+    batches: mpsc::Sender<RecordBatch>,
+    /// Dropped, it stops.
+    writing: JoinSet<Result<()>>,
 }
 
 impl Output {
     fn new(archive: &Archive, folder: &str, output: &v1::FeatureOutput) -> Result<Self> {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-            .set_dictionary_enabled(false)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_created_by("tidewaiter".to_owned())
-            .build();
-        let parts = (0..output.parts.max(1)).map(|part| {
-            let path = format!("{folder}/{}-{part:04}.parquet", output.name);
-            let file = BufWriter::new(Arc::clone(archive.store()), archive.path(&path));
-            let writer = AsyncArrowWriter::try_new(file, file_schema(), Some(properties.clone()))?;
-            Ok(Part { path, rows: 0, writer })
-        });
+        let parts = (0..output.parts.max(1))
+            .map(|part| Part::new(archive, format!("{folder}/{}-{part:04}.parquet", output.name)));
         let days = output.days.iter().map(|range| range.first..=range.last).collect();
         Ok(Self {
             choice: Choice { days, labelled_only: output.labelled_only },
@@ -346,9 +323,7 @@ impl Output {
         }
         for (part, rows) in self.parts.iter_mut().zip(chosen) {
             if !rows.is_empty() {
-                part.rows += rows.len() as u64;
-                let rows = take_record_batch(records, &UInt32Array::from(rows))?;
-                part.writer.write(&rows).await.context(|| format!("write {}", part.path))?;
+                part.write(chosen_of(records, rows)?).await?;
             }
         }
         Ok(())
@@ -357,11 +332,73 @@ impl Output {
     async fn finish(self, archive: &Archive) -> Result<Written> {
         let mut files = Vec::new();
         for part in self.parts {
-            part.writer.close().await.context(|| format!("write {}", part.path))?;
-            let size = archive.size(&part.path).await?;
-            files.push(FeatureFile { path: part.path, size, rows: part.rows });
+            files.push(part.finish(archive).await?);
         }
         Ok(Written { files, ranges: self.ranges })
+    }
+}
+
+/// Some rows, which rise; not copied where they follow each other.
+fn chosen_of(records: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
+    match rows.as_slice() {
+        [first, .., last] if (last - first) as usize + 1 == rows.len() => {
+            Ok(records.slice(*first as usize, rows.len()))
+        }
+        _ => Ok(take_record_batch(records, &UInt32Array::from(rows))?),
+    }
+}
+
+impl Part {
+    fn new(archive: &Archive, path: String) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            // Read once or twice and soon, so that what is cheap to make and to read beats what is small.
+            .set_compression(Compression::LZ4_RAW)
+            .set_dictionary_enabled(false)
+            // Rows come in time order, and are asked for by days at most.
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_column_statistics_enabled("acceptance_date".into(), EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_created_by("tidewaiter".to_owned())
+            .build();
+        let file = BufWriter::new(Arc::clone(archive.store()), archive.path(&path));
+        let mut writer = AsyncArrowWriter::try_new(file, file_schema(), Some(properties))?;
+        let (batches, mut rows) = mpsc::channel(AHEAD);
+        let mut writing = JoinSet::new();
+        let name = path.clone();
+        writing.spawn(async move {
+            while let Some(rows) = rows.recv().await {
+                writer.write(&rows).await.context(|| format!("write {name}"))?;
+            }
+            writer.close().await.context(|| format!("write {name}"))?;
+            Ok(())
+        });
+        Ok(Self { path, rows: 0, batches, writing })
+    }
+
+    async fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        self.rows += rows.num_rows() as u64;
+        match self.batches.send(rows).await {
+            Ok(()) => Ok(()),
+            // Nobody takes them only when the writing failed.
+            Err(_) => outcome(&mut self.writing, &self.path).await,
+        }
+    }
+
+    async fn finish(self, archive: &Archive) -> Result<FeatureFile> {
+        let Self { path, rows, batches, mut writing } = self;
+        // No more are to come.
+        drop(batches);
+        outcome(&mut writing, &path).await?;
+        Ok(FeatureFile { size: archive.size(&path).await?, path, rows })
+    }
+}
+
+/// How the writing of a file ended.
+async fn outcome(writing: &mut JoinSet<Result<()>>, path: &str) -> Result<()> {
+    match writing.join_next().await {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => Err(Error::internal(format!("the writing of {path} stopped")).with_source(error)),
+        None => Err(Error::internal(format!("the writing of {path} had ended before"))),
     }
 }
 
@@ -425,11 +462,11 @@ mod tests {
         RecordBatch::try_from_iter(columns).expect("a batch")
     }
 
-    async fn write(archive: &Archive, folder: &str, partitions: usize) -> FeatureFiles {
+    async fn write(archive: &Archive, folder: &str, batches: usize) -> FeatureFiles {
         let all = declarations();
-        let part = all.num_rows() / partitions;
-        let batches = (0..partitions).map(|at| vec![all.slice(at * part, part)]).collect();
-        let table = MemTable::try_new(all.schema(), batches).expect("a table");
+        let part = all.num_rows() / batches;
+        let batches = (0..batches).map(|at| all.slice(at * part, part)).collect();
+        let table = MemTable::try_new(all.schema(), vec![batches]).expect("a table");
         let engine = Local::new(2, 64 << 20).expect("an engine");
         let session = engine.session("job", Meter::new(|_| ())).expect("a session");
         let days = |first, last| v1::DayRange { first, last };

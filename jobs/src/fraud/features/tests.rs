@@ -267,7 +267,8 @@ proptest! {
         for part in [before, after] {
             let wanted: Vec<usize> = (start..start + part.len()).filter(|row| row % every == 0).collect();
             let flags = BooleanArray::from_iter((start..start + part.len()).map(|row| Some(row % every == 0)));
-            let built = builder.push_some(&batch(part), &flags).expect("features");
+            let prepared = Prepared::new(&batch(part), flags).expect("prepares");
+            let built = builder.push_prepared(prepared).expect("features");
             prop_assert_eq!(built.rows(), wanted.len());
             for (place, row) in wanted.into_iter().enumerate() {
                 for (feature, bits) in all[row].iter().enumerate() {

@@ -1,6 +1,10 @@
 //! The leader's side: takes workers in, runs the rounds, hands merged contributions to the leader.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    pin::pin,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tidewaiter_proto::v1::{
@@ -77,7 +81,8 @@ pub trait Observer: Send {
     async fn checkpoint(&mut self, checkpoint: Bytes) -> Result<()>;
 }
 
-/// Leads a fit of `shards` shards to its end, or until `cancel` fires or its sender is dropped.
+/// Leads a fit of `shards` shards to its end, or until `cancel` fires or its sender is dropped. It begins when
+/// `expected` workers have joined, or after a moment with those that have.
 ///
 /// # Errors
 /// The leader's own, a worker's permanent failure, or [`crate::ErrorKind::Cancelled`].
@@ -85,12 +90,13 @@ pub async fn lead(
     floor: Floor,
     leader: &mut dyn Leader,
     shards: u32,
+    expected: usize,
     observer: &mut dyn Observer,
     mut cancel: oneshot::Receiver<()>,
 ) -> Result<()> {
-    let mut session = Session { floor, shards, workers: BTreeMap::new(), round: 0, open: None };
+    let mut session = Session { floor, shards, workers: BTreeMap::new(), rounds: 0, open: VecDeque::new() };
     let led = tokio::select! {
-        led = session.run(leader, observer) => led,
+        led = session.run(leader, expected, observer) => led,
         _ = &mut cancel => Err(Error::new(crate::ErrorKind::Cancelled, "the fit was cancelled")),
     };
     let reason = led.as_ref().err().map(Error::chain).unwrap_or_default();
@@ -98,13 +104,21 @@ pub async fn lead(
     led
 }
 
+/// How many rounds are open at most: with two, workers compute the next round while the leader looks at the last.
+const OPEN_ROUNDS: usize = 2;
+
+/// How long workers that are expected are waited for at most: executors ask for tasks several times a second.
+const GATHERING: Duration = Duration::from_secs(1);
+
 /// A fit under way.
 struct Session {
     floor: Floor,
     shards: u32,
     workers: BTreeMap<String, Worker>,
-    round: u64,
-    open: Option<Round>,
+    /// How many rounds were begun.
+    rounds: u64,
+    /// The rounds that are not over, the oldest first.
+    open: VecDeque<Round>,
 }
 
 struct Worker {
@@ -112,48 +126,91 @@ struct Worker {
     carries: BTreeSet<u32>,
 }
 
-/// The round under way: what was asked, and what was answered so far.
+/// A round under way: what was asked, and what was answered so far.
 struct Round {
+    number: u64,
     instruction: Bytes,
     answered: BTreeSet<u32>,
     merged: Option<Contribution>,
 }
 
+impl Round {
+    fn message(&self) -> leader_message::Message {
+        let payload = self.instruction.clone();
+        leader_message::Message::Instruct(Instruct { round: self.number, payload })
+    }
+}
+
 impl Session {
-    async fn run(&mut self, leader: &mut dyn Leader, observer: &mut dyn Observer) -> Result<()> {
+    async fn run(
+        &mut self,
+        leader: &mut dyn Leader,
+        expected: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        self.gather(expected, leader).await?;
         while let Some(instruction) = leader.instruct()? {
-            self.round += 1;
-            self.open = Some(Round { instruction, answered: BTreeSet::new(), merged: None });
+            self.begin(instruction);
             self.rebalance(leader).await?;
             self.instruct_everybody().await;
-            let contribution = self.collect(leader).await?;
-            leader.absorb(contribution)?;
-            observer.progress(leader.progress());
-            if leader.at_milestone() {
-                observer.checkpoint(leader.checkpoint()?).await?;
+            while !self.open.is_empty() {
+                self.look_ahead(leader).await?;
+                let contribution = self.collect(leader).await?;
+                leader.absorb(contribution)?;
+                observer.progress(leader.progress());
+                if leader.at_milestone() {
+                    observer.checkpoint(leader.checkpoint()?).await?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Waits until every shard has answered the open round.
+    /// Waits a moment for workers that are about to join, so that nobody loads shards which they take over.
+    async fn gather(&mut self, expected: usize, leader: &dyn Leader) -> Result<()> {
+        let mut late = pin!(tokio::time::sleep(GATHERING));
+        while self.workers.len() < expected {
+            tokio::select! {
+                event = self.floor.events.recv() => self.take(event, leader).await?,
+                () = &mut late => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, instruction: Bytes) {
+        self.rounds += 1;
+        let number = self.rounds;
+        self.open.push_back(Round { number, instruction, answered: BTreeSet::new(), merged: None });
+    }
+
+    /// Begins more rounds, as far as the leader knows them; none while loads are uneven, which is mended when no
+    /// round is open.
+    async fn look_ahead(&mut self, leader: &mut dyn Leader) -> Result<()> {
+        while self.open.len() < OPEN_ROUNDS && self.is_even() {
+            let Some(instruction) = leader.ahead()? else { break };
+            self.begin(instruction);
+            self.instruct_everybody().await;
+        }
+        Ok(())
+    }
+
+    /// Waits until every shard has answered the oldest round.
     async fn collect(&mut self, leader: &dyn Leader) -> Result<Contribution> {
         loop {
-            if let Some(round) = &mut self.open
-                && round.answered.len() == self.shards as usize
-                && let Some(merged) = round.merged.take()
+            let shards = self.shards as usize;
+            if let Some(round) = self.open.pop_front_if(|round| round.answered.len() == shards)
+                && let Some(merged) = round.merged
             {
-                self.open = None;
                 return Ok(merged);
             }
             let event = self.floor.events.recv().await;
-            let event = event.ok_or_else(|| Error::internal("the fit's hub was dropped while it was led"))?;
             self.take(event, leader).await?;
         }
     }
 
-    async fn take(&mut self, event: Event, leader: &dyn Leader) -> Result<()> {
-        match event {
+    async fn take(&mut self, event: Option<Event>, leader: &dyn Leader) -> Result<()> {
+        match event.ok_or_else(|| Error::internal("the fit's hub was dropped while it was led"))? {
             Event::Joined { worker, to_worker } => {
                 tracing::info!(worker, "worker joined the fit");
                 self.workers.insert(worker, Worker { to_worker, carries: BTreeSet::new() });
@@ -178,10 +235,11 @@ impl Session {
     fn merge(&mut self, worker: &str, message: ContributionMessage) -> Result<()> {
         // What a worker that left still had on the way may answer for shards that others now carry.
         let Some(sender) = self.workers.get(worker) else { return Ok(()) };
-        let Some(round) = &mut self.open else { return Ok(()) };
+        let open = self.open.iter_mut().find(|round| round.number == message.round);
+        let Some(round) = open else { return Ok(()) };
         let fresh = message.shards.iter().all(|shard| sender.carries.contains(shard))
             && message.shards.iter().all(|shard| !round.answered.contains(shard));
-        if message.round != self.round || !fresh {
+        if !fresh {
             return Ok(());
         }
         let Some(answer) = message.answer else { return Ok(()) };
@@ -198,16 +256,22 @@ impl Session {
         self.adopt_orphans(leader).await
     }
 
-    /// Between rounds: evens the loads out.
+    /// Before a round that is open alone: evens the loads out.
     async fn rebalance(&mut self, leader: &dyn Leader) -> Result<()> {
         let wanted = assign(self.shards, &self.carried());
         self.apply(wanted, leader, false).await
     }
 
-    /// Within a round: gives shards that nobody carries to those present, and moves nothing else.
+    /// Whether there is nothing to even out.
+    fn is_even(&self) -> bool {
+        let carried = self.carried();
+        assign(self.shards, &carried) == carried
+    }
+
+    /// Within rounds: gives shards that nobody carries to those present, and moves nothing else.
     async fn adopt_orphans(&mut self, leader: &dyn Leader) -> Result<()> {
         let mut wanted = self.carried();
-        if wanted.is_empty() {
+        if wanted.is_empty() || self.open.is_empty() {
             return Ok(());
         }
         let carried: BTreeSet<u32> = wanted.values().flatten().copied().collect();
@@ -223,7 +287,7 @@ impl Session {
         self.workers.iter().map(|(name, worker)| (name.clone(), worker.carries.clone())).collect()
     }
 
-    /// Tells the workers whose load changes; those that gained shards in an open round are asked again.
+    /// Tells the workers whose load changes; those that gained shards within open rounds are asked these again.
     async fn apply(&mut self, wanted: Assignment, leader: &dyn Leader, ask: bool) -> Result<()> {
         let mut history = None;
         for (name, shards) in wanted {
@@ -238,20 +302,18 @@ impl Session {
             let assign =
                 Assign { shards: shards.into_iter().collect(), history: history.clone().unwrap_or_default() };
             send(worker, leader_message::Message::Assign(assign)).await;
-            if ask && let Some(round) = &self.open {
-                let payload = round.instruction.clone();
-                send(worker, leader_message::Message::Instruct(Instruct { round: self.round, payload }))
-                    .await;
+            for round in self.open.iter().filter(|_| ask) {
+                send(worker, round.message()).await;
             }
         }
         Ok(())
     }
 
+    /// Gives the youngest round's instruction.
     async fn instruct_everybody(&self) {
-        let Some(round) = &self.open else { return };
+        let Some(round) = self.open.back() else { return };
         for worker in self.workers.values() {
-            let instruct = Instruct { round: self.round, payload: round.instruction.clone() };
-            send(worker, leader_message::Message::Instruct(instruct)).await;
+            send(worker, round.message()).await;
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Connection {
     pub incoming: mpsc::Receiver<LeaderMessage>,
 }
 
-/// Messages that may wait in one direction; a worker has one instruction under way at a time.
+/// Messages that may wait in one direction; a worker has few instructions under way at a time.
 const CHANNEL_DEPTH: usize = 16;
 
 #[cfg(test)]

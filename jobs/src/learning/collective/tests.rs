@@ -19,19 +19,40 @@ use crate::{
     learning::{Contribution, Leader, Progress, Shard},
 };
 
-/// A fit whose state can be computed by hand: each round every shard adds the state of the round before,
-/// which it must remember itself, to its own number.
+/// A fit whose state can be computed by hand: each round every shard adds the state of two rounds before,
+/// which it must remember itself, to its own number. So a round can be asked for ahead.
 #[derive(Clone, Debug, PartialEq)]
 struct Chain {
     rounds: u64,
+    asked: u64,
     done: u64,
     states: Vec<i64>,
+    /// How many rounds were asked for ahead.
+    ahead: u64,
+}
+
+impl Chain {
+    fn ask(&mut self) -> Option<Bytes> {
+        if self.asked == self.rounds {
+            return None;
+        }
+        let state = self.asked.checked_sub(2).map_or(1, |before| self.states[before as usize]);
+        self.asked += 1;
+        Some(Bytes::copy_from_slice(&state.to_le_bytes()))
+    }
 }
 
 impl Leader for Chain {
     fn instruct(&mut self) -> Result<Option<Bytes>> {
-        let state = self.states.last().copied().unwrap_or(1);
-        Ok((self.done < self.rounds).then(|| Bytes::copy_from_slice(&state.to_le_bytes())))
+        assert_eq!(self.asked, self.done, "no round is open");
+        Ok(self.ask())
+    }
+
+    fn ahead(&mut self) -> Result<Option<Bytes>> {
+        assert_eq!(self.asked, self.done + 1, "one round is open");
+        let asked = self.ask();
+        self.ahead += u64::from(asked.is_some());
+        Ok(asked)
     }
 
     fn absorb(&mut self, contribution: Contribution) -> Result<()> {
@@ -47,7 +68,7 @@ impl Leader for Chain {
 
     /// The instructions of all rounds that are over.
     fn history(&self) -> Result<Bytes> {
-        let mut sent = vec![1];
+        let mut sent = vec![1, 1];
         sent.extend(&self.states);
         sent.truncate(self.done as usize);
         Ok(sent.iter().flat_map(|state: &i64| state.to_le_bytes()).collect())
@@ -126,7 +147,7 @@ const ROUNDS: u64 = 20;
 const SHARDS: u32 = 5;
 
 fn chain() -> Chain {
-    Chain { rounds: ROUNDS, done: 0, states: Vec::new() }
+    Chain { rounds: ROUNDS, asked: 0, done: 0, states: Vec::new(), ahead: 0 }
 }
 
 /// The states, computed without any collective.
@@ -154,9 +175,11 @@ async fn a_fit_on_three_workers_equals_the_computation_on_none() {
         .collect();
     let (_cancel, cancelled) = oneshot::channel();
     let (mut leader, mut seen) = (chain(), Seen::default());
-    lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await.expect("the fit ends");
+    lead(floor, &mut leader, SHARDS, 3, &mut seen, cancelled).await.expect("the fit ends");
     assert_eq!(leader.states, expected());
     assert_eq!(seen.checkpoints, 4);
+    // All are there from the beginning, so that no shard has to move.
+    assert_eq!(leader.ahead, ROUNDS - 1);
     for worker in workers {
         worker.await.expect("no panic").expect("the worker is dismissed in peace");
     }
@@ -185,7 +208,7 @@ async fn a_worker_lost_in_the_middle_and_one_that_joins_late_change_nothing() {
     };
     let (_cancel, cancelled) = oneshot::channel();
     let mut leader = chain();
-    lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await.expect("the fit ends");
+    lead(floor, &mut leader, SHARDS, 1, &mut seen, cancelled).await.expect("the fit ends");
     assert_eq!(leader.states, expected());
     assert_eq!(late.lock().expect("not poisoned").len(), 2, "both late workers were started");
     assert!(doomed.await.expect_err("it was aborted").is_cancelled());
@@ -204,7 +227,7 @@ async fn a_transient_failure_moves_the_shards_and_a_permanent_one_ends_the_fit()
         tokio::spawn(async move { work(whole.join("whole".into()).await?, &loader()).await });
         let (_cancel, cancelled) = oneshot::channel();
         let mut leader = chain();
-        let led = lead(floor, &mut leader, SHARDS, &mut Seen::default(), cancelled).await;
+        let led = lead(floor, &mut leader, SHARDS, 1, &mut Seen::default(), cancelled).await;
         if kind == ErrorKind::Unavailable {
             led.expect("the other worker carries on");
             assert_eq!(leader.states, expected());
@@ -229,7 +252,7 @@ async fn a_cancelled_fit_dismisses_its_workers() {
         ..Seen::default()
     };
     let mut leader = Chain { rounds: u64::MAX, ..chain() };
-    let led = lead(floor, &mut leader, SHARDS, &mut seen, cancelled).await;
+    let led = lead(floor, &mut leader, SHARDS, 1, &mut seen, cancelled).await;
     assert_eq!(led.expect_err("cancelled").kind(), ErrorKind::Cancelled);
     worker.await.expect("no panic").expect("dismissed, not failed");
 }
@@ -255,7 +278,7 @@ async fn the_same_fit_over_grpc_gives_the_same_states() {
         .collect();
     let (_cancel, cancelled) = oneshot::channel();
     let mut leader = chain();
-    lead(floor, &mut leader, SHARDS, &mut Seen::default(), cancelled).await.expect("the fit ends");
+    lead(floor, &mut leader, SHARDS, 1, &mut Seen::default(), cancelled).await.expect("the fit ends");
     assert_eq!(leader.states, expected());
     for worker in workers {
         worker.await.expect("no panic").expect("dismissed");

@@ -54,7 +54,8 @@ async fn serve(connection: &mut Connection, loader: &dyn ShardLoader) -> Result<
                 carried = returned;
                 if let Some(answer) = answer {
                     rounds += 1;
-                    say(connection, worker_message::Message::Contribution(answer)).await?;
+                    // A leader that went away may have said before that the fit is over: its messages tell.
+                    let _ = say(connection, worker_message::Message::Contribution(answer)).await;
                 }
             }
             Some(leader_message::Message::Done(_)) => return Ok(rounds),
@@ -92,7 +93,7 @@ async fn compute(
         let mut merged = None;
         let mut shards = Vec::new();
         for (number, carried) in &mut carried {
-            if carried.answered == instruct.round {
+            if carried.answered >= instruct.round {
                 continue;
             }
             carried.answered = instruct.round;

@@ -5,7 +5,10 @@
 //! 2007): a value among the smallest of all rows is among the smallest of every shard that holds it, so
 //! merging loses nothing and the result does not depend on the sharding.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use super::{
     mix,
@@ -28,10 +31,43 @@ fn value_of(key: u32) -> f32 {
 
 /// Summarises the values of one feature; missing values (NaN) are left out.
 pub(in crate::learning) fn summarise(values: impl Iterator<Item = f32>) -> FeatureSummary {
-    let mut keys: Vec<u32> = values.filter(|value| !value.is_nan()).map(key_of).collect();
-    keys.sort_unstable();
-    let distinct = keys.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64)).collect();
+    // By its hash, which names a key, since no two keys have the same.
+    let mut counts: HashMap<u64, (u32, u64), BuildHasherDefault<AsIs>> = HashMap::default();
+    let mut largest = u64::MAX;
+    for key in values.filter(|value| !value.is_nan()).map(key_of) {
+        let hash = mix(u64::from(key));
+        // Most rows of a feature with many values end here.
+        if hash > largest {
+            continue;
+        }
+        counts.entry(hash).or_insert((key, 0)).1 += 1;
+        if counts.len() == 2 * SUMMARY_VALUES {
+            let mut hashes: Vec<u64> = counts.keys().copied().collect();
+            largest = *hashes.select_nth_unstable(SUMMARY_VALUES - 1).1;
+            counts.retain(|hash, _| *hash <= largest);
+        }
+    }
+    let mut distinct: Vec<_> = counts.into_values().collect();
+    distinct.sort_unstable();
     bounded(distinct)
+}
+
+/// Hashes stay as they are.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = mix(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 fn bounded(mut distinct: Vec<(u32, u64)>) -> FeatureSummary {
@@ -134,6 +170,20 @@ mod tests {
         let edges = edges(&summary, 255);
         assert_eq!(edges.upper, [0.5, 2.0]);
         assert_eq!(edges.bin_all(&[f32::NAN, -9.0, 0.5, 0.6, 7.0]), [0, 1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn of_many_values_those_with_the_smallest_hashes_are_kept_with_all_their_rows() {
+        let values = |i: u64| (mix(i) % 100_000) as f32;
+        let summary = summarise((0..300_000).map(values));
+        let mut counts = BTreeMap::new();
+        (0..300_000).for_each(|i| *counts.entry(key_of(values(i))).or_insert(0_u64) += 1);
+        let mut all: Vec<_> = counts.into_iter().collect();
+        all.sort_unstable_by_key(|(key, _)| mix(u64::from(*key)));
+        all.truncate(SUMMARY_VALUES);
+        all.sort_unstable();
+        let (keys, counts) = all.into_iter().unzip();
+        assert_eq!(summary, FeatureSummary { keys, counts });
     }
 
     #[test]

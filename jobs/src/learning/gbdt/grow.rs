@@ -3,6 +3,8 @@
 //! Source: Chen and Guestrin (KDD 2016), equations 6 and 7 for values and gains; section 3.4 for trying
 //! missing values on both sides. Growth is leaf-wise, best first (Ke et al., NeurIPS 2017).
 
+use std::collections::VecDeque;
+
 use pulp::Arch;
 
 use super::{
@@ -33,7 +35,7 @@ impl Sums {
 }
 
 /// The best split of a leaf.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Candidate {
     gain: f64,
     feature: usize,
@@ -42,29 +44,65 @@ struct Candidate {
     left: Sums,
 }
 
-/// A leaf of the tree under way.
-#[derive(Debug, Clone)]
-struct Leaf {
+/// Rows of the tree under way that lie together: a leaf, or a split.
+#[derive(Debug)]
+struct Node {
     sums: Sums,
+    /// Taken by the children once they are known.
     histogram: Vec<i64>,
     best: Option<Candidate>,
-    /// The node above, and whether the leaf is its left child.
+    /// Its number among the shards' leaves; a left child keeps its parent's.
+    leaf: usize,
+    /// The shards' split above, and whether the node is its left child.
+    above: Option<(usize, bool)>,
+    /// The shards' split of it, once it is asked for.
+    split: Option<usize>,
+    /// Known once the answer is there.
+    children: Option<[usize; 2]>,
+}
+
+/// A leaf of the tree as far as it is decided; its number is its place in the list.
+#[derive(Debug)]
+struct Place {
+    node: usize,
+    /// The decided split above, and whether the leaf is its left child.
     above: Option<(usize, bool)>,
 }
 
 /// What the tree under way needs next.
 pub(super) enum Next {
-    /// The histogram of this leaf, after this tree's last split; or of the root of a tree without splits.
+    /// The histogram of this leaf, after the last split of the shards' tree; or of the root of a tree without splits.
     Histogram(Tree, usize),
+    /// An answer to what was asked before.
+    Answer,
     /// Nothing: it is finished.
-    Finished(Tree),
+    Finished(Finished),
+}
+
+/// A finished tree.
+pub(super) struct Finished {
+    pub(super) tree: Tree,
+    /// A tree of the same values for all rows that has the splits of the shards, in their order.
+    pub(super) of_shards: Tree,
 }
 
 /// The tree under way.
-#[derive(Default)]
+///
+/// Splits are *asked for* before it is certain that the tree will have them, so that the shards compute while
+/// answers travel. They are *decided* in the order of their gains, as far as the answers reach, so that the tree
+/// does not depend on what was asked for in vain.
+#[derive(Debug, Default)]
 pub(super) struct Growing {
+    nodes: Vec<Node>,
+    /// The splits that were asked for, in the order of asking.
+    of_shards: Tree,
+    /// The leaf that each of them parted.
+    parted: Vec<usize>,
+    /// The nodes whose answers are awaited, the oldest first; the root is one before there are nodes.
+    awaited: VecDeque<usize>,
+    /// The splits that are decided, in the order of deciding.
     tree: Tree,
-    leaves: Vec<Leaf>,
+    places: Vec<Place>,
 }
 
 /// What is the same for every split of a tree.
@@ -80,70 +118,89 @@ pub(super) struct Rules<'a> {
 }
 
 impl Growing {
-    /// Whether nothing is absorbed yet.
-    pub(super) fn is_new(&self) -> bool {
-        self.leaves.is_empty()
-    }
-
-    /// What is needed next; the same as long as nothing is absorbed.
-    pub(super) fn next(&self, rules: &Rules<'_>) -> Next {
-        if self.leaves.is_empty() {
+    /// What is needed next, besides what was asked for and is awaited.
+    pub(super) fn next(&mut self, rules: &Rules<'_>) -> Next {
+        if self.nodes.is_empty() {
+            if !self.awaited.is_empty() {
+                return Next::Answer;
+            }
+            self.awaited.push_back(0);
             return Next::Histogram(Tree::default(), 0);
         }
-        let mut tree = self.tree.clone();
-        let Some((leaf, best)) = self.best() else {
-            return Next::Finished(self.with_values(tree, rules, None));
-        };
-        self.add_node(&mut tree, leaf, best, rules);
-        if self.leaves.len() + 1 >= rules.parameters.leaves as usize {
-            return Next::Finished(self.with_values(tree, rules, Some((leaf, best))));
+        let left = rules.most_splits() - self.tree.features.len();
+        let mut nodes: Vec<usize> = self.places.iter().map(|place| place.node).collect();
+        match self.best(&nodes) {
+            None => return Next::Finished(self.finish(None, rules)),
+            Some((last, _)) if left == 1 => return Next::Finished(self.finish(Some(last), rules)),
+            Some(_) => {}
         }
-        let right = self.leaves[leaf].sums.minus(best.left);
-        let built = if rules.rows(best.left) <= rules.rows(right) { leaf } else { self.leaves.len() };
-        Next::Histogram(tree, built)
+        // On from what is decided, as if the awaited nodes had leaves that are not worth a split. The last split is
+        // not looked for: nobody needs the histograms below it.
+        for _ in 1..left {
+            let Some((at, best)) = self.best(&nodes) else { break };
+            let Node { split, children, .. } = &self.nodes[nodes[at]];
+            match (split, children) {
+                (None, _) => return self.ask(nodes[at], &best, rules),
+                (Some(_), None) => {
+                    nodes.remove(at);
+                }
+                (Some(_), Some([left, right])) => {
+                    nodes[at] = *left;
+                    nodes.push(*right);
+                }
+            }
+        }
+        Next::Answer
     }
 
-    /// Takes the histogram that [`Growing::next`] asked for.
+    /// Takes the oldest histogram that [`Growing::next`] asked for.
     pub(super) fn absorb(&mut self, histogram: Vec<i64>, rules: &Rules<'_>) {
-        if self.leaves.is_empty() {
+        let Some(asked) = self.awaited.pop_front() else { return };
+        let Some(node) = self.nodes.get_mut(asked) else {
             // Every row is in exactly one bin of each feature.
             let first = rules.allowed.first().map_or(0, |feature| rules.binning.features[*feature].bins());
             let bins = histogram.as_chunks().0.iter().take(first);
             let sums = bins.fold(Sums::default(), |sums, bin| sums.plus(Sums(*bin)));
-            let best = rules.best_split(&histogram, sums);
-            self.leaves.push(Leaf { sums, histogram, best, above: None });
+            self.nodes.push(Node::new(sums, histogram, 0, None, rules));
+            self.places.push(Place { node: 0, above: None });
             return;
-        }
-        let Some((leaf, best)) = self.best().map(|(leaf, best)| (leaf, best.clone())) else { return };
-        let mut tree = std::mem::take(&mut self.tree);
-        let node = tree.features.len();
-        self.add_node(&mut tree, leaf, &best, rules);
-        self.tree = tree;
-        let parent = &mut self.leaves[leaf];
-        let right = parent.sums.minus(best.left);
-        // The larger child is the parent without the smaller one.
-        let mut other = std::mem::take(&mut parent.histogram);
-        other.iter_mut().zip(&histogram).for_each(|(all, part)| *all -= part);
-        let (left_histogram, right_histogram) =
-            if rules.rows(best.left) <= rules.rows(right) { (histogram, other) } else { (other, histogram) };
-        let child = |sums, histogram: Vec<i64>, is_left| Leaf {
-            sums,
-            best: rules.best_split(&histogram, sums),
-            histogram,
-            above: Some((node, is_left)),
         };
-        // The shards wait meanwhile.
-        let (left, right) =
-            rayon::join(|| child(best.left, left_histogram, true), || child(right, right_histogram, false));
-        self.leaves[leaf] = left;
-        self.leaves.push(right);
+        let (Some(best), Some(split)) = (&node.best, node.split) else { return };
+        let (left, right) = (best.left, node.sums.minus(best.left));
+        // The larger child is the parent without the smaller one.
+        let mut other = std::mem::take(&mut node.histogram);
+        other.iter_mut().zip(&histogram).for_each(|(all, part)| *all -= part);
+        let (of_left, of_right) =
+            if rules.left_is_smaller(left, right) { (histogram, other) } else { (other, histogram) };
+        let leaf = node.leaf;
+        let (left, right) = rayon::join(
+            || Node::new(left, of_left, leaf, Some((split, true)), rules),
+            || Node::new(right, of_right, split + 1, Some((split, false)), rules),
+        );
+        let next = self.nodes.len();
+        self.nodes[asked].children = Some([next, next + 1]);
+        self.nodes.extend([left, right]);
+        self.decide(rules);
     }
 
-    /// The leaf whose split gains most; the first of equals.
-    fn best(&self) -> Option<(usize, &Candidate)> {
-        let mut found: Option<(usize, &Candidate)> = None;
-        for (at, leaf) in self.leaves.iter().enumerate() {
-            if let Some(best) = &leaf.best
+    /// Decides the splits that gain most, as far as their children are known; but for the last.
+    fn decide(&mut self, rules: &Rules<'_>) {
+        while self.tree.features.len() + 1 < rules.most_splits() {
+            let nodes: Vec<usize> = self.places.iter().map(|place| place.node).collect();
+            let Some((at, best)) = self.best(&nodes) else { return };
+            let Some([left, right]) = self.nodes[nodes[at]].children else { return };
+            let rows = rules.rows(self.nodes[nodes[at]].sums);
+            let split = add_split(&mut self.tree, at, self.places[at].above, &best, rows, rules);
+            self.places[at] = Place { node: left, above: Some((split, true)) };
+            self.places.push(Place { node: right, above: Some((split, false)) });
+        }
+    }
+
+    /// The one of some nodes whose split gains most, by its place among them; the first of equals.
+    fn best(&self, nodes: &[usize]) -> Option<(usize, Candidate)> {
+        let mut found: Option<(usize, Candidate)> = None;
+        for (at, node) in nodes.iter().enumerate() {
+            if let Some(best) = self.nodes[*node].best
                 && found.is_none_or(|(_, other)| best.gain > other.gain)
             {
                 found = Some((at, best));
@@ -152,33 +209,93 @@ impl Growing {
         found
     }
 
-    fn add_node(&self, tree: &mut Tree, leaf: usize, split: &Candidate, rules: &Rules<'_>) {
-        let node = tree.features.len();
-        match self.leaves[leaf].above {
-            Some((above, true)) => tree.left[above] = node as i32,
-            Some((above, false)) => tree.right[above] = node as i32,
-            None => {}
-        }
-        tree.features.push(split.feature as u32);
-        tree.thresholds.push(rules.binning.features[split.feature].threshold(split.bin));
-        tree.bins.push(split.bin as u32);
-        tree.missing_left.push(split.missing_left);
-        tree.left.push(!(leaf as i32));
-        tree.right.push(!(self.leaves.len() as i32));
-        tree.gains.push(split.gain);
-        tree.rows.push(rules.rows(self.leaves[leaf].sums));
+    /// Asks for the histogram of the smaller child of a node.
+    fn ask(&mut self, node: usize, best: &Candidate, rules: &Rules<'_>) -> Next {
+        let split = self.part(node, best, rules);
+        self.awaited.push_back(node);
+        let Node { sums, leaf, .. } = self.nodes[node];
+        let left_is_smaller = rules.left_is_smaller(best.left, sums.minus(best.left));
+        Next::Histogram(self.of_shards.clone(), if left_is_smaller { leaf } else { split + 1 })
     }
 
-    fn with_values(&self, mut tree: Tree, rules: &Rules<'_>, last: Option<(usize, &Candidate)>) -> Tree {
-        let mut sums: Vec<Sums> = self.leaves.iter().map(|leaf| leaf.sums).collect();
-        if let Some((leaf, split)) = last {
-            sums.push(sums[leaf].minus(split.left));
-            sums[leaf] = split.left;
-        }
-        tree.leaf_values = sums.iter().map(|sums| rules.value(*sums)).collect();
-        tree.leaf_rows = sums.iter().map(|sums| rules.rows(*sums)).collect();
-        tree
+    /// Has the shards split a node.
+    fn part(&mut self, node: usize, best: &Candidate, rules: &Rules<'_>) -> usize {
+        let Node { sums, leaf, above, .. } = self.nodes[node];
+        let split = add_split(&mut self.of_shards, leaf, above, best, rules.rows(sums), rules);
+        self.parted.push(leaf);
+        self.nodes[node].split = Some(split);
+        split
     }
+
+    /// The tree with the values of its leaves, after one more split if one is worth it.
+    fn finish(&mut self, last: Option<usize>, rules: &Rules<'_>) -> Finished {
+        let ends = self.places.iter().map(|place| &self.nodes[place.node]).map(|node| (node.sums, node.leaf));
+        let mut ends: Vec<(Sums, usize)> = ends.collect();
+        if let Some(at) = last
+            && let Place { node, above } = self.places[at]
+            && let Some(best) = self.nodes[node].best
+        {
+            let sums = self.nodes[node].sums;
+            add_split(&mut self.tree, at, above, &best, rules.rows(sums), rules);
+            let split = self.nodes[node].split.unwrap_or_else(|| self.part(node, &best, rules));
+            ends[at].0 = best.left;
+            ends.push((sums.minus(best.left), split + 1));
+        }
+        let mut tree = std::mem::take(&mut self.tree);
+        tree.leaf_values = ends.iter().map(|(sums, _)| rules.value(*sums)).collect();
+        tree.leaf_rows = ends.iter().map(|(sums, _)| rules.rows(*sums)).collect();
+
+        let mut values = vec![None; self.parted.len() + 1];
+        for ((_, leaf), value) in ends.iter().zip(&tree.leaf_values) {
+            values[*leaf] = Some(*value);
+        }
+        // What was parted in vain keeps the value on both sides.
+        for (split, leaf) in self.parted.iter().enumerate() {
+            values[split + 1] = values[split + 1].or(values[*leaf]);
+        }
+        let mut of_shards = std::mem::take(&mut self.of_shards);
+        of_shards.leaf_values = values.into_iter().map(Option::unwrap_or_default).collect();
+        Finished { tree, of_shards }
+    }
+}
+
+impl Node {
+    fn new(
+        sums: Sums,
+        histogram: Vec<i64>,
+        leaf: usize,
+        above: Option<(usize, bool)>,
+        rules: &Rules<'_>,
+    ) -> Self {
+        let best = rules.best_split(&histogram, sums);
+        Self { sums, histogram, best, leaf, above, split: None, children: None }
+    }
+}
+
+/// Splits a leaf of a tree: the left child keeps its number, the right one gets the next free one.
+fn add_split(
+    tree: &mut Tree,
+    leaf: usize,
+    above: Option<(usize, bool)>,
+    split: &Candidate,
+    rows: u64,
+    rules: &Rules<'_>,
+) -> usize {
+    let node = tree.features.len();
+    match above {
+        Some((above, true)) => tree.left[above] = node as i32,
+        Some((above, false)) => tree.right[above] = node as i32,
+        None => {}
+    }
+    tree.features.push(split.feature as u32);
+    tree.thresholds.push(rules.binning.features[split.feature].threshold(split.bin));
+    tree.bins.push(split.bin as u32);
+    tree.missing_left.push(split.missing_left);
+    tree.left.push(!(leaf as i32));
+    tree.right.push(!(node as i32 + 1));
+    tree.gains.push(split.gain);
+    tree.rows.push(rows);
+    node
 }
 
 impl<'a> Rules<'a> {
@@ -197,6 +314,15 @@ impl<'a> Rules<'a> {
     /// How many integers a histogram has.
     pub(super) fn histogram_length(&self) -> usize {
         self.allowed.iter().map(|feature| 2 * self.binning.features[*feature].bins()).sum()
+    }
+
+    /// How many splits a tree has at most.
+    fn most_splits(&self) -> usize {
+        self.parameters.leaves as usize - 1
+    }
+
+    fn left_is_smaller(&self, left: Sums, right: Sums) -> bool {
+        self.rows(left) <= self.rows(right)
     }
 
     /// The number of rows.

@@ -1,11 +1,13 @@
 //! The driver's side of the fit: what is asked of the shards, and what becomes of the answers.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use prost::Message;
 
 use super::{
     binning,
-    grow::{Growing, Next, Rules},
+    grow::{Finished, Growing, Next, Rules},
     mix,
     model::{Model, Tree},
     parameters::Parameters,
@@ -19,12 +21,27 @@ use crate::{
 
 /// Leads a fit of boosted trees.
 ///
-/// [`Leader::instruct`] reads the state and [`Leader::absorb`] alone changes it, so that an instruction can be
-/// asked for again. A checkpoint taken within a tree is that of the tree's beginning.
+/// While a histogram travels, the next likely one is asked for, and while the last splits of a tree are made, the
+/// root of the next tree. A checkpoint taken within a tree is that of the tree's beginning.
 pub struct GbdtLeader {
     parameters: Parameters,
     state: State,
+    /// The tree for which histograms are asked.
     growing: Growing,
+    asked: VecDeque<Asked>,
+    /// Whether the last answer ended a tree.
+    between_trees: bool,
+}
+
+/// A question whose answer is awaited.
+enum Asked {
+    Summaries,
+    /// The loss at the base score.
+    BaseLoss,
+    /// A histogram for the tree of this number.
+    Histogram(usize),
+    /// The loss after this tree.
+    Loss(Tree),
 }
 
 impl GbdtLeader {
@@ -35,8 +52,7 @@ impl GbdtLeader {
     pub fn new(parameters: Parameters) -> Result<Self> {
         parameters.validate()?;
         let (integers, reals) = parameters.to_lists();
-        let state = State { integers, reals, ..State::default() };
-        Ok(Self { parameters, state, growing: Growing::default() })
+        Ok(Self::of(parameters, State { integers, reals, ..State::default() }))
     }
 
     /// A fit that goes on from [`Leader::checkpoint`].
@@ -50,7 +66,12 @@ impl GbdtLeader {
         for tree in &state.trees {
             tree.check(features)?;
         }
-        Ok(Self { parameters, state, growing: Growing::default() })
+        Ok(Self::of(parameters, state))
+    }
+
+    fn of(parameters: Parameters, state: State) -> Self {
+        let (growing, asked) = (Growing::default(), VecDeque::new());
+        Self { parameters, state, growing, asked, between_trees: false }
     }
 
     /// The model: the trees up to the one with the best validation loss, or all trees when there are no
@@ -89,13 +110,14 @@ impl GbdtLeader {
             .ok_or_else(|| Error::internal("boosted trees: the fit has not binned its features yet"))
     }
 
-    fn rules(&self) -> Result<Rules<'_>> {
+    /// The rules of the tree of this number.
+    fn rules(&self, index: usize) -> Result<Rules<'_>> {
         let binning = self.binning()?;
         let features = binning.features.len();
         let kept = (self.parameters.feature_fraction * features as f64).ceil() as usize;
         let mut allowed: Vec<usize> = (0..features).collect();
         if kept < features {
-            let salt = mix(self.parameters.seed ^ mix(self.state.trees.len() as u64));
+            let salt = mix(self.parameters.seed ^ mix(index as u64));
             allowed.sort_by_key(|feature| mix(salt ^ *feature as u64));
             allowed.truncate(kept);
             allowed.sort_unstable();
@@ -166,64 +188,108 @@ impl GbdtLeader {
     }
 
     fn absorb_tree(&mut self, tree: Tree, sum: i64) {
-        let stump = tree.features.is_empty();
-        self.growing = Growing::default();
+        let endless = self.would_repeat(&tree);
         self.state.trees.push(tree);
         self.absorb_loss(sum);
-        // A tree on all rows and features that finds no split would be followed by its like for ever.
+        self.state.finished |= endless;
+    }
+
+    /// A tree on all rows and features that finds no split would be followed by its like for ever.
+    fn would_repeat(&self, tree: &Tree) -> bool {
         let sampled = self.parameters.row_fraction < 1.0 || self.parameters.feature_fraction < 1.0;
-        self.state.finished |= stump && !sampled;
+        tree.features.is_empty() && !sampled
+    }
+
+    /// The tree for which histograms are asked: the one after a tree whose loss is awaited, or `None` where none is
+    /// to come after that.
+    fn tree_under_way(&self) -> Option<usize> {
+        let finished = self.state.trees.len();
+        let ended = self.asked.iter().find_map(|asked| match asked {
+            Asked::Loss(tree) => Some(tree),
+            _ => None,
+        });
+        let Some(ended) = ended else { return Some(finished) };
+        let more = finished + 1 < self.parameters.trees as usize && !self.would_repeat(ended);
+        more.then_some(finished + 1)
+    }
+
+    /// What can be asked now.
+    fn ask(&mut self) -> Result<Option<Bytes>> {
+        if self.state.finished {
+            return Ok(None);
+        }
+        let (asked, ask) = if !self.state.prepared {
+            if !self.asked.is_empty() {
+                return Ok(None);
+            }
+            match &self.state.binning {
+                None => (Asked::Summaries, Ask::Summarise(Summarise {})),
+                Some(binning) => (Asked::BaseLoss, Ask::Prepare(binning.clone())),
+            }
+        } else {
+            let Some(tree_number) = self.tree_under_way() else { return Ok(None) };
+            let index = tree_number as u32;
+            let mut growing = std::mem::take(&mut self.growing);
+            let rules = self.rules(tree_number)?;
+            match growing.next(&rules) {
+                Next::Answer => {
+                    self.growing = growing;
+                    return Ok(None);
+                }
+                Next::Histogram(tree, leaf) => {
+                    let features = rules.allowed.iter().map(|feature| *feature as u32).collect();
+                    self.growing = growing;
+                    let grow = Grow { index, tree, leaf: leaf as u32, features };
+                    (Asked::Histogram(tree_number), Ask::Grow(grow))
+                }
+                Next::Finished(Finished { tree, of_shards }) => {
+                    (Asked::Loss(tree), Ask::Finish(Finish { index, tree: of_shards }))
+                }
+            }
+        };
+        self.asked.push_back(asked);
+        Ok(Some(Bytes::from(Instruction { ask: Some(ask) }.encode_to_vec())))
     }
 }
 
 impl Leader for GbdtLeader {
     fn instruct(&mut self) -> Result<Option<Bytes>> {
-        let ask = if self.state.finished {
-            return Ok(None);
-        } else if self.state.binning.is_none() {
-            Ask::Summarise(Summarise {})
-        } else if !self.state.prepared {
-            Ask::Prepare(self.binning()?.clone())
-        } else {
-            let index = self.state.trees.len() as u32;
-            let rules = self.rules()?;
-            match self.growing.next(&rules) {
-                Next::Histogram(tree, leaf) => {
-                    let features = rules.allowed.iter().map(|feature| *feature as u32).collect();
-                    Ask::Grow(Grow { index, tree, leaf: leaf as u32, features })
-                }
-                Next::Finished(tree) => Ask::Finish(Finish { index, tree }),
-            }
-        };
-        Ok(Some(Bytes::from(Instruction { ask: Some(ask) }.encode_to_vec())))
+        self.ask()
+    }
+
+    fn ahead(&mut self) -> Result<Option<Bytes>> {
+        self.ask()
     }
 
     fn absorb(&mut self, contribution: Contribution) -> Result<()> {
         let unexpected =
             || Error::internal("boosted trees: the shards answered another question than was asked");
-        match contribution {
-            Contribution::Gather(parts) if self.state.binning.is_none() => self.absorb_summaries(&parts),
-            Contribution::Sum(sums) if self.state.binning.is_some() => {
-                if !self.state.prepared {
-                    let [loss] = sums[..] else { return Err(unexpected()) };
-                    self.absorb_loss(loss);
+        let asked = self.asked.pop_front().ok_or_else(unexpected)?;
+        self.between_trees = matches!(asked, Asked::BaseLoss | Asked::Loss(_));
+        match (asked, contribution) {
+            (Asked::Summaries, Contribution::Gather(parts)) => self.absorb_summaries(&parts),
+            (Asked::BaseLoss, Contribution::Sum(sums)) => {
+                let [loss] = sums[..] else { return Err(unexpected()) };
+                self.absorb_loss(loss);
+                Ok(())
+            }
+            (Asked::Loss(tree), Contribution::Sum(sums)) => {
+                let [loss] = sums[..] else { return Err(unexpected()) };
+                self.absorb_tree(tree, loss);
+                Ok(())
+            }
+            (Asked::Histogram(tree), Contribution::Sum(histogram)) => {
+                // One that was asked for in vain may come after its tree, or after the last.
+                if self.state.finished || self.tree_under_way() != Some(tree) {
                     return Ok(());
                 }
                 let mut growing = std::mem::take(&mut self.growing);
-                let rules = self.rules()?;
-                match growing.next(&rules) {
-                    Next::Histogram(..) => {
-                        if sums.len() != rules.histogram_length() {
-                            return Err(unexpected());
-                        }
-                        growing.absorb(sums, &rules);
-                        self.growing = growing;
-                    }
-                    Next::Finished(tree) => {
-                        let [loss] = sums[..] else { return Err(unexpected()) };
-                        self.absorb_tree(tree, loss);
-                    }
+                let rules = self.rules(tree)?;
+                if histogram.len() != rules.histogram_length() {
+                    return Err(unexpected());
                 }
+                growing.absorb(histogram, &rules);
+                self.growing = growing;
                 Ok(())
             }
             _ => Err(unexpected()),
@@ -241,7 +307,7 @@ impl Leader for GbdtLeader {
     }
 
     fn at_milestone(&self) -> bool {
-        self.state.prepared && self.growing.is_new()
+        self.between_trees
     }
 
     fn progress(&self) -> Progress {

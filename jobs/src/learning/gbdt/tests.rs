@@ -1,5 +1,7 @@
 //! What the whole fit promises.
 
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -145,6 +147,46 @@ fn losses_of_leader_and_shards_change_nothing() {
         }
     }
     assert_eq!(leader.model().expect("a model").to_bytes(), whole);
+}
+
+#[test]
+fn to_ask_ahead_changes_nothing() {
+    let table = table(2000);
+    let full = Parameters { trees: 5, early_stopping_rounds: 0, ..Default::default() };
+    let stopped =
+        Parameters { learning_rate: 0.5, early_stopping_rounds: 3, leaves: 4, ..Default::default() };
+    let stumps = Parameters { trees: 4, leaves: 2, early_stopping_rounds: 0, ..Default::default() };
+    // With few leaves, most answers have to come first.
+    for (parameters, share) in [(small(), 0.5), (full, 0.8), (stopped, 0.2), (stumps, 0.25)] {
+        let whole = fit(&table, &parameters, 2).to_bytes();
+        for most_open in [2, 3] {
+            let mut leader = GbdtLeader::new(parameters.clone()).expect("good parameters");
+            let mut carried = shards(&table, 2);
+            let mut open = VecDeque::new();
+            let (mut rounds, mut ahead) = (0_u32, 0_u32);
+            loop {
+                while open.len() < most_open {
+                    let asked = if open.is_empty() { leader.instruct() } else { leader.ahead() };
+                    let Some(instruction) = asked.expect("asks") else { break };
+                    open.push_back(instruction);
+                    (rounds, ahead) = (rounds + 1, ahead + u32::from(open.len() > 1));
+                }
+                if rounds % 7 == 0 {
+                    // A shard is lost while rounds are open; the one that takes its place has answered none of them.
+                    carried[1] = shards(&table, 2).remove(1);
+                    carried[1].restore(&leader.history().expect("history")).expect("restores");
+                }
+                let Some(instruction) = open.pop_front() else { break };
+                let mut answer = None;
+                for shard in &mut carried {
+                    shard.contribute(&instruction, &mut answer).expect("answers");
+                }
+                leader.absorb(answer.expect("two shards answered")).expect("absorbs");
+            }
+            assert_eq!(leader.model().expect("a model").to_bytes(), whole);
+            assert!(f64::from(ahead) > share * f64::from(rounds), "{ahead} of {rounds}");
+        }
+    }
 }
 
 #[test]
