@@ -187,7 +187,7 @@ async fn fit(items: &Items, booster: &gbdt::Model, parameters: &Parameters) -> R
         workers.spawn(async move { work(connection, &loader).await });
     }
     let (_running, cancelled) = oneshot::channel();
-    lead(floor, &mut leader, THREADS as u32, &mut clock, cancelled).await?;
+    lead(floor, &mut leader, THREADS as u32, THREADS, &mut clock, cancelled).await?;
     while let Some(ended) = workers.join_next().await {
         ended.expect("a worker ends")?;
     }

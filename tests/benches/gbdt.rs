@@ -289,7 +289,7 @@ async fn fit(shards: Arc<Vec<Dataset>>, parameters: &Parameters) -> Result<(Mode
         workers.spawn(async move { work(connection, &loader).await });
     }
     let (_running, cancelled) = oneshot::channel();
-    lead(floor, &mut leader, shards.len() as u32, &mut clock, cancelled).await?;
+    lead(floor, &mut leader, shards.len() as u32, shards.len(), &mut clock, cancelled).await?;
     while let Some(ended) = workers.join_next().await {
         ended.expect("a worker ends")?;
     }

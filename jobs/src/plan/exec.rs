@@ -56,12 +56,13 @@ impl OperatorExec {
             .iter()
             .map(|name| Ok(Arc::new(Column::new_with_schema(name, &given)?) as Arc<dyn PhysicalExpr>));
         let meets: Vec<_> = meets.collect::<DataFusionResult<_>>()?;
-        let distribution = match (&required, meets.is_empty()) {
-            (Some(_), _) => Distribution::SinglePartition,
-            (None, false) => Distribution::KeyPartitioned(meets),
-            (None, true) => Distribution::UnspecifiedDistribution,
+        let undivided = required.is_some() || operator.undivided();
+        let distribution = match (undivided, meets.is_empty()) {
+            (true, _) => Distribution::SinglePartition,
+            (false, false) => Distribution::KeyPartitioned(meets),
+            (false, true) => Distribution::UnspecifiedDistribution,
         };
-        let partitions = if required.is_some() { 1 } else { input.output_partitioning().partition_count() };
+        let partitions = if undivided { 1 } else { input.output_partitioning().partition_count() };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(partitions),

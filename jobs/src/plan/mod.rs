@@ -57,6 +57,11 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
         &[]
     }
 
+    /// Whether its input must come in one partition, in the order in which it is read, though not sorted.
+    fn undivided(&self) -> bool {
+        false
+    }
+
     /// Columns whose equal values must meet in one partition of its input; empty: any.
     fn meets(&self) -> &[&'static str] {
         &[]

@@ -173,6 +173,10 @@ impl Operator for FeaturesOperator {
         }
     }
 
+    fn undivided(&self) -> bool {
+        true
+    }
+
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
         futures::stream::once(async move { plan::report(&self.write(input).await?) }).boxed()
     }

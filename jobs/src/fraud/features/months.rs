@@ -201,7 +201,7 @@ mod tests {
     /// Day and number of each row as they come, and how it ended.
     async fn sorted(batches: &[RecordBatch]) -> (Vec<(i32, i32)>, Result<()>) {
         let schema = batches[0].schema();
-        let rows = futures::stream::iter(batches.to_vec().into_iter().map(Ok));
+        let rows = futures::stream::iter(batches.iter().cloned().map(Ok).collect::<Vec<_>>());
         let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), rows));
         let mut tasks = JoinSet::new();
         let mut given = in_order(rows, SessionContext::new().task_ctx(), &mut tasks);

@@ -72,11 +72,11 @@ struct Place {
 /// What the tree under way needs next.
 pub(super) enum Next {
     /// The histogram of this leaf, after the last split of the shards' tree; or of the root of a tree without splits.
-    Histogram(Tree, usize),
+    Histogram(Box<Tree>, usize),
     /// An answer to what was asked before.
     Answer,
     /// Nothing: it is finished.
-    Finished(Finished),
+    Finished(Box<Finished>),
 }
 
 /// A finished tree.
@@ -125,13 +125,15 @@ impl Growing {
                 return Next::Answer;
             }
             self.awaited.push_back(0);
-            return Next::Histogram(Tree::default(), 0);
+            return Next::Histogram(Box::default(), 0);
         }
         let left = rules.most_splits() - self.tree.features.len();
         let mut nodes: Vec<usize> = self.places.iter().map(|place| place.node).collect();
         match self.best(&nodes) {
-            None => return Next::Finished(self.finish(None, rules)),
-            Some((last, _)) if left == 1 => return Next::Finished(self.finish(Some(last), rules)),
+            None => return Next::Finished(Box::new(self.finish(None, rules))),
+            Some((last, _)) if left == 1 => {
+                return Next::Finished(Box::new(self.finish(Some(last), rules)));
+            }
             Some(_) => {}
         }
         // On from what is decided, as if the awaited nodes had leaves that are not worth a split. The last split is
@@ -215,7 +217,7 @@ impl Growing {
         self.awaited.push_back(node);
         let Node { sums, leaf, .. } = self.nodes[node];
         let left_is_smaller = rules.left_is_smaller(best.left, sums.minus(best.left));
-        Next::Histogram(self.of_shards.clone(), if left_is_smaller { leaf } else { split + 1 })
+        Next::Histogram(Box::new(self.of_shards.clone()), if left_is_smaller { leaf } else { split + 1 })
     }
 
     /// Has the shards split a node.

@@ -41,7 +41,7 @@ enum Asked {
     /// A histogram for the tree of this number.
     Histogram(usize),
     /// The loss after this tree.
-    Loss(Tree),
+    Loss(Box<Tree>),
 }
 
 impl GbdtLeader {
@@ -239,11 +239,12 @@ impl GbdtLeader {
                 Next::Histogram(tree, leaf) => {
                     let features = rules.allowed.iter().map(|feature| *feature as u32).collect();
                     self.growing = growing;
-                    let grow = Grow { index, tree, leaf: leaf as u32, features };
+                    let grow = Grow { index, tree: *tree, leaf: leaf as u32, features };
                     (Asked::Histogram(tree_number), Ask::Grow(grow))
                 }
-                Next::Finished(Finished { tree, of_shards }) => {
-                    (Asked::Loss(tree), Ask::Finish(Finish { index, tree: of_shards }))
+                Next::Finished(finished) => {
+                    let Finished { tree, of_shards } = *finished;
+                    (Asked::Loss(Box::new(tree)), Ask::Finish(Finish { index, tree: of_shards }))
                 }
             }
         };
@@ -275,7 +276,7 @@ impl Leader for GbdtLeader {
             }
             (Asked::Loss(tree), Contribution::Sum(sums)) => {
                 let [loss] = sums[..] else { return Err(unexpected()) };
-                self.absorb_tree(tree, loss);
+                self.absorb_tree(*tree, loss);
                 Ok(())
             }
             (Asked::Histogram(tree), Contribution::Sum(histogram)) => {
