@@ -168,9 +168,10 @@ impl TableProvider for ParquetSourceProvider {
             Source::Snapshot(snapshot) => {
                 let files = self.snapshot_files(snapshot, state, filters).await?;
                 let target = state.config().target_partitions().max(1);
-                let groups = match snapshot.by_month && !files.is_empty() {
-                    true => vec![FileGroup::new(files)],
-                    false => FileGroup::new(files).split_files(target),
+                let groups = if snapshot.by_month && !files.is_empty() {
+                    vec![FileGroup::new(files)]
+                } else {
+                    FileGroup::new(files).split_files(target)
                 };
                 (groups, partition_fields())
             }

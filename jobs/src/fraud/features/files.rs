@@ -1,9 +1,9 @@
 //! Features as files: one pass over a country's rows in time order, dealt to Parquet files.
 //!
 //! [`FeaturesOperator`] is the plan node. Its rows come month after month in one partition; it sorts them by
-//! [`ORDER`]. Each of its outputs takes the
-//! rows of some days and deals them in blocks to its parts, so that every part sees all of the time and the
-//! dealing depends on nothing but the rows. A file has the columns of [`file_schema`].
+//! [`ORDER`]. Each of its outputs takes the rows of some days and deals them in blocks to its parts, so that every
+//! part sees all of the time and the dealing depends on nothing but the rows. A file has the columns of
+//! [`file_schema`].
 
 use std::{
     ops::RangeInclusive,
