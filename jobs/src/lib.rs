@@ -18,6 +18,7 @@ pub mod registry;
 pub mod release;
 pub mod report;
 pub mod synth;
+mod threads;
 
 pub use archive::Archive;
 pub use error::{Error, ErrorKind, Result, ResultExt};

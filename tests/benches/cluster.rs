@@ -24,6 +24,7 @@ use serde_json::Value;
 use tidewaiter_proto::v1::{
     GetJobRequest, JobStatus, SubmitRequest, WatchRequest, job_service_client::JobServiceClient,
 };
+use tidewaiter_tests::is_bench;
 
 /// Jobs whose median is printed.
 const SUBMISSIONS: usize = 20;
@@ -95,7 +96,7 @@ impl Cluster {
 #[tokio::main]
 async fn main() {
     // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
-    if !env::args().any(|argument| argument == "--bench") {
+    if !is_bench("a cluster") {
         return;
     }
     let mut sizes = env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());

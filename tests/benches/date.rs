@@ -16,7 +16,7 @@
     reason = "a bench takes the time and prints its figures"
 )]
 
-use std::{env, process::Command, sync::Arc, time::Instant};
+use std::{process::Command, sync::Arc, time::Instant};
 
 use tidewaiter_jobs::{
     Error, Result,
@@ -27,6 +27,7 @@ use tidewaiter_jobs::{
         gbdt::{self, Dataset, GbdtLeader, GbdtShard},
     },
 };
+use tidewaiter_tests::{is_bench, median, number, python};
 use tokio::sync::oneshot;
 
 const FEATURES: usize = 20;
@@ -34,13 +35,10 @@ const EPOCHS: u32 = 4;
 const THREADS: usize = 2;
 
 fn main() {
-    // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
-    if !env::args().any(|argument| argument == "--bench") {
-        println!("the bench of DATE runs under cargo bench only");
+    if !is_bench("DATE") {
         return;
     }
-    let rows = env::var("TIDEWAITER_BENCH_ROWS")
-        .map_or(37_385, |text| text.parse().unwrap_or_else(|_| panic!("TIDEWAITER_BENCH_ROWS is {text}")));
+    let rows = number("TIDEWAITER_BENCH_ROWS", 37_385);
     let items = Items::new(rows);
     let parameters = Parameters { epochs: EPOCHS, least_steps: 0, ..Parameters::default() };
     let booster = items.booster(&parameters);
@@ -49,9 +47,8 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let (model, mut epochs) = runtime.block_on(fit(&items, &booster, &parameters)).expect("fits");
-    epochs.sort_by(f64::total_cmp);
-    let epoch = epochs[epochs.len() / 2];
+    let (model, epochs) = runtime.block_on(fit(&items, &booster, &parameters)).expect("fits");
+    let epoch = median(epochs);
 
     let columns: Vec<&[f32]> = items.columns.iter().map(Vec::as_slice).collect();
     let score = || {
@@ -59,20 +56,15 @@ fn main() {
         model.score(&columns, &items.keys).expect("scores");
         begun.elapsed().as_secs_f64()
     };
-    let mut scorings = [score(), score(), score()];
-    scorings.sort_by(f64::total_cmp);
-    let scoring = scorings[1];
+    let scoring = median(vec![score(), score(), score()]);
     println!("tidewaiter, {THREADS} shards on {THREADS} threads");
     for (name, seconds) in [("epoch", epoch), ("scoring", scoring)] {
         println!("{name}: {seconds:.2} s, {:.0} rows a second", rows as f64 / seconds);
     }
-    match env::var_os("TIDEWAITER_BENCH_PYTHON") {
-        None => eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python interpreter that has torch"),
-        Some(python) => {
-            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/src/fraud/date/peers.py");
-            let status = Command::new(python).args([script, "epoch", &rows.to_string()]).status();
-            assert!(status.expect("TIDEWAITER_BENCH_PYTHON can be started").success(), "the peer failed");
-        }
+    if let Some(python) = python("torch") {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/src/fraud/date/peers.py");
+        let status = Command::new(python).args([script, "epoch", &rows.to_string()]).status();
+        assert!(status.expect("TIDEWAITER_BENCH_PYTHON can be started").success(), "the peer failed");
     }
 }
 

@@ -18,7 +18,6 @@
 )]
 
 use std::{
-    env,
     ffi::OsString,
     fs,
     num::NonZero,
@@ -37,19 +36,15 @@ use tidewaiter_jobs::{
         gbdt::{Dataset, GbdtLeader, GbdtShard, Model, Parameters},
     },
 };
+use tidewaiter_tests::{is_bench, median, number, python};
 use tokio::sync::oneshot;
 
 const FEATURES: usize = 30;
 
 fn main() {
-    // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
-    if !env::args().any(|argument| argument == "--bench") {
-        println!("the bench of the boosted trees runs under cargo bench only");
+    if !is_bench("the boosted trees") {
         return;
     }
-    let number = |name: &str, default: usize| {
-        env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text}")))
-    };
     let rows = number("TIDEWAITER_BENCH_ROWS", 1_000_000);
     let repeats = number("TIDEWAITER_BENCH_REPEATS", 3).max(1);
     let threads = number("TIDEWAITER_BENCH_THREADS", 2).max(1);
@@ -57,10 +52,7 @@ fn main() {
     if processors != threads {
         eprintln!("NOT LIKE FOR LIKE: we score on all {processors} processors; bind the bench to {threads}");
     }
-    let python = env::var_os("TIDEWAITER_BENCH_PYTHON");
-    if python.is_none() {
-        eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python with LightGBM for the comparison");
-    }
+    let python = python("lightgbm");
     let folder = tempfile::tempdir().expect("a folder for the rows");
     let file = folder.path().join("rows.f32");
     let (train, test) = (Table::new(rows, 1), Table::new(rows, 2));
@@ -114,11 +106,7 @@ impl Figures {
 
 /// Prints and returns the medians.
 fn report(name: &str, runs: &[Figures]) -> Figures {
-    let median = |figure: fn(&Figures) -> f64| {
-        let mut all: Vec<f64> = runs.iter().map(figure).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
+    let median = |figure: fn(&Figures) -> f64| median(runs.iter().map(figure).collect());
     let medians = Figures {
         binning: median(|run| run.binning),
         growing: median(|run| run.growing),

@@ -18,9 +18,7 @@
 )]
 
 use std::{
-    env,
-    error::Error,
-    fs,
+    env, fs,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
@@ -49,6 +47,7 @@ use tidewaiter_scheduler::{
     driver::Sources,
     server::{self, Options},
 };
+use tidewaiter_tests::{BenchResult, is_bench, number, python};
 
 const THREADS: usize = 2;
 
@@ -58,25 +57,21 @@ const BATCH_ROWS: usize = 8192;
 /// Suggestions that are asked for.
 const QUESTIONS: usize = 5000;
 
-type Bench<T> = Result<T, Box<dyn Error>>;
-
 struct Silent;
 
 impl Listener for Silent {
     fn progress(&self, _: &str, _: u64, _: u64, _: &str) {}
 }
 
-fn main() -> Bench<()> {
-    // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
-    if !env::args().any(|argument| argument == "--bench") {
-        println!("the bench of HS codes runs under cargo bench only");
+fn main() -> BenchResult<()> {
+    if !is_bench("HS codes") {
         return Ok(());
     }
     let Some(table) = env::var_os("TIDEWAITER_BENCH_HS") else {
         println!("set TIDEWAITER_BENCH_HS to a table of declarations; see the head of this file");
         return Ok(());
     };
-    let part: u32 = env::var("TIDEWAITER_BENCH_PART").map_or(Ok(16), |text| text.parse())?;
+    let part = u32::try_from(number("TIDEWAITER_BENCH_PART", 16))?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("declarations.tsv.gz");
     let texts = take_part(Path::new(&table), part, &file)?;
@@ -84,10 +79,7 @@ fn main() -> Bench<()> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(ours(folder.path(), &file, &texts))?;
-    let Some(python) = env::var_os("TIDEWAITER_BENCH_PYTHON") else {
-        eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python with scikit-learn and fasttext");
-        return Ok(());
-    };
+    let Some(python) = python("scikit-learn and fasttext") else { return Ok(()) };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/src/hs/peers.py");
     let mut peers = vec!["knn", "fasttext"];
     peers.extend(env::var_os("TIDEWAITER_BENCH_SVM").map(|_| "svm"));
@@ -103,7 +95,7 @@ fn main() -> Bench<()> {
 }
 
 /// Writes the rows of some parts of a table, and gives their descriptions and codes.
-fn take_part(table: &Path, part: u32, to: &Path) -> Bench<Vec<(String, String)>> {
+fn take_part(table: &Path, part: u32, to: &Path) -> BenchResult<Vec<(String, String)>> {
     let mut text = String::new();
     MultiGzDecoder::new(fs::File::open(table)?).read_to_string(&mut text)?;
     let mut lines = text.lines();
@@ -123,7 +115,7 @@ fn take_part(table: &Path, part: u32, to: &Path) -> Bench<Vec<(String, String)>>
     Ok(texts)
 }
 
-async fn run(archive: &Archive, engine: &Local, specification: &Specification) -> Bench<Outcome> {
+async fn run(archive: &Archive, engine: &Local, specification: &Specification) -> BenchResult<Outcome> {
     let id = match specification {
         Specification::Ingest(_) => "ingest",
         _ => "retrain",
@@ -137,7 +129,7 @@ async fn run(archive: &Archive, engine: &Local, specification: &Specification) -
 }
 
 /// Trains, applies and suggests, and prints what each took.
-async fn ours(folder: &Path, file: &Path, texts: &[(String, String)]) -> Bench<()> {
+async fn ours(folder: &Path, file: &Path, texts: &[(String, String)]) -> BenchResult<()> {
     let archive = Archive::open(&folder.join("archive").display().to_string())?;
     let engine = Local::new(THREADS, 1 << 30)?;
     let mapping = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hs.toml");
@@ -169,7 +161,7 @@ async fn ours(folder: &Path, file: &Path, texts: &[(String, String)]) -> Bench<(
 }
 
 /// Seconds to recommend codes for all texts.
-async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> Bench<f64> {
+async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> BenchResult<f64> {
     let engine = Local::new(1, 1 << 30)?;
     let session = engine.session("bench", Meter::new(|_| ()))?;
     let schema = Arc::new(Schema::new(vec![
@@ -204,7 +196,7 @@ async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> Ben
 }
 
 /// Asks a server for suggestions, one after the other, and prints how long each took.
-async fn suggest(archive: &Archive, texts: &[(String, String)]) -> Bench<()> {
+async fn suggest(archive: &Archive, texts: &[(String, String)]) -> BenchResult<()> {
     let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let sources = Sources { now_ms: || 0, new_id: || "bench".to_owned() };

@@ -16,7 +16,6 @@
 
 use std::{
     env,
-    error::Error,
     fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
@@ -34,6 +33,7 @@ use tidewaiter_jobs::{
     },
     synth::{Parameters, Synth, write_csv},
 };
+use tidewaiter_tests::{BenchResult, answer, median, peak_kib, python};
 
 /// About the bytes of a generated row.
 const ROW_BYTES: u64 = 233;
@@ -58,7 +58,7 @@ print(json.dumps({"seconds": seconds, "rows": rows, "version": duckdb.__version_
                   "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 "#;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> BenchResult<()> {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [mode, csv, archive] = arguments.as_slice()
         && mode == OURS
@@ -74,14 +74,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let csv = folder.path().join("declarations.csv");
     let rows = generate(&csv, bytes)?;
     println!("{rows} rows, {} bytes", fs::metadata(&csv)?.len());
-    let python = env::var_os("TIDEWAITER_BENCH_PYTHON");
-    if python.is_none() {
-        eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python interpreter that has duckdb");
-    }
+    let python = python("duckdb");
     let (mut our_seconds, mut peer_seconds) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let target = folder.path().join(format!("ours-{round}"));
-        let done = child(Command::new(env::current_exe()?).args([OURS]).arg(&csv).arg(&target))?;
+        let done = answer(&Command::new(env::current_exe()?).args([OURS]).arg(&csv).arg(&target).output()?)?;
         println!("ours   {done}");
         assert_eq!(done["read"].as_u64(), Some(rows), "every row is accounted for");
         our_seconds.push(done["seconds"].as_f64().expect("seconds"));
@@ -89,7 +86,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Some(python) = &python {
             let target = folder.path().join(format!("duckdb-{round}"));
             let mut duckdb = Command::new(python);
-            let done = child(duckdb.args(["-c", DUCKDB]).arg(&csv).arg(&target).arg(duckdb_types()))?;
+            let done =
+                answer(&duckdb.args(["-c", DUCKDB]).arg(&csv).arg(&target).arg(duckdb_types()).output()?)?;
             println!("duckdb {done}");
             peer_seconds.push(done["seconds"].as_f64().expect("seconds"));
             fs::remove_dir_all(&target)?;
@@ -105,7 +103,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Writes a year's declarations as one CSV file and the mapping beside it; gives the number of rows.
-fn generate(csv: &Path, bytes: u64) -> Result<u64, Box<dyn Error>> {
+fn generate(csv: &Path, bytes: u64) -> BenchResult<u64> {
     let parameters =
         Parameters { rows_per_year: (bytes / ROW_BYTES).max(12), months: 12, ..Parameters::default() };
     let synth = Synth::new(parameters)?;
@@ -126,7 +124,7 @@ fn generate(csv: &Path, bytes: u64) -> Result<u64, Box<dyn Error>> {
 }
 
 /// Ingests the file into a new archive: digest, checks, quarantine, data files, commit.
-fn ours(csv: &Path, archive: &str) -> Result<Value, Box<dyn Error>> {
+fn ours(csv: &Path, archive: &str) -> BenchResult<Value> {
     let mapping = Mapping::open(&csv.with_extension("toml"))?;
     let archive = Archive::open(archive)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -146,21 +144,6 @@ fn ours(csv: &Path, archive: &str) -> Result<Value, Box<dyn Error>> {
     }))
 }
 
-/// This process's peak resident memory in KiB; null where the system does not tell it.
-fn peak_kib() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
-}
-
-fn child(command: &mut Command) -> Result<Value, Box<dyn Error>> {
-    let output = command.output()?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
 /// The archive's types in DuckDB's words.
 fn duckdb_types() -> String {
     let columns = DECLARATION_COLUMNS.iter().map(|column| {
@@ -176,9 +159,4 @@ fn duckdb_types() -> String {
         format!("'{}': '{kind}'", column.name)
     });
     format!("{{{}}}", columns.collect::<Vec<_>>().join(", "))
-}
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
 }

@@ -15,7 +15,7 @@
     reason = "a bench takes the time and prints its figures"
 )]
 
-use std::{env, num::NonZero, sync::Arc, thread::available_parallelism, time::Instant};
+use std::{num::NonZero, sync::Arc, thread::available_parallelism, time::Instant};
 
 use arrow::array::{Array, RecordBatch};
 use datafusion::{datasource::MemTable, prelude::SessionContext};
@@ -38,19 +38,15 @@ use tidewaiter_jobs::{
     synth::{self, Synth},
 };
 use tidewaiter_proto::v1;
+use tidewaiter_tests::{is_bench, median, number};
 
 /// Rows of a batch that a scan gives.
 const BATCH_ROWS: usize = 8192;
 
 fn main() {
-    // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
-    if !env::args().any(|argument| argument == "--bench") {
-        println!("the bench of scoring runs under cargo bench only");
+    if !is_bench("scoring") {
         return;
     }
-    let number = |name: &str, default: usize| {
-        env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text}")))
-    };
     let rows = number("TIDEWAITER_BENCH_ROWS", 400_000);
     let repeats = number("TIDEWAITER_BENCH_REPEATS", 3).max(1);
     let processors = available_parallelism().map_or(1, NonZero::get);
@@ -68,11 +64,9 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, classifier) in models {
         let model = FraudModel { classifier, head: None };
-        let mut seconds: Vec<f64> =
-            (0..repeats).map(|_| runtime.block_on(score(folder.path(), &model, &batches))).collect();
-        seconds.sort_by(f64::total_cmp);
-        let median = seconds[seconds.len() / 2];
-        println!("{name:<34}  {median:7.3}  {:24.0}", rows as f64 / median / processors as f64);
+        let seconds = (0..repeats).map(|_| runtime.block_on(score(folder.path(), &model, &batches)));
+        let seconds = median(seconds.collect());
+        println!("{name:<34}  {seconds:7.3}  {:24.0}", rows as f64 / seconds / processors as f64);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Writes rows as a table's Parquet files, split by country, year and month.
 //!
 //! [`PartitionWriter`] takes batches in any order. It keeps each month's rows in memory, sorts them by
-//! date or time and by declaration and goods item (events by case), and writes them as row groups, so that a month that fits half of the
-//! buffer is sorted from end to end. One month is sorted, encoded and sent on a thread of its own while the
-//! next rows are taken. What it holds is bounded by [`WriterSettings::memory_bytes`] over all months, besides
-//! the row group that is being encoded. Which rows go to which file and row group depends on the batches
-//! alone, never on how fast the threads are. File names depend only on the job and the rows, and nothing is
+//! date or time and by declaration and goods item (events by case), and writes them as row groups, so that a month
+//! whose rows come together and fit half of the buffer is sorted from end to end. A month that seems to be over,
+//! because later rows come, or that holds the most where memory is short, is sorted, encoded and sent on a thread of
+//! its own while the next rows are taken. What it holds is bounded by [`WriterSettings::memory_bytes`] over all
+//! months, besides the row group that is being encoded. Which rows go to which file and row group depends on the
+//! batches alone, never on how fast the threads are. File names depend only on the job and the rows, and nothing is
 //! visible to readers until the files are committed ([`super::table::Table::commit`]).
 
 mod files;
@@ -23,9 +24,12 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, UInt32Array},
+    array::{
+        Array, ArrayRef, AsArray, Date32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
+        UInt32Array,
+    },
     compute::{DatePart, date_part, kernels::numeric, max, min, take_record_batch},
-    datatypes::{DataType, Int32Type, Schema, SchemaRef},
+    datatypes::{DataType, Date32Type, Int32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
 };
 use futures::{StreamExt, stream};
 use tokio::{runtime::Handle, sync::oneshot};
@@ -40,6 +44,9 @@ use crate::{Error, Result};
 
 /// Columns by which a file's rows are sorted after the date, where the table has them.
 const SORT_AFTER_DATE: [&str; 4] = ["declaration_id", "item_number", "case_id", "file_order"];
+
+/// Rows that a month must have before it is written because it seems to be over.
+const ROWS_OF_A_MONTH: usize = order::SLICE_ROWS;
 
 /// Months that are written at once at the end, when no more rows come.
 const MONTHS_AT_END: usize = 2;
@@ -85,6 +92,7 @@ pub struct PartitionWriter {
 #[derive(Default)]
 struct Waiting {
     batches: Vec<RecordBatch>,
+    rows: usize,
     bytes: usize,
 }
 
@@ -166,12 +174,21 @@ impl PartitionWriter {
     /// [`crate::ErrorKind::Input`] when the batch has other columns or a row has no date; the store's, of
     /// rows taken earlier. Then the writer is of no more use, but for [`PartitionWriter::abort`].
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        for (month, rows) in self.split(batch)? {
+        let months = self.split(batch)?;
+        let first = months.first().map_or(i32::MIN, |(month, _)| *month);
+        for (month, rows) in months {
             let bytes = rows.get_array_memory_size();
             let entry = self.waiting.entry(month).or_default();
+            entry.rows += rows.num_rows();
             entry.batches.push(rows);
             entry.bytes += bytes;
             self.waiting_bytes += bytes;
+        }
+        // Exports come in the order of time, more or less: an earlier month is likely to be over.
+        let over = self.waiting.range(..first).find(|(_, held)| held.rows >= ROWS_OF_A_MONTH);
+        if let Some((&month, _)) = over {
+            self.land().await?;
+            self.launch(month)?;
         }
         // Half of the memory is for the rows that wait, half for those in flight.
         let memory = self.place.settings.memory_bytes;
@@ -189,7 +206,7 @@ impl PartitionWriter {
 
     /// Begins to write the rows that wait for a month. None is in flight.
     fn launch(&mut self, month: i32) -> Result<()> {
-        let Waiting { batches, bytes } = self.waiting.remove(&month).unwrap_or_default();
+        let Waiting { batches, bytes, .. } = self.waiting.remove(&month).unwrap_or_default();
         self.waiting_bytes -= bytes;
         let files = self.files.remove(&month).unwrap_or_else(|| self.no_files(month));
         // Upload buffers may take a quarter of the memory; beyond that a month's file is closed at once.
@@ -291,11 +308,10 @@ impl PartitionWriter {
         // The table's own schema says which columns may be null; the batch's may be laxer.
         let batch = RecordBatch::try_new(Arc::clone(&self.place.schema), batch.columns().to_vec())
             .map_err(|error| Error::input(format!("rows for table {}: {error}", self.place.table)))?;
-        let months = month_numbers(dates)?;
-        let (first, last) = (min(&months).unwrap_or_default(), max(&months).unwrap_or_default());
-        if first == last {
-            return Ok(vec![(first, batch)]);
+        if let Some(month) = only_month(dates)? {
+            return Ok(vec![(month, batch)]);
         }
+        let months = month_numbers(dates)?;
         // Stably, so that rows that come in order stay in order.
         let mut order: Vec<u32> = (0..).take(batch.num_rows()).collect();
         order.sort_by_key(|row| months.value(*row as usize));
@@ -344,6 +360,24 @@ fn write_out(
 
 async fn landed(landing: Landing) -> Result<MonthFiles> {
     landing.await.map_err(|error| Error::internal("a file's writer stopped").with_source(error))?
+}
+
+/// The month of all of some dates, where they are of one.
+fn only_month(dates: &ArrayRef) -> Result<Option<i32>> {
+    let ends: ArrayRef = match dates.data_type() {
+        DataType::Date32 => {
+            let dates = dates.as_primitive::<Date32Type>();
+            Arc::new(Date32Array::from_iter([min(dates), max(dates)]))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let times = dates.as_primitive::<TimestampMicrosecondType>();
+            let ends = TimestampMicrosecondArray::from_iter([min(times), max(times)]);
+            Arc::new(ends.with_timezone_opt(zone.clone()))
+        }
+        _ => Arc::clone(dates),
+    };
+    let months = month_numbers(&ends)?;
+    Ok(min(&months).filter(|first| Some(*first) == max(&months)))
 }
 
 /// Months counted from year 0: `12 * year + month - 1`.

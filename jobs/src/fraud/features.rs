@@ -30,8 +30,8 @@ use serde::{Deserialize, Serialize};
 
 use catalogue::{CODES, KEYED_BY};
 pub use catalogue::{Feature, Measure, Source, features};
+pub(super) use files::ORDER;
 pub use files::{FeatureFile, FeatureFiles, FeaturesOperator, INPUT, Outcomes, Written, file_schema};
-pub(super) use files::{ORDER, on_cpu};
 use past::{Day, Keys, Past, Rows, Step};
 
 use super::history::Counts;

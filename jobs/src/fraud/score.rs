@@ -17,6 +17,7 @@ use super::{features::features, model::FraudModel};
 use crate::{
     Archive, Error, Result, ResultExt,
     plan::{Input, Operator},
+    threads::on_cpu,
 };
 
 /// The plan node: its rows are the input's with `probability` (0 to 1), `expected_revenue` (national currency,
@@ -67,10 +68,9 @@ impl Operator for ScoreOperator {
                 let batch = batch?;
                 let rows = batch.num_rows() as u64;
                 let model = operator.model().await?;
-                let scoring = tokio::task::spawn_blocking(move || operator.score(&model, &batch));
-                let scored = scoring.await;
+                let scored = on_cpu(move || operator.score(&model, &batch)).await;
                 meter.advance(rows);
-                scored.map_err(|error| Error::internal("scoring stopped").with_source(error))?
+                scored
             }
         })
         .boxed()

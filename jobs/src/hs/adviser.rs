@@ -7,10 +7,7 @@
 use std::sync::Arc;
 
 use tidewaiter_proto::v1;
-use tokio::{
-    sync::{Mutex, RwLock},
-    task::spawn_blocking,
-};
+use tokio::sync::{Mutex, RwLock};
 
 use super::{
     model::Model,
@@ -20,8 +17,9 @@ use super::{
     suggest::{Explained, Suggestion, suggest},
 };
 use crate::{
-    Archive, Error, Result, ResultExt,
+    Archive, Result, ResultExt,
     registry::{Registry, Which},
+    threads::on_cpu,
 };
 
 /// Answers from the champion of an archive.
@@ -70,14 +68,12 @@ impl Adviser {
             }
         };
         let Held { version, model } = held;
-        let answer = spawn_blocking(move || {
+        let answer = on_cpu(move || {
             let v1::HsSuggestRequest { description, origin, unit, unit_value } = request;
             let particulars = Particulars::given(Some(&origin), Some(&unit), unit_value)?;
             suggest(&model, &mut model.scorer(false), &description, &particulars)
         });
-        let answer = answer.await;
-        let answer = answer.map_err(|error| Error::internal("a suggestion stopped").with_source(error))?;
-        Ok((version, answer?))
+        Ok((version, answer.await?))
     }
 
     /// Looks at the champion without anybody waiting, unless somebody else does.

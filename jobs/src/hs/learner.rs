@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Archive, Error, Result,
     learning::{Contribution, Leader, Progress, Shard, collective::ShardLoader, mix},
+    threads::on_cpu,
 };
 
 /// The learner's name in a fit's task.
@@ -139,8 +140,7 @@ impl ShardLoader for TextShards {
         let file = file.ok_or_else(|| Error::internal(format!("the fit has no shard {shard}")))?;
         let read = async {
             let texts = read_texts(&self.archive, &file.path, self.layout.parameters.most_texts).await?;
-            let made = tokio::task::spawn_blocking(move || Arc::new(Corpus::of(texts))).await;
-            made.map_err(|error| Error::internal("the reading of training texts stopped").with_source(error))
+            on_cpu(move || Ok(Arc::new(Corpus::of(texts)))).await
         };
         let corpus = Arc::clone(self.corpus.get_or_try_init(|| read).await?);
         Ok(Box::new(TextShard { number: shard, layout: self.layout.clone(), corpus }))

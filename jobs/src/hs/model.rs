@@ -19,7 +19,7 @@ use super::{
     tree::{Classes, LEVELS, StoredWeights, Weights},
     vectors::{Vectors, Vocabulary},
 };
-use crate::{Archive, Error, Result};
+use crate::{Archive, Error, Result, threads::on_cpu};
 
 /// Recommends HS codes for descriptions of goods.
 #[derive(Debug, Clone)]
@@ -113,9 +113,7 @@ impl Model {
     /// # Errors
     /// As [`Model::from_bytes`]; [`crate::ErrorKind::Corrupt`] when the encoder has changed since.
     pub async fn load(bytes: Bytes, archive: &Archive) -> Result<Self> {
-        let read = tokio::task::spawn_blocking(move || Self::from_bytes(&bytes)).await;
-        let mut model =
-            read.map_err(|error| Error::internal("the reading of a model stopped").with_source(error))??;
+        let mut model = on_cpu(move || Self::from_bytes(&bytes)).await?;
         if let Some(encoding) = &mut model.encoding {
             encoding.load(archive).await?;
         }

@@ -35,6 +35,7 @@ use crate::{
     },
     plan,
     registry::{Card, Champion, Facts, Publication, Registry, TrainingSnapshot, Which},
+    threads::on_cpu,
 };
 
 /// The model's name in the registry.
@@ -357,13 +358,11 @@ fn weigh<'a>(
             }
         };
         let valid = Validation { texts: valid, embeddings };
-        let made = tokio::task::spawn_blocking(move || {
+        let made = on_cpu(move || {
             let model = assemble(leader, train, compared, &valid, nomenclature, vague_below, encoding)?;
             with_particulars(model, &counted, &items, &valid)
         });
-        let model = made
-            .await
-            .map_err(|error| Error::internal("the making of a model stopped").with_source(error))??;
+        let model = made.await?;
         let path = format!("{folder}/model.bin");
         archive.put(&path, model.to_bytes()).await?;
         Ok(Weighed {

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     Archive, Error, Result, ResultExt,
     plan::{Input, Operator},
+    threads::on_cpu,
 };
 
 /// Codes that are suggested at each level.
@@ -259,10 +260,9 @@ impl Operator for RecommendOperator {
                 let batch = batch?;
                 let rows = batch.num_rows() as u64;
                 let loaded = operator.load().await?;
-                let scoring = tokio::task::spawn_blocking(move || operator.recommend(&loaded, &batch));
-                let scored = scoring.await;
+                let scored = on_cpu(move || operator.recommend(&loaded, &batch)).await;
                 meter.advance(rows);
-                scored.map_err(|error| Error::internal("recommending stopped").with_source(error))?
+                scored
             }
         })
         .boxed()

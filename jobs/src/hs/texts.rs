@@ -43,6 +43,7 @@ use crate::{
     Archive, Error, Result, ResultExt,
     job::Period,
     plan::{self, Input, Operator},
+    threads::on_cpu,
 };
 
 /// The periods, by their numbers in the query: what teaches, what chooses, what judges.
@@ -327,7 +328,7 @@ impl Texts {
 /// lowest hashes.
 pub(super) async fn read_texts(archive: &Archive, path: &str, most: u64) -> Result<Texts> {
     let bytes = archive.get(path).await?;
-    let read = tokio::task::spawn_blocking(move || {
+    let read = on_cpu(move || {
         let mut count = 0;
         let mut once = Once::default();
         each_row(&bytes, |row, _| count += u64::from(once.is_new(row)))?;
@@ -338,10 +339,9 @@ pub(super) async fn read_texts(archive: &Archive, path: &str, most: u64) -> Resu
                 texts.push(row);
             }
         })?;
-        Ok::<_, Error>(texts)
+        Ok(texts)
     });
-    let read = read.await.map_err(|error| Error::internal("a reader of texts stopped").with_source(error))?;
-    read.context(|| format!("read the texts in {path}"))
+    read.await.context(|| format!("read the texts in {path}"))
 }
 
 /// An item with particulars that a model knows.

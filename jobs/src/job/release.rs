@@ -24,7 +24,7 @@ use crate::{
     release::{
         Language, Study,
         cases::{CasesOperator, EVENT_BYTES},
-        process::{self, Activity, Edge},
+        process::{self, Process},
         queries::{CASE_STRATA, GUIDE_STRATA, LocalPeriod, STRATA, Scope},
         stages::{self, StageFile},
         study::{self, Extent, StageResult},
@@ -207,7 +207,7 @@ pub async fn study_releases(job: &mut Job<'_>, parameters: &Parameters) -> Resul
     let ground = job.step("survey", survey(job, parameters, &asked)).await?;
     let files = job.step("cases", cases(job, &ground, &asked)).await?;
     let stages = job.step("stages", stages(job, &ground, &asked, &files)).await?;
-    let process = job.step("edges", edges(job, &ground, &asked, &files)).await?;
+    let process = job.step("process", process(job, &ground, &asked, &files)).await?;
     let rest = measure(job, parameters, &ground, &asked, &files, stages, process);
     let study = job.step("measure", rest).await?;
     let reports = job.step("report", report(job, &study, &ground, &asked)).await?;
@@ -381,16 +381,16 @@ fn stages<'a>(
     }
 }
 
-fn edges<'a>(
+fn process<'a>(
     job: &Job<'a>,
     ground: &'a Ground,
     asked: &'a Asked,
     files: &'a [DataFile],
-) -> impl Future<Output = Result<(Vec<Edge>, Vec<Activity>)>> + use<'a> {
-    let desk = Desk::new(job, "edges", ground, asked, files);
+) -> impl Future<Output = Result<Process>> + use<'a> {
+    let desk = Desk::new(job, "process", ground, asked, files);
     async move {
         let scope = ground.scope(asked);
-        process::edges(&desk.open(&scope).await?, &scope, asked.file.has_calendar()).await
+        process::process(&desk.open(&scope).await?, &scope, asked.file.has_calendar()).await
     }
 }
 
@@ -401,7 +401,7 @@ fn measure<'a>(
     asked: &'a Asked,
     files: &'a [DataFile],
     stages: Vec<StageResult>,
-    process: (Vec<Edge>, Vec<Activity>),
+    process: Process,
 ) -> impl Future<Output = Result<Study>> + use<'a> {
     let desk = Desk::new(job, "measure", ground, asked, files);
     async move {

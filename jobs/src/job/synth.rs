@@ -23,6 +23,7 @@ use crate::{
         releases::{ReleaseLog, release_mapping, release_stages},
         truth_schema, write_csv,
     },
+    threads::on_cpu,
 };
 
 /// What to generate, and where.
@@ -50,9 +51,7 @@ const DONE: &str = "generated.json";
 /// those of the file system.
 pub async fn generate(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     let (parameters, listener) = (parameters.clone(), Arc::clone(&job.listener));
-    let work = tokio::task::spawn_blocking(move || write_all(&parameters, listener.as_ref()));
-    let work =
-        async { work.await.map_err(|error| Error::internal("the generator stopped").with_source(error))? };
+    let work = on_cpu(move || write_all(&parameters, listener.as_ref()));
     job.outcome.rows.read = job.step("generate", work).await?;
     Ok(())
 }

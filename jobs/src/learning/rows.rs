@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1::ParquetFile;
 
 use super::{Shard, collective::ShardLoader};
-use crate::{Archive, Error, Result, ResultExt};
+use crate::{Archive, Error, Result, ResultExt, threads::on_cpu};
 
 /// How the rows of a file become those of a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +67,7 @@ impl ShardLoader for ParquetShards {
         let file = file.ok_or_else(|| Error::internal(format!("the fit has no shard {shard}")))?;
         let bytes = self.archive.get(&file.path).await?;
         let layout = self.layout.clone();
-        let read = tokio::task::spawn_blocking(move || read(bytes, &layout)).await;
-        let rows = read.map_err(|error| Error::internal("a shard's reader stopped").with_source(error))?;
+        let rows = on_cpu(move || read(bytes, &layout)).await;
         rows.and_then(|rows| (self.make)(shard, rows))
             .context(|| format!("read the training rows in {}", file.path))
     }

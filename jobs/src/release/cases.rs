@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// Bytes of an event in memory, about.
-pub const EVENT_BYTES: u64 = 160;
+pub const EVENT_BYTES: u64 = 128;
 
 /// Rows that wait to be written, over all parts.
 const WAITING_ROWS: usize = 262_144;

@@ -149,7 +149,8 @@ struct Counts {
     activities: Vec<(i64, i64)>,
     numbers: HashMap<(u32, u32), u32>,
     edges: Vec<Edge>,
-    places: HashMap<String, usize>,
+    /// The ways remembered, by their numbers.
+    sequences: Texts,
     ways: Vec<Way>,
 }
 
@@ -192,12 +193,13 @@ impl Counts {
 
     /// The place of a way.
     fn way(&mut self, sequence: &str) -> usize {
-        if let Some(place) = self.places.get(sequence) {
-            return *place;
-        }
         if self.ways.len() == REMEMBERED_WAYS {
             self.ways.clear();
-            self.places.clear();
+            self.sequences = Texts::default();
+        }
+        let place = self.sequences.number(sequence) as usize;
+        if place < self.ways.len() {
+            return place;
         }
         let events: Vec<u32> =
             sequence.split(BETWEEN_EVENTS).map(|event| self.events.number(event)).collect();
@@ -207,8 +209,7 @@ impl Counts {
         different.sort_unstable();
         different.dedup();
         self.ways.push(Way { edges, events, different });
-        self.places.insert(sequence.to_owned(), self.ways.len() - 1);
-        self.ways.len() - 1
+        place
     }
 
     fn edge(&mut self, source: u32, target: u32) -> u32 {

@@ -109,6 +109,18 @@ impl StagesOperator {
         Ok(Self { message, file, calendars })
     }
 
+    /// The columns of the cases that it reads.
+    pub fn needs(&self) -> Vec<String> {
+        let roles = (0..self.file.roles.len()).map(role_column);
+        let fixed = ["period", "first_us", "last_us", "office"].map(str::to_owned);
+        let mut names: Vec<String> =
+            fixed.into_iter().chain(roles).chain(self.message.strata.clone()).collect();
+        names.extend(self.message.only.map(|_| "case_id".to_owned()));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The rows of every stage of some cases.
     fn measure(&self, cases: &RecordBatch) -> Result<RecordBatch> {
         let schema = self.schema(cases.schema_ref())?;

@@ -8,6 +8,7 @@ use arrow::{
     datatypes::{DataType, Int64Type},
 };
 use datafusion::prelude::SessionContext;
+use futures::try_join;
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 
@@ -68,6 +69,44 @@ pub struct Activity {
     pub cases: u64,
 }
 
+/// How cases went.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Process {
+    /// What was counted over them.
+    pub sums: Sums,
+    /// Events that follow each other directly, by their total time.
+    pub edges: Vec<Edge>,
+    /// The kinds of event, by their number.
+    pub activities: Vec<Activity>,
+    /// The most frequent ways of a case.
+    pub ways: Vec<Way>,
+}
+
+/// Counts over cases.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Sums {
+    /// Cases.
+    pub cases: u64,
+    /// Their events.
+    pub events: u64,
+    /// Their different ways.
+    pub variants: u64,
+    /// Events whose name has no milestone.
+    pub without_role: u64,
+    /// Events that stand in the file before one that was earlier.
+    pub out_of_order: u64,
+    /// Events that end before they begin.
+    pub negative: u64,
+    /// Starts of work whose end is not there.
+    pub unfinished: u64,
+    /// Events that are there twice.
+    pub duplicates: u64,
+    /// Cases whose clocks' offsets differ.
+    pub mixed: u64,
+    /// Cases in which a kind of event comes again.
+    pub rework: u64,
+}
+
 /// An earlier and a later event.
 type Pair = (String, String);
 
@@ -102,20 +141,24 @@ pub struct Holder {
     pub working: f64,
 }
 
-/// What follows what, and the kinds of event.
+/// How the cases of a scope went.
 ///
 /// # Errors
 /// Those of the queries.
-pub async fn edges(
-    session: &SessionContext,
-    scope: &Scope<'_>,
-    has_calendar: bool,
-) -> Result<(Vec<Edge>, Vec<Activity>)> {
-    let (found, activities) = timed(session, queries::WAYS).await?;
-    let mut working = match has_calendar {
-        true => timed(session, queries::WORKING_WAYS).await?.0,
-        false => BTreeMap::new(),
+pub async fn process(session: &SessionContext, scope: &Scope<'_>, has_calendar: bool) -> Result<Process> {
+    let working = async {
+        match has_calendar {
+            true => Ok(timed(session, queries::WORKING_WAYS, "wanted_working_gaps").await?.0),
+            false => Ok(BTreeMap::new()),
+        }
     };
+    let ((found, activities), mut working, sums, roles, ways) = try_join!(
+        timed(session, queries::WAYS, "wanted_gaps"),
+        working,
+        sums(session),
+        roles(session, scope),
+        ways(session),
+    )?;
     let mut edges: Vec<Edge> = found
         .into_iter()
         .map(|(edge, Times { count, mean, median, sum })| {
@@ -125,11 +168,33 @@ pub async fn edges(
         })
         .collect();
     edges.sort_by(|a, b| b.sum.total_cmp(&a.sum));
-    Ok((edges, named(session, scope, activities).await?))
+    Ok(Process { sums, edges, activities: named(activities, &roles), ways })
 }
 
-/// The times of all pairs of events that follow each other in the cases of a query, and the kinds of event.
-async fn timed(session: &SessionContext, ways: &str) -> Result<(BTreeMap<Pair, Times>, Vec<Kind>)> {
+async fn sums(session: &SessionContext) -> Result<Sums> {
+    let answer = query(session, queries::CASE_SUMS).await?;
+    let sum = |name: &str| count(&answer, name, 0);
+    Ok(Sums {
+        cases: sum("cases")?,
+        events: sum("events")?,
+        variants: sum("variants")?,
+        without_role: sum("without_role")?,
+        out_of_order: sum("out_of_order")?,
+        negative: sum("negative")?,
+        unfinished: sum("unfinished")?,
+        duplicates: sum("duplicates")?,
+        mixed: sum("mixed")?,
+        rework: sum("rework")?,
+    })
+}
+
+/// The times of all pairs of events that follow each other in the cases of a query, and the kinds of event. The times
+/// that are sorted for the medians are registered under a name.
+async fn timed(
+    session: &SessionContext,
+    ways: &str,
+    name: &str,
+) -> Result<(BTreeMap<Pair, Times>, Vec<Kind>)> {
     let counted = session.sql(ways).await.context(|| "plan the count of edges")?;
     let counted = plan::above(counted, EdgesOperator::new(v1::EdgesOperator::default())?)?;
     let (mut found, mut activities) = (BTreeMap::<Pair, Counted>::new(), Vec::new());
@@ -138,7 +203,7 @@ async fn timed(session: &SessionContext, ways: &str) -> Result<(BTreeMap<Pair, T
     }
     let middles: BTreeMap<_, _> =
         found.iter().filter_map(|(edge, counted)| Some((edge.clone(), counted.classes.middle()?))).collect();
-    let medians = medians(session, ways, &middles).await?;
+    let medians = medians(session, ways, name, &middles).await?;
     let times = found.into_iter().map(|(edge, counted)| {
         let count: u64 = counted.classes.classes.values().map(|class| class.0).sum();
         let sum = counted.seconds as f64 + counted.microseconds as f64 / 1e6;
@@ -195,6 +260,7 @@ fn take_classes(
 async fn medians(
     session: &SessionContext,
     ways: &str,
+    name: &str,
     middles: &BTreeMap<Pair, Middle>,
 ) -> Result<BTreeMap<Pair, f64>> {
     let halfway = |low: i64, high: i64| (low as f64 + (high - low) as f64 / 2.0) / 1e6;
@@ -219,11 +285,10 @@ async fn medians(
     }
     let operator = EdgesOperator::new(v1::EdgesOperator { wanted: serde_json::to_string(&wanted)? })?;
     let gaps = session.sql(ways).await.context(|| "plan the medians of edges")?;
-    session.deregister_table("wanted_gaps")?;
-    session.register_table("wanted_gaps", plan::above(gaps, operator)?.into_view())?;
+    session.register_table(name, plan::above(gaps, operator)?.into_view())?;
     let (mut edge, mut seen) = ((String::new(), String::new()), 0);
     let mut found = BTreeMap::<Pair, [i64; 2]>::new();
-    batches(session, queries::SORTED_GAPS, |batch| {
+    batches(session, &queries::sorted_gaps(name), |batch| {
         let text = |name: &str| Ok::<_, Error>(cast(column(batch, name)?, &DataType::Utf8)?);
         let (sources, targets) = (text("source")?, text("target")?);
         let (sources, targets) = (sources.as_string::<i32>(), targets.as_string::<i32>());
@@ -249,11 +314,15 @@ async fn medians(
     Ok(medians)
 }
 
-/// The kinds of event with their milestones, the most frequent first.
-async fn named(session: &SessionContext, scope: &Scope<'_>, counted: Vec<Kind>) -> Result<Vec<Activity>> {
+/// The milestone of each kind of event; empty where it has none.
+async fn roles(session: &SessionContext, scope: &Scope<'_>) -> Result<BTreeMap<String, String>> {
     let answer = query(session, &scope.roles_of_events()).await?;
-    let role = |row| Ok::<_, Error>((text(&answer, "event", row)?, text(&answer, "role", row)?));
-    let roles = rows(&answer).map(role).collect::<Result<BTreeMap<_, _>>>()?;
+    let role = |row| Ok((text(&answer, "event", row)?, text(&answer, "role", row)?));
+    rows(&answer).map(role).collect()
+}
+
+/// The kinds of event with their milestones, the most frequent first.
+fn named(counted: Vec<Kind>, roles: &BTreeMap<String, String>) -> Vec<Activity> {
     let mut activities: Vec<Activity> = counted
         .into_iter()
         .map(|(event, events, cases)| {
@@ -262,10 +331,10 @@ async fn named(session: &SessionContext, scope: &Scope<'_>, counted: Vec<Kind>) 
         })
         .collect();
     activities.sort_by(|a, b| b.events.cmp(&a.events).then_with(|| a.event.cmp(&b.event)));
-    Ok(activities)
+    activities
 }
 
-pub(super) async fn ways(session: &SessionContext) -> Result<Vec<Way>> {
+async fn ways(session: &SessionContext) -> Result<Vec<Way>> {
     let answer = query(session, queries::VARIANTS).await?;
     let way = |row| {
         Ok(Way {

@@ -282,8 +282,10 @@ pub const WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, gaps FRO
 pub const WORKING_WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, working_gaps AS gaps FROM cases \
      WHERE period = 0 AND working_gaps IS NOT NULL";
 
-/// The times between events that are wanted, in rising order for each pair of events.
-pub const SORTED_GAPS: &str = "SELECT source, target, gap FROM wanted_gaps ORDER BY source, target, gap";
+/// The times between events of a table, in rising order for each pair of events.
+pub fn sorted_gaps(table: &str) -> String {
+    format!("SELECT source, target, gap FROM {table} ORDER BY source, target, gap")
+}
 
 /// The keys of the times of stages in rising order within each stratum: by stage, then by time, those that are over
 /// before those that are not ([`super::operator::Key`]). Of the study's period alone: one whole number is sorted the fastest.

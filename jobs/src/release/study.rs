@@ -10,7 +10,7 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Int64Type},
 };
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 
@@ -22,7 +22,7 @@ use super::{
     drivers::{self, Drivers},
     measures::{CaseMeasure, Check, Sample},
     operator::StagesOperator,
-    process::{self, Activity, Edge, Holder, Way},
+    process::{self, Activity, Edge, Holder, Process, Way},
     queries::{self, ATTRIBUTES, Scope},
     simulation::{Carry, Hours, MOST_WORK, Station, Work, study_station},
     stages::{Part, Stage, StageFile, StageKind},
@@ -202,16 +202,21 @@ impl Asked<'_> {
         let counted = false;
         let message =
             v1::StagesOperator { stages: self.text.to_owned(), first, cut_off, strata, only, counted };
-        let cases = || session.table("cases");
-        let times = plan::above(cases().await?, StagesOperator::new(message.clone())?)?;
-        session.register_table(name, times.into_view())?;
+        session.register_table(name, times(session, message.clone()).await?.into_view())?;
         if only.is_none() {
-            let message = v1::StagesOperator { counted: true, ..message };
-            let counted = plan::above(cases().await?, StagesOperator::new(message)?)?;
+            let counted = times(session, v1::StagesOperator { counted: true, ..message }).await?;
             session.register_table("counted", counted.into_view())?;
         }
         Ok(())
     }
+}
+
+/// What an operator tells of the session's `cases`, of which only the columns that it needs are read.
+async fn times(session: &SessionContext, message: v1::StagesOperator) -> Result<DataFrame> {
+    let operator = StagesOperator::new(message)?;
+    let needs = operator.needs();
+    let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
+    plan::above(session.table("cases").await?.select_columns(&needs)?, operator)
 }
 
 /// Measures the stages of all cases of the period.
@@ -230,7 +235,7 @@ pub async fn stages(session: &SessionContext, asked: Asked<'_>) -> Result<Vec<St
     Ok(stages)
 }
 
-/// Measures the rest of a scope, beside the stages and what follows what.
+/// Measures the rest of a scope, beside the stages and how its cases went.
 ///
 /// # Errors
 /// Those of the queries.
@@ -238,23 +243,21 @@ pub async fn measure(
     session: &SessionContext,
     asked: Asked<'_>,
     stages: Vec<StageResult>,
-    (edges, activities): (Vec<Edge>, Vec<Activity>),
+    Process { sums, edges, activities, ways }: Process,
 ) -> Result<Study> {
     let Asked { scope, file, by, seed, .. } = asked;
     asked.register(session, "times", None, by.to_vec()).await?;
-    let sums = query(session, queries::CASE_SUMS).await?;
-    let sum = |name: &str| count(&sums, name, 0);
     let total = |of: fn(&StageResult) -> u64| stages.iter().skip(1).map(of).sum::<u64>();
     let anomalies = [
-        ("unknown_event_names", sum("without_role")?),
+        ("unknown_event_names", sums.without_role),
         ("missing_events", total(|stage| stage.missing)),
-        ("negative_times", total(|stage| stage.negative) + sum("negative")?),
+        ("negative_times", total(|stage| stage.negative) + sums.negative),
         ("unfinished_stages", total(|stage| stage.open)),
-        ("unfinished_work", sum("unfinished")?),
-        ("duplicate_events", sum("duplicates")?),
-        ("out_of_order_in_the_file", sum("out_of_order")?),
-        ("cases_with_mixed_offsets", sum("mixed")?),
-        ("cases_with_repeated_events", sum("rework")?),
+        ("unfinished_work", sums.unfinished),
+        ("duplicate_events", sums.duplicates),
+        ("out_of_order_in_the_file", sums.out_of_order),
+        ("cases_with_mixed_offsets", sums.mixed),
+        ("cases_with_repeated_events", sums.rework),
     ];
     let comparisons = match scope.compare {
         Some(_) => comparisons(session, file).await?,
@@ -285,9 +288,9 @@ pub async fn measure(
         rows(&longest).map(|row| Ok((text(&longest, "case_id", row)?, number(&longest, "hours", row)?)));
     Ok(Study {
         country: scope.country.to_owned(),
-        events: sum("events")?,
-        cases: sum("cases")?,
-        variants: sum("variants")?,
+        events: sums.events,
+        cases: sums.cases,
+        variants: sums.variants,
         anomalies: anomalies.map(|(name, count)| Anomaly { name: name.to_owned(), count }).to_vec(),
         comparisons,
         stages,
@@ -295,7 +298,7 @@ pub async fn measure(
         drivers,
         edges,
         activities,
-        ways: process::ways(session).await?,
+        ways,
         holders: process::holders(session, scope).await?,
         hours: process::hours(session, scope).await?,
         backlog: process::backlog(session).await?,
@@ -391,7 +394,9 @@ async fn stage_results(
         let sql = queries::sorted_times(stratum, key);
         each(session, &sql, |row| {
             let stage = row.key.stage;
-            if passes.last().is_none_or(|(last, _)| (last.0, last.1.as_str()) != (stage, row.stratum)) {
+            let goes_on =
+                |last: &(i32, String)| last.0 == stage && (stratum.is_none() || last.1 == row.stratum);
+            if !passes.last().is_some_and(|(last, _)| goes_on(last)) {
                 let counts = of(stage, row.stratum);
                 let complete = if key == "key" { counts.by_status[0] } else { counts.working };
                 let target = stages.get(stage as usize).and_then(|stage| stage.target_hours);

@@ -22,7 +22,9 @@ use tidewaiter_jobs::{
     },
 };
 
-use super::{Outcome, THREADS};
+use tidewaiter_tests::BenchResult;
+
+use super::THREADS;
 
 /// The events of a case of the log, with their milestones and about the hours before them.
 const STEPS: [(&str, &str, f64); 12] = [
@@ -105,7 +107,7 @@ impl Iterator for Days {
 }
 
 /// Writes a year's events into an archive, at least so many; gives their number.
-pub(super) fn archive(archive: &Path, events: u64) -> Outcome<u64> {
+pub(super) fn archive(archive: &Path, events: u64) -> BenchResult<u64> {
     let archive = Archive::open(&archive.display().to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(async {
@@ -141,7 +143,7 @@ fn case(event: &Event) -> String {
 }
 
 /// Writes the same events into a CSV file; gives their number.
-pub(super) fn csv(path: &Path, events: u64) -> Outcome<u64> {
+pub(super) fn csv(path: &Path, events: u64) -> BenchResult<u64> {
     let mut file = BufWriter::new(File::create(path)?);
     writeln!(file, "case,event,time")?;
     let mut count = 0;
@@ -154,7 +156,7 @@ pub(super) fn csv(path: &Path, events: u64) -> Outcome<u64> {
 }
 
 /// Writes the same events into a Parquet file; gives their number.
-pub(super) fn parquet(path: &Path, events: u64) -> Outcome<u64> {
+pub(super) fn parquet(path: &Path, events: u64) -> BenchResult<u64> {
     let (mut writer, mut count) = (None, 0);
     for events in Days::new(events).filter(|events| !events.is_empty()) {
         let text = |of: fn(&Event) -> String| {
@@ -180,7 +182,7 @@ pub(super) fn parquet(path: &Path, events: u64) -> Outcome<u64> {
 }
 
 /// Writes the same events into an XES file, case by case; gives their number.
-pub(super) fn xes(path: &Path, events: u64) -> Outcome<u64> {
+pub(super) fn xes(path: &Path, events: u64) -> BenchResult<u64> {
     let mut events: Vec<Event> = Days::new(events).flatten().collect();
     events.sort_unstable_by_key(|event| (event.1, event.0, event.2));
     let mut file = BufWriter::new(File::create(path)?);
@@ -222,7 +224,7 @@ pub(super) fn mapping(form: &str) -> String {
 }
 
 /// The rows of some events: moment since 2024, case, and step.
-fn batch(rows: &[Event], order: &mut i64) -> Outcome<RecordBatch> {
+fn batch(rows: &[Event], order: &mut i64) -> BenchResult<RecordBatch> {
     let schema: Arc<Schema> = releases();
     let text = |of: &dyn Fn(&Event) -> String| Arc::new(StringArray::from_iter_values(rows.iter().map(of)));
     let start = *order;

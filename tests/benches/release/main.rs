@@ -7,14 +7,15 @@
 //!
 //! *The bare table*, of an archive: cases; mean and quantiles of their throughput; count, mean, median and sum of the
 //! time between events that follow each other directly; the same and more of each stage of the default stage file.
-//! Ours is what the command runs: the steps `survey`, `cases`, `stages` and `edges` of a job. DuckDB reads the same
+//! Ours is what the command runs: the steps `survey`, `cases`, `stages` and `process` of a job. DuckDB reads the same
 //! Parquet files on as many threads and computes counts, means, medians and sums of edges and stages and the
 //! throughput's quantiles; its window sorts by case, time and file order, as ours does. pm4py has a frame that is
 //! sorted, and no stages.
 //!
-//! *The whole*, from a CSV, Parquet or XES file: pm4py reads it, and computes throughput and edges by the clock and in
-//! working hours, variants and rework. Ours is `ingest releases` and all of `release-study` with the same hours, to
-//! its page. Figures that both have are held to be the same. Each runs in a process of its own, for its peak memory.
+//! *From a file*, CSV, Parquet or XES: pm4py reads it, and computes throughput and edges by the clock and in working
+//! hours, variants and rework. Ours is `ingest releases` and all of `release-study` with the same hours, to its page;
+//! and once more its steps up to the same figures, with a stage file of one stage, as pm4py has none. Figures that both
+//! have are held to be the same. Each runs in a process of its own, for its peak memory.
 
 #![allow(
     clippy::expect_used,
@@ -28,7 +29,7 @@ mod log;
 
 use std::{
     env,
-    error::Error,
+    ffi::OsString,
     fs,
     path::Path,
     process::{Command, Output},
@@ -43,12 +44,23 @@ use tidewaiter_jobs::{
     job::{Job, Listener, NoLog, Outcome as Done, Setting, ingest, release},
     release::stages::{DEFAULT, StageFile},
 };
+use tidewaiter_tests::{BenchResult, answer, is_bench, median, number, peak_kib, python};
 
 /// The argument that makes this program study an archive and print what it took.
 const OURS: &str = "ours";
 
 /// The argument that makes it ingest a file and study that.
 const WHOLE: &str = "whole";
+
+/// The argument that makes it do the same with one stage, and count the steps to pm4py's figures.
+const SAME: &str = "same";
+
+/// The steps of the bare table.
+const TABLE: [&str; 4] = ["survey", "cases", "stages", "process"];
+
+/// A stage file of one stage.
+const ONE_STAGE: &str = "roles = [\"arrival\", \"release\"]\n[[stage]]\nname = \"release\"\nkind = \"whole\"\n\
+    from = [\"arrival\"]\nto = [\"release\"]\n";
 
 /// Opening hours in which pm4py counts working hours where it is not told others.
 const HOURS: &str = "\n[calendar]\ntime_zone = \"UTC\"\n[calendar.hours]\nmonday = [\"07:00-17:00\"]\n\
@@ -57,41 +69,31 @@ const HOURS: &str = "\n[calendar]\ntime_zone = \"UTC\"\n[calendar.hours]\nmonday
 /// Threads of ours and of DuckDB.
 const THREADS: usize = 2;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
-fn main() -> Outcome<()> {
+fn main() -> BenchResult<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [OURS, archive, memory] => {
             println!("{}", ours(archive, memory.parse()?)?);
             return Ok(());
         }
-        [WHOLE, form, file, archive, memory] => {
-            println!("{}", whole(form, file, archive, memory.parse()?)?);
+        [part @ (WHOLE | SAME), form, file, archive, memory] => {
+            println!("{}", from_file(part, form, file, archive, memory.parse()?)?);
             return Ok(());
         }
         _ => {}
     }
-    // `cargo test --all-targets` runs benches too, without this argument and without optimisation.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("the bench of the release study runs under cargo bench only");
+    if !is_bench("the release study") {
         return Ok(());
     }
-    let number = |name: &str, default: u64| {
-        env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text}")))
-    };
     let bench = Bench {
         memory: number("TIDEWAITER_BENCH_MEMORY_MIB", 2048).to_string(),
         rounds: number("TIDEWAITER_BENCH_ROUNDS", 3).max(1),
-        python: env::var("TIDEWAITER_BENCH_PYTHON").ok(),
+        python: python("duckdb and pm4py"),
     };
-    if bench.python.is_none() {
-        eprintln!("NO PEER: set TIDEWAITER_BENCH_PYTHON to a Python interpreter that has duckdb and pm4py");
-    }
-    let small = number("TIDEWAITER_BENCH_PM4PY_EVENTS", 1_000_000);
+    let small = number("TIDEWAITER_BENCH_PM4PY_EVENTS", 1_000_000) as u64;
     let pm4py = include_str!("pm4py_peer.py");
     for (events, peer, script) in [
-        (number("TIDEWAITER_BENCH_EVENTS", 50_000_000), "DuckDB", duckdb()?),
+        (number("TIDEWAITER_BENCH_EVENTS", 50_000_000) as u64, "DuckDB", duckdb()?),
         (small, "pm4py", pm4py.to_owned()),
     ] {
         if events == 0 {
@@ -113,21 +115,25 @@ fn main() -> Outcome<()> {
     if small == 0 {
         return Ok(());
     }
-    for (form, write) in
-        [("csv", log::csv as fn(&Path, u64) -> Outcome<u64>), ("parquet", log::parquet), ("xes", log::xes)]
-    {
+    for (form, write) in [
+        ("csv", log::csv as fn(&Path, u64) -> BenchResult<u64>),
+        ("parquet", log::parquet),
+        ("xes", log::xes),
+    ] {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(form).display().to_string();
         println!("{} events in one {form} file", write(Path::new(&path), small)?);
         let figures = ["cases", "edges", "sum", "variants", "rework", "working_throughput", "working_sum"];
-        let mut round = 0;
-        bench.compare("pm4py", &figures, pm4py, &[form, &path], || {
-            round += 1;
-            let archive = folder.path().join(format!("archive-{round}")).display().to_string();
-            Ok(Command::new(env::current_exe()?)
-                .args([WHOLE, form, &path, &archive, &bench.memory])
-                .output()?)
-        })?;
+        for part in [WHOLE, SAME] {
+            let mut round = 0;
+            println!("{part}:");
+            bench.compare("pm4py", &figures, pm4py, &[form, &path], || {
+                round += 1;
+                let archive = folder.path().join(format!("{part}-{round}")).display().to_string();
+                let arguments = [part, form, &path, &archive, &bench.memory];
+                Ok(Command::new(env::current_exe()?).args(arguments).output()?)
+            })?;
+        }
     }
     Ok(())
 }
@@ -135,8 +141,8 @@ fn main() -> Outcome<()> {
 /// How a comparison is made.
 struct Bench {
     memory: String,
-    rounds: u64,
-    python: Option<String>,
+    rounds: usize,
+    python: Option<OsString>,
 }
 
 impl Bench {
@@ -147,8 +153,8 @@ impl Bench {
         figures: &[&str],
         script: &str,
         arguments: &[&str],
-        mut ours: impl FnMut() -> Outcome<Output>,
-    ) -> Outcome<()> {
+        mut ours: impl FnMut() -> BenchResult<Output>,
+    ) -> BenchResult<()> {
         let (mut own, mut peers) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             let done = answer(&ours()?)?;
@@ -188,25 +194,24 @@ impl Listener for Silent {
 }
 
 /// Studies an archive as the command does; the seconds are those of the bare table.
-fn ours(archive: &str, memory_mib: usize) -> Outcome<Value> {
+fn ours(archive: &str, memory_mib: usize) -> BenchResult<Value> {
     let done = run(archive, memory_mib, Specification::ReleaseStudy(release::Parameters::default()))?;
-    let table = ["survey", "cases", "stages", "edges"];
-    let steps = done.steps.iter().filter(|step| table.contains(&step.name.as_str()));
-    let seconds: f64 = steps.map(|step| step.seconds).sum();
-    figures(&done, seconds, steps_of(&done))
+    figures(&done, seconds_of(&done, &TABLE), steps_of(&done))
 }
 
-/// Ingests a file and studies it, with opening hours; the seconds are those of everything, to the report.
-fn whole(form: &str, file: &str, archive: &str, memory_mib: usize) -> Outcome<Value> {
+/// Ingests a file and studies it, with opening hours; the seconds are those of everything, to the report, or those of
+/// the steps to pm4py's figures.
+fn from_file(part: &str, form: &str, file: &str, archive: &str, memory_mib: usize) -> BenchResult<Value> {
     let started = std::time::Instant::now();
     fs::create_dir_all(archive)?;
-    let beside = |name: &str, text: &str| -> Outcome<String> {
+    let beside = |name: &str, text: &str| -> BenchResult<String> {
         let path = format!("{archive}/{name}");
         fs::write(&path, text)?;
         Ok(path)
     };
     let mapping = beside("mapping.toml", &log::mapping(form))?;
-    let stages = beside("stages.toml", &format!("{DEFAULT}{HOURS}"))?;
+    let stages =
+        beside("stages.toml", &format!("{}{HOURS}", if part == SAME { ONE_STAGE } else { DEFAULT }))?;
     let ingest = ingest::Parameters { table: None, mapping, files: vec![file.to_owned()] };
     let ingested = run(archive, memory_mib, Specification::Ingest(ingest))?;
     let study = release::Parameters { stages: Some(stages), ..release::Parameters::default() };
@@ -214,11 +219,20 @@ fn whole(form: &str, file: &str, archive: &str, memory_mib: usize) -> Outcome<Va
     let mut steps = steps_of(&studied);
     let ingested: f64 = ingested.steps.iter().map(|step| step.seconds).sum();
     steps.insert("ingest".to_owned(), json!(ingested));
-    figures(&studied, started.elapsed().as_secs_f64(), steps)
+    let seconds = match part {
+        SAME => ingested + seconds_of(&studied, &TABLE),
+        _ => started.elapsed().as_secs_f64(),
+    };
+    figures(&studied, seconds, steps)
+}
+
+/// The seconds of some steps.
+fn seconds_of(done: &Done, steps: &[&str]) -> f64 {
+    done.steps.iter().filter(|step| steps.contains(&step.name.as_str())).map(|step| step.seconds).sum()
 }
 
 /// Does a job as the command does.
-fn run(archive: &str, memory_mib: usize, specification: Specification) -> Outcome<Done> {
+fn run(archive: &str, memory_mib: usize, specification: Specification) -> BenchResult<Done> {
     let archive = Archive::open(archive)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let engine = Local::new(THREADS, memory_mib << 20)?;
@@ -242,7 +256,7 @@ fn steps_of(done: &Done) -> Map<String, Value> {
 }
 
 /// What a study found and took.
-fn figures(done: &Done, seconds: f64, steps: Map<String, Value>) -> Outcome<Value> {
+fn figures(done: &Done, seconds: f64, steps: Map<String, Value>) -> BenchResult<Value> {
     let document = done.reports.iter().find(|report| report.ends_with(".json")).expect("a document");
     let study: Value = serde_json::from_slice(&fs::read(document)?)?;
     let edges = study["edges"].as_array().expect("edges");
@@ -264,7 +278,7 @@ fn figures(done: &Done, seconds: f64, steps: Map<String, Value>) -> Outcome<Valu
 }
 
 /// The table by DuckDB, for the stages of the default file.
-fn duckdb() -> Outcome<String> {
+fn duckdb() -> BenchResult<String> {
     let file = StageFile::parse(DEFAULT)?;
     let first = |roles: &[String]| {
         let firsts = roles.iter().map(|role| format!("min(t) FILTER (role = '{role}')"));
@@ -284,24 +298,4 @@ fn duckdb() -> Outcome<String> {
         .collect();
     let script = include_str!("duckdb_peer.py");
     Ok(script.replace("{STAGES}", &stages.join(", ")).replace("{FIGURES}", &figures.join(", ")))
-}
-
-/// This process's peak resident memory in KiB; null where the system does not tell it.
-fn peak_kib() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
-}
-
-/// What a process printed.
-fn answer(output: &Output) -> Outcome<Value> {
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
 }

@@ -3,7 +3,10 @@
 //! One pass for each column of a block. A cell that fails leaves a null and marks its row; marked rows are
 //! filtered out of the batch afterwards, so a column never learns of another's failures.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow::{
     array::{
@@ -11,7 +14,7 @@ use arrow::{
         RecordBatch, RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
     },
     compute::filter,
-    datatypes::SchemaRef,
+    datatypes::{DataType, SchemaRef},
 };
 use chrono::{Datelike, NaiveDate, format::ParseErrorKind};
 
@@ -21,7 +24,7 @@ use super::{
 };
 use crate::{
     Result,
-    archive::schema::{Check, Column, Kind},
+    archive::schema::{Check, Column, EVENT_TIME, Kind},
 };
 
 /// Day number of 1970-01-01 in chrono's count from the common era.
@@ -42,6 +45,24 @@ pub(super) enum Source {
 pub(super) struct Rules {
     pub(super) columns: Vec<ColumnRule>,
     pub(super) schema: SchemaRef,
+    pub(super) nulls: Nulls,
+}
+
+/// Columns without a value, made once for each type and handed out in slices.
+#[derive(Debug, Default)]
+pub(super) struct Nulls(Mutex<Vec<ArrayRef>>);
+
+impl Nulls {
+    fn of(&self, kind: &DataType, rows: usize) -> ArrayRef {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(array) = made.iter().find(|array| array.data_type() == kind && array.len() >= rows) {
+            return array.slice(0, rows);
+        }
+        made.retain(|array| array.data_type() != kind);
+        let array = new_null_array(kind, rows);
+        made.push(Arc::clone(&array));
+        array
+    }
 }
 
 /// How the cells of one standard column are read.
@@ -302,22 +323,34 @@ pub(super) fn convert<'a>(
             each(rule, rows, cell, faults, flag, |value| builder.append_option(value));
             Arc::new(builder.finish())
         }
-        Kind::Time => {
-            let mut builder =
-                TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(rule.column.kind.data_type());
-            let time = |text: &'a str| rule.moment(text).map(|moment| moment.microseconds);
-            each(rule, rows, cell, faults, time, |value| builder.append_option(value));
-            Arc::new(builder.finish())
-        }
-        Kind::Offset => {
-            let mut builder = Int32Builder::with_capacity(rows);
-            let offset = |text: &'a str| rule.moment(text).map(|moment| moment.offset_minutes);
-            each(rule, rows, cell, faults, offset, |value| builder.append_option(value));
-            Arc::new(builder.finish())
-        }
-        // Given by the record and not by a cell.
-        Kind::Position => new_null_array(&rule.column.kind.data_type(), rows),
+        Kind::Time => moments(rule, rows, cell, faults).0,
+        // Given by the time beside it or by the record, and not by a cell of its own.
+        Kind::Offset | Kind::Position => new_null_array(&rule.column.kind.data_type(), rows),
     }
+}
+
+/// The moments of a column, and the offsets of the clocks that were read.
+fn moments<'a>(
+    rule: &'a ColumnRule,
+    rows: usize,
+    cell: impl Fn(usize) -> Option<&'a str>,
+    faults: &mut Faults,
+) -> (ArrayRef, ArrayRef) {
+    let mut times =
+        TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(rule.column.kind.data_type());
+    let mut offsets = Int32Builder::with_capacity(rows);
+    each(
+        rule,
+        rows,
+        cell,
+        faults,
+        |text| rule.moment(text),
+        |moment| {
+            times.append_option(moment.map(|moment| moment.microseconds));
+            offsets.append_option(moment.map(|moment| moment.offset_minutes));
+        },
+    );
+    (Arc::new(times.finish()), Arc::new(offsets.finish()))
 }
 
 /// The batch of a block's good rows, and the faults of the others in the order of their rows; `number` is a
@@ -330,12 +363,26 @@ pub(super) fn assemble<'a>(
 ) -> Result<(RecordBatch, Vec<Fault>)> {
     let mut faults = Faults::new(rows);
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(rules.columns.len());
+    // Those of the column of an event's moment, which stands before that of its offset.
+    let mut offsets = None;
     for rule in &rules.columns {
+        let cell = |row: usize| match &rule.source {
+            Source::Field(field) => cell(row, *field),
+            Source::Constant(constant) => Some(constant.as_str()),
+            Source::Absent | Source::Position => None,
+        };
         arrays.push(match &rule.source {
-            Source::Absent => new_null_array(&rule.column.kind.data_type(), rows),
-            Source::Constant(constant) => convert(rule, rows, |_| Some(constant.as_str()), &mut faults),
-            Source::Field(field) => convert(rule, rows, |row| cell(row, *field), &mut faults),
+            Source::Absent => rules.nulls.of(&rule.column.kind.data_type(), rows),
             Source::Position => Arc::new(Int64Array::from_iter_values((0..rows).map(&number))),
+            _ if rule.column.name == EVENT_TIME => {
+                let (times, found) = moments(rule, rows, cell, &mut faults);
+                offsets = Some(found);
+                times
+            }
+            _ if rule.column.kind == Kind::Offset => {
+                offsets.take().unwrap_or_else(|| new_null_array(&rule.column.kind.data_type(), rows))
+            }
+            _ => convert(rule, rows, cell, &mut faults),
         });
     }
     let Faults { good, list: mut faults } = faults;

@@ -1,4 +1,4 @@
-//! Delimited text: blocks of whole records, split by `csv-core`.
+//! Delimited text: blocks of whole records, split at the delimiters where nothing is quoted, by `csv-core` elsewhere.
 //!
 //! A block is read, its complete records are split into fields, and what is left of the last record stays
 //! in the buffer for the next block. The splitter starts anew at each block's first record, so the result
@@ -10,10 +10,11 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use encoding_rs::WINDOWS_1252;
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::{
     Bad, ParsedBlock,
-    cells::{Rules, assemble},
+    cells::{Nulls, Rules, assemble},
     mapping::{Encoding, Mapping},
     quarantined,
     source::Bytes,
@@ -39,6 +40,8 @@ pub(super) struct Delimited {
     latin1: bool,
     block_size: usize,
     splitter: Reader,
+    delimiter: u8,
+    quote: u8,
     rules: Rules,
     width: usize,
     buffer: Vec<u8>,
@@ -66,15 +69,18 @@ enum Split {
 impl Delimited {
     pub(super) fn new(name: &str, bytes: Bytes, mapping: &Mapping, block_size: usize) -> Result<Self> {
         let byte = |character: char| u8::try_from(character).unwrap_or(b',');
+        let (delimiter, quote) = (byte(mapping.delimiter), byte(mapping.quote));
         let mut splitter = ReaderBuilder::new();
-        splitter.delimiter(byte(mapping.delimiter)).quote(byte(mapping.quote));
+        splitter.delimiter(delimiter).quote(quote);
         let mut new = Self {
             name: name.to_owned(),
             bytes,
             latin1: mapping.encoding == Encoding::Latin1,
             block_size: block_size.max(1),
             splitter: splitter.build(),
-            rules: Rules { columns: Vec::new(), schema: Arc::new(Schema::empty()) },
+            delimiter,
+            quote,
+            rules: Rules { columns: Vec::new(), schema: Arc::new(Schema::empty()), nulls: Nulls::default() },
             width: 0,
             buffer: Vec::new(),
             chunk: Vec::new(),
@@ -183,6 +189,39 @@ impl Delimited {
 
     /// Splits the record at `start`, appending its fields.
     fn split(&mut self, start: usize) -> Split {
+        self.split_plain(start).unwrap_or_else(|| self.split_quoted(start))
+    }
+
+    /// Splits a record that is a line with no quote in it; `None` where it is not.
+    fn split_plain(&mut self, start: usize) -> Option<Split> {
+        let input = &self.buffer[start..];
+        let taken = memchr(b'\n', input)? + 1;
+        let line = &input[..taken - 1];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // A carriage return ends a record, too, and lines before the first record may be blank.
+        if line.is_empty() || memchr2(self.quote, b'\r', line).is_some() {
+            return None;
+        }
+        if self.fields.len() < self.fields_used + line.len() {
+            self.fields.resize(self.fields_used + line.len().max(4096), 0);
+        }
+        let (mut from, mut count) = (0, 0);
+        for to in memchr_iter(self.delimiter, line).chain([line.len()]) {
+            let field = &line[from..to];
+            let end = self.fields_used + field.len();
+            self.fields[self.fields_used..end].copy_from_slice(field);
+            if self.ends.len() == self.ends_used {
+                self.ends.resize(self.ends_used + 4096, 0);
+            }
+            self.ends[self.ends_used] = end;
+            (self.fields_used, self.ends_used) = (end, self.ends_used + 1);
+            (from, count) = (to + 1, count + 1);
+        }
+        Some(Split::Record { taken, count })
+    }
+
+    /// Splits any record.
+    fn split_quoted(&mut self, start: usize) -> Split {
         let (fields_base, ends_base) = (self.fields_used, self.ends_used);
         let (mut taken, mut length, mut count) = (0, 0, 0);
         let input = &self.buffer[start..];
@@ -245,6 +284,10 @@ impl Delimited {
         self.restart();
         let (mut records, mut bad) = (Vec::new(), Vec::new());
         let mut position = 0;
+        let valid = match std::str::from_utf8(&self.buffer) {
+            Ok(text) => text.len(),
+            Err(error) => error.valid_up_to(),
+        };
         loop {
             // Line ends before a record (blank lines, or the second half of CR LF) belong to no record.
             while let Some(byte) = self.buffer.get(position).filter(|byte| matches!(byte, b'\r' | b'\n')) {
@@ -266,6 +309,7 @@ impl Delimited {
                     let value = format!("{count} fields where the file has {}", self.width);
                     (taken, Some(("wrong number of fields", value)))
                 }
+                Split::Record { taken, .. } if position + taken <= valid => (taken, None),
                 Split::Record { taken, .. } => {
                     let text = std::str::from_utf8(&self.buffer[position..position + taken]);
                     (taken, text.err().map(|error| ("invalid UTF-8", error.to_string())))
@@ -317,5 +361,5 @@ impl Delimited {
 }
 
 fn newlines(bytes: &[u8]) -> i64 {
-    i64::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(i64::MAX)
+    i64::try_from(memchr_iter(b'\n', bytes).count()).unwrap_or(i64::MAX)
 }

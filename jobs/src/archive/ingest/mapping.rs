@@ -13,7 +13,7 @@ use chrono::format::{Item, StrftimeItems};
 use serde::Deserialize;
 
 use super::{
-    cells::{ColumnRule, Faults, Rules, Source, convert},
+    cells::{ColumnRule, Faults, Nulls, Rules, Source, convert},
     codes,
     moments::Zone,
 };
@@ -263,7 +263,7 @@ impl Mapping {
             })
         };
         let columns = layout.columns.iter().map(rule).collect::<Result<_>>()?;
-        Ok(Rules { columns, schema: (layout.schema)() })
+        Ok(Rules { columns, schema: (layout.schema)(), nulls: Nulls::default() })
     }
 
     /// The columns of the export that the mapping names, each once.

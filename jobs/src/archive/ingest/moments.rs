@@ -86,32 +86,41 @@ fn at(local: NaiveDateTime, offset: FixedOffset) -> Result<Moment, &'static str>
 
 /// The date and time at the start of an ISO 8601 text, and what follows it.
 fn iso_local(text: &str) -> Option<(NaiveDateTime, &str)> {
-    let digits = |from: usize, to: usize| {
-        let part = text.get(from..to).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?;
-        part.parse::<u32>().ok()
-    };
-    let mark = |place: usize| text.as_bytes().get(place).copied();
-    if mark(4) != Some(b'-') || mark(7) != Some(b'-') {
+    let bytes = text.as_bytes();
+    let is = |place: usize, marks: &[u8]| bytes.get(place).is_some_and(|byte| marks.contains(byte));
+    let two = |place: usize| two_digits(bytes.get(place..)?);
+    if !is(4, b"-") || !is(7, b"-") {
         return None;
     }
-    let date = NaiveDate::from_ymd_opt(digits(0, 4)?.try_into().ok()?, digits(5, 7)?, digits(8, 10)?)?;
-    if !matches!(mark(10), Some(b'T' | b' ')) || mark(13) != Some(b':') {
+    let year = i32::try_from(two(0)? * 100 + two(2)?).ok()?;
+    let date = NaiveDate::from_ymd_opt(year, two(5)?, two(8)?)?;
+    if !is(10, b"T ") || !is(13, b":") {
         return None;
     }
-    let (hour, minute) = (digits(11, 13)?, digits(14, 16)?);
+    let (hour, minute) = (two(11)?, two(14)?);
     let (mut second, mut nanosecond, mut end) = (0, 0, 16);
-    if mark(16) == Some(b':') {
-        (second, end) = (digits(17, 19)?, 19);
-        if mark(19) == Some(b'.') {
-            let fraction = text[20..].bytes().take_while(u8::is_ascii_digit).count();
+    if is(16, b":") {
+        (second, end) = (two(17)?, 19);
+        if is(19, b".") {
+            let digits = bytes.get(20..)?.iter().take_while(|byte| byte.is_ascii_digit());
             // Beyond nanoseconds nothing is kept.
-            let kept = fraction.min(9);
-            nanosecond = digits(20, 20 + kept)? * 10_u32.pow(u32::try_from(9 - kept).ok()?);
-            end = 20 + fraction;
+            let mut unit = 1_000_000_000;
+            for digit in digits.clone().take(9) {
+                unit /= 10;
+                nanosecond += u32::from(digit - b'0') * unit;
+            }
+            end = 20 + Some(digits.count()).filter(|count| *count > 0)?;
         }
     }
     let time = NaiveTime::from_hms_nano_opt(hour, minute, second, nanosecond)?;
     Some((date.and_time(time), text.get(end..)?.trim_start()))
+}
+
+/// The number of the two digits at the start.
+fn two_digits(bytes: &[u8]) -> Option<u32> {
+    let [tens, ones, ..] = bytes else { return None };
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| u32::from(tens) * 10 + u32::from(ones))
 }
 
 /// The offset at the start of a text (`Z`, `+02`, `+0200`, `+02:00`), and what follows it.
@@ -124,9 +133,7 @@ fn offset(text: &str) -> Option<(FixedOffset, &str)> {
         b'-' => -1,
         _ => return None,
     };
-    let two = |text: &str| -> Option<i32> {
-        text.get(..2).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
-    };
+    let two = |text: &str| i32::try_from(two_digits(text.as_bytes())?).ok();
     let hours = two(text.get(1..)?)?;
     let rest = text.get(3..)?;
     let after = rest.strip_prefix(':').unwrap_or(rest);

@@ -5,8 +5,12 @@
 //! Nothing it writes is seen by a reader of the table until [`Table::commit`], which is the caller's, and no
 //! file is left half-written when it fails. The reader works on a thread of its own, a few blocks ahead.
 
-use std::path::Path;
+use std::{path::Path, pin::pin};
 
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Either, select},
+};
 use object_store::buffered::BufWriter;
 use parquet::arrow::AsyncArrowWriter;
 use tokio::sync::mpsc;
@@ -18,6 +22,7 @@ use crate::{
         DataFile, PartitionWriter, Table, WriterSettings,
         writer::{UPLOAD_BYTES, store_error, upload},
     },
+    threads::on_cpu,
 };
 
 /// Parsed blocks that wait for the writer; the reader pauses when it is this far ahead.
@@ -53,17 +58,6 @@ pub async fn ingest_file(
     settings: WriterSettings,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<FileOutcome> {
-    let path = file.to_owned();
-    let digest = on_thread(move || source_digest(&path)).await?;
-    if !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
-        tracing::warn!(file = %file.display(), "file was ingested before: nothing is added");
-        return Ok(FileOutcome {
-            counts: RowCounts::default(),
-            digest,
-            files: Vec::new(),
-            already_there: true,
-        });
-    }
     let layout = mapping.layout()?;
     let mut writer = PartitionWriter::new(
         table.archive(),
@@ -75,13 +69,13 @@ pub async fn ingest_file(
         settings,
     )?;
     let mut quarantine = Quarantine::new(table.archive(), name);
-    let mut blocks = ReadAhead::start(file, mapping);
-    let counts = match copy(&mut blocks, &mut writer, &mut quarantine, progress).await {
-        Ok(counts) => counts,
-        Err(error) => {
+    let copied = copy(ReadAhead::start(file, mapping), &mut writer, &mut quarantine, progress);
+    let (digest, counts) = match unless_known(recognise(table, file), copied).await {
+        Ok(done) => done,
+        Err(stop) => {
             quarantine.abort().await;
             writer.abort().await;
-            return Err(error);
+            return stop.into_outcome(file);
         }
     };
     if let Err(error) = quarantine.finish().await {
@@ -92,9 +86,59 @@ pub async fn ingest_file(
     Ok(FileOutcome { counts, digest, files, already_there: false })
 }
 
+/// Why a file is given up.
+enum Stop {
+    /// The table has its rows; here is its digest.
+    Known(String),
+    /// Something failed.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Stop {
+    fn into_outcome(self, file: &Path) -> Result<FileOutcome> {
+        match self {
+            Self::Failed(error) => Err(error),
+            Self::Known(digest) => {
+                tracing::warn!(file = %file.display(), "file was ingested before: nothing is added");
+                let counts = RowCounts::default();
+                Ok(FileOutcome { counts, digest, files: Vec::new(), already_there: true })
+            }
+        }
+    }
+}
+
+/// Most files are new, so that copying does not wait for the digest; a file that is known is soon given up, whatever
+/// else is wrong with it.
+async fn unless_known(
+    recognised: impl Future<Output = std::result::Result<String, Stop>>,
+    copied: impl Future<Output = Result<RowCounts>>,
+) -> std::result::Result<(String, RowCounts), Stop> {
+    match select(pin!(recognised), pin!(copied)).await {
+        Either::Left((digest, copied)) => {
+            let digest = digest?;
+            Ok((digest, copied.await?))
+        }
+        Either::Right((counts, recognised)) => Ok((recognised.await?, counts?)),
+    }
+}
+
+/// The digest of a file that the table does not have yet.
+async fn recognise(table: &Table, file: &Path) -> std::result::Result<String, Stop> {
+    let path = file.to_owned();
+    let digest = on_cpu(move || source_digest(&path)).await?;
+    let known = table.known_sources(std::slice::from_ref(&digest)).await?;
+    if known.is_empty() { Ok(digest) } else { Err(Stop::Known(digest)) }
+}
+
 /// Hands every block to the writer and to quarantine.
 async fn copy(
-    blocks: &mut ReadAhead,
+    mut blocks: ReadAhead,
     writer: &mut PartitionWriter,
     quarantine: &mut Quarantine,
     progress: &(dyn Fn(u64) + Sync),
@@ -117,7 +161,7 @@ async fn copy(
 /// A file that is read and checked on a thread of its own, a few blocks ahead.
 struct ReadAhead {
     blocks: mpsc::Receiver<ParsedBlock>,
-    reading: Option<tokio::task::JoinHandle<Result<u64>>>,
+    reading: Option<BoxFuture<'static, Result<u64>>>,
     /// The records read, known at the end.
     read: u64,
 }
@@ -126,7 +170,7 @@ impl ReadAhead {
     fn start(file: &Path, mapping: &Mapping) -> Self {
         let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
         let (file, mapping) = (file.to_owned(), mapping.clone());
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = on_cpu(move || {
             let mut reader = ExportReader::open(&file, &mapping)?;
             while let Some(block) = reader.next_block()? {
                 if sender.blocking_send(block).is_err() {
@@ -135,7 +179,7 @@ impl ReadAhead {
             }
             Ok(reader.counts().read)
         });
-        Self { blocks, reading: Some(reading), read: 0 }
+        Self { blocks, reading: Some(reading.boxed()), read: 0 }
     }
 
     async fn next(&mut self) -> Result<Option<ParsedBlock>> {
@@ -143,7 +187,7 @@ impl ReadAhead {
             return Ok(Some(block));
         }
         if let Some(reading) = self.reading.take() {
-            self.read = joined(reading.await)?;
+            self.read = reading.await?;
         }
         Ok(None)
     }
@@ -194,14 +238,6 @@ impl Quarantine {
             tracing::warn!(file = self.path, %error, "parts of a file that was given up may remain");
         }
     }
-}
-
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    joined(tokio::task::spawn_blocking(work).await)
-}
-
-fn joined<T>(done: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    done.map_err(|error| Error::internal("a file's reader stopped").with_source(error))?
 }
 
 #[cfg(test)]

@@ -313,6 +313,27 @@ proptest! {
     }
 
     #[test]
+    fn fields_are_the_same_with_and_without_quotes(
+        rows in prop::collection::vec(
+            (prop::collection::vec("[^,\"\r\n\\x00]{0,6}", 6..8), prop::sample::select(vec!["\n", "\r\n", "\n\n"])),
+            1..20,
+        ),
+    ) {
+        let written = |quote: &str| {
+            let row = |(fields, end): &(Vec<String>, &str)| {
+                let quoted: Vec<String> = fields.iter().map(|field| format!("{quote}{field}{quote}")).collect();
+                format!("{}{end}", quoted.join(","))
+            };
+            HEADER.to_owned() + &rows.iter().map(row).collect::<String>()
+        };
+        let (plain, quoted) = (read(&written("")), read(&written("\"")));
+        prop_assert_eq!((&plain.0, plain.2), (&quoted.0, quoted.2));
+        for column in ["column", "rule", "value", "line"] {
+            prop_assert_eq!(plain.1.column_by_name(column), quoted.1.column_by_name(column));
+        }
+    }
+
+    #[test]
     fn a_mapping_with_typing_errors_never_panics(
         errors in prop::collection::vec(
             (any::<prop::sample::Index>(), 0_usize..12, prop::sample::select(vec![

@@ -23,20 +23,32 @@ use crate::{Error, Result};
 /// Where a cell's text lies in the block.
 type Span = Option<(usize, usize)>;
 
+/// Bytes read from a file at once.
+const READ_BYTES: usize = 256 << 10;
+
 /// A log, read block by block.
 pub(super) struct Xes {
-    name: String,
-    reader: Reader<BufReader<Bytes>>,
+    elements: Elements,
     rules: Rules,
     /// The keys that the mapping names: a rule's field is a place in it.
     keys: Vec<String>,
     block_size: usize,
-    /// Open elements, of which the first is the log.
-    depth: usize,
     /// The attributes of the trace that is open.
     trace: Vec<Option<String>>,
     row: i64,
     ended: bool,
+}
+
+/// The elements of a log, one after the other.
+struct Elements {
+    name: String,
+    reader: Reader<BufReader<Bytes>>,
+    buffer: Vec<u8>,
+    /// Open elements, of which the first is the log.
+    depth: usize,
+    /// Of the attribute that was met last.
+    key: String,
+    value: String,
 }
 
 /// Some whole events.
@@ -47,10 +59,16 @@ struct Block {
     rows: usize,
 }
 
-/// What is next in the log, with the depth at which it stands (1: in the log, 2: in a trace).
+/// What is next in the log.
 enum Next {
-    Begun(String),
-    Attribute { depth: usize, key: String, value: String },
+    /// It begins.
+    Log,
+    TraceBegins,
+    EventBegins,
+    /// Of the trace that is open.
+    TraceAttribute,
+    /// Of the event that is open.
+    EventAttribute,
     EventEnds,
     Other,
     End,
@@ -60,19 +78,17 @@ impl Xes {
     pub(super) fn new(name: &str, bytes: Bytes, mapping: &Mapping, block_size: usize) -> Result<Self> {
         let keys: Vec<String> = mapping.named_sources().into_iter().map(str::to_owned).collect();
         let rules = mapping.rules_for(name, &keys)?;
-        let mut new = Self {
+        let mut elements = Elements {
             name: name.to_owned(),
-            reader: Reader::from_reader(BufReader::new(bytes)),
-            rules,
-            trace: vec![None; keys.len()],
-            keys,
-            block_size: block_size.max(1),
+            reader: Reader::from_reader(BufReader::with_capacity(READ_BYTES, bytes)),
+            buffer: Vec::new(),
             depth: 0,
-            row: 0,
-            ended: false,
+            key: String::new(),
+            value: String::new(),
         };
-        new.find_log()?;
-        Ok(new)
+        elements.find_log()?;
+        let trace = vec![None; keys.len()];
+        Ok(Self { elements, rules, keys, block_size: block_size.max(1), trace, row: 0, ended: false })
     }
 
     /// Events read so far.
@@ -80,92 +96,44 @@ impl Xes {
         self.row
     }
 
-    fn find_log(&mut self) -> Result<()> {
-        loop {
-            match self.next()? {
-                Next::Begun(element) if element == "log" => return Ok(()),
-                Next::Other => {}
-                _ => {
-                    return Err(Error::input(format!(
-                        "{} is not an XES log: it does not begin with <log>",
-                        self.name
-                    )));
-                }
-            }
-        }
-    }
-
     pub(super) fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
         let mut block = Block::default();
-        let mut event: Option<Vec<Span>> = None;
+        let mut event: Option<usize> = None;
         while !self.ended && (event.is_some() || block.text.len() < self.block_size) {
-            match self.next()? {
-                Next::Begun(element) => match (self.depth, element.as_str()) {
-                    (2, "trace") => self.trace.fill(None),
-                    (3, "event") => event = Some(vec![None; self.keys.len()]),
-                    _ => {}
-                },
-                Next::Attribute { depth: 2, key, value } => {
-                    for (place, wanted) in self.keys.iter().enumerate() {
-                        if wanted.strip_prefix("case:") == Some(key.as_str()) {
-                            self.trace[place] = Some(value.clone());
+            match self.elements.next()? {
+                Next::TraceBegins => self.trace.fill(None),
+                Next::EventBegins => {
+                    let cells = *event.get_or_insert(block.cells.len());
+                    block.cells.truncate(cells);
+                    block.cells.resize(cells + self.keys.len(), None);
+                }
+                Next::TraceAttribute => {
+                    for (wanted, value) in self.keys.iter().zip(&mut self.trace) {
+                        if wanted.strip_prefix("case:") == Some(self.elements.key.as_str()) {
+                            *value = Some(self.elements.value.clone());
                         }
                     }
                 }
-                Next::Attribute { depth: 3, key, value } => {
-                    let place = self.keys.iter().position(|wanted| *wanted == key);
-                    if let (Some(event), Some(place)) = (&mut event, place) {
-                        event[place] = Some(block.keep(&value));
+                Next::EventAttribute => {
+                    let place = self.keys.iter().position(|wanted| *wanted == self.elements.key);
+                    if let (Some(cells), Some(place)) = (event, place) {
+                        block.cells[cells + place] = Some(block.keep(&self.elements.value));
                     }
                 }
                 Next::EventEnds => {
-                    let Some(mut cells) = event.take() else { continue };
-                    for (cell, of_trace) in cells.iter_mut().zip(&self.trace) {
-                        if let (None, Some(value)) = (&cell, of_trace) {
-                            *cell = Some(block.keep(value));
+                    let Some(cells) = event.take() else { continue };
+                    for (place, of_trace) in self.trace.iter().enumerate() {
+                        if let (None, Some(value)) = (block.cells[cells + place], of_trace) {
+                            block.cells[cells + place] = Some(block.keep(value));
                         }
                     }
-                    block.cells.append(&mut cells);
                     block.rows += 1;
                 }
                 Next::End => self.ended = true,
-                Next::Attribute { .. } | Next::Other => {}
+                Next::Log | Next::Other => {}
             }
         }
         if block.rows == 0 { Ok(None) } else { self.parse(&block).map(Some) }
-    }
-
-    fn next(&mut self) -> Result<Next> {
-        let mut buffer = Vec::new();
-        let damaged = |name: &str, error: quick_xml::Error| {
-            Error::input(format!("{name} is cut off or damaged XML: {error}")).with_source(error)
-        };
-        let event = self.reader.read_event_into(&mut buffer).map_err(|error| damaged(&self.name, error))?;
-        Ok(match event {
-            Event::Start(element) => {
-                let next = next_of(&element, self.depth).map_err(|error| damaged(&self.name, error))?;
-                self.depth += 1;
-                next
-            }
-            Event::Empty(element) => {
-                match next_of(&element, self.depth).map_err(|error| damaged(&self.name, error))? {
-                    Next::Begun(_) => Next::Other,
-                    attribute => attribute,
-                }
-            }
-            Event::End(element) => {
-                self.depth = self.depth.saturating_sub(1);
-                match (self.depth, element.local_name().as_ref()) {
-                    (2, b"event") => Next::EventEnds,
-                    _ => Next::Other,
-                }
-            }
-            Event::Eof if self.depth > 0 => {
-                return Err(Error::input(format!("{} is cut off: its XML does not end", self.name)));
-            }
-            Event::Eof => Next::End,
-            _ => Next::Other,
-        })
     }
 
     fn parse(&mut self, block: &Block) -> Result<ParsedBlock> {
@@ -188,7 +156,7 @@ impl Xes {
             bad.push(Bad::new(row, None, Some(fault.column), fault.rule, fault.value, raw));
         }
         self.row = number(block.rows) - 1;
-        Ok(ParsedBlock { batch, quarantined: quarantined(&self.name, bad)? })
+        Ok(ParsedBlock { batch, quarantined: quarantined(&self.elements.name, bad)? })
     }
 }
 
@@ -200,24 +168,81 @@ impl Block {
     }
 }
 
-/// An element that opens: an attribute with its key and value, or another.
-fn next_of(element: &BytesStart<'_>, depth: usize) -> std::result::Result<Next, quick_xml::Error> {
-    let local = element.local_name();
-    let is_value = matches!(local.as_ref(), b"string" | b"date" | b"int" | b"float" | b"boolean" | b"id");
-    if !is_value {
-        return Ok(Next::Begun(String::from_utf8_lossy(local.as_ref()).into_owned()));
-    }
-    let (mut key, mut value) = (String::new(), String::new());
-    for attribute in element.attributes() {
-        let attribute = attribute?;
-        let text = attribute.decode_and_unescape_value(element.decoder())?;
-        match attribute.key.as_ref() {
-            b"key" => key = text.into_owned(),
-            b"value" => value = text.into_owned(),
-            _ => {}
+impl Elements {
+    fn find_log(&mut self) -> Result<()> {
+        loop {
+            match self.next()? {
+                Next::Log => return Ok(()),
+                Next::Other => {}
+                _ => {
+                    return Err(Error::input(format!(
+                        "{} is not an XES log: it does not begin with <log>",
+                        self.name
+                    )));
+                }
+            }
         }
     }
-    Ok(Next::Attribute { depth, key, value })
+
+    fn next(&mut self) -> Result<Next> {
+        let Self { name, reader, buffer, depth, key, value } = self;
+        let damaged = |error: quick_xml::Error| {
+            Error::input(format!("{name} is cut off or damaged XML: {error}")).with_source(error)
+        };
+        buffer.clear();
+        match reader.read_event_into(buffer).map_err(damaged)? {
+            Event::Start(element) => {
+                *depth += 1;
+                begun(&element, *depth, key, value).map_err(damaged)
+            }
+            Event::Empty(element) => {
+                let next = begun(&element, *depth + 1, key, value).map_err(damaged)?;
+                Ok(if matches!(next, Next::TraceAttribute | Next::EventAttribute) {
+                    next
+                } else {
+                    Next::Other
+                })
+            }
+            Event::End(element) => {
+                let is_event = *depth == 3 && element.local_name().as_ref() == b"event";
+                *depth = depth.saturating_sub(1);
+                Ok(if is_event { Next::EventEnds } else { Next::Other })
+            }
+            Event::Eof if *depth > 0 => Err(Error::input(format!("{name} is cut off: its XML does not end"))),
+            Event::Eof => Ok(Next::End),
+            _ => Ok(Next::Other),
+        }
+    }
+}
+
+/// What an element is, by its name and its depth (1: the log); an attribute's key and value are kept.
+fn begun(
+    element: &BytesStart<'_>,
+    depth: usize,
+    key: &mut String,
+    value: &mut String,
+) -> std::result::Result<Next, quick_xml::Error> {
+    let next = match (depth, element.local_name().as_ref()) {
+        (1, b"log") => return Ok(Next::Log),
+        (2, b"trace") => return Ok(Next::TraceBegins),
+        (3, b"event") => return Ok(Next::EventBegins),
+        (3, b"string" | b"date" | b"int" | b"float" | b"boolean" | b"id") => Next::TraceAttribute,
+        (4, b"string" | b"date" | b"int" | b"float" | b"boolean" | b"id") => Next::EventAttribute,
+        _ => return Ok(Next::Other),
+    };
+    key.clear();
+    value.clear();
+    for attribute in element.attributes().with_checks(false) {
+        let attribute = attribute?;
+        let text = match attribute.key.as_ref() {
+            b"key" => &mut *key,
+            b"value" => &mut *value,
+            _ => continue,
+        };
+        text.clear();
+        text.push_str(&attribute.decode_and_unescape_value(element.decoder())?);
+    }
+    Ok(next)
 }
 
 #[cfg(test)]

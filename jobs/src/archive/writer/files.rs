@@ -6,14 +6,17 @@
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
+    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch},
     compute::{max, min, sum},
-    datatypes::{DataType, Date32Type, Float64Type, Int32Type, Schema, SchemaRef},
+    datatypes::{
+        DataType, Date32Type, Float64Type, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit,
+        TimestampMicrosecondType,
+    },
 };
 use object_store::buffered::BufWriter;
 use parquet::{
     arrow::{AsyncArrowWriter, arrow_reader::statistics::StatisticsConverter},
-    basic::{Compression, ZstdLevel},
+    basic::{Compression, Encoding, ZstdLevel},
     errors::ParquetError,
     file::{
         metadata::ParquetMetaData,
@@ -147,7 +150,7 @@ pub(in crate::archive) fn upload(archive: &Archive, path: &str) -> BufWriter {
 }
 
 /// How a file that begins with these rows is encoded: columns whose values hardly repeat get no dictionary,
-/// which would be filled first and then given up.
+/// which would be filled first and then given up; whole numbers and moments are written by their differences instead.
 fn properties(settings: &WriterSettings, rows: &RecordBatch) -> Result<WriterProperties> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
@@ -160,11 +163,19 @@ fn properties(settings: &WriterSettings, rows: &RecordBatch) -> Result<WriterPro
         for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
             if hardly_repeats(&column.slice(0, SAMPLE_ROWS)) {
                 let path = ColumnPath::from(field.name().as_str());
+                if column.data_type().primitive_width() == Some(8) && !column.data_type().is_floating() {
+                    properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
+                }
                 properties = properties.set_column_dictionary_enabled(path, false);
             }
         }
     }
     Ok(properties.build())
+}
+
+/// How many different whole numbers a column has.
+fn different<T: ArrowPrimitiveType<Native = i64>>(column: &PrimitiveArray<T>) -> usize {
+    column.iter().flatten().collect::<HashSet<_>>().len()
 }
 
 /// Whether more than half of a column's values are different.
@@ -174,6 +185,10 @@ fn hardly_repeats(column: &ArrayRef) -> bool {
         DataType::Float64 => {
             let numbers = column.as_primitive::<Float64Type>().iter().flatten();
             numbers.map(f64::to_bits).collect::<HashSet<_>>().len()
+        }
+        DataType::Int64 => different(column.as_primitive::<Int64Type>()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            different(column.as_primitive::<TimestampMicrosecondType>())
         }
         _ => 0,
     };

@@ -66,6 +66,24 @@ async fn files_roll_at_the_target_size() {
 }
 
 #[tokio::test]
+async fn a_month_is_written_when_later_rows_come_and_takes_rows_that_are_late() {
+    let archive = memory("writer-over");
+    let mut writer = writer(&archive, "job", WriterSettings::default());
+    writer.write(&rows_on(&vec![18262; SLICE_ROWS - 1])).await.expect("takes");
+    writer.write(&rows_on(&[18293])).await.expect("takes");
+    assert!(writer.flight.is_none(), "a few rows wait for more");
+    writer.write(&rows_on(&[18263, 18293])).await.expect("takes");
+    assert!(writer.flight.is_none(), "rows of the month have come");
+    writer.write(&rows_on(&[18293])).await.expect("takes");
+    assert!(writer.flight.is_some());
+    writer.write(&rows_on(&[18262])).await.expect("takes");
+    let files = writer.finish().await.expect("finishes");
+    let rows: Vec<_> = files.iter().map(|file| (file.month, file.rows)).collect();
+    assert_eq!(rows, [(1, SLICE_ROWS as u64 + 1), (2, 3)]);
+    assert_eq!(read(&archive, &files[0]).await.num_rows(), SLICE_ROWS + 1);
+}
+
+#[tokio::test]
 async fn a_row_without_a_date_is_refused() {
     let archive = memory("writer-null");
     let mut writer = writer(&archive, "job", WriterSettings::default());

@@ -12,8 +12,9 @@ use tidewaiter_proto::v1;
 use super::walk::{Walk, WalkParameters, WalkReport};
 use crate::{
     Error, Result, ResultExt,
-    fraud::features::{ORDER, on_cpu},
+    fraud::features::ORDER,
     plan::{self, Input, Operator},
+    threads::on_cpu,
 };
 
 /// The columns that it reads beside those of the features: the truth, null where nobody knows it.

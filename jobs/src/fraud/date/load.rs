@@ -22,6 +22,7 @@ use crate::{
         model::feature_columns,
     },
     learning::{Shard, collective::ShardLoader, gbdt},
+    threads::on_cpu,
 };
 
 /// The learner's name in a fit's task.
@@ -79,10 +80,7 @@ impl ShardLoader for ParquetShards {
             let taught = taught.context(|| format!("read the training rows in {path}"))?;
             DateShard::new(shard, layout.parameters, &leaves_of(&booster), taught)
         };
-        let loaded = tokio::task::spawn_blocking(load).await;
-        let loaded =
-            loaded.map_err(|error| Error::internal("a shard's reader stopped").with_source(error))?;
-        Ok(Box::new(loaded?))
+        Ok(Box::new(on_cpu(load).await?))
     }
 }
 

@@ -30,6 +30,7 @@ use super::{FeatureBuilder, Parameters, Prepared, columns, feature_schema, month
 use crate::{
     Archive, Error, Result, ResultExt,
     plan::{self, Input, Operator},
+    threads::on_cpu,
 };
 
 /// The order in which rows go through the histories. The first three name a goods item; the others settle the order of
@@ -255,14 +256,6 @@ fn declared(rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
     let values = columns::column(rows, "customs_value", &DataType::Float64)?;
     declared.push(values.unwrap_or_else(|| Arc::new(Float64Array::new_null(rows.num_rows()))));
     Ok(declared)
-}
-
-/// Computes off the async threads, and has begun to when this returns.
-pub(in crate::fraud) fn on_cpu<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> impl Future<Output = Result<T>> {
-    let computed = tokio::task::spawn_blocking(work);
-    async { computed.await.map_err(|error| Error::internal("a computation stopped").with_source(error))? }
 }
 
 /// Which rows an output takes.

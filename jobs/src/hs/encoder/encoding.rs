@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::{Embeddings, Encoder, Head, Kept, Learned, network::Parts};
-use crate::{Archive, Error, Result, ResultExt};
+use crate::{Archive, Error, Result, ResultExt, threads::on_cpu};
 
 /// An encoder's part in a model.
 #[derive(Debug, Clone)]
@@ -32,15 +32,13 @@ impl Encoding {
     pub(in crate::hs) async fn load(&mut self, archive: &Archive) -> Result<()> {
         let files = self.kept.read(archive).await?;
         let (most_tokens, layers) = (self.most_tokens, self.layers.clone());
-        let made = tokio::task::spawn_blocking(move || {
+        let made = on_cpu(move || {
             let mut parts = Parts::read(&files, most_tokens)?;
             parts.replace(&layers)?;
             parts.encoder()
         });
-        let made = made
-            .await
-            .map_err(|error| Error::internal("the loading of an encoder stopped").with_source(error))?;
-        let encoder = made.context(|| format!("load the encoder {}", archive.display(&self.kept.folder)))?;
+        let encoder =
+            made.await.context(|| format!("load the encoder {}", archive.display(&self.kept.folder)))?;
         if encoder.width() != self.head.width() {
             return Err(Error::corrupt(
                 "an HS model's head does not fit its encoder; promote another version",

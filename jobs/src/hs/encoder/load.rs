@@ -15,6 +15,7 @@ use crate::{
     Archive, Error, Result,
     hs::texts::read_texts,
     learning::{Shard, collective::ShardLoader},
+    threads::on_cpu,
 };
 
 /// The learner's name in a fit's task.
@@ -64,14 +65,11 @@ impl ShardLoader for EncodedShards {
             let train = read_texts(&self.archive, &file.path, self.layout.most_texts).await?;
             let valid = read_texts(&self.archive, &self.layout.valid, self.layout.most_valid).await?;
             let parameters = self.layout.parameters.clone();
-            let made = tokio::task::spawn_blocking(move || {
+            let made = on_cpu(move || {
                 let parts = Parts::read(&files, parameters.most_tokens)?;
                 Shared::new(parameters, parts, train, valid)
             });
-            let made = made
-                .await
-                .map_err(|error| Error::internal("the loading of an encoder stopped").with_source(error));
-            Ok::<_, Error>(Arc::new(made??))
+            Ok::<_, Error>(Arc::new(made.await?))
         };
         let shared = Arc::clone(self.shared.get_or_try_init(|| read).await?);
         Ok(Box::new(EncoderShard::new(shard, self.layout.shards, shared)))

@@ -8,7 +8,7 @@ use tidewaiter_proto::v1::{
 };
 
 use super::Connection;
-use crate::{Error, ErrorKind, Result, ResultExt, learning::Shard};
+use crate::{Error, ErrorKind, Result, ResultExt, learning::Shard, threads::on_cpu};
 
 /// Loads a shard of a fit's training data into memory.
 #[async_trait::async_trait]
@@ -108,13 +108,6 @@ async fn compute(
         Ok((carried, answer))
     })
     .await
-}
-
-/// Runs CPU work off the async threads.
-async fn on_cpu<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::internal("a shard's computation stopped").with_source(error))?
 }
 
 async fn say(connection: &Connection, message: worker_message::Message) -> Result<()> {

@@ -42,7 +42,8 @@ struct Event {
     event: u32,
     role: u32,
     starts: bool,
-    strata: [u32; STRATA.len()],
+    /// Its place among all events as they come.
+    place: u32,
 }
 
 /// Events as they come.
@@ -51,6 +52,8 @@ pub(super) struct Fold {
     ids: Texts,
     cases: Vec<u32>,
     events: Vec<Event>,
+    /// Of each event, where any event has a text of the column.
+    strata: [Vec<u32>; STRATA.len()],
 }
 
 impl Fold {
@@ -63,7 +66,14 @@ impl Fold {
         let offsets = batch.column(4).as_primitive::<Int32Type>().values();
         let starts = batch.column(5).as_boolean();
         let (events, roles) = (number(6), number(7));
-        let strata: [_; STRATA.len()] = std::array::from_fn(|place| number(8 + place));
+        let before = self.events.len();
+        for (place, column) in self.strata.iter_mut().enumerate() {
+            let numbers = number(8 + place);
+            if !column.is_empty() || numbers.iter().any(|number| *number > 0) {
+                column.resize(before, 0);
+                column.extend_from_slice(numbers);
+            }
+        }
         for row in 0..batch.num_rows() {
             self.cases.push(self.ids.number(ids.value(row)));
             self.events.push(Event {
@@ -74,7 +84,7 @@ impl Fold {
                 event: events[row],
                 role: roles[row],
                 starts: starts.value(row),
-                strata: std::array::from_fn(|place| strata[place][row]),
+                place: (before + row) as u32,
             });
         }
         Ok(())
@@ -88,7 +98,7 @@ impl Fold {
         intervals: bool,
         calendars: Option<&Calendars>,
     ) -> Result<Vec<RecordBatch>> {
-        let Self { ids, cases, events } = self;
+        let Self { ids, cases, events, strata } = self;
         // Where the events of each case end, once they are put side by side.
         let mut ends = vec![0_u32; ids.len() + 1];
         for case in &cases {
@@ -111,7 +121,7 @@ impl Fold {
             a.done.cmp(&b.done).then(a.order.cmp(&b.order)).then_with(|| by_name(a, b))
         };
         let by_beginning = |a: &Event, b: &Event| a.begun.cmp(&b.begun).then_with(|| by_end(a, b));
-        let (mut rows, mut batches) = (Rows::new(names, &schema, calendars), Vec::new());
+        let (mut rows, mut batches) = (Rows::new(names, &strata, &schema, calendars), Vec::new());
         let (mut ended, mut begun) = (Vec::<Event>::new(), Vec::<Event>::new());
         for case in 0..ids.len() {
             ended.clear();
@@ -144,6 +154,8 @@ fn sort(events: &mut [Event], order: impl Fn(&Event, &Event) -> Ordering) {
 /// The columns of cases as they grow.
 struct Rows<'a> {
     names: &'a Names,
+    /// The numbers of the events' texts, by column.
+    told: &'a [Vec<u32>; STRATA.len()],
     schema: SchemaRef,
     count: usize,
     ids: StringBuilder,
@@ -165,10 +177,16 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(names: &'a Names, schema: &SchemaRef, calendars: Option<&'a Calendars>) -> Self {
+    fn new(
+        names: &'a Names,
+        told: &'a [Vec<u32>; STRATA.len()],
+        schema: &SchemaRef,
+        calendars: Option<&'a Calendars>,
+    ) -> Self {
         let roles = || Int64Builder::with_capacity(BATCH_CASES);
         Self {
             names,
+            told,
             schema: Arc::clone(schema),
             count: 0,
             ids: StringBuilder::new(),
@@ -229,7 +247,10 @@ impl<'a> Rows<'a> {
             column.append_value(count);
         }
         for (place, column) in self.strata.iter_mut().enumerate() {
-            let told = ended.iter().map(|event| event.strata[place]).find(|number| *number > 0);
+            let told = match self.told[place].as_slice() {
+                [] => None,
+                told => ended.iter().map(|event| told[event.place as usize]).find(|number| *number > 0),
+            };
             column.append_option(told.map(|number| self.names.strata[place].text(number - 1)));
             if let Some(gaps) = self.working_gaps.as_mut().filter(|_| place == OFFICE) {
                 gaps.push(told.unwrap_or_default(), way);
