@@ -4,8 +4,9 @@
 //! filtered out of the batch afterwards, so a column never learns of another's failures.
 
 use std::{
+    cell::{Cell, RefCell},
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use arrow::{
@@ -50,11 +51,11 @@ pub(super) struct Rules {
 
 /// Columns without a value, made once for each type and handed out in slices.
 #[derive(Debug, Default)]
-pub(super) struct Nulls(Mutex<Vec<ArrayRef>>);
+pub(super) struct Nulls(RefCell<Vec<ArrayRef>>);
 
 impl Nulls {
     fn of(&self, kind: &DataType, rows: usize) -> ArrayRef {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.0.borrow_mut();
         if let Some(array) = made.iter().find(|array| array.data_type() == kind && array.len() >= rows) {
             return array.slice(0, rows);
         }
@@ -76,6 +77,8 @@ pub(super) struct ColumnRule {
     pub(super) values: HashMap<String, String>,
     pub(super) other: Option<String>,
     pub(super) nulls: Vec<String>,
+    /// Bytes of the column's texts in the last block: about as many as in the next.
+    pub(super) text_bytes: Cell<usize>,
 }
 
 /// A cell that failed, by its row's place in the block.
@@ -297,8 +300,9 @@ pub(super) fn convert<'a>(
 ) -> ArrayRef {
     match rule.column.kind {
         Kind::Text => {
-            let mut builder = StringBuilder::with_capacity(rows, rows * 8);
+            let mut builder = StringBuilder::with_capacity(rows, rule.text_bytes.get() * 9 / 8);
             each(rule, rows, cell, faults, |text| rule.text(text), |value| builder.append_option(value));
+            rule.text_bytes.set(builder.values_slice().len());
             Arc::new(builder.finish())
         }
         Kind::Date => {

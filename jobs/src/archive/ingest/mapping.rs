@@ -5,6 +5,7 @@
 //! Start at [`Mapping::parse`].
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     path::Path,
 };
@@ -260,6 +261,7 @@ impl Mapping {
                 values: mapped.map(|mapped| mapped.values.clone()).unwrap_or_default(),
                 other: mapped.and_then(|mapped| mapped.other.clone()),
                 nulls: self.null_values.clone(),
+                text_bytes: Cell::default(),
             })
         };
         let columns = layout.columns.iter().map(rule).collect::<Result<_>>()?;

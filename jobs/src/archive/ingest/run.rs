@@ -5,12 +5,9 @@
 //! Nothing it writes is seen by a reader of the table until [`Table::commit`], which is the caller's, and no
 //! file is left half-written when it fails. The reader works on a thread of its own, a few blocks ahead.
 
-use std::{path::Path, pin::pin};
+use std::path::Path;
 
-use futures::{
-    FutureExt,
-    future::{BoxFuture, Either, select},
-};
+use futures::{FutureExt, future::BoxFuture};
 use object_store::buffered::BufWriter;
 use parquet::arrow::AsyncArrowWriter;
 use tokio::sync::mpsc;
@@ -26,7 +23,7 @@ use crate::{
 };
 
 /// Parsed blocks that wait for the writer; the reader pauses when it is this far ahead.
-const BLOCKS_AHEAD: usize = 2;
+const BLOCKS_AHEAD: usize = 8;
 
 /// What the ingest of a file wrote, to be committed together with its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +55,19 @@ pub async fn ingest_file(
     settings: WriterSettings,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<FileOutcome> {
+    // Most files are new, so that reading begins while the digest is taken; nothing is written before it is known.
+    let mut blocks = ReadAhead::start(file, mapping);
+    let path = file.to_owned();
+    let digest = on_cpu(move || source_digest(&path)).await?;
+    if !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
+        tracing::warn!(file = %file.display(), "file was ingested before: nothing is added");
+        return Ok(FileOutcome {
+            counts: RowCounts::default(),
+            digest,
+            files: Vec::new(),
+            already_there: true,
+        });
+    }
     let layout = mapping.layout()?;
     let mut writer = PartitionWriter::new(
         table.archive(),
@@ -69,13 +79,12 @@ pub async fn ingest_file(
         settings,
     )?;
     let mut quarantine = Quarantine::new(table.archive(), name);
-    let copied = copy(ReadAhead::start(file, mapping), &mut writer, &mut quarantine, progress);
-    let (digest, counts) = match unless_known(recognise(table, file), copied).await {
-        Ok(done) => done,
-        Err(stop) => {
+    let counts = match copy(&mut blocks, &mut writer, &mut quarantine, progress).await {
+        Ok(counts) => counts,
+        Err(error) => {
             quarantine.abort().await;
             writer.abort().await;
-            return stop.into_outcome(file);
+            return Err(error);
         }
     };
     if let Err(error) = quarantine.finish().await {
@@ -86,59 +95,9 @@ pub async fn ingest_file(
     Ok(FileOutcome { counts, digest, files, already_there: false })
 }
 
-/// Why a file is given up.
-enum Stop {
-    /// The table has its rows; here is its digest.
-    Known(String),
-    /// Something failed.
-    Failed(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl Stop {
-    fn into_outcome(self, file: &Path) -> Result<FileOutcome> {
-        match self {
-            Self::Failed(error) => Err(error),
-            Self::Known(digest) => {
-                tracing::warn!(file = %file.display(), "file was ingested before: nothing is added");
-                let counts = RowCounts::default();
-                Ok(FileOutcome { counts, digest, files: Vec::new(), already_there: true })
-            }
-        }
-    }
-}
-
-/// Most files are new, so that copying does not wait for the digest; a file that is known is soon given up, whatever
-/// else is wrong with it.
-async fn unless_known(
-    recognised: impl Future<Output = std::result::Result<String, Stop>>,
-    copied: impl Future<Output = Result<RowCounts>>,
-) -> std::result::Result<(String, RowCounts), Stop> {
-    match select(pin!(recognised), pin!(copied)).await {
-        Either::Left((digest, copied)) => {
-            let digest = digest?;
-            Ok((digest, copied.await?))
-        }
-        Either::Right((counts, recognised)) => Ok((recognised.await?, counts?)),
-    }
-}
-
-/// The digest of a file that the table does not have yet.
-async fn recognise(table: &Table, file: &Path) -> std::result::Result<String, Stop> {
-    let path = file.to_owned();
-    let digest = on_cpu(move || source_digest(&path)).await?;
-    let known = table.known_sources(std::slice::from_ref(&digest)).await?;
-    if known.is_empty() { Ok(digest) } else { Err(Stop::Known(digest)) }
-}
-
 /// Hands every block to the writer and to quarantine.
 async fn copy(
-    mut blocks: ReadAhead,
+    blocks: &mut ReadAhead,
     writer: &mut PartitionWriter,
     quarantine: &mut Quarantine,
     progress: &(dyn Fn(u64) + Sync),
