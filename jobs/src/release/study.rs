@@ -538,3 +538,35 @@ impl Study {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{Field, Schema};
+    use datafusion::datasource::MemTable;
+
+    use super::{super::operator::role_column, super::stages::DEFAULT, *};
+
+    #[tokio::test]
+    async fn times_read_no_more_of_the_cases_than_they_need() {
+        let roles = StageFile::parse(DEFAULT).expect("is right").roles.len();
+        let named = |name: String, kind| Field::new(name, kind, true);
+        let mut fields: Vec<Field> =
+            (0..roles).map(|role| named(role_column(role), DataType::Int64)).collect();
+        fields.extend(["period", "first_us", "last_us"].map(|name| named(name.to_owned(), DataType::Int64)));
+        fields.extend(["office", "variant", "case_id"].map(|name| named(name.to_owned(), DataType::Utf8)));
+        let session = SessionContext::new();
+        let table = MemTable::try_new(Arc::new(Schema::new(fields)), vec![Vec::new()]).expect("a table");
+        session.register_table("cases", Arc::new(table)).expect("registers");
+        for (only, reads_case) in [(None, false), (Some(1), true)] {
+            let message = v1::StagesOperator { stages: DEFAULT.to_owned(), only, ..Default::default() };
+            let times = times(&session, message).await.expect("plans");
+            let plan = session.state().optimize(times.logical_plan()).expect("optimises");
+            let plan = plan.display_indent().to_string();
+            let scan = plan.lines().find(|line| line.contains("TableScan: cases")).expect("a scan");
+            assert!(scan.contains("office") && !scan.contains("variant"), "{plan}");
+            assert_eq!(scan.contains("case_id"), reads_case, "{plan}");
+        }
+    }
+}
