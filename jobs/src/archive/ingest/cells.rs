@@ -22,6 +22,7 @@ use chrono::{Datelike, NaiveDate, format::ParseErrorKind};
 use super::{
     codes,
     moments::{self, Moment, Zone},
+    typed,
 };
 use crate::{
     Result,
@@ -101,7 +102,7 @@ impl Faults {
         Self { good: vec![true; rows], list: Vec::new() }
     }
 
-    fn add(&mut self, row: usize, column: &'static str, rule: &'static str, value: &str) {
+    pub(super) fn add(&mut self, row: usize, column: &'static str, rule: &'static str, value: &str) {
         if std::mem::replace(&mut self.good[row], false) {
             self.list.push(Fault { row, column, rule, value: value.to_owned() });
         }
@@ -109,6 +110,12 @@ impl Faults {
 }
 
 impl ColumnRule {
+    /// Whether no value of a number, a date or a moment stands for another or for none.
+    pub(super) fn takes_values_as_they_are(&self) -> bool {
+        let is_value = |null: &String| null.bytes().any(|byte| byte.is_ascii_digit());
+        self.values.is_empty() && self.other.is_none() && !self.nulls.iter().any(is_value)
+    }
+
     /// The cell's text after trimming, null values and replacements.
     fn clean<'a>(&'a self, cell: &'a str) -> Option<&'a str> {
         let mut text = trim(cell);
@@ -358,11 +365,12 @@ fn moments<'a>(
 }
 
 /// The batch of a block's good rows, and the faults of the others in the order of their rows; `number` is a
-/// record's number in the file.
+/// record's number in the file. `typed` is a field's array where it is not text.
 pub(super) fn assemble<'a>(
     rules: &'a Rules,
     rows: usize,
     number: impl Fn(usize) -> i64,
+    typed: impl Fn(usize) -> Option<&'a ArrayRef>,
     cell: impl Fn(usize, usize) -> Option<&'a str>,
 ) -> Result<(RecordBatch, Vec<Fault>)> {
     let mut faults = Faults::new(rows);
@@ -370,6 +378,18 @@ pub(super) fn assemble<'a>(
     // Those of the column of an event's moment, which stands before that of its offset.
     let mut offsets = None;
     for rule in &rules.columns {
+        if let Source::Field(field) = rule.source
+            && rule.column.kind != Kind::Offset
+            && let Some(source) = typed(field)
+            && typed::is_taken(rule, source.data_type())
+        {
+            let taken = typed::take(rule, source, &mut faults)?;
+            arrays.push(taken.values);
+            if rule.column.name == EVENT_TIME {
+                offsets = taken.offsets;
+            }
+            continue;
+        }
         let cell = |row: usize| match &rule.source {
             Source::Field(field) => cell(row, *field),
             Source::Constant(constant) => Some(constant.as_str()),

@@ -1,4 +1,4 @@
-//! Parquet exports: the mapped columns, cast to text and read by the same rules as delimited text.
+//! Parquet exports: typed columns are taken as they are, others cast to text; both by the same rules as delimited text.
 
 use arrow::{
     array::{Array, AsArray, RecordBatch, StringArray},
@@ -14,7 +14,7 @@ use super::{
     Bad, ParsedBlock,
     cells::{Rules, Source, assemble},
     mapping::Mapping,
-    quarantined,
+    quarantined, typed,
 };
 use crate::{Error, Result, ResultExt, archive::schema::Kind};
 
@@ -78,13 +78,16 @@ impl Columnar {
             text.is_valid(row).then(|| text.value(row))
         };
         let number = |row: usize| self.row + 1 + i64::try_from(row).unwrap_or(i64::MAX);
-        let (batch, faults) = assemble(&self.rules, source.num_rows(), number, cell)?;
+        let typed = |field: usize| Some(source.column(field));
+        let (batch, faults) = assemble(&self.rules, source.num_rows(), number, typed, cell)?;
         let mut bad = Vec::with_capacity(faults.len());
         for fault in faults {
             let row = number(fault.row);
             let mut raw = String::new();
             for (place, field) in source.schema().fields().iter().enumerate() {
-                if let Some(value) = cell(fault.row, place) {
+                let column = source.column(place);
+                if self.is_mapped(place) && column.is_valid(fault.row) {
+                    let value = typed::text(column, fault.row)?;
                     raw.push_str(&format!("{}={value:?} ", field.name()));
                 }
             }
@@ -95,15 +98,19 @@ impl Columnar {
         Ok(Some(ParsedBlock { batch, quarantined: quarantined(&self.name, bad)? }))
     }
 
-    /// The mapped columns as text; the others stay out.
+    fn is_mapped(&self, place: usize) -> bool {
+        self.rules.columns.iter().any(|rule| matches!(rule.source, Source::Field(field) if field == place))
+    }
+
+    /// The mapped columns as text; those that are taken as they are and the others stay out.
     fn texts(&self, source: &RecordBatch) -> Result<Vec<Option<StringArray>>> {
         let mut texts = vec![None; source.num_columns()];
         for rule in &self.rules.columns {
             let Source::Field(field) = rule.source else { continue };
-            if texts[field].is_some() {
+            let column = source.column(field);
+            if texts[field].is_some() || typed::is_taken(rule, column.data_type()) {
                 continue;
             }
-            let column = source.column(field);
             let text = || -> Result<StringArray> {
                 // For a column of days a moment is written as its day.
                 let column = match column.data_type() {

@@ -343,7 +343,7 @@ impl Delimited {
             let start = if place == 0 { 0 } else { self.ends[place - 1] };
             text.get(start..self.ends[place])
         };
-        let (batch, faults) = assemble(&self.rules, records.len(), |row| records[row].row, cell)?;
+        let (batch, faults) = assemble(&self.rules, records.len(), |row| records[row].row, |_| None, cell)?;
         for fault in faults {
             let record = records[fault.row];
             let raw = &self.buffer[record.start..record.end];

@@ -16,6 +16,7 @@ pub mod run;
 mod source;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod xes;
 
 use std::{

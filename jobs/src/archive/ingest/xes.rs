@@ -143,7 +143,7 @@ impl Xes {
             let (start, end) = block.cells[row * width + field]?;
             block.text.get(start..end)
         };
-        let (batch, faults) = assemble(&self.rules, block.rows, number, cell)?;
+        let (batch, faults) = assemble(&self.rules, block.rows, number, |_| None, cell)?;
         let mut bad = Vec::with_capacity(faults.len());
         for fault in faults {
             let mut raw = String::new();
