@@ -110,9 +110,12 @@ impl Faults {
 }
 
 impl ColumnRule {
-    /// Whether no value of a number, a date or a moment stands for another or for none.
+    /// Whether no number, date, moment or flag can be a text that stands for another or for none.
     pub(super) fn takes_values_as_they_are(&self) -> bool {
-        let is_value = |null: &String| null.bytes().any(|byte| byte.is_ascii_digit());
+        let is_value = |null: &String| {
+            let is_word = ["nan", "inf", "-inf", "true", "false"].contains(&null.to_lowercase().as_str());
+            is_word || null.bytes().any(|byte| byte.is_ascii_digit())
+        };
         self.values.is_empty() && self.other.is_none() && !self.nulls.iter().any(is_value)
     }
 
@@ -334,14 +337,14 @@ pub(super) fn convert<'a>(
             each(rule, rows, cell, faults, flag, |value| builder.append_option(value));
             Arc::new(builder.finish())
         }
-        Kind::Time => moments(rule, rows, cell, faults).0,
+        Kind::Time => times_and_offsets(rule, rows, cell, faults).0,
         // Given by the time beside it or by the record, and not by a cell of its own.
         Kind::Offset | Kind::Position => new_null_array(&rule.column.kind.data_type(), rows),
     }
 }
 
 /// The moments of a column, and the offsets of the clocks that were read.
-fn moments<'a>(
+fn times_and_offsets<'a>(
     rule: &'a ColumnRule,
     rows: usize,
     cell: impl Fn(usize) -> Option<&'a str>,
@@ -399,7 +402,7 @@ pub(super) fn assemble<'a>(
             Source::Absent => rules.nulls.of(&rule.column.kind.data_type(), rows),
             Source::Position => Arc::new(Int64Array::from_iter_values((0..rows).map(&number))),
             _ if rule.column.name == EVENT_TIME => {
-                let (times, found) = moments(rule, rows, cell, &mut faults);
+                let (times, found) = times_and_offsets(rule, rows, cell, &mut faults);
                 offsets = Some(found);
                 times
             }

@@ -7,10 +7,10 @@ use std::io::{Cursor, Write};
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, StringArray,
-        TimestampMillisecondArray,
+        TimestampMicrosecondArray, TimestampMillisecondArray,
     },
     compute::{cast, concat_batches},
-    datatypes::{Date32Type, Float64Type, Int64Type, TimeUnit},
+    datatypes::{Date32Type, Float64Type, Int32Type, Int64Type, TimeUnit},
 };
 use proptest::prelude::*;
 
@@ -48,9 +48,25 @@ fn drain(mut reader: ExportReader) -> Result<(RecordBatch, RecordBatch, RowCount
         good.push(block.batch);
         bad.push(block.quarantined);
     }
-    let good = concat_batches(&schema::declarations(), &good)?;
+    let schema = good.first().map_or_else(schema::declarations, RecordBatch::schema);
+    let good = concat_batches(&schema, &good)?;
     let bad = concat_batches(&quarantine_schema(), &bad)?;
     Ok((good, bad, reader.counts()))
+}
+
+/// Reads columns that were written to Parquet.
+fn read_columns<'a>(
+    columns: impl IntoIterator<Item = (&'a str, ArrayRef)>,
+    mapping: &Mapping,
+) -> (RecordBatch, RecordBatch, RowCounts) {
+    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+    let source = RecordBatch::try_from_iter_with_nullable(columns).expect("made");
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, source.schema(), None).expect("opens");
+    writer.write(&source).expect("written");
+    writer.close().expect("closed");
+    let reader = ExportReader::from_parquet("x.parquet", bytes::Bytes::from(bytes), mapping);
+    drain(reader.expect("opens")).expect("reads")
 }
 
 fn read(text: &str) -> (RecordBatch, RecordBatch, RowCounts) {
@@ -261,6 +277,26 @@ fn parquet_passes_the_same_checks() {
 }
 
 #[test]
+fn typed_moments_are_read_as_their_text_is() {
+    let mapping = "table = \"releases\"\ncountry = \"UG\"\nformat = \"parquet\"\n[columns]\n\
+                   case_id = { from = \"case\" }\nevent = { from = \"event\" }\nevent_time = { from = \"time\" }\n";
+    let mapping = Mapping::parse(mapping).expect("right");
+    let text = |text: &str| Arc::new(StringArray::from(vec![text; 4])) as ArrayRef;
+    // The last is in 2201.
+    let moments = vec![Some(1_318_333_540_276_001), None, Some(-1), Some(7_289_654_400_000_000)];
+    let moments = TimestampMicrosecondArray::from(moments).with_timezone("UTC");
+    let read = |time| read_columns([("case", text("a")), ("event", text("b")), ("time", time)], &mapping);
+    let typed = read(Arc::new(moments.clone()));
+    assert_eq!(typed.2, RowCounts { read: 4, archived: 2, quarantined: 2 });
+    assert_eq!(texts(&typed.1, "rule"), ["missing", "date outside the years 1900 to 2200"]);
+    let offsets = typed.0.column_by_name("utc_offset").expect("is there").as_primitive::<Int32Type>();
+    assert_eq!((offsets.values().as_ref(), offsets.null_count()), ([0, 0].as_slice(), 0));
+    let texts = read(cast(&moments, &DataType::Utf8).expect("casts"));
+    assert_eq!((&typed.0, typed.2), (&texts.0, texts.2));
+    assert_eq!(typed.1.column_by_name("value"), texts.1.column_by_name("value"));
+}
+
+#[test]
 fn the_digest_is_that_of_the_bytes() {
     let mut file = tempfile::NamedTempFile::new().expect("made");
     file.write_all(b"abc").expect("written");
@@ -325,9 +361,10 @@ proptest! {
             1..40,
         ),
         whole: bool,
+        null in prop::sample::select(vec!["NA", "NaN", "inf", "0.1", "3"]),
     ) {
-        let mapping =
-            Mapping::parse(&MAPPING.replace("[columns]", "format = \"parquet\"\n[columns]")).expect("right");
+        let mapping = MAPPING.replace("[columns]", "format = \"parquet\"\n[columns]").replace("NA", null);
+        let mapping = Mapping::parse(&mapping).expect("right");
         let text = |text: &str| Arc::new(StringArray::from(vec![text; rows.len()])) as ArrayRef;
         let mass = Float64Array::from_iter(rows.iter().map(|row| row.1));
         let whole_mass = Int64Array::from_iter(rows.iter().map(|row| row.1.map(|mass| mass as i64 % 1000)));
@@ -352,15 +389,7 @@ proptest! {
                 true => (*name, cast(column, &DataType::Utf8).expect("casts")),
                 false => (*name, Arc::clone(column)),
             });
-            let source = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, true)));
-            let source = source.expect("made");
-            let mut bytes = Vec::new();
-            let writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, source.schema(), None);
-            let mut writer = writer.expect("opens");
-            writer.write(&source).expect("written");
-            writer.close().expect("closed");
-            let reader = ExportReader::from_parquet("x.parquet", bytes::Bytes::from(bytes), &mapping);
-            drain(reader.expect("opens")).expect("reads")
+            read_columns(columns, &mapping)
         };
         let (typed, texts) = (read(false), read(true));
         prop_assert_eq!((&typed.0, typed.2), (&texts.0, texts.2));
