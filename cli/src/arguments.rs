@@ -172,6 +172,9 @@ pub(crate) struct Synth {
     /// The new trick goes through brokers that nobody knows.
     #[arg(long)]
     pub(crate) new_scheme_by_new_brokers: bool,
+    /// The new trick is practised on goods that are free of duty
+    #[arg(long)]
+    pub(crate) new_scheme_on_free_goods: bool,
     /// An old trick that nobody practises (undervaluation, misclassification, false_origin, under_weighing).
     #[arg(long)]
     pub(crate) without_scheme: Vec<String>,

@@ -102,6 +102,7 @@ fn specification(command: JobCommand) -> Result<Specification> {
                 new_scheme_size: options.new_scheme_size,
                 old_schemes_left: options.old_schemes_left,
                 new_scheme_by_new_brokers: options.new_scheme_by_new_brokers,
+                new_scheme_on_free_goods: options.new_scheme_on_free_goods,
                 new_scheme_by_unsuspected: options.new_scheme_by_unsuspected,
                 new_scheme_from: options.new_scheme_from.map(|month| month.first_month()),
                 old_schemes_until: options.old_schemes_until.map(|month| month.first_month()),

@@ -288,6 +288,7 @@ mod tests {
                 country: "TW".to_owned(),
                 date_column: "acceptance_date".to_owned(),
                 name: "job".to_owned(),
+                order: vec!["acceptance_date".to_owned()],
             }),
         ];
         all.into_iter().map(|operator| v1::PlanOperator { operator: Some(operator) }).collect()

@@ -206,7 +206,10 @@ impl TableProvider for ParquetSourceProvider {
         let parquet = ParquetSource::new(schema).with_table_parquet_options(options);
         let store = ObjectStoreUrl::parse(self.archive.store_url())?;
         // A partitioning that is declared is kept: files are otherwise dealt to as many partitions as there may be.
-        let kept = matches!(&self.source, Source::Snapshot(snapshot) if snapshot.by_month);
+        let kept = match &self.source {
+            Source::Snapshot(snapshot) => snapshot.by_month,
+            Source::Files(list) => list.partition_per_file,
+        };
         let scan = FileScanConfigBuilder::new(store, Arc::new(parquet))
             .with_output_partitioning(kept.then(|| Partitioning::UnknownPartitioning(groups.len())))
             .with_file_groups(groups)
@@ -463,6 +466,10 @@ mod tests {
             let scan = provider.scan(&session.state(), None, &[], None).await.expect("plans");
             if name == "listed" {
                 assert_eq!(scan.properties().partitioning.partition_count(), files.len());
+                let mut options = session.state().config_options().as_ref().clone();
+                options.optimizer.repartition_file_min_size = 1;
+                // More than there are files: none is read from two places at once.
+                assert!(scan.repartitioned(files.len() + 4, &options).expect("plans").is_none());
             }
             session.register_table(name, provider).expect("registers");
             let count = answer(&session, &format!("SELECT count(acceptance_date) AS n FROM {name}")).await;

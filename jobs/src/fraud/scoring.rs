@@ -44,7 +44,7 @@ impl Scoring<'_> {
         let from = |rank: RankBy| explained.filter(|(by, _)| *by == rank).map(|(_, from)| from);
         let files = self.files.iter().filter(|file| file.rows > 0);
         let files = files.map(|file| v1::ParquetFile { path: file.path.clone(), size: file.size });
-        let rows = tasks::scan(self.session, self.archive, files.collect(), file_schema(), true)?;
+        let rows = tasks::scan(self.session, self.archive, files.collect(), file_schema(), false)?;
         let operator = ScoreOperator::new(v1::ScoreOperator {
             archive: self.archive.url().to_string(),
             model: self.model.to_owned(),

@@ -28,7 +28,7 @@ pub(super) async fn judge(
     description_alone: bool,
 ) -> Result<Evaluation> {
     let files = vec![v1::ParquetFile { path: file.path.clone(), size: file.size }];
-    let rows = tasks::scan(session, archive, files, file_schema(), true)?;
+    let rows = tasks::scan(session, archive, files, file_schema(), false)?;
     let operator = RecommendOperator::new(v1::HsRecommendOperator {
         archive: archive.url().to_string(),
         model: model.to_owned(),

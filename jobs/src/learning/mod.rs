@@ -7,6 +7,7 @@
 //! carried which shard, nor on how many workers there were.
 
 pub mod collective;
+pub(crate) mod device;
 pub mod fit;
 pub mod fit_operator;
 pub mod gbdt;

@@ -65,7 +65,8 @@ pub fn of_batch(batch: &RecordBatch) -> Result<Vec<(u32, String)>> {
     Ok(numbers.map(Option::unwrap_or_default).zip(tasks).collect())
 }
 
-/// A query of the rows of some Parquet files of the archive.
+/// A query of the rows of some Parquet files of the archive; where `partition_per_file`, each is read from its
+/// beginning to its end in a partition of its own.
 ///
 /// # Errors
 /// Those of the session.

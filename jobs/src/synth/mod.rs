@@ -16,9 +16,10 @@
 //! For backtests each of these has a switch of its own, whose default leaves the archive as it is without it:
 //! the traders' histories (`histories`), the rings (`rings`), new tricks (`new_scheme_from`, practised by
 //! `new_scheme_traders`, or by those whom a clean past protects, `new_scheme_by_unsuspected`, or through a ring
-//! of new brokers, `new_scheme_by_new_brokers`, in shipments `new_scheme_size` times as large), the end of the old ones
-//! (`old_schemes_until`), honest trade that moves (`covariate_drift`), heavy-tailed shipments
-//! (`heavy_tail`) and how far the archive's own inspection follows its rule (`inspection_bias`).
+//! of new brokers, `new_scheme_by_new_brokers`, on goods free of duty alone, `new_scheme_on_free_goods`, in
+//! shipments `new_scheme_size` times as large), the end of the old ones (`old_schemes_until`), honest trade that
+//! moves (`covariate_drift`), heavy-tailed shipments (`heavy_tail`) and how far the archive's own inspection
+//! follows its rule (`inspection_bias`).
 //!
 //! Nothing but what a scheme needs gives it away: a declared code carries its own unit, papers agree with
 //! the declared origin, and honest trade too brings goods and origins that a route has not seen. Of the
@@ -127,6 +128,9 @@ pub struct Parameters {
     pub new_scheme_by_unsuspected: bool,
     /// Whether those traders then declare through brokers that nobody knows, three of them: a new ring.
     pub new_scheme_by_new_brokers: bool,
+    /// Whether they discount nothing but goods that are free of duty, and so evade the tax alone, where the old tricks
+    /// are fewest.
+    pub new_scheme_on_free_goods: bool,
     /// Year and month of the last month in which the schemes in [`Schemes`] are practised in full; absent: to the
     /// end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,6 +173,7 @@ impl Default for Parameters {
             new_scheme_size: 1.0,
             new_scheme_by_unsuspected: false,
             new_scheme_by_new_brokers: false,
+            new_scheme_on_free_goods: false,
             old_schemes_until: None,
             old_schemes_left: 0.0,
             drift: false,

@@ -172,7 +172,8 @@ impl Month {
         let rng = &mut self.rng;
         let chance = economy.weight(open.propensity, &open.route, good) * economy.scale;
         let (fraud, by_newcomer) = (rng.random::<f64>(), rng.random::<f64>());
-        if open.newcomer && by_newcomer < self.parameters.new_scheme_share {
+        let takes = !self.parameters.new_scheme_on_free_goods || good.duty == 0.0;
+        if open.newcomer && takes && by_newcomer < self.parameters.new_scheme_share {
             return Some(4);
         }
         let over = self.parameters.old_schemes_until.is_some_and(|until| (self.year, self.month) > until);

@@ -202,6 +202,23 @@ fn new_brokers_come_with_the_new_trick() {
 }
 
 #[test]
+fn the_new_trick_keeps_to_goods_free_of_duty_where_told() {
+    let of = |new_scheme_on_free_goods| {
+        let new_scheme_from = Some((2019, 1));
+        let SynthBatch { declarations, truth } =
+            all(Parameters { new_scheme_on_free_goods, new_scheme_from, ..small() });
+        let duties = numbers(&declarations, "duty_rate").to_vec();
+        let schemes = truth["scheme"].as_string::<i32>().iter().zip(duties);
+        let new = schemes.filter(|(scheme, _)| *scheme == Some("false_discount"));
+        let (free, other): (Vec<_>, Vec<_>) = new.partition(|(_, duty)| *duty == 0.0);
+        (free.len(), other.len())
+    };
+    let (usual, kept) = (of(false), of(true));
+    assert!(usual.0 > 0 && usual.1 > usual.0, "{usual:?}");
+    assert!(kept.0 > 0 && kept.1 == 0, "{kept:?}");
+}
+
+#[test]
 fn larger_shipments_of_the_new_trick_are_all_that_their_switch_changes() {
     let of = |new_scheme_size| {
         let parameters = Parameters { new_scheme_size, new_scheme_from: Some((2019, 2)), ..small() };

@@ -1,7 +1,7 @@
 //! Backtests: strategies of selection, walked over history as a customs house would have lived it.
 //!
-//! Each strategy and seed is one [`walk`], a plan node over the rows in time order, and the walks run side by side
-//! on the engine. What it promises: a walk learns only outcomes that it chose to see (or the archive's own
+//! The rows are put in time order once, beside their truth ([`history`]). Each strategy and seed is one [`walk`], a
+//! plan node over them, and the walks run side by side on the engine. What it promises: a walk learns only outcomes that it chose to see (or the archive's own
 //! inspection saw before the first day), and those only after the label delay; the same archive, parameters
 //! and seeds give the same bytes in every table and page. The truth that judges (and that a chosen item
 //! reveals) comes from files that the user gives, such as the generator's, or is the archive's own outcome.
@@ -11,6 +11,7 @@
 
 mod adapt;
 mod drift;
+mod history;
 mod measures;
 mod operator;
 mod report;
@@ -35,12 +36,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidewaiter_proto::v1;
 
+use history::History;
 pub use operator::BacktestOperator;
 use strategy::Strategy;
 use summary::Summary;
 use walk::{WalkParameters, WalkReport};
 
-use super::{date, features, prepare::day_of};
+use super::{date, features};
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{provider::snapshot_provider, schema::DECLARATIONS, table::Table},
@@ -189,7 +191,8 @@ pub async fn backtest(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> 
     let span = job.step("span", span(job, parameters)).await?;
     span.check(parameters, days)?;
     let truths = job.step("truth", truth::keep(job, &parameters.truth)).await?;
-    let walks = job.step("walks", walk_all(job, parameters, days, &span, &truths)).await?;
+    let history = job.step("history", History::write(job, parameters, span.version, &truths)).await?;
+    let walks = job.step("walks", walk_all(job, parameters, days, &history)).await?;
     job.outcome.rows.read = span.rows;
     let summary = Summary::of(parameters, &walks)?;
     if summary.strategies.iter().all(|strategy| strategy.total.known == 0) {
@@ -279,23 +282,12 @@ async fn declarations(
     Ok(session.read_table(provider)?.filter(wanted)?)
 }
 
-/// Lets a session join by sorting, which spills; a hash join holds the whole truth. The engine does so only where
-/// there is more than one partition.
-fn join_by_sorting(session: &SessionContext) {
-    let state = session.state_ref();
-    let mut state = state.write();
-    let options = state.config_mut().options_mut();
-    options.optimizer.prefer_hash_join = false;
-    options.execution.target_partitions = options.execution.target_partitions.max(2);
-}
-
 /// Runs the walks side by side; those that a job finished before it was taken up again are not repeated.
 fn walk_all<'a>(
     job: &Job<'a>,
     parameters: &'a Parameters,
     days: (i32, i32),
-    span: &'a Span,
-    truths: &'a [(String, u64)],
+    history: &'a History,
 ) -> impl Future<Output = Result<Vec<WalkReport>>> + use<'a> {
     let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
     let walks = parameters.walks(days);
@@ -308,10 +300,7 @@ fn walk_all<'a>(
                 if archive.exists(&path).await? {
                     return Ok(serde_json::from_slice(&archive.get(&path).await?)?);
                 }
-                join_by_sorting(&session);
-                let rows = declarations(&session, archive, span.version, parameters).await?;
-                let rows = rows.filter(col("acceptance_date").lt_eq(lit(day_of(parameters.to.last()))))?;
-                let rows = truth::beside(&session, archive, rows.select_columns(features::INPUT)?, truths)?;
+                let rows = history.scan(&session, archive)?;
                 let name = format!("walk by {} with seed {}", walk.strategy, walk.seed);
                 let message = v1::BacktestOperator { parameters: serde_json::to_string(&walk)? };
                 let query = plan::above(rows, BacktestOperator::new(message)?)?;

@@ -1,4 +1,4 @@
-//! A walk as a plan node: rows in time order come in, one report goes out.
+//! A walk as a plan node: rows that come in time order go in, one report goes out.
 
 use std::sync::Arc;
 
@@ -54,8 +54,8 @@ impl Operator for BacktestOperator {
         }
     }
 
-    fn order(&self) -> &[&'static str] {
-        &ORDER
+    fn undivided(&self) -> bool {
+        true
     }
 
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {

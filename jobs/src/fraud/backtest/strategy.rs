@@ -86,6 +86,12 @@ pub const STRATEGIES: &[Strategy] = &[
          so that equal scores are rare",
     ),
     strategy(
+        "risk-profile+random",
+        Exploit::RiskProfile,
+        Explore::Random,
+        "the hybrid of arXiv:2010.14282 over the risk profile",
+    ),
+    strategy(
         "gbdt",
         Exploit::Probability,
         Explore::Nothing,

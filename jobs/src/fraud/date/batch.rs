@@ -2,17 +2,21 @@
 //!
 //! A leaf's query, key and value depend on the leaf alone, so that they are computed once for each distinct leaf
 //! of a batch (once for all when scoring) and not for each item; their gradients are summed by leaf before they
-//! go back through the projections.
+//! go back through the projections. Where this process has a GPU, it computes instead ([`super::graph`]).
 
 use std::{num::NonZero, thread};
+
+use candle_core::Device;
 
 use super::{
     back::Sums,
     embedding::{Vector, WIDTH},
+    graph::{Behind, Graph},
     lanes::{Work, wide},
     network::{Answer, Item, View},
     weights::{PROJECTED, Part, Shape},
 };
+use crate::Result;
 
 /// Items that one thread scores before it asks for more memory.
 const LEAST_SHARE: usize = 256;
@@ -62,6 +66,8 @@ pub(super) struct Vectors<'a> {
 /// Computes gradients of batches; holds all the memory that they need.
 pub(super) struct Gradients {
     shape: Shape,
+    /// Computes in the place of the loops.
+    graph: Option<Graph>,
     item: Item,
     sums: Sums,
     /// By leaf: its place in the lists below, when `stamps` says so.
@@ -81,9 +87,11 @@ pub(super) struct Gradients {
 }
 
 impl Gradients {
+    /// On the processor.
     pub(super) fn new(shape: Shape) -> Self {
         Self {
             shape,
+            graph: None,
             item: Item::new(shape),
             sums: Sums::new(shape),
             places: vec![0; shape.leaves],
@@ -99,17 +107,31 @@ impl Gradients {
         }
     }
 
+    /// On a device, over trees of so many leaves each.
+    pub(super) fn on(leaves: &[u32], device: Device) -> Self {
+        let shape = Shape::new(leaves.len(), leaves.iter().sum::<u32>() as usize);
+        Self { graph: Some(Graph::new(leaves, device)), ..Self::new(shape) }
+    }
+
+    /// What computes in the place of the loops, if anything does.
+    pub(super) fn graph(&self) -> Option<&Graph> {
+        self.graph.as_ref()
+    }
+
     /// The gradients of the mean loss of a batch of items, left in the fields; returns the sum of their losses.
     ///
     /// The loss of an item is the cross entropy of its probability and `revenue_weight` times the squared error of
     /// its revenue, where that is known.
+    ///
+    /// # Errors
+    /// Those of a device.
     pub(super) fn compute(
         &mut self,
         weights: &[f32],
         vectors: Vectors<'_>,
         batch: Batch<'_>,
         wanted: Wanted<'_>,
-    ) -> f64 {
+    ) -> Result<f64> {
         let by_count = 1.0 / batch.rows.len() as f32;
         self.back(weights, vectors, batch, |row, answer| {
             let (label, revenue) = (wanted.labels[row], wanted.revenue[row]);
@@ -122,8 +144,11 @@ impl Gradients {
     }
 
     /// The gradients of the sum of the log odds of a batch.
-    pub(super) fn explain(&mut self, weights: &[f32], vectors: Vectors<'_>, batch: Batch<'_>) {
-        self.back(weights, vectors, batch, |_, _| ((1.0, 0.0), 0.0));
+    ///
+    /// # Errors
+    /// Those of a device.
+    pub(super) fn explain(&mut self, weights: &[f32], vectors: Vectors<'_>, batch: Batch<'_>) -> Result<()> {
+        self.back(weights, vectors, batch, |_, _| ((1.0, 0.0), 0.0)).map(drop)
     }
 
     /// The leaves of the last batch, and the gradients of their vectors.
@@ -138,9 +163,15 @@ impl Gradients {
         vectors: Vectors<'_>,
         batch: Batch<'_>,
         mut behind: impl FnMut(usize, Answer) -> ((f32, f32), f64),
-    ) -> f64 {
+    ) -> Result<f64> {
+        if let Some(graph) = &self.graph {
+            let found = graph.back(weights, vectors, batch, behind)?;
+            let loss;
+            Behind { loss, weights: self.weights, importers: self.importers, codes: self.codes } = found;
+            return Ok(loss);
+        }
         self.begin(batch);
-        wide(Back { gradients: self, weights, vectors, batch, behind: &mut behind })
+        Ok(wide(Back { gradients: self, weights, vectors, batch, behind: &mut behind }))
     }
 
     /// Finds the distinct leaves of a batch.

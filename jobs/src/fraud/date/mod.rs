@@ -23,6 +23,7 @@
 mod back;
 mod batch;
 mod embedding;
+mod graph;
 mod lanes;
 pub mod leader;
 mod load;

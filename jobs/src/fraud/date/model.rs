@@ -4,6 +4,7 @@ use super::{
     Parameters,
     batch::{Batch, Gradients, Items, Scorer, Vectors, all_threads},
     embedding::{Rows, Vector, WIDTH, row_of},
+    graph::Graph,
     leader::leaves_of,
     load::Keys,
     network::Answer,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     fraud::{features::features, model::Scores},
-    learning::gbdt,
+    learning::{device::gpu, gbdt},
 };
 
 /// A model as it is written.
@@ -144,9 +145,16 @@ impl DateModel {
     }
 
     /// The answers to items by their leaves in the booster and the keys of importer and HS code.
-    pub(super) fn answers(&self, leaves: Vec<u32>, importers: &[u64], codes: &[u64]) -> Vec<Answer> {
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub(super) fn answers(&self, leaves: Vec<u32>, importers: &[u64], codes: &[u64]) -> Result<Vec<Answer>> {
         let items = self.items(leaves, importers, codes);
-        self.scorer.answers(&self.stored.weights, self.vectors(), &items, all_threads())
+        let Stored { weights, booster, .. } = &self.stored;
+        match gpu()? {
+            Some(device) => Graph::new(&leaves_of(booster), device).answers(weights, self.vectors(), &items),
+            None => Ok(self.scorer.answers(weights, self.vectors(), &items, all_threads())),
+        }
     }
 
     /// Scores rows by their features, on as many threads as there are processors.
@@ -155,7 +163,7 @@ impl DateModel {
     /// [`crate::ErrorKind::Input`] when the columns do not fit the model.
     pub fn score(&self, columns: &[&[f32]], keys: &Keys) -> Result<Scores> {
         let leaves = self.stored.booster.leaves(columns)?;
-        let answers = self.answers(leaves, &keys.importers, &keys.codes);
+        let answers = self.answers(leaves, &keys.importers, &keys.codes)?;
         let scale = f64::from(self.stored.revenue_scale);
         let expected = |revenue: f32| {
             // The head was taught up to 1; beyond it there is nothing that it could know.
@@ -174,7 +182,7 @@ impl DateModel {
     /// As [`DateModel::score`].
     pub fn embeddings(&self, columns: &[&[f32]], keys: &Keys) -> Result<Vec<Vec<f32>>> {
         let leaves = self.stored.booster.leaves(columns)?;
-        let answers = self.answers(leaves, &keys.importers, &keys.codes);
+        let answers = self.answers(leaves, &keys.importers, &keys.codes)?;
         Ok(answers.iter().map(|answer| answer.hidden.to_vec()).collect())
     }
 
@@ -212,7 +220,7 @@ impl DateModel {
         for row in 0..keys.importers.len() as u32 {
             let (importer, code) = (items.importers[row as usize], items.codes[row as usize]);
             let batch = Batch { leaves: &items.leaves, rows: &[row], importers: &[importer], codes: &[code] };
-            gradients.explain(&self.stored.weights, self.vectors(), batch);
+            gradients.explain(&self.stored.weights, self.vectors(), batch)?;
             for (leaf, gradient) in gradients.leaves() {
                 let tree = first_leaves.partition_point(|first| *first <= leaf as usize) - 1;
                 for leaf in first_leaves[tree]..first_leaves[tree + 1] {

@@ -19,7 +19,7 @@ use super::{
 /// Slope of LeakyReLU below 0.
 pub(super) const LEAK: f32 = 0.01;
 /// Added to the variance of a block of trees.
-const LEAST_VARIANCE: f32 = 1e-5;
+pub(super) const LEAST_VARIANCE: f32 = 1e-5;
 /// Queries are scaled so that powers of two give the softmax of products divided by the root of [`HEAD`].
 pub(super) const QUERY_SCALE: f32 = 0.5 * std::f32::consts::LOG2_E;
 

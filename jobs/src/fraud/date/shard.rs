@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    learning::{Contribution, Shard, local_sgd::Answer, mix},
+    learning::{Contribution, Shard, device::gpu, local_sgd::Answer, mix},
 };
 
 /// Scores that are told apart when validation rows are ranked.
@@ -67,8 +67,8 @@ impl DateShard {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Internal`] when the columns do not fit each other or the trees.
-    pub fn new(index: u32, parameters: Parameters, leaves: &[u32], data: Taught) -> Result<Self> {
-        let shape = Shape::new(leaves.len(), leaves.iter().sum::<u32>() as usize);
+    pub fn new(index: u32, parameters: Parameters, trees: &[u32], data: Taught) -> Result<Self> {
+        let shape = Shape::new(trees.len(), trees.iter().sum::<u32>() as usize);
         let Taught { leaves, importers, codes, labels, revenue, is_validation } = data;
         let rows = labels.len();
         let lengths = [importers.len(), codes.len(), revenue.len(), is_validation.len()];
@@ -102,7 +102,10 @@ impl DateShard {
             validation,
             importers,
             codes,
-            gradients: Gradients::new(shape),
+            gradients: match gpu()? {
+                Some(device) => Gradients::on(trees, device),
+                None => Gradients::new(shape),
+            },
             order: Vec::new(),
             epoch: None,
         })
@@ -176,7 +179,7 @@ impl DateShard {
                 };
                 let shown =
                     Batch { leaves: &self.items.leaves, rows: batch, importers: &importers, codes: &codes };
-                loss += self.gradients.compute(&dense.weights, vectors, shown, wanted);
+                loss += self.gradients.compute(&dense.weights, vectors, shown, wanted)?;
                 rows += batch.len() as u64;
                 radam(&mut dense, &self.gradients.weights, step + 1, rate, decay);
                 let adagrad = Adagrad {
@@ -233,7 +236,10 @@ impl DateShard {
         };
         let vectors = Vectors { importers: &self.importers.vectors, codes: &self.codes.vectors };
         // The fit's other workers compute beside this one.
-        let answers = Scorer::new(self.shape, &judge.weights).answers(&judge.weights, vectors, &items, 1);
+        let answers = match self.gradients.graph() {
+            Some(graph) => graph.answers(&judge.weights, vectors, &items)?,
+            None => Scorer::new(self.shape, &judge.weights).answers(&judge.weights, vectors, &items, 1),
+        };
         let mut judged =
             Judged { positives: vec![0; SCORES], negatives: vec![0; SCORES], ..Judged::default() };
         for (row, answer) in self.validation.iter().zip(answers) {

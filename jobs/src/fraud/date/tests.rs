@@ -5,6 +5,7 @@ use prost::Message;
 use super::{
     batch::{Batch, Gradients, Items, Scorer, Vectors, Wanted},
     embedding::{Vector, WIDTH},
+    graph::Graph,
     leader::leaves_of,
     network::Answer,
     weights::{PROJECTED, Part, Shape},
@@ -12,6 +13,7 @@ use super::{
 };
 use crate::learning::{
     Contribution, Leader, Shard,
+    device::gpu,
     fit::fit_in_process,
     gbdt::{Dataset, GbdtLeader, GbdtShard, Model},
 };
@@ -42,7 +44,7 @@ impl Case {
         let Items { leaves, importers, codes } = &self.items;
         let batch = Batch { leaves, rows: &rows, importers, codes };
         let wanted = Wanted { labels: &self.labels, revenue: &self.revenue, revenue_weight: 1.0 };
-        gradients.compute(&self.weights, self.vectors(), batch, wanted) / rows.len() as f64
+        gradients.compute(&self.weights, self.vectors(), batch, wanted).expect("computes") / rows.len() as f64
     }
 }
 
@@ -266,6 +268,54 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
+/// On the GPU where the tests are built for one and there is one, else on the processor.
+#[test]
+fn a_graph_of_tensors_agrees_with_the_loops() {
+    let mut case = peers_case();
+    // Trees of one to five leaves, of which the items fall in some.
+    let trees: Vec<u32> = (0..11).map(|tree| 1 + tree * 3 % 5).collect();
+    let shape = Shape::new(trees.len(), trees.iter().sum::<u32>() as usize);
+    let mut first = 0;
+    for (tree, leaves) in trees.iter().enumerate() {
+        for row in 0..6 {
+            case.items.leaves[row * trees.len() + tree] = first + (7 * row + 5 * tree) as u32 % leaves;
+        }
+        first += leaves;
+    }
+    case.weights = (0..shape.weights()).map(|at| (0.6 * (0.37 * at as f64).sin()) as f32).collect();
+    case.shape = shape;
+    let device = gpu().expect("answers").unwrap_or(candle_core::Device::Cpu);
+    let near = |found: &[f32], wanted: &[f32], what: &str| {
+        assert_eq!(found.len(), wanted.len(), "{what}");
+        for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+            assert!((found - wanted).abs() < 1e-4 * (1.0 + wanted.abs()), "{what} {at}: {found} {wanted}");
+        }
+    };
+
+    let graph = Graph::new(&trees, device.clone());
+    let answers = graph.answers(&case.weights, case.vectors(), &case.items).expect("answers");
+    for (found, wanted) in answers.iter().zip(case.answers()) {
+        near(&[found.logit, found.revenue], &[wanted.logit, wanted.revenue], "answer");
+        near(&found.hidden, &wanted.hidden, "hidden");
+    }
+    let (mut by_graph, mut by_loops) = (Gradients::on(&trees, device), Gradients::new(shape));
+    let losses = (case.loss(&mut by_graph), case.loss(&mut by_loops));
+    assert!((losses.0 - losses.1).abs() < 1e-5, "{losses:?}");
+    for part in Part::ALL {
+        // Nothing is said of the places that only pad.
+        let pads = |at: usize| matches!(part, Part::Gain | Part::Shift) && at % shape.padded >= shape.trees;
+        let of = |gradients: &Gradients| -> Vec<f32> {
+            let own = gradients.weights[shape.range(part)].iter().enumerate();
+            own.filter(|(at, _)| !pads(*at)).map(|(_, number)| *number).collect()
+        };
+        let wanted = of(&by_loops);
+        assert!(wanted.iter().any(|number| *number != 0.0), "{part:?} is put to no test");
+        near(&of(&by_graph), &wanted, &format!("{part:?}"));
+    }
+    near(by_graph.importers.as_flattened(), by_loops.importers.as_flattened(), "importers");
+    near(by_graph.codes.as_flattened(), by_loops.codes.as_flattened(), "codes");
+}
+
 #[test]
 fn an_answer_does_not_depend_on_the_items_beside_it() {
     let case = peers_case();
@@ -375,7 +425,8 @@ fn fit(parameters: &Parameters, rows: &Rows, count: usize) -> DateModel {
 
 /// The area under the ROC curve over the validation rows.
 fn auc(model: &DateModel, rows: &Rows) -> f64 {
-    let answers = model.answers(leaves(model.booster(), rows), &rows.importers, &rows.codes);
+    let answers =
+        model.answers(leaves(model.booster(), rows), &rows.importers, &rows.codes).expect("answers");
     let mut order: Vec<_> = (0..answers.len()).filter(|row| rows.is_validation[*row]).collect();
     order.sort_by(|a, b| answers[*a].logit.total_cmp(&answers[*b].logit));
     let (mut negatives, mut positives, mut pairs) = (0.0, 0.0, 0.0);
@@ -479,8 +530,8 @@ fn what_was_never_seen_is_answered_as_what_is_not_given() {
     let model = fit(&small(), &rows, 2);
     let leaves = leaves(model.booster(), &rows)[..3 * model.booster().trees.len()].to_vec();
     let known = rows.importers[0];
-    let answers = model.answers(leaves.clone(), &[known, 0, 77], &[0, 78, rows.codes[0]]);
-    let others = model.answers(leaves, &[known, 79, 0], &[80, 0, rows.codes[0]]);
+    let answers = model.answers(leaves.clone(), &[known, 0, 77], &[0, 78, rows.codes[0]]).expect("answers");
+    let others = model.answers(leaves, &[known, 79, 0], &[80, 0, rows.codes[0]]).expect("answers");
     assert_eq!(answers, others);
     let (importers, codes) = model.learned();
     assert!((50..=60).contains(&importers) && codes == 20, "{importers} {codes}");

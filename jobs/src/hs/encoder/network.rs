@@ -16,6 +16,7 @@ use super::{files::Files, layers::Shapes};
 use crate::{
     Error, Result,
     hs::text::{is_cut, start_of},
+    learning::device::gpu,
 };
 
 /// Texts that are encoded together.
@@ -80,8 +81,7 @@ impl Parts {
             .with_padding(None)
             .with_truncation(Some(truncation))
             .map_err(|error| wrong("tokenizer.json", &error))?;
-        let device = Device::cuda_if_available(0)
-            .map_err(|error| Error::unavailable(format!("the CUDA device does not answer: {error}")))?;
+        let device = gpu()?.unwrap_or(Device::Cpu);
         let loaded = candle_core::safetensors::load_buffer(&files.weights, &device)
             .map_err(|error| wrong("model.safetensors", &error))?;
         let mut tensors = HashMap::new();
