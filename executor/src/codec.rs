@@ -262,6 +262,11 @@ mod tests {
                 reasons_from: Some(0.25),
                 revenue_from: Some(1000.0),
             }),
+            Message::History(v1::HistoryOperator {
+                archive: archive.clone(),
+                truth: Some(v1::ParquetFile { path: "work/job/truth.parquet".to_owned(), size: 7 }),
+                has_truth: true,
+            }),
             Message::Backtest(v1::BacktestOperator {
                 parameters: r#"{"strategy":"gbdt+badge","seed":1,"days":[18000,18100],"period_days":28,
                     "inspection_rate":0.05,"exploration":0.1,"features":{},"trees":{},"date":{},"training_rows":1000,

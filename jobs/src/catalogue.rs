@@ -11,7 +11,13 @@ use tidewaiter_proto::v1;
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{ingest::IngestOperator, write_operator::WriteOperator},
-    fraud::{self, backtest::BacktestOperator, date, features::FeaturesOperator, score::ScoreOperator},
+    fraud::{
+        self,
+        backtest::{BacktestOperator, HistoryOperator},
+        date,
+        features::FeaturesOperator,
+        score::ScoreOperator,
+    },
     hs::{self, encoder::EncodedShards, learner::TextShards, score::RecommendOperator, texts::TextsOperator},
     job::{Job, ingest, quality, release, synth},
     learning::{
@@ -229,6 +235,7 @@ pub fn operator(message: v1::PlanOperator) -> Result<Arc<dyn Operator>> {
         Message::HsTexts(message) => Arc::new(TextsOperator::new(message)?),
         Message::HsRecommend(message) => Arc::new(RecommendOperator::new(message)?),
         Message::Backtest(message) => Arc::new(BacktestOperator::new(message)?),
+        Message::History(message) => Arc::new(HistoryOperator::new(message)?),
         Message::Stages(message) => Arc::new(StagesOperator::new(message)?),
         Message::Cases(message) => Arc::new(CasesOperator::new(message)?),
         Message::Edges(message) => Arc::new(EdgesOperator::new(message)?),

@@ -40,6 +40,12 @@ pub trait Engine: Send + Sync {
     /// The most tasks that a fit or an ingest asks for.
     async fn most_tasks(&self) -> usize;
 
+    /// How many tasks run at once on executors with a GPU; 0 where there are none, and in this process, whose tasks
+    /// need not be sent to one.
+    async fn gpu_tasks(&self) -> usize {
+        0
+    }
+
     /// Bytes of rows and buffers that one task may hold.
     fn task_memory(&self) -> usize;
 }

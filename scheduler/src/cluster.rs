@@ -9,6 +9,8 @@ use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tidewaiter_executor::session;
 use tidewaiter_jobs::{Result, engine::Engine, learning::collective::grpc::Hubs, plan::Meter};
 
+use crate::placement::Device;
+
 /// Ballista's scheduler, with DataFusion's plans.
 pub(crate) type Ballista = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 
@@ -67,6 +69,14 @@ impl Engine for Cluster {
         let executors = executors.unwrap_or_default();
         let slots = executors.iter().map(|(executor, ..)| executor.specification.vcores);
         slots.map(|slots| slots as usize).sum::<usize>().max(FEWEST_TASKS)
+    }
+
+    async fn gpu_tasks(&self) -> usize {
+        let executors = self.scheduler.state.executor_manager.get_executors_state().await;
+        let executors = executors.unwrap_or_default();
+        let with_gpu =
+            executors.iter().filter(|(executor, ..)| Device::of_executor(&executor.id) == Device::Gpu);
+        with_gpu.map(|(executor, ..)| executor.specification.vcores as usize).sum()
     }
 
     fn task_memory(&self) -> usize {

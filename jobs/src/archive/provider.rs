@@ -26,7 +26,7 @@ use datafusion::{
         table_schema::TableSchema,
     },
     error::Result as DataFusionResult,
-    execution::object_store::ObjectStoreUrl,
+    execution::{SendableRecordBatchStream, TaskContext, object_store::ObjectStoreUrl},
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
     physical_expr::Partitioning,
     physical_plan::{ExecutionPlan, empty::EmptyExec},
@@ -218,6 +218,32 @@ impl TableProvider for ParquetSourceProvider {
             .build();
         Ok(DataSourceExec::from_data_source(scan))
     }
+}
+
+/// The rows of one Parquet file of the archive from its beginning to its end, for an operator that reads a file beside
+/// its input.
+///
+/// # Errors
+/// [`crate::ErrorKind::Internal`] when the archive's address is none of an object store.
+pub fn stream(
+    archive: &Archive,
+    path: &str,
+    size: u64,
+    schema: SchemaRef,
+    task: Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let mut file = PartitionedFile::new("", size);
+    file.object_meta.location = archive.path(path);
+    let options = TableParquetOptions {
+        global: task.session_config().options().execution.parquet.clone(),
+        ..TableParquetOptions::default()
+    };
+    let parquet =
+        ParquetSource::new(TableSchema::builder(schema).build()).with_table_parquet_options(options);
+    let store = ObjectStoreUrl::parse(archive.store_url())?;
+    let scan =
+        FileScanConfigBuilder::new(store, Arc::new(parquet)).with_file_group(FileGroup::new(vec![file]));
+    Ok(DataSourceExec::from_data_source(scan.build()).execute(0, task)?)
 }
 
 /// The provider of a whole snapshot of a table; the newest where `version` is `None`.

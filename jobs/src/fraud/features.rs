@@ -8,7 +8,7 @@
 //! is cut into batches. One builder serves one country. Start at [`FeatureBuilder::push`].
 
 mod catalogue;
-mod columns;
+pub(super) mod columns;
 mod files;
 mod months;
 mod past;
@@ -32,6 +32,7 @@ use catalogue::{CODES, KEYED_BY};
 pub use catalogue::{Feature, Measure, Source, features};
 pub(super) use files::ORDER;
 pub use files::{FeatureFile, FeatureFiles, FeaturesOperator, INPUT, Outcomes, Written, file_schema};
+pub(super) use months::in_order;
 use past::{Day, Keys, Past, Rows, Step};
 
 use super::history::Counts;

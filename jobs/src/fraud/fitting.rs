@@ -67,6 +67,8 @@ struct Kind {
     unit: &'static str,
     /// Milestones from one stored checkpoint to the next.
     milestones: u32,
+    /// Whether it computes on a GPU where there is one.
+    gains_from_gpu: bool,
 }
 
 impl Fitting<'_> {
@@ -119,6 +121,7 @@ impl Fitting<'_> {
             loader: Arc::new(date::ParquetShards::new(self.archive.clone(), self.files.clone(), layout)),
             unit: "epochs",
             milestones: 1,
+            gains_from_gpu: true,
         };
         let begin = || DateLeader::new(parameters.clone(), booster.clone());
         let restore = |checkpoint: &[u8]| DateLeader::restore(checkpoint, booster.clone());
@@ -137,7 +140,7 @@ impl Fitting<'_> {
         let (archive, files, layout) = (self.archive.clone(), self.files.clone(), self.layout.clone());
         let parameters = serde_json::to_string(&layout)?;
         let loader = Arc::new(ParquetShards::new(archive, files, layout, make));
-        Ok(Kind { learner, parameters, loader, unit, milestones })
+        Ok(Kind { learner, parameters, loader, unit, milestones, gains_from_gpu: false })
     }
 
     /// Leads one fit to its end, from its checkpoint where there is one: the first (0) of so many, or a later one.
@@ -165,7 +168,16 @@ impl Fitting<'_> {
         let listener = Arc::clone(&self.listener);
         let (place, of) = (u64::from(place), u64::from(of));
         let mut following = Following { archive, checkpoint, listener, kind, place, of, milestones: 0 };
-        let fit = Fit { archive, engine: *engine, session, name: &name, folder: &folder, task, loader };
+        let fit = Fit {
+            archive,
+            engine: *engine,
+            session,
+            name: &name,
+            folder: &folder,
+            task,
+            loader,
+            gains_from_gpu: kind.gains_from_gpu,
+        };
         run(fit, &mut leader, &mut following).await?;
         Ok(leader)
     }

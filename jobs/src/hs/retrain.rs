@@ -284,7 +284,16 @@ fn fit<'a>(
         let mut following =
             Following { archive, checkpoint, listener, milestones: 0, step: "fit", unit: "classifiers" };
         let session = session?;
-        let fit = Fit { archive, engine, session: &session, name: &name, folder: &folder, task, loader };
+        let fit = Fit {
+            archive,
+            engine,
+            session: &session,
+            name: &name,
+            folder: &folder,
+            task,
+            loader,
+            gains_from_gpu: false,
+        };
         run(fit, &mut leader, &mut following).await?;
         let classifiers = format!("{folder}/classifiers");
         archive.put(&classifiers, crate::learning::Leader::checkpoint(&leader)?).await?;

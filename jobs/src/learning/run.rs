@@ -33,6 +33,9 @@ pub struct Fit<'a> {
     pub task: v1::FitTask,
     /// Loads shards of that task, for the plan's own use.
     pub loader: Arc<dyn ShardLoader>,
+    /// Whether a GPU makes it faster: its workers are then kept to executors that have one, while the engine has
+    /// any when it begins.
+    pub gains_from_gpu: bool,
 }
 
 /// Runs the fit to its end.
@@ -44,8 +47,10 @@ pub async fn run(fit: Fit<'_>, leader: &mut dyn Leader, observer: &mut dyn Obser
     let shards = u32::try_from(fit.task.shards.len()).unwrap_or(u32::MAX);
     let (hub, floor) = Hub::new();
     let _open = Open::new(fit.engine.hubs(), fit.name, hub);
-    let count = fit.engine.most_tasks().await.min(fit.task.shards.len()).max(1);
-    let workers = workers(&fit, count).await?;
+    let gpu_tasks = if fit.gains_from_gpu { fit.engine.gpu_tasks().await } else { 0 };
+    let most = if gpu_tasks > 0 { gpu_tasks } else { fit.engine.most_tasks().await };
+    let count = most.min(fit.task.shards.len()).max(1);
+    let workers = workers(&fit, count, gpu_tasks > 0).await?;
 
     let (_running, cancelled) = oneshot::channel();
     let mut leading = pin!(lead(floor, leader, shards, count, observer, cancelled));
@@ -63,7 +68,7 @@ pub async fn run(fit: Fit<'_>, leader: &mut dyn Leader, observer: &mut dyn Obser
 }
 
 /// The query that brings so many workers to life.
-async fn workers(fit: &Fit<'_>, count: usize) -> Result<DataFrame> {
+async fn workers(fit: &Fit<'_>, count: usize, needs_gpu: bool) -> Result<DataFrame> {
     let names: Vec<String> = (0..count).map(|worker| format!("worker {worker}")).collect();
     let rows =
         tasks::spread(fit.session, fit.archive, &format!("{}/workers", fit.folder), &names, count).await?;
@@ -72,7 +77,7 @@ async fn workers(fit: &Fit<'_>, count: usize) -> Result<DataFrame> {
         fit: fit.name.to_owned(),
         collective: fit.engine.collective().to_owned(),
         task: Some(fit.task.clone()),
-        needs_gpu: false,
+        needs_gpu,
     };
     plan::above(rows, FitOperator::new(message, Arc::clone(&fit.loader)))
 }

@@ -1,25 +1,40 @@
 //! What the walks go through: a country's rows up to the last month, in the order of time, beside their truth.
 //!
-//! They are joined and sorted once, whatever the number of strategies and seeds, to one file in the job's folder
-//! that every walk reads from beginning to end. Join and sort spill, so that memory does not grow with the rows.
+//! They are put in order once, whatever the number of strategies and seeds, to one file in the job's folder that
+//! every walk reads from beginning to end. [`HistoryOperator`] sorts a month at a time and takes the truth, which is
+//! in the same order, along; so memory does not grow with the rows. Start at [`History::write`].
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::prelude::{DataFrame, SessionContext, col, lit};
+use arrow::{
+    array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use datafusion::{
+    functions_aggregate::expr_fn::count,
+    prelude::{DataFrame, SessionContext, col},
+};
+use futures::{StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
+use tokio::{sync::mpsc::Receiver, task::JoinSet};
 
-use super::{Parameters, declarations, operator::TRUTH, truth};
+use super::{
+    Parameters,
+    operator::TRUTH,
+    truth::{self, Truth},
+};
 use crate::{
     Archive, Error, Result, ResultExt,
-    archive::{DataFile, schema, write_operator::WriteOperator},
-    fraud::{
-        features::{INPUT, ORDER},
-        prepare::day_of,
+    archive::{
+        DataFile,
+        provider::snapshot_by_month,
+        schema::{self, DECLARATIONS},
+        write_operator::WriteOperator,
     },
+    fraud::features::{INPUT, ORDER, columns, in_order},
     job::Job,
-    plan::{self, tasks},
+    plan::{self, Input, Meter, Operator, tasks},
 };
 
 /// The rows as a file of the job's.
@@ -30,7 +45,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Writes the rows of a snapshot of the declarations.
+    /// Writes the rows of a snapshot of the declarations, with the truth that files say of them.
     pub(super) fn write<'a>(
         job: &Job<'a>,
         parameters: &'a Parameters,
@@ -40,52 +55,189 @@ impl History {
         let (archive, folder, session) = (job.archive, job.work_folder().to_owned(), job.session("history"));
         async move {
             let session = session?;
-            join_by_sorting(&session);
-            let rows = declarations(&session, archive, version, parameters).await?;
-            let rows = rows.filter(col("acceptance_date").lt_eq(lit(day_of(parameters.to.last()))))?;
-            let rows = truth::beside(&session, archive, rows.select_columns(INPUT)?, truths)?;
+            let truth = truth::in_order(&session, archive, &folder, truths, parameters.to.last()).await?;
+            let Parameters { country, to, .. } = parameters;
+            let month = to.last_month_number();
+            let rows = snapshot_by_month(archive, DECLARATIONS, Some(version), country, month).await?;
+            // No filter stands between the scan and the operator: it would be spread over partitions.
+            let rows = session.read_table(rows)?.select_columns(INPUT)?;
+            let operator = HistoryOperator::new(v1::HistoryOperator {
+                archive: archive.url().to_string(),
+                truth: truth
+                    .as_ref()
+                    .map(|truth| v1::ParquetFile { path: truth.path.clone(), size: truth.size }),
+                has_truth: !truths.is_empty(),
+            })?;
             let writer = WriteOperator::new(v1::WriteOperator {
                 archive: archive.url().to_string(),
                 table: folder.clone(),
-                country: parameters.country.clone(),
-                date_column: String::new(),
+                country: country.clone(),
                 name: "history".to_owned(),
-                order: ORDER.map(str::to_owned).to_vec(),
+                ..v1::WriteOperator::default()
             })?;
-            let files = plan::reports::<Vec<DataFile>>(plan::above(rows, writer)?).await;
+            let files =
+                plan::reports::<Vec<DataFile>>(plan::above(plan::above(rows, operator)?, writer)?).await;
             let files = files.context(|| "put the declarations in the order of time")?.concat();
-            match files.as_slice() {
-                [file] => Ok(Self { path: format!("{folder}/{}", file.path), size: file.size }),
-                _ => Err(Error::internal(format!("{} files hold the history, not one", files.len()))),
+            let [file] = files.as_slice() else {
+                return Err(Error::internal(format!("{} files hold the history, not one", files.len())));
+            };
+            let history = Self { path: format!("{folder}/{}", file.path), size: file.size };
+            if let Some(truth) = truth {
+                let named = history.known(&session, archive).await?;
+                if named < truth.rows {
+                    tracing::warn!(
+                        items = named,
+                        "some of the {} rows of the truth name no item of the archive",
+                        truth.rows
+                    );
+                }
             }
+            Ok(history)
         }
     }
 
     /// A query of the rows, in their order.
     pub(super) fn scan(&self, session: &SessionContext, archive: &Archive) -> Result<DataFrame> {
         let file = v1::ParquetFile { path: self.path.clone(), size: self.size };
-        tasks::scan(session, archive, vec![file], columns()?, true)
+        let declared = schema::declarations();
+        let input = INPUT.iter().map(|name| Ok(declared.field_with_name(name)?.clone()));
+        let input = Schema::new(input.collect::<Result<Vec<Field>>>()?);
+        tasks::scan(session, archive, vec![file], with_truth(&input), true)
+    }
+
+    /// How many rows have a truth.
+    async fn known(&self, session: &SessionContext, archive: &Archive) -> Result<u64> {
+        let counted = self.scan(session, archive)?.aggregate(vec![], vec![count(col(TRUTH[0]))])?;
+        let counted = counted.collect().await?;
+        let of = |batch: &RecordBatch| batch.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0);
+        Ok(counted.iter().find(|batch| batch.num_rows() > 0).map_or(0, of).unsigned_abs())
     }
 }
 
-/// The columns of the file.
-fn columns() -> Result<SchemaRef> {
-    let declared = schema::declarations();
-    let mut fields = INPUT
-        .iter()
-        .map(|name| Ok(declared.field_with_name(name)?.clone()))
-        .collect::<Result<Vec<Field>>>()?;
+/// The columns, and then those of the truth, null where nobody knows.
+fn with_truth(input: &Schema) -> SchemaRef {
     let kinds = [DataType::Boolean, DataType::Float64];
-    fields.extend(TRUTH.into_iter().zip(kinds).map(|(name, kind)| Field::new(name, kind, true)));
-    Ok(Arc::new(Schema::new(fields)))
+    let truth = TRUTH.into_iter().zip(kinds).map(|(name, kind)| Arc::new(Field::new(name, kind, true)));
+    Arc::new(Schema::new(input.fields().iter().cloned().chain(truth).collect::<Vec<_>>()))
 }
 
-/// Lets a session join by sorting, which spills; a hash join holds the whole truth. The engine does so only where
-/// there is more than one partition.
-fn join_by_sorting(session: &SessionContext) {
-    let state = session.state_ref();
-    let mut state = state.write();
-    let options = state.config_mut().options_mut();
-    options.optimizer.prefer_hash_join = false;
-    options.execution.target_partitions = options.execution.target_partitions.max(2);
+/// The plan node: rows month after month in, the same in the order of time and beside their truth out.
+#[derive(Debug)]
+pub struct HistoryOperator {
+    message: v1::HistoryOperator,
+    archive: Archive,
+}
+
+impl HistoryOperator {
+    /// The operator of a message.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Input`] when the message names no archive.
+    pub fn new(message: v1::HistoryOperator) -> Result<Self> {
+        let archive = Archive::open(&message.archive)?;
+        Ok(Self { message, archive })
+    }
+
+    fn begin(&self, input: Input) -> Result<Ordered> {
+        let Input { rows, task, meter, .. } = input;
+        let schema = with_truth(&rows.schema());
+        let open = |file| Truth::open(&self.archive, file, Arc::clone(&task));
+        let truth = self.message.truth.as_ref().map(open).transpose()?;
+        let mut sorting = JoinSet::new();
+        let rows = in_order(rows, task, &mut sorting);
+        Ok(Ordered { rows, sorting, schema, truth, has_truth: self.message.has_truth, meter })
+    }
+}
+
+impl Operator for HistoryOperator {
+    fn name(&self) -> &'static str {
+        "HistoryExec"
+    }
+
+    fn message(&self) -> v1::PlanOperator {
+        v1::PlanOperator { operator: Some(v1::plan_operator::Operator::History(self.message.clone())) }
+    }
+
+    fn schema(&self, input: &Schema) -> Result<SchemaRef> {
+        match ORDER.iter().find(|name| input.index_of(name).is_err()) {
+            None => Ok(with_truth(input)),
+            Some(name) => Err(Error::input(format!("a history needs the column {name} of the declarations"))),
+        }
+    }
+
+    fn undivided(&self) -> bool {
+        true
+    }
+
+    fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
+        match self.begin(input) {
+            Ok(rows) => rows.batches(),
+            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        }
+    }
+}
+
+/// Rows on their way.
+struct Ordered {
+    rows: Receiver<Result<RecordBatch>>,
+    /// Dropped, it stops.
+    sorting: JoinSet<Result<()>>,
+    schema: SchemaRef,
+    truth: Option<Truth>,
+    /// Whether files say what is true; the archive's own outcomes do otherwise.
+    has_truth: bool,
+    meter: Arc<Meter>,
+}
+
+impl Ordered {
+    fn batches(self) -> BoxStream<'static, Result<RecordBatch>> {
+        futures::stream::try_unfold(self, |mut rows| async move {
+            let next = rows.next().await?;
+            Ok(next.map(|batch| (batch, rows)))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        match self.rows.recv().await {
+            Some(batch) => {
+                let batch = batch?;
+                self.meter.advance(batch.num_rows() as u64);
+                self.beside(&batch).await.map(Some)
+            }
+            None => {
+                while let Some(outcome) = self.sorting.join_next().await {
+                    let stopped =
+                        |error| Error::internal("the reading of declarations stopped").with_source(error);
+                    outcome.map_err(stopped)??;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    async fn beside(&mut self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let truth: [ArrayRef; 2] = if let Some(truth) = &mut self.truth {
+            let (days, items) = (columns::days(rows)?, columns::item_numbers(rows)?);
+            let declarations = columns::text(rows, "declaration_id")?;
+            let (mut illicit, mut revenue) = (Vec::new(), Vec::new());
+            for row in 0..rows.num_rows() {
+                let found = truth.of(days.value(row), declarations.value(row), items.value(row)).await?;
+                illicit.push(found.and_then(|found| found.illicit));
+                revenue.push(found.and_then(|found| found.revenue));
+            }
+            [Arc::new(BooleanArray::from(illicit)), Arc::new(Float64Array::from(revenue))]
+        } else if self.has_truth {
+            [
+                Arc::new(BooleanArray::new_null(rows.num_rows())),
+                Arc::new(Float64Array::new_null(rows.num_rows())),
+            ]
+        } else {
+            let revenue = columns::column(rows, "additional_revenue", &DataType::Float64)?;
+            let revenue = revenue.unwrap_or_else(|| Arc::new(Float64Array::new_null(rows.num_rows())));
+            [Arc::new(columns::flags(rows, "illicit")?), revenue]
+        };
+        let all = rows.columns().iter().cloned().chain(truth).collect();
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), all)?)
+    }
 }

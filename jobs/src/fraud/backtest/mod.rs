@@ -37,6 +37,7 @@ use serde_json::json;
 use tidewaiter_proto::v1;
 
 use history::History;
+pub use history::HistoryOperator;
 pub use operator::BacktestOperator;
 use strategy::Strategy;
 use summary::Summary;

@@ -1,23 +1,36 @@
-//! The truth of a backtest: files that a user gives, kept in the archive while the job runs, beside the items.
+//! The truth of a backtest: files that a user gives, kept in the archive while the job runs.
 //!
-//! An item is named by `declaration_id` and `item_number`. What the files say twice of one item counts as illicit
-//! when one of them says so. With two workers or more the join sorts both sides and spills;
-//! with one the engine joins by hashing and holds the truth in memory.
+//! An item is named by `acceptance_date`, `declaration_id` and `item_number`, as a history orders its rows. The files
+//! are sorted so once ([`in_order`]), and are then read beside the rows ([`Truth`]). What they say twice of one item
+//! counts as illicit when one of them says so, with the larger revenue.
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::{
-    common::JoinType,
-    functions_aggregate::expr_fn::max,
-    prelude::{DataFrame, SessionContext, cast, col},
+use std::{cmp::Ordering, sync::Arc};
+
+use arrow::{
+    array::{Array, AsArray, BooleanArray, Date32Array, Float64Array, Int32Array, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
+use chrono::NaiveDate;
+use datafusion::{
+    execution::{SendableRecordBatchStream, TaskContext},
+    prelude::{SessionContext, col, lit},
+};
+use futures::TryStreamExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tidewaiter_proto::v1::ParquetFile;
+use tidewaiter_proto::v1;
 
-use crate::{Archive, Error, Result, ResultExt, job::Job, plan::tasks};
+use crate::{
+    Archive, Error, Result, ResultExt,
+    archive::{DataFile, provider, write_operator::WriteOperator},
+    fraud::prepare::day_of,
+    job::Job,
+    plan::{self, tasks},
+};
 
 /// The columns that a file must have, in these types.
-fn columns() -> [(&'static str, DataType); 4] {
+fn columns() -> [(&'static str, DataType); 5] {
     [
+        ("acceptance_date", DataType::Date32),
         ("declaration_id", DataType::Utf8),
         ("item_number", DataType::Int32),
         ("illicit", DataType::Boolean),
@@ -25,9 +38,12 @@ fn columns() -> [(&'static str, DataType); 4] {
     ]
 }
 
+/// Those of the columns that name an item.
+const NAMES: [&str; 3] = ["acceptance_date", "declaration_id", "item_number"];
+
 fn schema() -> SchemaRef {
     let fields = columns().map(|(name, kind)| Field::new(name, kind, true));
-    std::sync::Arc::new(Schema::new(fields.to_vec()))
+    Arc::new(Schema::new(fields.to_vec()))
 }
 
 /// Copies the files into the job's folder, where every task can read them, after a look at their columns.
@@ -47,8 +63,9 @@ pub(super) fn keep<'a>(
                 let found = builder.schema().field_with_name(name).ok();
                 if found.is_none_or(|field| field.data_type() != &kind) {
                     return Err(Error::input(format!(
-                        "the truth in {file} has no column {name} of {kind}; a truth has declaration_id (text), \
-                         item_number (32-bit integer), illicit (flag) and additional_revenue (64-bit float)"
+                        "the truth in {file} has no column {name} of {kind}; a truth has acceptance_date (date), \
+                         declaration_id (text), item_number (32-bit integer), illicit (flag) and \
+                         additional_revenue (64-bit float)"
                     )));
                 }
             }
@@ -61,35 +78,222 @@ pub(super) fn keep<'a>(
     }
 }
 
-/// Adds `true_illicit` and `true_revenue` to rows, null where nobody knows.
-pub(super) fn beside(
+/// Puts what the files say of items up to a day in one file, in the order of the items' names; rows that name no
+/// item are left out. `None` when there are no rows.
+pub(super) async fn in_order(
     session: &SessionContext,
     archive: &Archive,
-    rows: DataFrame,
+    folder: &str,
     files: &[(String, u64)],
-) -> Result<DataFrame> {
+    last: NaiveDate,
+) -> Result<Option<DataFile>> {
     if files.is_empty() {
-        let rows = rows.with_column("true_illicit", col("illicit"))?;
-        return Ok(rows.with_column("true_revenue", col("additional_revenue"))?);
+        return Ok(None);
     }
-    let files = files.iter().map(|(path, size)| ParquetFile { path: path.clone(), size: *size });
-    let truth = tasks::scan(session, archive, files.collect(), schema(), false)?;
-    let truth = truth
-        .select(vec![
-            col("declaration_id").alias("true_declaration"),
-            col("item_number").alias("true_item"),
-            cast(col("illicit"), DataType::Int32).alias("illicit"),
-            col("additional_revenue"),
-        ])?
-        .aggregate(
-            vec![col("true_declaration"), col("true_item")],
-            vec![
-                max(col("illicit")).alias("known_illicit"),
-                max(col("additional_revenue")).alias("true_revenue"),
-            ],
-        )?;
-    let named = ["declaration_id", "item_number"];
-    let joined = rows.join(truth, JoinType::Left, &named, &["true_declaration", "true_item"], None)?;
-    let joined = joined.with_column("true_illicit", cast(col("known_illicit"), DataType::Boolean))?;
-    Ok(joined.drop_columns(&["true_declaration", "true_item", "known_illicit"])?)
+    let files = files.iter().map(|(path, size)| v1::ParquetFile { path: path.clone(), size: *size });
+    let rows = tasks::scan(session, archive, files.collect(), schema(), false)?;
+    let named = NAMES.map(|name| col(name).is_not_null());
+    let named = named.into_iter().fold(col(NAMES[0]).lt_eq(lit(day_of(last))), |all, one| all.and(one));
+    let writer = WriteOperator::new(v1::WriteOperator {
+        archive: archive.url().to_string(),
+        table: folder.to_owned(),
+        name: "truth".to_owned(),
+        order: NAMES.map(str::to_owned).to_vec(),
+        ..v1::WriteOperator::default()
+    })?;
+    let files = plan::reports::<Vec<DataFile>>(plan::above(rows.filter(named)?, writer)?).await;
+    let file = files.context(|| "put the truth in the order of time")?.concat().pop();
+    Ok(file.map(|file| DataFile { path: format!("{folder}/{}", file.path), ..file }))
+}
+
+/// What is true of an item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Said {
+    pub(super) illicit: Option<bool>,
+    pub(super) revenue: Option<f64>,
+}
+
+impl Said {
+    fn and(self, other: Self) -> Self {
+        Self {
+            illicit: self.illicit.max(other.illicit),
+            revenue: match (self.revenue, other.revenue) {
+                (Some(one), Some(other)) => Some(one.max(other)),
+                (one, other) => one.or(other),
+            },
+        }
+    }
+}
+
+/// A file of [`in_order`], read beside items that come in the same order.
+pub(super) struct Truth {
+    rows: SendableRecordBatchStream,
+    open: Option<Rows>,
+    /// The item that was spoken of last, and what was said of it.
+    day: i32,
+    declaration: String,
+    item: i32,
+    said: Option<Said>,
+}
+
+/// A batch of the file, and the next row of it.
+struct Rows {
+    next: usize,
+    days: Date32Array,
+    declarations: StringArray,
+    items: Int32Array,
+    illicit: BooleanArray,
+    revenue: Float64Array,
+}
+
+impl Rows {
+    fn new(batch: &RecordBatch) -> Self {
+        Self {
+            next: 0,
+            days: batch.column(0).as_primitive().clone(),
+            declarations: batch.column(1).as_string().clone(),
+            items: batch.column(2).as_primitive().clone(),
+            illicit: batch.column(3).as_boolean().clone(),
+            revenue: batch.column(4).as_primitive().clone(),
+        }
+    }
+
+    /// How the next row's item stands to one.
+    fn cmp(&self, day: i32, declaration: &str, item: i32) -> Ordering {
+        let own =
+            (self.days.value(self.next), self.declarations.value(self.next), self.items.value(self.next));
+        own.cmp(&(day, declaration, item))
+    }
+
+    fn said(&self) -> Said {
+        let (illicit, revenue) = (&self.illicit, &self.revenue);
+        Said {
+            illicit: illicit.is_valid(self.next).then(|| illicit.value(self.next)),
+            revenue: revenue.is_valid(self.next).then(|| revenue.value(self.next)),
+        }
+    }
+}
+
+impl Truth {
+    pub(super) fn open(archive: &Archive, file: &v1::ParquetFile, task: Arc<TaskContext>) -> Result<Self> {
+        let rows = provider::stream(archive, &file.path, file.size, schema(), task)?;
+        Ok(Self { rows, open: None, day: i32::MIN, declaration: String::new(), item: 0, said: None })
+    }
+
+    /// What is said of an item that does not come before the last one asked for; `None`: nothing.
+    pub(super) async fn of(&mut self, day: i32, declaration: &str, item: i32) -> Result<Option<Said>> {
+        // An item may have been declared twice under one number.
+        if (self.day, self.declaration.as_str(), self.item) != (day, declaration, item) {
+            (self.day, self.item, self.said) = (day, item, None);
+            self.declaration.clear();
+            self.declaration.push_str(declaration);
+        }
+        while let Some(rows) = self.row().await? {
+            match rows.cmp(day, declaration, item) {
+                Ordering::Greater => break,
+                Ordering::Less => {}
+                Ordering::Equal => {
+                    let said = rows.said();
+                    self.said = Some(self.said.map_or(said, |before| before.and(said)));
+                }
+            }
+            if let Some(rows) = &mut self.open {
+                rows.next += 1;
+            }
+        }
+        Ok(self.said)
+    }
+
+    /// The batch whose next row is the file's next one.
+    async fn row(&mut self) -> Result<Option<&Rows>> {
+        while self.open.as_ref().is_none_or(|rows| rows.next == rows.days.len()) {
+            match self.rows.try_next().await.context(|| "read the truth")? {
+                Some(batch) => self.open = Some(Rows::new(&batch)),
+                None => return Ok(None),
+            }
+        }
+        Ok(self.open.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+    use crate::{
+        engine::{Engine, Local},
+        plan::Meter,
+    };
+
+    /// A row of a file: day, declaration, item, whether illicit, revenue.
+    type Row = (Option<i32>, &'static str, i32, Option<bool>, Option<f64>);
+
+    async fn put(archive: &Archive, path: &str, rows: &[Row]) -> (String, u64) {
+        let columns: Vec<arrow::array::ArrayRef> = vec![
+            Arc::new(rows.iter().map(|row| row.0).collect::<Date32Array>()),
+            Arc::new(rows.iter().map(|row| Some(row.1)).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|row| Some(row.2)).collect::<Int32Array>()),
+            Arc::new(rows.iter().map(|row| row.3).collect::<BooleanArray>()),
+            Arc::new(rows.iter().map(|row| row.4).collect::<Float64Array>()),
+        ];
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema(), None).expect("opens");
+        writer.write(&RecordBatch::try_new(schema(), columns).expect("a batch")).expect("writes");
+        let bytes = writer.into_inner().expect("closes");
+        let size = bytes.len() as u64;
+        archive.put(path, bytes).await.expect("puts");
+        (path.to_owned(), size)
+    }
+
+    #[tokio::test]
+    async fn files_in_any_order_are_read_beside_items() {
+        let archive = Archive::open("memory://truth").expect("opens");
+        let files = [
+            put(
+                &archive,
+                "one.parquet",
+                &[
+                    (Some(3), "B", 1, Some(false), Some(0.0)),
+                    (Some(1), "A", 2, Some(true), Some(5.0)),
+                    (None, "A", 3, Some(true), Some(9.0)),
+                ],
+            )
+            .await,
+            put(
+                &archive,
+                "two.parquet",
+                &[
+                    (Some(1), "A", 2, None, Some(7.0)),
+                    (Some(3), "B", 1, Some(true), None),
+                    (Some(2), "nobody's", 1, Some(true), Some(1.0)),
+                    (Some(9), "C", 1, Some(true), Some(1.0)),
+                ],
+            )
+            .await,
+        ];
+        let engine = Local::new(2, 64 << 20).expect("an engine");
+        let session = engine.session("job", Meter::new(|_| ())).expect("a session");
+        let last = crate::fraud::features::date(8);
+        let file = in_order(&session, &archive, "work", &files, last).await.expect("sorts").expect("rows");
+        // The row without a day and the one after the last day are left out.
+        assert_eq!(file.rows, 5);
+        let file = v1::ParquetFile { path: file.path, size: file.size };
+        let mut truth = Truth::open(&archive, &file, session.task_ctx()).expect("opens");
+        let said = |illicit, revenue| Some(Said { illicit: Some(illicit), revenue: Some(revenue) });
+        for (item, expected) in [
+            ((0, "A", 1), None),
+            ((1, "A", 1), None),
+            ((1, "A", 2), said(true, 7.0)),
+            // The same item, declared twice.
+            ((1, "A", 2), said(true, 7.0)),
+            ((1, "AA", 1), None),
+            ((3, "B", 1), said(true, 0.0)),
+            ((3, "B", 2), None),
+            ((8, "C", 1), None),
+        ] {
+            let found = truth.of(item.0, item.1, item.2).await.expect("reads");
+            assert_eq!(found, expected, "{item:?}");
+        }
+        assert!(in_order(&session, &archive, "work", &[], last).await.expect("nothing to do").is_none());
+    }
 }

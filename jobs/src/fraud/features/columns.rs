@@ -10,7 +10,7 @@ use crate::{Error, Result, fraud::history};
 
 /// A column in the archive's own type (engines also hand out views and dictionaries); `None` when the batch
 /// lacks it.
-pub(super) fn column(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<Option<ArrayRef>> {
+pub(in crate::fraud) fn column(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<Option<ArrayRef>> {
     let Some(array) = batch.column_by_name(name) else { return Ok(None) };
     if array.data_type() == kind {
         return Ok(Some(array.clone()));
@@ -24,7 +24,7 @@ pub(super) fn column(batch: &RecordBatch, name: &str, kind: &DataType) -> Result
 }
 
 /// A column that every row must have.
-pub(super) fn required(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<ArrayRef> {
+pub(in crate::fraud) fn required(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<ArrayRef> {
     let array = column(batch, name, kind)?.ok_or_else(|| {
         Error::input(format!("a batch of declarations lacks the column {name}: select it from the archive"))
     })?;
@@ -35,7 +35,7 @@ pub(super) fn required(batch: &RecordBatch, name: &str, kind: &DataType) -> Resu
 }
 
 /// A text column, null throughout when the batch lacks it.
-pub(super) fn text(batch: &RecordBatch, name: &str) -> Result<StringArray> {
+pub(in crate::fraud) fn text(batch: &RecordBatch, name: &str) -> Result<StringArray> {
     Ok(match column(batch, name, &DataType::Utf8)? {
         Some(array) => array.as_string::<i32>().clone(),
         None => StringArray::new_null(batch.num_rows()),
@@ -43,7 +43,7 @@ pub(super) fn text(batch: &RecordBatch, name: &str) -> Result<StringArray> {
 }
 
 /// A number column: NaN where null, negative, infinite, or the batch lacks it.
-pub(super) fn numbers(batch: &RecordBatch, name: &str) -> Result<Vec<f64>> {
+pub(in crate::fraud) fn numbers(batch: &RecordBatch, name: &str) -> Result<Vec<f64>> {
     Ok(match column(batch, name, &DataType::Float64)? {
         Some(array) => array
             .as_primitive::<Float64Type>()
@@ -55,7 +55,7 @@ pub(super) fn numbers(batch: &RecordBatch, name: &str) -> Result<Vec<f64>> {
 }
 
 /// A flag column, null throughout when the batch lacks it.
-pub(super) fn flags(batch: &RecordBatch, name: &str) -> Result<BooleanArray> {
+pub(in crate::fraud) fn flags(batch: &RecordBatch, name: &str) -> Result<BooleanArray> {
     Ok(match column(batch, name, &DataType::Boolean)? {
         Some(array) => array.as_boolean().clone(),
         None => BooleanArray::new_null(batch.num_rows()),
@@ -63,17 +63,17 @@ pub(super) fn flags(batch: &RecordBatch, name: &str) -> Result<BooleanArray> {
 }
 
 /// The days of acceptance.
-pub(super) fn days(batch: &RecordBatch) -> Result<Date32Array> {
+pub(in crate::fraud) fn days(batch: &RecordBatch) -> Result<Date32Array> {
     Ok(required(batch, "acceptance_date", &DataType::Date32)?.as_primitive().clone())
 }
 
 /// The numbers of the goods items.
-pub(super) fn item_numbers(batch: &RecordBatch) -> Result<Int32Array> {
+pub(in crate::fraud) fn item_numbers(batch: &RecordBatch) -> Result<Int32Array> {
     Ok(required(batch, "item_number", &DataType::Int32)?.as_primitive().clone())
 }
 
 /// Keys of a text column; with `length`, of its first bytes, and missing where it is shorter.
-pub(super) fn keys(column: &StringArray, length: Option<usize>) -> Vec<u64> {
+pub(in crate::fraud) fn keys(column: &StringArray, length: Option<usize>) -> Vec<u64> {
     column
         .iter()
         .map(|value| match value.map(str::as_bytes) {
@@ -87,7 +87,7 @@ pub(super) fn keys(column: &StringArray, length: Option<usize>) -> Vec<u64> {
 }
 
 /// The first `length` digits as a number; NaN where there are fewer.
-pub(super) fn digits(column: &StringArray, length: usize) -> Vec<f32> {
+pub(in crate::fraud) fn digits(column: &StringArray, length: usize) -> Vec<f32> {
     let number = |bytes: &[u8]| {
         bytes.get(..length)?.iter().try_fold(0.0_f32, |number, byte| {
             byte.is_ascii_digit().then(|| number * 10.0 + f32::from(byte - b'0'))
@@ -97,7 +97,7 @@ pub(super) fn digits(column: &StringArray, length: usize) -> Vec<f32> {
 }
 
 /// The first three bytes as a big-endian number, which keeps the order of codes and is exact in `f32`.
-pub(super) fn codes(column: &StringArray) -> Vec<f32> {
+pub(in crate::fraud) fn codes(column: &StringArray) -> Vec<f32> {
     column
         .iter()
         .map(|value| match value.map(str::as_bytes) {

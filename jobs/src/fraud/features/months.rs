@@ -37,7 +37,7 @@ use crate::{Error, Result};
 
 /// The rows, whose months come in order, in the order of [`ORDER`]. The work is done by `tasks`: whoever takes the
 /// last row asks them for errors, and stops them by dropping them.
-pub(super) fn in_order(
+pub(in crate::fraud) fn in_order(
     rows: SendableRecordBatchStream,
     task: Arc<TaskContext>,
     tasks: &mut JoinSet<Result<()>>,

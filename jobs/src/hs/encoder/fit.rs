@@ -78,7 +78,16 @@ pub(in crate::hs) fn fit_encoder<'a>(
         let mut following =
             Following { archive, checkpoint, listener, milestones: 0, step: "encoder", unit: "steps" };
         let session = session?;
-        let fit = Fit { archive, engine, session: &session, name: &name, folder: &folder, task, loader };
+        let fit = Fit {
+            archive,
+            engine,
+            session: &session,
+            name: &name,
+            folder: &folder,
+            task,
+            loader,
+            gains_from_gpu: true,
+        };
         run(fit, &mut leader, &mut following).await?;
         let learned = format!("{folder}/learned");
         archive.put(&learned, leader.checkpoint()?).await?;
