@@ -264,7 +264,7 @@ mod tests {
             }),
             Message::History(v1::HistoryOperator {
                 archive: archive.clone(),
-                truth: Some(v1::ParquetFile { path: "work/job/truth.parquet".to_owned(), size: 7 }),
+                truth: vec![v1::ParquetFile { path: "work/job/truth.parquet".to_owned(), size: 7 }],
                 has_truth: true,
             }),
             Message::Backtest(v1::BacktestOperator {
@@ -293,7 +293,6 @@ mod tests {
                 country: "TW".to_owned(),
                 date_column: "acceptance_date".to_owned(),
                 name: "job".to_owned(),
-                order: vec!["acceptance_date".to_owned()],
             }),
         ];
         all.into_iter().map(|operator| v1::PlanOperator { operator: Some(operator) }).collect()

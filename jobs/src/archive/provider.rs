@@ -176,11 +176,7 @@ impl TableProvider for ParquetSourceProvider {
                 (groups, partition_fields())
             }
             Source::Files(list) => {
-                let files = list.files.iter().map(|file| {
-                    let mut scanned = PartitionedFile::new("", file.size);
-                    scanned.object_meta.location = self.archive.path(&file.path);
-                    scanned
-                });
+                let files = list.files.iter().map(|file| scanned(&self.archive, file));
                 let groups = if list.partition_per_file {
                     files.map(|file| FileGroup::new(vec![file])).collect()
                 } else {
@@ -220,20 +216,17 @@ impl TableProvider for ParquetSourceProvider {
     }
 }
 
-/// The rows of one Parquet file of the archive from its beginning to its end, for an operator that reads a file beside
-/// its input.
+/// The rows of Parquet files of the archive, one file after the other, for an operator that reads them beside its input.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Internal`] when the archive's address is none of an object store.
+/// Those of a scan.
 pub fn stream(
     archive: &Archive,
-    path: &str,
-    size: u64,
+    files: &[v1::ParquetFile],
     schema: SchemaRef,
     task: Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream> {
-    let mut file = PartitionedFile::new("", size);
-    file.object_meta.location = archive.path(path);
+    let files = files.iter().map(|file| scanned(archive, file)).collect();
     let options = TableParquetOptions {
         global: task.session_config().options().execution.parquet.clone(),
         ..TableParquetOptions::default()
@@ -241,9 +234,14 @@ pub fn stream(
     let parquet =
         ParquetSource::new(TableSchema::builder(schema).build()).with_table_parquet_options(options);
     let store = ObjectStoreUrl::parse(archive.store_url())?;
-    let scan =
-        FileScanConfigBuilder::new(store, Arc::new(parquet)).with_file_group(FileGroup::new(vec![file]));
+    let scan = FileScanConfigBuilder::new(store, Arc::new(parquet)).with_file_group(FileGroup::new(files));
     Ok(DataSourceExec::from_data_source(scan.build()).execute(0, task)?)
+}
+
+fn scanned(archive: &Archive, file: &v1::ParquetFile) -> PartitionedFile {
+    let mut scanned = PartitionedFile::new("", file.size);
+    scanned.object_meta.location = archive.path(&file.path);
+    scanned
 }
 
 /// The provider of a whole snapshot of a table; the newest where `version` is `None`.

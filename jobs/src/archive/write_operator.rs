@@ -160,10 +160,6 @@ impl Operator for WriteOperator {
         }
     }
 
-    fn order(&self) -> Vec<&str> {
-        self.message.order.iter().map(String::as_str).collect()
-    }
-
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
         futures::stream::once(async move { plan::report(&self.write(input).await?) }).boxed()
     }

@@ -210,7 +210,6 @@ fn score<'a>(
             country: parameters.country.clone(),
             date_column: "acceptance_date".to_owned(),
             name: id,
-            order: Vec::new(),
         })?;
         let files = plan::reports::<Vec<DataFile>>(plan::above(rows, writer)?).await?.concat();
         Ok(ScoredFiles { files, selected, threshold })

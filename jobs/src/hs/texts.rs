@@ -192,8 +192,8 @@ impl Operator for TextsOperator {
         Ok(plan::report_schema())
     }
 
-    fn order(&self) -> Vec<&str> {
-        ORDER.to_vec()
+    fn order(&self) -> &[&'static str] {
+        &ORDER
     }
 
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {

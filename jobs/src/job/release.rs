@@ -297,7 +297,6 @@ fn cases<'a>(
             country: ground.country.clone(),
             date_column: String::new(),
             name,
-            order: Vec::new(),
         };
         let query = plan::above(query, WriteOperator::new(message)?)?;
         let files = plan::reports::<Vec<DataFile>>(query).await.context(|| "make cases of events")?.concat();

@@ -44,12 +44,12 @@ impl OperatorExec {
     pub fn new(operator: Arc<dyn Operator>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         let given = input.schema();
         let schema = operator.schema(&given)?;
-        let ascending = |name: &str| {
+        let ascending = |name: &&'static str| {
             let column = Column::new_with_schema(name, &given)?;
             let options = arrow::compute::SortOptions { descending: false, nulls_first: false };
             Ok(PhysicalSortRequirement::new(Arc::new(column), Some(options)))
         };
-        let columns: DataFusionResult<Vec<_>> = operator.order().into_iter().map(ascending).collect();
+        let columns: DataFusionResult<Vec<_>> = operator.order().iter().map(ascending).collect();
         let required = LexRequirement::new(columns?).map(OrderingRequirements::new);
         let meets = operator
             .meets()

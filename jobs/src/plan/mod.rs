@@ -53,8 +53,8 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
     fn schema(&self, input: &Schema) -> Result<SchemaRef>;
 
     /// Columns by which its whole input must be sorted, in one partition; empty: any order, any partitions.
-    fn order(&self) -> Vec<&str> {
-        Vec::new()
+    fn order(&self) -> &[&'static str] {
+        &[]
     }
 
     /// Whether its input must come in one partition, in the order in which it is read, though not sorted.

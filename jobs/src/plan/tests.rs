@@ -35,8 +35,8 @@ impl Operator for Seen {
         Ok(report_schema())
     }
 
-    fn order(&self) -> Vec<&str> {
-        self.order.to_vec()
+    fn order(&self) -> &[&'static str] {
+        self.order
     }
 
     fn execute(self: Arc<Self>, mut input: Input) -> BoxStream<'static, Result<RecordBatch>> {

@@ -1,8 +1,8 @@
 //! What the walks go through: a country's rows up to the last month, in the order of time, beside their truth.
 //!
 //! They are put in order once, whatever the number of strategies and seeds, to one file in the job's folder that
-//! every walk reads from beginning to end. [`HistoryOperator`] sorts a month at a time and takes the truth, which is
-//! in the same order, along; so memory does not grow with the rows. Start at [`History::write`].
+//! every walk reads from beginning to end. [`HistoryOperator`] sorts a month at a time, of the rows and of the truth,
+//! and reads the two side by side; so memory does not grow with the rows. Start at [`History::write`].
 
 use std::sync::Arc;
 
@@ -55,8 +55,9 @@ impl History {
         let (archive, folder, session) = (job.archive, job.work_folder().to_owned(), job.session("history"));
         async move {
             let session = session?;
-            let truth = truth::in_order(&session, archive, &folder, truths, parameters.to.last()).await?;
             let Parameters { country, to, .. } = parameters;
+            let own = format!("{folder}/truth");
+            let truth = truth::by_month(&session, archive, &own, country, truths, to.last()).await?;
             let month = to.last_month_number();
             let rows = snapshot_by_month(archive, DECLARATIONS, Some(version), country, month).await?;
             // No filter stands between the scan and the operator: it would be spread over partitions.
@@ -64,8 +65,9 @@ impl History {
             let operator = HistoryOperator::new(v1::HistoryOperator {
                 archive: archive.url().to_string(),
                 truth: truth
-                    .as_ref()
-                    .map(|truth| v1::ParquetFile { path: truth.path.clone(), size: truth.size }),
+                    .iter()
+                    .map(|file| v1::ParquetFile { path: file.path.clone(), size: file.size })
+                    .collect(),
                 has_truth: !truths.is_empty(),
             })?;
             let writer = WriteOperator::new(v1::WriteOperator {
@@ -82,15 +84,10 @@ impl History {
                 return Err(Error::internal(format!("{} files hold the history, not one", files.len())));
             };
             let history = Self { path: format!("{folder}/{}", file.path), size: file.size };
-            if let Some(truth) = truth {
-                let named = history.known(&session, archive).await?;
-                if named < truth.rows {
-                    tracing::warn!(
-                        items = named,
-                        "some of the {} rows of the truth name no item of the archive",
-                        truth.rows
-                    );
-                }
+            let told: u64 = truth.iter().map(|file| file.rows).sum();
+            let named = if told > 0 { history.known(&session, archive).await? } else { 0 };
+            if named < told {
+                tracing::warn!(named, told, "some rows of the truth name no item of the archive");
             }
             Ok(history)
         }
@@ -141,10 +138,12 @@ impl HistoryOperator {
     fn begin(&self, input: Input) -> Result<Ordered> {
         let Input { rows, task, meter, .. } = input;
         let schema = with_truth(&rows.schema());
-        let open = |file| Truth::open(&self.archive, file, Arc::clone(&task));
-        let truth = self.message.truth.as_ref().map(open).transpose()?;
         let mut sorting = JoinSet::new();
-        let rows = in_order(rows, task, &mut sorting);
+        let truth = match self.message.truth.as_slice() {
+            [] => None,
+            files => Some(Truth::open(&self.archive, files, Arc::clone(&task), &mut sorting)?),
+        };
+        let rows = in_order(rows, &ORDER, task, &mut sorting);
         Ok(Ordered { rows, sorting, schema, truth, has_truth: self.message.has_truth, meter })
     }
 }
@@ -206,9 +205,11 @@ impl Ordered {
                 self.beside(&batch).await.map(Some)
             }
             None => {
+                // Nobody asks for what the truth says of later items.
+                self.truth = None;
                 while let Some(outcome) = self.sorting.join_next().await {
                     let stopped =
-                        |error| Error::internal("the reading of declarations stopped").with_source(error);
+                        |error| Error::internal("the reading of a history stopped").with_source(error);
                     outcome.map_err(stopped)??;
                 }
                 Ok(None)

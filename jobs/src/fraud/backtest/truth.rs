@@ -1,8 +1,8 @@
 //! The truth of a backtest: files that a user gives, kept in the archive while the job runs.
 //!
-//! An item is named by `acceptance_date`, `declaration_id` and `item_number`, as a history orders its rows. The files
-//! are sorted so once ([`in_order`]), and are then read beside the rows ([`Truth`]). What they say twice of one item
-//! counts as illicit when one of them says so, with the larger revenue.
+//! An item is named by `acceptance_date`, `declaration_id` and `item_number`, as a history orders its rows. What the
+//! files say is dealt to months once ([`by_month`]) and is then read, sorted a month at a time, beside the rows
+//! ([`Truth`]). What they say twice of one item counts as illicit when one of them says so, with the larger revenue.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -12,17 +12,17 @@ use arrow::{
 };
 use chrono::NaiveDate;
 use datafusion::{
-    execution::{SendableRecordBatchStream, TaskContext},
-    prelude::{SessionContext, col, lit},
+    execution::TaskContext,
+    prelude::{Expr, SessionContext, col, lit},
 };
-use futures::TryStreamExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidewaiter_proto::v1;
+use tokio::{sync::mpsc::Receiver, task::JoinSet};
 
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{DataFile, provider, write_operator::WriteOperator},
-    fraud::prepare::day_of,
+    fraud::{features::in_order, prepare::day_of},
     job::Job,
     plan::{self, tasks},
 };
@@ -78,32 +78,35 @@ pub(super) fn keep<'a>(
     }
 }
 
-/// Puts what the files say of items up to a day in one file, in the order of the items' names; rows that name no
-/// item are left out. `None` when there are no rows.
-pub(super) async fn in_order(
+/// Deals what the files say of items up to a day to files of a month each, in the months' order; rows that name no
+/// item are left out.
+pub(super) async fn by_month(
     session: &SessionContext,
     archive: &Archive,
     folder: &str,
+    country: &str,
     files: &[(String, u64)],
     last: NaiveDate,
-) -> Result<Option<DataFile>> {
+) -> Result<Vec<DataFile>> {
     if files.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let files = files.iter().map(|(path, size)| v1::ParquetFile { path: path.clone(), size: *size });
     let rows = tasks::scan(session, archive, files.collect(), schema(), false)?;
     let named = NAMES.map(|name| col(name).is_not_null());
-    let named = named.into_iter().fold(col(NAMES[0]).lt_eq(lit(day_of(last))), |all, one| all.and(one));
+    let named = named.into_iter().fold(col(NAMES[0]).lt_eq(lit(day_of(last))), Expr::and);
     let writer = WriteOperator::new(v1::WriteOperator {
         archive: archive.url().to_string(),
         table: folder.to_owned(),
+        country: country.to_owned(),
+        date_column: NAMES[0].to_owned(),
         name: "truth".to_owned(),
-        order: NAMES.map(str::to_owned).to_vec(),
-        ..v1::WriteOperator::default()
     })?;
     let files = plan::reports::<Vec<DataFile>>(plan::above(rows.filter(named)?, writer)?).await;
-    let file = files.context(|| "put the truth in the order of time")?.concat().pop();
-    Ok(file.map(|file| DataFile { path: format!("{folder}/{}", file.path), ..file }))
+    let mut files = files.context(|| "deal the truth to months")?.concat();
+    files.sort_by(|a, b| (a.month_number(), &a.path).cmp(&(b.month_number(), &b.path)));
+    files.iter_mut().for_each(|file| file.path = format!("{folder}/{}", file.path));
+    Ok(files)
 }
 
 /// What is true of an item.
@@ -125,9 +128,9 @@ impl Said {
     }
 }
 
-/// A file of [`in_order`], read beside items that come in the same order.
+/// The files of [`by_month`], read beside items that come in the order of their names.
 pub(super) struct Truth {
-    rows: SendableRecordBatchStream,
+    rows: Receiver<Result<RecordBatch>>,
     open: Option<Rows>,
     /// The item that was spoken of last, and what was said of it.
     day: i32,
@@ -136,7 +139,7 @@ pub(super) struct Truth {
     said: Option<Said>,
 }
 
-/// A batch of the file, and the next row of it.
+/// A batch of the files' rows, and the next row of it.
 struct Rows {
     next: usize,
     days: Date32Array,
@@ -175,8 +178,15 @@ impl Rows {
 }
 
 impl Truth {
-    pub(super) fn open(archive: &Archive, file: &v1::ParquetFile, task: Arc<TaskContext>) -> Result<Self> {
-        let rows = provider::stream(archive, &file.path, file.size, schema(), task)?;
+    /// Opens the files; the work is done by `sorting`, whose errors are those of the reading.
+    pub(super) fn open(
+        archive: &Archive,
+        files: &[v1::ParquetFile],
+        task: Arc<TaskContext>,
+        sorting: &mut JoinSet<Result<()>>,
+    ) -> Result<Self> {
+        let rows = provider::stream(archive, files, schema(), Arc::clone(&task))?;
+        let rows = in_order(rows, &NAMES, task, sorting);
         Ok(Self { rows, open: None, day: i32::MIN, declaration: String::new(), item: 0, said: None })
     }
 
@@ -204,11 +214,11 @@ impl Truth {
         Ok(self.said)
     }
 
-    /// The batch whose next row is the file's next one.
+    /// The batch whose next row is the next one of all.
     async fn row(&mut self) -> Result<Option<&Rows>> {
         while self.open.as_ref().is_none_or(|rows| rows.next == rows.days.len()) {
-            match self.rows.try_next().await.context(|| "read the truth")? {
-                Some(batch) => self.open = Some(Rows::new(&batch)),
+            match self.rows.recv().await {
+                Some(batch) => self.open = Some(Rows::new(&batch.context(|| "read the truth")?)),
                 None => return Ok(None),
             }
         }
@@ -253,7 +263,7 @@ mod tests {
                 &archive,
                 "one.parquet",
                 &[
-                    (Some(3), "B", 1, Some(false), Some(0.0)),
+                    (Some(63), "B", 1, Some(false), Some(0.0)),
                     (Some(1), "A", 2, Some(true), Some(5.0)),
                     (None, "A", 3, Some(true), Some(9.0)),
                 ],
@@ -264,21 +274,25 @@ mod tests {
                 "two.parquet",
                 &[
                     (Some(1), "A", 2, None, Some(7.0)),
-                    (Some(3), "B", 1, Some(true), None),
-                    (Some(2), "nobody's", 1, Some(true), Some(1.0)),
-                    (Some(9), "C", 1, Some(true), Some(1.0)),
+                    (Some(63), "B", 1, Some(true), None),
+                    (Some(40), "nobody's", 1, Some(true), Some(1.0)),
+                    (Some(69), "C", 1, Some(true), Some(1.0)),
                 ],
             )
             .await,
         ];
         let engine = Local::new(2, 64 << 20).expect("an engine");
         let session = engine.session("job", Meter::new(|_| ())).expect("a session");
-        let last = crate::fraud::features::date(8);
-        let file = in_order(&session, &archive, "work", &files, last).await.expect("sorts").expect("rows");
+        let last = crate::fraud::features::date(68);
+        let by_month = by_month(&session, &archive, "work", "TW", &files, last).await.expect("deals");
+        let rows =
+            |month| -> u64 { by_month.iter().filter(|file| file.month == month).map(|file| file.rows).sum() };
         // The row without a day and the one after the last day are left out.
-        assert_eq!(file.rows, 5);
-        let file = v1::ParquetFile { path: file.path, size: file.size };
-        let mut truth = Truth::open(&archive, &file, session.task_ctx()).expect("opens");
+        assert_eq!([rows(1), rows(2), rows(3), rows(4)], [2, 1, 2, 0]);
+        let files: Vec<v1::ParquetFile> =
+            by_month.into_iter().map(|file| v1::ParquetFile { path: file.path, size: file.size }).collect();
+        let mut sorting = JoinSet::new();
+        let mut truth = Truth::open(&archive, &files, session.task_ctx(), &mut sorting).expect("opens");
         let said = |illicit, revenue| Some(Said { illicit: Some(illicit), revenue: Some(revenue) });
         for (item, expected) in [
             ((0, "A", 1), None),
@@ -287,13 +301,12 @@ mod tests {
             // The same item, declared twice.
             ((1, "A", 2), said(true, 7.0)),
             ((1, "AA", 1), None),
-            ((3, "B", 1), said(true, 0.0)),
-            ((3, "B", 2), None),
-            ((8, "C", 1), None),
+            ((63, "B", 1), said(true, 0.0)),
+            ((63, "B", 2), None),
+            ((68, "C", 1), None),
         ] {
             let found = truth.of(item.0, item.1, item.2).await.expect("reads");
             assert_eq!(found, expected, "{item:?}");
         }
-        assert!(in_order(&session, &archive, "work", &[], last).await.expect("nothing to do").is_none());
     }
 }

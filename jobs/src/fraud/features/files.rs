@@ -196,7 +196,7 @@ impl FeaturesOperator {
         let Input { rows, task, meter, .. } = input;
         // Dropped, they stop.
         let mut reading = JoinSet::new();
-        let mut batches = months::in_order(rows, task, &mut reading);
+        let mut batches = months::in_order(rows, &ORDER, task, &mut reading);
         let batches = futures::stream::poll_fn(|context| batches.poll_recv(context));
         let mut prepared = batches
             .map(|batch| {

@@ -1,4 +1,4 @@
-//! A country's rows in the order of [`ORDER`], sorted a month at a time.
+//! Rows with a day each in the order of some columns, sorted a month at a time.
 //!
 //! The archive keeps months apart, and a scan by month hands them out one after the other. So a sort (DataFusion's,
 //! which spills beyond the task's memory) needs to hold one month only, and the rows of a month are used while
@@ -29,22 +29,20 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{
-    columns, date,
-    files::{AHEAD, ORDER},
-};
+use super::{columns, date, files::AHEAD};
 use crate::{Error, Result};
 
-/// The rows, whose months come in order, in the order of [`ORDER`]. The work is done by `tasks`: whoever takes the
+/// The rows, whose months come in order, in the order of some columns, the first of which is `acceptance_date`. The work is done by `tasks`: whoever takes the
 /// last row asks them for errors, and stops them by dropping them.
 pub(in crate::fraud) fn in_order(
     rows: SendableRecordBatchStream,
+    order: &'static [&'static str],
     task: Arc<TaskContext>,
     tasks: &mut JoinSet<Result<()>>,
 ) -> Receiver<Result<RecordBatch>> {
     let (begun, mut months) = channel(1);
     let (sorted, batches) = channel(AHEAD);
-    tasks.spawn(divide(rows, task, begun));
+    tasks.spawn(divide(rows, order, task, begun));
     tasks.spawn(async move {
         while let Some(mut month) = months.recv().await {
             while let Some(batch) = month.next().await {
@@ -61,6 +59,7 @@ pub(in crate::fraud) fn in_order(
 /// Sends each month's rows to a sort of its own, and tells of each sort when it has begun.
 async fn divide(
     mut rows: SendableRecordBatchStream,
+    order: &'static [&'static str],
     task: Arc<TaskContext>,
     begun: Sender<SendableRecordBatchStream>,
 ) -> Result<()> {
@@ -72,7 +71,7 @@ async fn divide(
                 Some((last, unsorted)) if last == month => unsorted,
                 Some((last, _)) if last > month => {
                     return Err(Error::internal(format!(
-                        "the scan of declarations gave {}-{:02} after {}-{:02}",
+                        "a scan gave {}-{:02} after {}-{:02}",
                         month.div_euclid(12),
                         month.rem_euclid(12) + 1,
                         last.div_euclid(12),
@@ -81,7 +80,7 @@ async fn divide(
                 }
                 // The month before is complete: its sender is gone.
                 _ => {
-                    let (unsorted, sorted) = sort(&batch.schema(), &task)?;
+                    let (unsorted, sorted) = sort(&batch.schema(), order, &task)?;
                     if begun.send(sorted).await.is_err() {
                         return Ok(());
                     }
@@ -124,6 +123,7 @@ fn months_of(batch: &RecordBatch) -> Result<Vec<(i32, RecordBatch)>> {
 /// A sort: where its rows are sent, and the sorted rows, which are made ahead of their use.
 fn sort(
     schema: &SchemaRef,
+    order: &[&'static str],
     task: &Arc<TaskContext>,
 ) -> Result<(Sender<DataFusionResult<RecordBatch>>, SendableRecordBatchStream)> {
     let (unsorted, rows) = channel(AHEAD);
@@ -133,7 +133,7 @@ fn sort(
         let options = SortOptions { descending: false, nulls_first: false };
         Ok(PhysicalSortExpr { expr: Arc::new(Column::new_with_schema(name, schema)?), options })
     };
-    let order = LexOrdering::new(ORDER.iter().map(ascending).collect::<DataFusionResult<Vec<_>>>()?)
+    let order = LexOrdering::new(order.iter().map(ascending).collect::<DataFusionResult<Vec<_>>>()?)
         .ok_or_else(|| Error::internal("an order names no column"))?;
     let mut rows = SortExec::new(order, Arc::new(scan)).execute(0, Arc::clone(task))?;
     let mut sorted = RecordBatchReceiverStream::builder(Arc::clone(schema), AHEAD);
@@ -180,7 +180,7 @@ mod tests {
     };
     use datafusion::prelude::SessionContext;
 
-    use super::*;
+    use super::{super::ORDER, *};
 
     /// Items of these days, numbered in this order from the last to the first.
     fn items(days: &[i32]) -> RecordBatch {
@@ -204,7 +204,7 @@ mod tests {
         let rows = futures::stream::iter(batches.iter().cloned().map(Ok).collect::<Vec<_>>());
         let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), rows));
         let mut tasks = JoinSet::new();
-        let mut given = in_order(rows, SessionContext::new().task_ctx(), &mut tasks);
+        let mut given = in_order(rows, &ORDER, SessionContext::new().task_ctx(), &mut tasks);
         let mut all = Vec::new();
         while let Some(batch) = given.recv().await {
             all.push(batch.expect("rows"));
