@@ -293,6 +293,7 @@ mod tests {
                 country: "TW".to_owned(),
                 date_column: "acceptance_date".to_owned(),
                 name: "job".to_owned(),
+                memory_bytes: 1 << 20,
             }),
         ];
         all.into_iter().map(|operator| v1::PlanOperator { operator: Some(operator) }).collect()

@@ -47,20 +47,17 @@ impl WriteOperator {
 
     async fn write(&self, mut input: Input) -> Result<Vec<DataFile>> {
         let v1::WriteOperator { table, country, date_column, name, .. } = &self.message;
+        let mut settings = WriterSettings::default();
+        if let Some(memory) = usize::try_from(self.message.memory_bytes).ok().filter(|memory| *memory > 0) {
+            settings.memory_bytes = memory;
+        }
         let name = format!("{name}-{}", input.unique_name());
         let schema = stored(&input.rows.schema());
         if date_column.is_empty() {
             return self.write_as_they_come(input, &schema, format!("{name}.parquet")).await;
         }
-        let mut writer = PartitionWriter::new(
-            &self.archive,
-            table,
-            &schema,
-            country,
-            date_column,
-            &name,
-            WriterSettings::default(),
-        )?;
+        let mut writer =
+            PartitionWriter::new(&self.archive, table, &schema, country, date_column, &name, settings)?;
         while let Some(batch) = input.rows.next().await {
             let rows = with_schema(&batch?, &schema)?;
             writer.write(&rows).await?;

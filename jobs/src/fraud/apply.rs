@@ -210,6 +210,7 @@ fn score<'a>(
             country: parameters.country.clone(),
             date_column: "acceptance_date".to_owned(),
             name: id,
+            memory_bytes: 0,
         })?;
         let files = plan::reports::<Vec<DataFile>>(plan::above(rows, writer)?).await?.concat();
         Ok(ScoredFiles { files, selected, threshold })

@@ -106,6 +106,7 @@ fn score<'a>(
             country: parameters.country.clone(),
             date_column: "acceptance_date".to_owned(),
             name: id,
+            memory_bytes: 0,
         })?;
         let files = plan::reports::<Vec<DataFile>>(plan::above(rows, writer)?).await?.concat();
         if files.iter().all(|file| file.rows == 0) {

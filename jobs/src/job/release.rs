@@ -297,6 +297,7 @@ fn cases<'a>(
             country: ground.country.clone(),
             date_column: String::new(),
             name,
+            memory_bytes: 0,
         };
         let query = plan::above(query, WriteOperator::new(message)?)?;
         let files = plan::reports::<Vec<DataFile>>(query).await.context(|| "make cases of events")?.concat();

@@ -52,12 +52,15 @@ impl History {
         version: u64,
         truths: &'a [(String, u64)],
     ) -> impl Future<Output = Result<Self>> + use<'a> {
-        let (archive, folder, session) = (job.archive, job.work_folder().to_owned(), job.session("history"));
+        let (archive, engine) = (job.archive, job.engine);
+        let (folder, session) = (job.work_folder().to_owned(), job.session("history"));
         async move {
             let session = session?;
             let Parameters { country, to, .. } = parameters;
             let own = format!("{folder}/truth");
-            let truth = truth::by_month(&session, archive, &own, country, truths, to.last()).await?;
+            let told = (truths, to.last());
+            let memory = engine.task_memory() / 2;
+            let truth = truth::by_month(&session, archive, &own, country, memory, told).await?;
             let month = to.last_month_number();
             let rows = snapshot_by_month(archive, DECLARATIONS, Some(version), country, month).await?;
             // No filter stands between the scan and the operator: it would be spread over partitions.

@@ -79,14 +79,14 @@ pub(super) fn keep<'a>(
 }
 
 /// Deals what the files say of items up to a day to files of a month each, in the months' order; rows that name no
-/// item are left out.
+/// item are left out. A task holds `memory` bytes of them.
 pub(super) async fn by_month(
     session: &SessionContext,
     archive: &Archive,
     folder: &str,
     country: &str,
-    files: &[(String, u64)],
-    last: NaiveDate,
+    memory: usize,
+    (files, last): (&[(String, u64)], NaiveDate),
 ) -> Result<Vec<DataFile>> {
     if files.is_empty() {
         return Ok(Vec::new());
@@ -101,6 +101,7 @@ pub(super) async fn by_month(
         country: country.to_owned(),
         date_column: NAMES[0].to_owned(),
         name: "truth".to_owned(),
+        memory_bytes: memory as u64,
     })?;
     let files = plan::reports::<Vec<DataFile>>(plan::above(rows.filter(named)?, writer)?).await;
     let mut files = files.context(|| "deal the truth to months")?.concat();
@@ -284,7 +285,8 @@ mod tests {
         let engine = Local::new(2, 64 << 20).expect("an engine");
         let session = engine.session("job", Meter::new(|_| ())).expect("a session");
         let last = crate::fraud::features::date(68);
-        let by_month = by_month(&session, &archive, "work", "TW", &files, last).await.expect("deals");
+        let by_month =
+            by_month(&session, &archive, "work", "TW", 1 << 20, (&files, last)).await.expect("deals");
         let rows =
             |month| -> u64 { by_month.iter().filter(|file| file.month == month).map(|file| file.rows).sum() };
         // The row without a day and the one after the last day are left out.
