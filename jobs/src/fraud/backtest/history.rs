@@ -58,9 +58,9 @@ impl History {
             let session = session?;
             let Parameters { country, to, .. } = parameters;
             let own = format!("{folder}/truth");
-            let told = (truths, to.last());
             let memory = engine.task_memory() / 2;
-            let truth = truth::by_month(&session, archive, &own, country, memory, told).await?;
+            let up_to = (truths, to.last());
+            let truth = truth::by_month(&session, archive, &own, country, memory, up_to).await?;
             let month = to.last_month_number();
             let rows = snapshot_by_month(archive, DECLARATIONS, Some(version), country, month).await?;
             // No filter stands between the scan and the operator: it would be spread over partitions.
@@ -243,5 +243,72 @@ impl Ordered {
         };
         let all = rows.columns().iter().cloned().chain(truth).collect();
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), all)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::{
+        array::{Date32Array, Int32Array, StringArray},
+        compute::concat_batches,
+    };
+    use datafusion::datasource::MemTable;
+
+    use super::{super::truth::tests::put, *};
+    use crate::engine::{Engine, Local};
+
+    /// Items of these days, numbered by their places.
+    fn items(days: &[i32]) -> RecordBatch {
+        let texts = || Arc::new(StringArray::from(vec!["D"; days.len()])) as ArrayRef;
+        let numbers = || Arc::new(Float64Array::from(vec![1.0; days.len()])) as ArrayRef;
+        RecordBatch::try_from_iter([
+            ("acceptance_date", Arc::new(Date32Array::from(days.to_vec())) as ArrayRef),
+            ("declaration_id", texts()),
+            ("item_number", Arc::new(Int32Array::from_iter_values(0..days.len() as i32)) as ArrayRef),
+            ("hs_code", texts()),
+            ("customs_value", numbers()),
+            ("net_mass", numbers()),
+            ("illicit", Arc::new(BooleanArray::from(vec![true; days.len()])) as ArrayRef),
+        ])
+        .expect("a batch")
+    }
+
+    #[tokio::test]
+    async fn every_row_stands_beside_its_own_truth_in_the_order_of_time() {
+        let archive = Archive::open("memory://backtest-history").expect("opens");
+        let engine = Local::new(2, 64 << 20).expect("an engine");
+        let session = engine.session("job", Meter::new(|_| ())).expect("a session");
+        let rows = items(&[20, 3, 20, 40, 33, 40]);
+        let said = [
+            (Some(40), "D", 5, Some(true), Some(5.0)),
+            (Some(3), "D", 1, Some(false), Some(0.0)),
+            // No item of that day has that number.
+            (Some(21), "D", 2, Some(true), Some(9.0)),
+            (Some(20), "D", 0, Some(true), Some(2.0)),
+        ];
+        let files = [put(&archive, "truth.parquet", &said).await];
+        let last = crate::fraud::features::date(60);
+        let truth = truth::by_month(&session, &archive, "work", "TW", 1 << 20, (&files, last)).await;
+        let truth = truth.expect("deals").into_iter();
+        let truth: Vec<_> = truth.map(|file| v1::ParquetFile { path: file.path, size: file.size }).collect();
+        let archive = archive.url().to_string();
+        for (truth, has_truth, expected) in [
+            (truth, true, [Some(false), Some(true), None, None, None, Some(true)]),
+            // Files that say nothing of these items.
+            (Vec::new(), true, [None; 6]),
+            // The archive's own outcomes.
+            (Vec::new(), false, [Some(true); 6]),
+        ] {
+            let message = v1::HistoryOperator { archive: archive.clone(), truth, has_truth };
+            let table = MemTable::try_new(rows.schema(), vec![vec![rows.slice(0, 3), rows.slice(3, 3)]]);
+            let table = session.read_table(Arc::new(table.expect("a table"))).expect("reads");
+            let operator = HistoryOperator::new(message).expect("an operator");
+            let given = plan::above(table, operator).expect("plans").collect().await.expect("runs");
+            let given = concat_batches(&given[0].schema(), &given).expect("joins");
+            let numbers = columns::item_numbers(&given).expect("numbers");
+            assert_eq!(numbers.values(), &[1, 0, 2, 4, 3, 5]);
+            let illicit: Vec<_> = columns::flags(&given, TRUTH[0]).expect("flags").iter().collect();
+            assert_eq!(illicit, expected);
+        }
     }
 }

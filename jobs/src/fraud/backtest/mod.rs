@@ -1,7 +1,8 @@
 //! Backtests: strategies of selection, walked over history as a customs house would have lived it.
 //!
 //! The rows are put in time order once, beside their truth ([`history`]). Each strategy and seed is one [`walk`], a
-//! plan node over them, and the walks run side by side on the engine. What it promises: a walk learns only outcomes that it chose to see (or the archive's own
+//! plan node over them, and the walks run side by side on the engine. What it promises: a walk learns only
+//! outcomes that it chose to see (or the archive's own
 //! inspection saw before the first day), and those only after the label delay; the same archive, parameters
 //! and seeds give the same bytes in every table and page. The truth that judges (and that a chosen item
 //! reveals) comes from files that the user gives, such as the generator's, or is the archive's own outcome.

@@ -228,7 +228,7 @@ impl Truth {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use parquet::arrow::ArrowWriter;
 
     use super::*;
@@ -238,9 +238,9 @@ mod tests {
     };
 
     /// A row of a file: day, declaration, item, whether illicit, revenue.
-    type Row = (Option<i32>, &'static str, i32, Option<bool>, Option<f64>);
+    pub(in super::super) type Row = (Option<i32>, &'static str, i32, Option<bool>, Option<f64>);
 
-    async fn put(archive: &Archive, path: &str, rows: &[Row]) -> (String, u64) {
+    pub(in super::super) async fn put(archive: &Archive, path: &str, rows: &[Row]) -> (String, u64) {
         let columns: Vec<arrow::array::ArrayRef> = vec![
             Arc::new(rows.iter().map(|row| row.0).collect::<Date32Array>()),
             Arc::new(rows.iter().map(|row| Some(row.1)).collect::<StringArray>()),
