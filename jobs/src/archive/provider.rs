@@ -11,6 +11,7 @@ use std::{any::Any, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray},
+    compute::cast,
     datatypes::{DataType, Schema, SchemaRef},
 };
 use async_trait::async_trait;
@@ -120,12 +121,15 @@ impl ParquetSourceProvider {
     }
 }
 
-/// The files that filters on partition columns alone do not rule out.
+/// Whether a filter is about partition columns alone, so that it holds for all rows of a file or for none.
+fn is_of_files(filter: &Expr) -> bool {
+    !filter.is_volatile()
+        && filter.column_refs().iter().all(|column| PARTITION_COLUMNS.contains(&column.name()))
+}
+
+/// The files for whose rows the filters on partition columns alone hold.
 fn prune(state: &dyn Session, filters: &[Expr], files: Vec<DataFile>) -> DataFusionResult<Vec<DataFile>> {
-    let usable = filters.iter().filter(|filter| {
-        !filter.is_volatile()
-            && filter.column_refs().iter().all(|column| PARTITION_COLUMNS.contains(&column.name()))
-    });
+    let usable = filters.iter().filter(|filter| is_of_files(filter));
     let Some(filter) = conjunction(usable.cloned()) else { return Ok(files) };
     let schema = Arc::new(Schema::new(partition_fields()));
     let columns: Vec<ArrayRef> = vec![
@@ -135,7 +139,8 @@ fn prune(state: &dyn Session, filters: &[Expr], files: Vec<DataFile>) -> DataFus
     ];
     let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&schema))?)?;
     let kept = filter.evaluate(&RecordBatch::try_new(schema, columns)?)?.into_array(files.len())?;
-    let Some(kept) = kept.as_boolean_opt() else { return Ok(files) };
+    let kept = cast(&kept, &DataType::Boolean)?;
+    let kept = kept.as_boolean();
     let files = files.into_iter().enumerate();
     Ok(files.filter(|(file, _)| kept.is_valid(*file) && kept.value(*file)).map(|(_, file)| file).collect())
 }
@@ -154,7 +159,11 @@ impl TableProvider for ParquetSourceProvider {
         &self,
         filters: &[&Expr],
     ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        let exact = |filter: &&Expr| match &self.source {
+            Source::Snapshot(_) if is_of_files(filter) => TableProviderFilterPushDown::Exact,
+            _ => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(exact).collect())
     }
 
     async fn scan(
@@ -270,13 +279,24 @@ pub async fn snapshot_views(
 ) -> Result<Arc<dyn TableProvider>> {
     let (message, schema) = snapshot_source(archive, table, version).await?;
     let data = schema.fields().len().saturating_sub(PARTITION_COLUMNS.len());
+    let is_owned = |place: usize, name: &str| place >= data || name == owned;
+    Ok(Arc::new(ParquetSourceProvider::try_new(message, viewed(&schema, is_owned))?))
+}
+
+/// A schema with its texts as views, but for some.
+fn viewed(schema: &Schema, is_owned: impl Fn(usize, &str) -> bool) -> SchemaRef {
     let viewed = schema.fields().iter().enumerate().map(|(place, field)| {
-        let is_viewed = place < data && field.data_type() == &DataType::Utf8 && field.name() != owned;
+        let is_viewed = field.data_type() == &DataType::Utf8 && !is_owned(place, field.name());
         let field = field.as_ref().clone();
         if is_viewed { field.with_data_type(DataType::Utf8View) } else { field }
     });
-    let schema = Arc::new(Schema::new(viewed.collect::<Vec<_>>()));
-    Ok(Arc::new(ParquetSourceProvider::try_new(message, schema)?))
+    Arc::new(Schema::new(viewed.collect::<Vec<_>>()))
+}
+
+/// A job's own files with texts as views into what was read, but for the column `owned`, as [`snapshot_views`] has
+/// them.
+pub fn views(schema: &Schema, owned: &str) -> SchemaRef {
+    viewed(schema, |_, name| name == owned)
 }
 
 /// The rows of a country up to a month (12 × year + month - 1) in one partition, month after month.

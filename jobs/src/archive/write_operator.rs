@@ -74,7 +74,7 @@ impl WriteOperator {
         path: String,
     ) -> Result<Vec<DataFile>> {
         let mut properties = WriterProperties::builder()
-            .set_compression(Compression::LZ4_RAW)
+            .set_compression(Compression::UNCOMPRESSED)
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::None)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

@@ -4,8 +4,8 @@
 //! date or time and by declaration and goods item (events by case), and writes them as row groups, so that a month
 //! whose rows come together and fit half of the buffer is sorted from end to end. A month that seems to be over,
 //! because later rows come, or that holds the most where memory is short, is sorted, encoded and sent on a thread of
-//! its own while the next rows are taken. What it holds is bounded by [`WriterSettings::memory_bytes`] over all
-//! months, besides the row group that is being encoded. Which rows go to which file and row group depends on the
+//! its own while the next rows are taken, two of them where memory is ample. What it holds is bounded by [`WriterSettings::memory_bytes`] over all
+//! months, besides the row groups that are being encoded. Which rows go to which file and row group depends on the
 //! batches alone, never on how fast the threads are. File names depend only on the job and the rows, and nothing is
 //! visible to readers until the files are committed ([`super::table::Table::commit`]).
 
@@ -15,7 +15,7 @@ mod order;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -48,8 +48,11 @@ const SORT_AFTER_DATE: [&str; 4] = ["declaration_id", "item_number", "case_id", 
 /// Rows that a month must have before it is written because it seems to be over.
 const ROWS_OF_A_MONTH: usize = order::SLICE_ROWS;
 
-/// Months that are written at once at the end, when no more rows come.
-const MONTHS_AT_END: usize = 2;
+/// Months that are written at once at the end, when no more rows come, and before where memory is ample.
+const MONTHS_AT_ONCE: usize = 2;
+
+/// The memory from which on it is, in bytes: what is encoded of a month is not counted.
+const AMPLE_MEMORY: usize = 384 << 20;
 
 /// The sizes of a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +88,8 @@ pub struct PartitionWriter {
     waiting: BTreeMap<i32, Waiting>,
     waiting_bytes: usize,
     files: BTreeMap<i32, MonthFiles>,
-    flight: Option<Flight>,
+    /// Months that are being written, the first begun first.
+    flights: VecDeque<Flight>,
 }
 
 /// One month's rows that are not yet written.
@@ -96,11 +100,17 @@ struct Waiting {
     bytes: usize,
 }
 
-/// The month that is being written, with its files.
+/// A month that is being written, with its files.
 struct Flight {
     month: i32,
     bytes: usize,
     files: Landing,
+}
+
+/// A month's files when no more rows come.
+enum Begun {
+    Here(Box<MonthFiles>),
+    InFlight(Landing),
 }
 
 /// Where a month's files come back when they are written.
@@ -152,20 +162,20 @@ impl PartitionWriter {
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             files: BTreeMap::new(),
-            flight: None,
+            flights: VecDeque::new(),
         })
     }
 
     /// Bytes of rows and upload buffers held now.
     pub fn held_bytes(&self) -> usize {
-        let flying = self.flight.as_ref().map_or(0, |flight| flight.bytes);
+        let flying: usize = self.flights.iter().map(|flight| flight.bytes).sum();
         self.waiting_bytes + flying + self.upload_bytes()
     }
 
-    /// Bytes of upload buffers; the file in flight has one until it is known to be closed.
+    /// Bytes of upload buffers; a file in flight has one until it is known to be closed.
     fn upload_bytes(&self) -> usize {
         let open = self.files.values().filter(|files| files.is_open()).count();
-        (open + usize::from(self.flight.is_some())) * UPLOAD_BYTES
+        (open + self.flights.len()) * UPLOAD_BYTES
     }
 
     /// Takes rows. May write some that it holds.
@@ -187,38 +197,40 @@ impl PartitionWriter {
         // Exports come in the order of time, more or less: an earlier month is likely to be over.
         let over = self.waiting.range(..first).find(|(_, held)| held.rows >= ROWS_OF_A_MONTH);
         if let Some((&month, _)) = over {
-            self.land().await?;
-            self.launch(month)?;
+            self.launch(month).await?;
         }
         // Half of the memory is for the rows that wait, half for those in flight.
         let memory = self.place.settings.memory_bytes;
         while self.waiting_bytes > 0 && self.waiting_bytes + self.upload_bytes() > memory / 2 {
-            self.land().await?;
             let largest = self.waiting.iter().max_by_key(|(month, held)| (held.bytes, -**month));
             let Some((&month, _)) = largest else { break };
-            self.launch(month)?;
+            self.launch(month).await?;
         }
-        if self.held_bytes() > memory {
+        while self.held_bytes() > memory && !self.flights.is_empty() {
             self.land().await?;
         }
         Ok(())
     }
 
-    /// Begins to write the rows that wait for a month. None is in flight.
-    fn launch(&mut self, month: i32) -> Result<()> {
+    /// Begins to write the rows that wait for a month, when those before it that are in its way are written.
+    async fn launch(&mut self, month: i32) -> Result<()> {
+        let most = if self.place.settings.memory_bytes < AMPLE_MEMORY { 1 } else { MONTHS_AT_ONCE };
+        while self.flights.len() >= most || self.flights.iter().any(|flight| flight.month == month) {
+            self.land().await?;
+        }
         let Waiting { batches, bytes, .. } = self.waiting.remove(&month).unwrap_or_default();
         self.waiting_bytes -= bytes;
         let files = self.files.remove(&month).unwrap_or_else(|| self.no_files(month));
         // Upload buffers may take a quarter of the memory; beyond that a month's file is closed at once.
         let close = (self.upload_bytes() + UPLOAD_BYTES) * 4 > self.place.settings.memory_bytes;
         let files = write_out(files, batches, self.sort.clone(), close)?;
-        self.flight = Some(Flight { month, bytes, files });
+        self.flights.push_back(Flight { month, bytes, files });
         Ok(())
     }
 
-    /// Waits for the month in flight.
+    /// Waits for the month that was begun first.
     async fn land(&mut self) -> Result<()> {
-        if let Some(Flight { month, files, .. }) = self.flight.take() {
+        if let Some(Flight { month, files, .. }) = self.flights.pop_front() {
             self.files.insert(month, landed(files).await?);
         }
         Ok(())
@@ -233,34 +245,43 @@ impl PartitionWriter {
     /// # Errors
     /// The store's; open files are given up then.
     pub async fn finish(mut self) -> Result<Vec<DataFile>> {
-        if let Err(error) = self.land().await {
-            self.abort().await;
-            return Err(error);
-        }
-        let mut months: BTreeMap<i32, (MonthFiles, Vec<RecordBatch>)> = BTreeMap::new();
+        let mut months: BTreeMap<i32, (Begun, Vec<RecordBatch>)> = BTreeMap::new();
         for (month, files) in std::mem::take(&mut self.files) {
-            months.insert(month, (files, Vec::new()));
+            months.insert(month, (Begun::Here(Box::new(files)), Vec::new()));
+        }
+        for Flight { month, files, .. } in std::mem::take(&mut self.flights) {
+            months.insert(month, (Begun::InFlight(files), Vec::new()));
         }
         for (month, rows) in std::mem::take(&mut self.waiting) {
-            months.entry(month).or_insert_with(|| (self.no_files(month), Vec::new())).1 = rows.batches;
+            let none = || (Begun::Here(Box::new(self.no_files(month))), Vec::new());
+            months.entry(month).or_insert_with(none).1 = rows.batches;
         }
         let (sort, failed) = (&self.sort, AtomicBool::new(false));
-        let write = |(files, batches): (MonthFiles, Vec<RecordBatch>)| {
+        let write = |(files, batches): (Begun, Vec<RecordBatch>)| {
             let failed = &failed;
             async move {
-                if failed.load(Ordering::Relaxed) {
-                    files.abort().await;
-                    return Ok(Vec::new());
-                }
-                let written = match write_out(files, batches, sort.clone(), true) {
-                    Ok(landing) => landed(landing).await,
-                    Err(error) => Err(error),
+                let written = async {
+                    let files = match files {
+                        Begun::Here(files) => *files,
+                        Begun::InFlight(files) => landed(files).await?,
+                    };
+                    if failed.load(Ordering::Relaxed) {
+                        files.abort().await;
+                        return Ok(Vec::new());
+                    }
+                    let landing = write_out(files, batches, sort.clone(), true)?;
+                    Ok(landed(landing).await?.done)
                 };
+                let written = written.await;
                 failed.fetch_or(written.is_err(), Ordering::Relaxed);
-                Ok(written?.done)
+                written
             }
         };
-        let written = stream::iter(months.into_values().map(write)).buffer_unordered(MONTHS_AT_END);
+        // The months in flight first: they are nearly done.
+        let (flying, here): (Vec<_>, Vec<_>) =
+            months.into_values().partition(|(files, _)| matches!(files, Begun::InFlight(_)));
+        let months = flying.into_iter().chain(here);
+        let written = stream::iter(months.map(write)).buffer_unordered(MONTHS_AT_ONCE);
         let written: Vec<Result<Vec<DataFile>>> = written.collect().await;
         let mut done = written.into_iter().collect::<Result<Vec<_>>>()?.concat();
         done.sort_by(|a, b| a.path.cmp(&b.path));
@@ -270,8 +291,10 @@ impl PartitionWriter {
     /// Gives up the files that are open, so that nothing of them stays in the store. Files that were closed
     /// stay, unseen by readers: another attempt at the same job may have committed the same paths.
     pub async fn abort(mut self) {
-        if let Err(error) = self.land().await {
-            tracing::debug!(error = error.chain(), "rows of a job that is given up were not written");
+        while !self.flights.is_empty() {
+            if let Err(error) = self.land().await {
+                tracing::debug!(error = error.chain(), "rows of a job that is given up were not written");
+            }
         }
         for files in self.files.into_values() {
             files.abort().await;

@@ -15,7 +15,7 @@ use crate::{
     Archive, Error, ErrorKind, Result, ResultExt,
     archive::{
         DataFile, Table,
-        provider::{snapshot_provider, snapshot_views},
+        provider::{snapshot_provider, snapshot_views, views},
         schema::RELEASES,
         write_operator::{WriteOperator, stored},
     },
@@ -25,7 +25,7 @@ use crate::{
         Language, Study,
         cases::{CasesOperator, EVENT_BYTES},
         process::{self, Process},
-        queries::{CASE_STRATA, GUIDE_STRATA, LocalPeriod, STRATA, Scope},
+        queries::{BEGINNINGS, CASE_STRATA, GUIDE_STRATA, LocalPeriod, STRATA, Scope},
         stages::{self, StageFile},
         study::{self, Extent, StageResult},
     },
@@ -166,7 +166,7 @@ struct Ground {
     extent: Extent,
     /// The last moment known.
     cut_off: i64,
-    /// The columns of [`STRATA`] in which no event has a value.
+    /// The columns of [`STRATA`] and [`BEGINNINGS`] in which no event has a value.
     absent: Vec<String>,
 }
 
@@ -176,6 +176,7 @@ impl Ground {
             country: &self.country,
             first: self.extent.first,
             cut_off: self.cut_off,
+            cuts: self.cut_off < self.extent.last,
             paired: self.extent.starts > 0,
             intervals: self.extent.starts + self.extent.intervals > 0,
             absent: &self.absent,
@@ -252,26 +253,26 @@ fn survey<'a>(
         };
         let releases = snapshot_provider(archive, RELEASES, Some(snapshot.version)).await?;
         session.register_table(RELEASES, releases)?;
-        let extent = study::survey(&session, &country).await?;
+        let absent = absent(&snapshot.files);
+        let extent = study::survey(&session, &country, &absent).await?;
         let cut_off = asked.cut_off.map_or(extent.last, |after| extent.last.min(after - 1));
         let predictions = match Table::open(archive, PREDICTIONS).await {
             Ok(table) => Some(table.version().await?),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let absent = absent(&snapshot.files);
         Ok(Ground { country, version: snapshot.version, predictions, extent, cut_off, absent })
     }
 }
 
-/// The columns of [`STRATA`] that are null in every row of some files, as far as their statistics say.
+/// The columns of [`STRATA`] and [`BEGINNINGS`] that are null in every row of some files, as far as their statistics say.
 fn absent(files: &[DataFile]) -> Vec<String> {
     let is_null = |file: &DataFile, column: &str| {
         let statistics: Option<Value> = serde_json::from_str(file.statistics.as_deref()?).ok();
         statistics?["nullCount"][column].as_u64().map(|nulls| nulls == file.rows)
     };
     let null_everywhere = |column: &&str| files.iter().all(|file| is_null(file, column).unwrap_or(false));
-    STRATA.iter().copied().filter(null_everywhere).map(str::to_owned).collect()
+    STRATA.into_iter().chain(BEGINNINGS).filter(null_everywhere).map(str::to_owned).collect()
 }
 
 /// Writes the cases to files of the job.
@@ -453,7 +454,8 @@ async fn cases_of(
     files: &[DataFile],
 ) -> Result<DataFrame> {
     let query = cases_query(session, scope, stages, 1).await?;
-    let schema = stored(query.schema().as_arrow());
+    // The ways of cases come again and again, and are not copied; a case's name is its own.
+    let schema = views(&stored(query.schema().as_arrow()), "case_id");
     let files = files.iter();
     let files =
         files.map(|file| v1::ParquetFile { path: format!("{folder}/{}", file.path), size: file.size });

@@ -9,6 +9,7 @@ use arrow::{
 };
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
+use tokio::sync::mpsc;
 
 use super::{calendar::HOUR, operator::Key};
 use crate::{Error, Result, ResultExt};
@@ -53,7 +54,7 @@ pub(super) async fn each(
     .await
 }
 
-/// Hands every batch of a query's answer to a function, holding one at a time.
+/// Hands every batch of a query's answer to a function, holding a few at a time; the next are made meanwhile.
 pub(super) async fn batches(
     session: &SessionContext,
     sql: &str,
@@ -61,7 +62,15 @@ pub(super) async fn batches(
 ) -> Result<()> {
     let doing = || "sort the times of a study";
     let mut stream = session.sql(sql).await.context(doing)?.execute_stream().await.context(doing)?;
-    while let Some(batch) = stream.next().await {
+    let (sender, mut made) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Some(batch) = stream.next().await {
+            if sender.send(batch).await.is_err() {
+                break;
+            }
+        }
+    });
+    while let Some(batch) = made.recv().await {
         take(&batch.context(doing)?)?;
     }
     Ok(())

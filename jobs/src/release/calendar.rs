@@ -3,7 +3,7 @@
 //! Opening hours are local: a day of 08:00 to 17:00 has nine hours whatever the clocks do elsewhere, and a night
 //! shift over the change of clocks is as long as it really was. Promises: working hours are additive, never more
 //! than the elapsed ones, and equal them where the office never closes. Each office's hours are laid out once as
-//! intervals in UTC, so that a time is two binary searches. Start at [`Calendar`].
+//! intervals in UTC and found by their day, so that a time costs two looks into a table. Start at [`Calendar`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,9 @@ use crate::{Error, Result};
 
 /// Microseconds of an hour.
 pub const HOUR: f64 = 3.6e9;
+
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
 
 /// When an office is open.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -101,6 +104,9 @@ fn parse_shift(text: &str) -> Option<Shift> {
 /// An office's open intervals over some years.
 #[derive(Debug, Clone, Default)]
 pub struct Calendar {
+    /// The first opening, and how many intervals have begun when a day (of 24 hours from it) begins.
+    first: i64,
+    days: Vec<usize>,
     /// Opening and closing, in microseconds UTC, and the open time before; rising, apart.
     intervals: Vec<(i64, i64, i64)>,
 }
@@ -142,12 +148,24 @@ impl Calendar {
             }
             date += TimeDelta::days(1);
         }
-        Ok(Self { intervals })
+        let first = intervals.first().map_or(0, |(open, ..)| *open);
+        let days = intervals.last().map_or(0, |(open, ..)| (open - first) / DAY + 1);
+        let begun = |day| intervals.partition_point(|(open, ..)| *open <= first + day * DAY);
+        let days = (0..days).map(begun).collect();
+        Ok(Self { first, days, intervals })
     }
 
     /// Open time before a moment, in microseconds.
-    fn before(&self, moment: i64) -> i64 {
-        let next = self.intervals.partition_point(|(open, ..)| *open <= moment);
+    pub(super) fn before(&self, moment: i64) -> i64 {
+        let next = match usize::try_from(moment.saturating_sub(self.first).div_euclid(DAY)) {
+            Ok(day) => {
+                let day = day.min(self.days.len().saturating_sub(1));
+                let begun = self.days.get(day).copied().unwrap_or(0);
+                let later = self.intervals.iter().skip(begun);
+                begun + later.take_while(|(open, ..)| *open <= moment).count()
+            }
+            Err(_) => 0,
+        };
         match next.checked_sub(1).and_then(|place| self.intervals.get(place)) {
             Some((open, close, before)) => before + moment.min(*close) - open,
             None => 0,

@@ -12,7 +12,7 @@ mod fold;
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
+    array::{ArrayRef, AsArray, RecordBatch, UInt32Array},
     compute::{cast, concat_batches, take_record_batch},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
@@ -27,7 +27,7 @@ use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use tidewaiter_proto::v1;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::fold::{Fold, list};
+use self::fold::Fold;
 use super::{
     operator::role_column,
     queries::STRATA,
@@ -82,7 +82,7 @@ impl CasesOperator {
             whole("different_events", false),
             text("variant", false),
             text("sequence", true),
-            Field::new("gaps", list(), false),
+            Field::new("gaps", DataType::Binary, false),
             Field::new("utc_offset", DataType::Int32, false),
             Field::new("mixed", DataType::Boolean, false),
             whole("without_role", false),
@@ -94,7 +94,7 @@ impl CasesOperator {
         fields.extend(STRATA.map(|name| text(name, true)));
         fields.extend((0..self.message.roles.len()).map(|place| whole(&role_column(place), true)));
         if self.calendars.is_some() {
-            fields.push(Field::new("working_gaps", list(), true));
+            fields.push(Field::new("working_gaps", DataType::Binary, true));
         }
         Arc::new(Schema::new(fields))
     }
@@ -103,11 +103,12 @@ impl CasesOperator {
     async fn deal(self: Arc<Self>, mut input: Input) -> Result<Dealt> {
         let mut names = Names::new(&self.message.roles);
         let parts = self.message.parts as usize;
+        let schema = numbered_schema(&input.rows.schema());
         let held = MemoryConsumer::new("CasesExec").register(input.task.memory_pool());
         if parts == 1 {
             let mut fold = Fold::default();
             while let Some(batch) = input.rows.next().await {
-                let batch = names.number(&batch?)?;
+                let batch = names.number(&batch?, &schema)?;
                 held.grow(batch.num_rows() * EVENT_BYTES as usize);
                 fold.push(&batch)?;
                 input.meter.advance(batch.num_rows() as u64);
@@ -116,7 +117,7 @@ impl CasesOperator {
         }
         let together = (WAITING_ROWS / parts).clamp(256, 16_384);
         let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), input.partition);
-        let manager = Arc::new(SpillManager::new(input.task.runtime_env(), metrics, numbered_schema()));
+        let manager = Arc::new(SpillManager::new(input.task.runtime_env(), metrics, Arc::clone(&schema)));
         let mut files = Vec::with_capacity(parts);
         for _ in 0..parts {
             files.push(manager.create_in_progress_file("the events of cases")?);
@@ -124,14 +125,14 @@ impl CasesOperator {
         let mut waiting = vec![Vec::new(); parts];
         let mut rows = vec![0; parts];
         while let Some(batch) = input.rows.next().await {
-            let batch = names.number(&batch?)?;
+            let batch = names.number(&batch?, &schema)?;
             for (part, slice) in dealt(&batch, parts)? {
                 rows[part] += slice.num_rows();
                 waiting[part].push(slice);
                 if rows[part] >= together {
                     rows[part] = 0;
                     let slices = std::mem::take(&mut waiting[part]);
-                    files[part].append_batch(&concat_batches(&numbered_schema(), &slices)?)?;
+                    files[part].append_batch(&concat_batches(&schema, &slices)?)?;
                 }
             }
             input.meter.advance(batch.num_rows() as u64);
@@ -139,7 +140,7 @@ impl CasesOperator {
         let mut dealt = Vec::with_capacity(parts);
         for (mut file, slices) in files.into_iter().zip(waiting) {
             if !slices.is_empty() {
-                file.append_batch(&concat_batches(&numbered_schema(), &slices)?)?;
+                file.append_batch(&concat_batches(&schema, &slices)?)?;
             }
             if let Some(file) = file.finish()? {
                 dealt.push(Part::Dealt(manager.read_spill_as_stream(file, None)?));
@@ -201,9 +202,14 @@ impl Dealt {
     }
 }
 
+/// The times between a case's events in microseconds, as its row holds them.
+pub(super) fn times(bytes: &[u8]) -> impl Iterator<Item = i64> {
+    bytes.as_chunks().0.iter().map(|time| i64::from_le_bytes(*time))
+}
+
 /// The rows of a batch by their part.
 fn dealt(batch: &RecordBatch, parts: usize) -> Result<Vec<(usize, RecordBatch)>> {
-    let cases = batch.column(0).as_string_view();
+    let cases = batch.column(0).as_string::<i32>();
     let part_of: Vec<usize> = cases
         .iter()
         .map(|case| (xxh3_64(case.unwrap_or_default().as_bytes()) % parts as u64) as usize)
@@ -226,19 +232,17 @@ fn dealt(batch: &RecordBatch, parts: usize) -> Result<Vec<(usize, RecordBatch)>>
     Ok((0..parts).map(slice).filter(|(_, slice)| slice.num_rows() > 0).collect())
 }
 
-/// The columns of numbered events; 0 is no text, and the texts are numbered from 1.
-fn numbered_schema() -> SchemaRef {
+/// The columns of numbered events that come with these; 0 is no text, and the texts are numbered from 1. When an event
+/// begins, whether it is the start of another, and the strata need not be told.
+fn numbered_schema(events: &Schema) -> SchemaRef {
     let whole = |name: &str| Field::new(name, DataType::Int64, false);
-    let mut fields = vec![
-        Field::new("case_id", DataType::Utf8View, false),
-        whole("done"),
-        whole("begun"),
-        whole("file_order"),
-        Field::new("utc_offset", DataType::Int32, false),
-        Field::new("starts", DataType::Boolean, false),
-    ];
+    let mut fields = vec![Field::new("case_id", DataType::Utf8, false)];
+    fields.extend(["done", "begun", "file_order"].map(whole));
+    fields.push(Field::new("utc_offset", DataType::Int32, false));
+    fields.push(Field::new("starts", DataType::Boolean, false));
     let numbers = ["event", "role"].into_iter().chain(STRATA);
     fields.extend(numbers.map(|name| Field::new(name, DataType::UInt32, false)));
+    fields.retain(|field| events.index_of(field.name()).is_ok());
     Arc::new(Schema::new(fields))
 }
 
@@ -272,31 +276,14 @@ impl Names {
         }
     }
 
-    /// The events with numbers for their texts. Those that do not say when they begin begin when they end, no event is
-    /// the start of another unless it is said, and a column that is not there has no text.
-    fn number(&mut self, events: &RecordBatch) -> Result<RecordBatch> {
-        let schema = numbered_schema();
+    /// The events with numbers for their texts.
+    fn number(&mut self, events: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
             let name = field.name().as_str();
-            let rows = events.num_rows();
-            let column = match (events.column_by_name(name), name) {
-                (Some(column), _) => column,
-                (None, "begun") => {
-                    let done = columns.get(1).cloned();
-                    columns.push(done.ok_or_else(|| Error::internal("the events have no column done"))?);
-                    continue;
-                }
-                (None, "starts") => {
-                    columns.push(Arc::new(BooleanArray::from(vec![false; rows])));
-                    continue;
-                }
-                (None, _) if STRATA.contains(&name) => {
-                    columns.push(Arc::new(UInt32Array::from(vec![0; rows])));
-                    continue;
-                }
-                (None, _) => return Err(Error::internal(format!("the events have no column {name}"))),
-            };
+            let column = events
+                .column_by_name(name)
+                .ok_or_else(|| Error::internal(format!("the events have no column {name}")))?;
             if field.data_type() != &DataType::UInt32 {
                 columns.push(cast(column, field.data_type())?);
                 continue;
@@ -312,7 +299,7 @@ impl Names {
             let values = cast(column, &DataType::Utf8View)?;
             columns.push(Arc::new(texts.numbers(values.as_string_view())));
         }
-        Ok(RecordBatch::try_new(schema, columns)?)
+        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
 }
 

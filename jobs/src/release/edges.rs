@@ -11,19 +11,29 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, AsArray, Int32Array, Int64Array, RecordBatch, StringArray},
+    array::{
+        Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, StringViewArray,
+        UInt32Array,
+    },
     compute::cast,
-    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 
-use super::{queries::BETWEEN_EVENTS, texts::Texts};
+use super::{
+    cases::times,
+    queries::BETWEEN_EVENTS,
+    texts::{Numbering, Texts},
+};
 use crate::{
     Error, Result, ResultExt,
     plan::{Input, Operator},
 };
+
+/// The columns of times between events: by the clock, and in open hours, which need not be there.
+const GAPS: [&str; 2] = ["gaps", "working_gaps"];
 
 /// Different ways whose edges are remembered.
 const REMEMBERED_WAYS: usize = 50_000;
@@ -35,6 +45,8 @@ pub struct Wanted {
     pub source: String,
     /// The later event.
     pub target: String,
+    /// Whether the times are of open hours.
+    pub working: bool,
     /// The class.
     pub class: i32,
 }
@@ -67,6 +79,7 @@ impl EdgesOperator {
             counts.take(&batch)?;
             input.meter.advance(batch.num_rows() as u64);
         }
+        counts.count_events();
         match self.wanted {
             Some(_) => counts.gaps(),
             None => counts.classes(),
@@ -101,14 +114,22 @@ struct Class {
 struct Edge {
     source: u32,
     target: u32,
+    /// By the clock, and in open hours.
+    tallies: [Tally; 2],
+}
+
+/// The times of an edge.
+#[derive(Debug, Default)]
+struct Tally {
     /// The first class counted, and the counts from there on.
     first: i32,
     classes: Vec<Class>,
-    wanted: HashSet<i32>,
+    /// Two at most.
+    wanted: Vec<i32>,
     gaps: Vec<i64>,
 }
 
-impl Edge {
+impl Tally {
     fn push(&mut self, gap: i64) {
         const NONE: Class = Class { count: 0, sum: 0, least: i64::MAX, greatest: i64::MIN };
         let class = class(gap);
@@ -132,12 +153,12 @@ impl Edge {
     }
 }
 
-/// A way: its edges, and its different events.
+/// A way: its edges, its events, and the cases that went it.
 #[derive(Debug)]
 struct Way {
     edges: Vec<u32>,
     events: Vec<u32>,
-    different: Vec<u32>,
+    cases: i64,
 }
 
 /// What is counted of the cases of a partition.
@@ -150,7 +171,7 @@ struct Counts {
     numbers: HashMap<(u32, u32), u32>,
     edges: Vec<Edge>,
     /// The ways remembered, by their numbers.
-    sequences: Texts,
+    sequences: Numbering,
     ways: Vec<Way>,
 }
 
@@ -161,55 +182,63 @@ impl Counts {
                 .column_by_name(name)
                 .ok_or_else(|| Error::internal(format!("the cases have no column {name}")))
         };
-        let sequences = cast(column("sequence")?, &DataType::Utf8)?;
-        let gaps = column("gaps")?;
-        let gaps = gaps
-            .as_list_opt::<i32>()
-            .ok_or_else(|| Error::internal("the times between events are no list"))?;
-        let values = gaps.values().as_primitive::<Int64Type>();
-        let (sequences, ends) = (sequences.as_string::<i32>(), gaps.value_offsets());
+        let sequences = cast(column("sequence")?, &DataType::Utf8View)?;
+        let ways = self.ways_of(sequences.as_string_view());
+        let told =
+            GAPS.iter().enumerate().filter_map(|(place, name)| Some((place, cases.column_by_name(name)?)));
+        let told = told.map(|(place, column)| Ok((place, cast(column, &DataType::Binary)?)));
+        let told = told.collect::<Result<Vec<_>>>()?;
+        let told: Vec<_> = told.iter().map(|(place, gaps)| (*place, gaps.as_binary::<i32>())).collect();
+        let collects = self.wanted.is_some();
         for row in 0..cases.num_rows() {
-            let place = self.way(sequences.value(row));
-            let way = &self.ways[place];
-            for event in &way.events {
-                self.activities[*event as usize].0 += 1;
-            }
-            for event in &way.different {
-                self.activities[*event as usize].1 += 1;
-            }
-            let own = &values.values()[ends[row] as usize..ends[row + 1] as usize];
-            let collects = self.wanted.is_some();
-            for (edge, gap) in way.edges.iter().zip(own) {
-                let edge = &mut self.edges[*edge as usize];
-                if !collects {
-                    edge.push(*gap);
-                } else if edge.wanted.contains(&class(*gap)) {
-                    edge.gaps.push(*gap);
+            // A case without events would have no way, and tells nothing.
+            let Some(way) = ways.value(row).checked_sub(1) else { continue };
+            let way = &mut self.ways[way as usize];
+            way.cases += 1;
+            for (place, gaps) in told.iter().filter(|(_, gaps)| gaps.is_valid(row)) {
+                for (edge, gap) in way.edges.iter().zip(times(gaps.value(row))) {
+                    let tally = &mut self.edges[*edge as usize].tallies[*place];
+                    if !collects {
+                        tally.push(gap);
+                    } else if tally.wanted.contains(&class(gap)) {
+                        tally.gaps.push(gap);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// The place of a way.
-    fn way(&mut self, sequence: &str) -> usize {
-        if self.ways.len() == REMEMBERED_WAYS {
-            self.ways.clear();
-            self.sequences = Texts::default();
+    /// The numbers of a batch's ways from 1, all of which are known then.
+    fn ways_of(&mut self, sequences: &StringViewArray) -> UInt32Array {
+        if self.ways.len() >= REMEMBERED_WAYS {
+            self.count_events();
         }
-        let place = self.sequences.number(sequence) as usize;
-        if place < self.ways.len() {
-            return place;
+        let numbers = self.sequences.numbers(sequences);
+        for number in self.ways.len()..self.sequences.len() {
+            let sequence = self.sequences.text(number as u32).to_owned();
+            let events: Vec<u32> =
+                sequence.split(BETWEEN_EVENTS).map(|event| self.events.number(event)).collect();
+            let edges = events.windows(2).map(|pair| self.edge(pair[0], pair[1])).collect();
+            self.ways.push(Way { edges, events, cases: 0 });
         }
-        let events: Vec<u32> =
-            sequence.split(BETWEEN_EVENTS).map(|event| self.events.number(event)).collect();
+        numbers
+    }
+
+    /// Counts the events of the ways that are remembered, and forgets them.
+    fn count_events(&mut self) {
         self.activities.resize(self.events.len(), (0, 0));
-        let edges = events.windows(2).map(|pair| self.edge(pair[0], pair[1])).collect();
-        let mut different = events.clone();
-        different.sort_unstable();
-        different.dedup();
-        self.ways.push(Way { edges, events, different });
-        place
+        self.sequences = Numbering::default();
+        for Way { mut events, cases, .. } in std::mem::take(&mut self.ways) {
+            for event in &events {
+                self.activities[*event as usize].0 += cases;
+            }
+            events.sort_unstable();
+            events.dedup();
+            for event in &events {
+                self.activities[*event as usize].1 += cases;
+            }
+        }
     }
 
     fn edge(&mut self, source: u32, target: u32) -> u32 {
@@ -217,21 +246,33 @@ impl Counts {
         let number = *self.numbers.entry((source, target)).or_insert(number);
         if number as usize == self.edges.len() {
             let (from, to) = (self.events.text(source), self.events.text(target));
+            let mut edge = Edge { source, target, ..Edge::default() };
             let same = |wanted: &&Wanted| wanted.source == from && wanted.target == to;
-            let wanted = self.wanted.iter().flatten().filter(same).map(|wanted| wanted.class).collect();
-            self.edges.push(Edge { source, target, wanted, ..Edge::default() });
+            for wanted in self.wanted.iter().flatten().filter(same) {
+                edge.tallies[usize::from(wanted.working)].wanted.push(wanted.class);
+            }
+            self.edges.push(edge);
         }
         number
     }
 
+    /// The times of every edge, by the clock and in open hours.
+    fn tallies(&self) -> impl Iterator<Item = (&Edge, bool, &Tally)> {
+        self.edges.iter().flat_map(|edge| {
+            [false, true].into_iter().zip(&edge.tallies).map(move |(working, tally)| (edge, working, tally))
+        })
+    }
+
     /// The classes of every edge; without a source, the events and the cases of an event.
     fn classes(self) -> Result<RecordBatch> {
-        let (mut sources, mut targets, mut classes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sources, mut targets, mut working) = (Vec::new(), Vec::new(), Vec::new());
+        let mut classes = Vec::new();
         let mut figures: [Vec<i64>; 6] = Default::default();
-        for edge in &self.edges {
-            for (class, found) in (edge.first..).zip(&edge.classes).filter(|(_, found)| found.count > 0) {
+        for (edge, is_working, tally) in self.tallies() {
+            for (class, found) in (tally.first..).zip(&tally.classes).filter(|(_, found)| found.count > 0) {
                 sources.push(Some(self.events.text(edge.source)));
                 targets.push(self.events.text(edge.target));
+                working.push(is_working);
                 classes.push(class);
                 let (seconds, rest) = (found.sum.div_euclid(1_000_000), found.sum.rem_euclid(1_000_000));
                 let row = [found.count, seconds as i64, rest as i64, found.least, found.greatest, 0];
@@ -241,6 +282,7 @@ impl Counts {
         for (event, (count, cases)) in (0..).zip(&self.activities) {
             sources.push(None);
             targets.push(self.events.text(event));
+            working.push(false);
             classes.push(0);
             let row = [*count, 0, 0, 0, 0, *cases];
             figures.iter_mut().zip(row).for_each(|(column, figure)| column.push(figure));
@@ -248,6 +290,7 @@ impl Counts {
         let mut columns: Vec<Arc<dyn Array>> = vec![
             Arc::new(StringArray::from(sources)),
             Arc::new(StringArray::from(targets)),
+            Arc::new(BooleanArray::from(working)),
             Arc::new(Int32Array::from(classes)),
         ];
         columns.extend(figures.map(|column| Arc::new(Int64Array::from(column)) as Arc<dyn Array>));
@@ -256,18 +299,21 @@ impl Counts {
 
     /// The times that are wanted.
     fn gaps(self) -> Result<RecordBatch> {
-        let (mut sources, mut targets, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
-        for edge in &self.edges {
+        let (mut sources, mut targets, mut working) = (Vec::new(), Vec::new(), Vec::new());
+        let mut gaps = Vec::new();
+        for (edge, is_working, tally) in self.tallies() {
             let (source, target) = (self.events.text(edge.source), self.events.text(edge.target));
-            for gap in &edge.gaps {
+            for gap in &tally.gaps {
                 sources.push(source);
                 targets.push(target);
+                working.push(is_working);
                 gaps.push(*gap);
             }
         }
         let columns: Vec<Arc<dyn Array>> = vec![
             Arc::new(StringArray::from(sources)),
             Arc::new(StringArray::from(targets)),
+            Arc::new(BooleanArray::from(working)),
             Arc::new(Int64Array::from(gaps)),
         ];
         Ok(RecordBatch::try_new(gaps_schema(), columns)?)
@@ -278,6 +324,7 @@ fn classes_schema() -> SchemaRef {
     let mut fields = vec![
         Field::new("source", DataType::Utf8, true),
         Field::new("target", DataType::Utf8, false),
+        Field::new("working", DataType::Boolean, false),
         Field::new("class", DataType::Int32, false),
     ];
     let figures = ["n", "seconds", "microseconds", "least", "greatest", "cases"];
@@ -289,6 +336,7 @@ fn gaps_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("source", DataType::Utf8, false),
         Field::new("target", DataType::Utf8, false),
+        Field::new("working", DataType::Boolean, false),
         Field::new("gap", DataType::Int64, false),
     ]))
 }
@@ -304,7 +352,7 @@ impl Operator for EdgesOperator {
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
         input.field_with_name("sequence")?;
-        input.field_with_name("gaps")?;
+        input.field_with_name(GAPS[0])?;
         Ok(if self.wanted.is_some() { gaps_schema() } else { classes_schema() })
     }
 
@@ -375,7 +423,7 @@ mod tests {
         fn classes_rise_with_times_and_hold_the_middle(mut gaps in prop::collection::vec(-3_000_000_i64..60_000_000, 1..300)) {
             gaps.sort_unstable();
             prop_assert!(gaps.windows(2).all(|pair| class(pair[0]) <= class(pair[1])));
-            let mut edge = Edge::default();
+            let mut edge = Tally::default();
             // In any order.
             gaps.iter().rev().step_by(2).chain(gaps.iter().rev().skip(1).step_by(2)).for_each(|gap| edge.push(*gap));
             let found = (edge.first..).zip(&edge.classes).filter(|(_, class)| class.count > 0);

@@ -107,8 +107,8 @@ pub struct Sums {
     pub rework: u64,
 }
 
-/// An earlier and a later event.
-type Pair = (String, String);
+/// An earlier and a later event, and whether times between them are of open hours.
+type Pair = (String, String, bool);
 
 /// The name of a kind of event, its events, and the cases that have it.
 type Kind = (String, u64, u64);
@@ -146,25 +146,19 @@ pub struct Holder {
 /// # Errors
 /// Those of the queries.
 pub async fn process(session: &SessionContext, scope: &Scope<'_>, has_calendar: bool) -> Result<Process> {
-    let working = async {
-        match has_calendar {
-            true => Ok(timed(session, queries::WORKING_WAYS, "wanted_working_gaps").await?.0),
-            false => Ok(BTreeMap::new()),
-        }
-    };
-    let ((found, activities), mut working, sums, roles, ways) = try_join!(
-        timed(session, queries::WAYS, "wanted_gaps"),
-        working,
-        sums(session),
-        roles(session, scope),
-        ways(session),
-    )?;
-    let mut edges: Vec<Edge> = found
-        .into_iter()
-        .map(|(edge, Times { count, mean, median, sum })| {
-            let working = working.remove(&edge);
-            let (source, target) = edge;
-            Edge { source, target, count, mean, median, sum, working }
+    let ways_with_times = scope.ways(has_calendar);
+    let ((found, activities), sums, roles, ways) =
+        try_join!(timed(session, &ways_with_times), sums(session), roles(session, scope), ways(session))?;
+    let by_the_clock = found.iter().filter(|((.., working), _)| !working);
+    let mut edges: Vec<Edge> = by_the_clock
+        .map(|((source, target, _), Times { count, mean, median, sum })| Edge {
+            source: source.clone(),
+            target: target.clone(),
+            count: *count,
+            mean: *mean,
+            median: *median,
+            sum: *sum,
+            working: found.get(&(source.clone(), target.clone(), true)).copied(),
         })
         .collect();
     edges.sort_by(|a, b| b.sum.total_cmp(&a.sum));
@@ -188,13 +182,8 @@ async fn sums(session: &SessionContext) -> Result<Sums> {
     })
 }
 
-/// The times of all pairs of events that follow each other in the cases of a query, and the kinds of event. The times
-/// that are sorted for the medians are registered under a name.
-async fn timed(
-    session: &SessionContext,
-    ways: &str,
-    name: &str,
-) -> Result<(BTreeMap<Pair, Times>, Vec<Kind>)> {
+/// The times of all pairs of events that follow each other in the cases of a query, and the kinds of event.
+async fn timed(session: &SessionContext, ways: &str) -> Result<(BTreeMap<Pair, Times>, Vec<Kind>)> {
     let counted = session.sql(ways).await.context(|| "plan the count of edges")?;
     let counted = plan::above(counted, EdgesOperator::new(v1::EdgesOperator::default())?)?;
     let (mut found, mut activities) = (BTreeMap::<Pair, Counted>::new(), Vec::new());
@@ -203,7 +192,7 @@ async fn timed(
     }
     let middles: BTreeMap<_, _> =
         found.iter().filter_map(|(edge, counted)| Some((edge.clone(), counted.classes.middle()?))).collect();
-    let medians = medians(session, ways, name, &middles).await?;
+    let medians = medians(session, ways, &middles).await?;
     let times = found.into_iter().map(|(edge, counted)| {
         let count: u64 = counted.classes.classes.values().map(|class| class.0).sum();
         let sum = counted.seconds as f64 + counted.microseconds as f64 / 1e6;
@@ -231,6 +220,7 @@ fn take_classes(
     let whole = |name: &str| Ok::<_, Error>(cast(column(batch, name)?, &DataType::Int64)?);
     let (sources, targets) = (text("source")?, text("target")?);
     let (sources, targets) = (sources.as_string::<i32>(), targets.as_string::<i32>());
+    let working = column(batch, "working")?.as_boolean();
     let names = ["class", "n", "seconds", "microseconds", "least", "greatest", "cases"];
     let figures = names.map(whole).into_iter().collect::<Result<Vec<_>>>()?;
     let figure = |place: usize, row: usize| figures[place].as_primitive::<Int64Type>().value(row);
@@ -246,7 +236,7 @@ fn take_classes(
             }
             continue;
         }
-        let edge = (sources.value(row).to_owned(), targets.value(row).to_owned());
+        let edge = (sources.value(row).to_owned(), targets.value(row).to_owned(), working.value(row));
         let counted = found.entry(edge).or_default();
         counted.seconds += figure(2, row);
         counted.microseconds += figure(3, row);
@@ -260,7 +250,6 @@ fn take_classes(
 async fn medians(
     session: &SessionContext,
     ways: &str,
-    name: &str,
     middles: &BTreeMap<Pair, Middle>,
 ) -> Result<BTreeMap<Pair, f64>> {
     let halfway = |low: i64, high: i64| (low as f64 + (high - low) as f64 / 2.0) / 1e6;
@@ -271,10 +260,11 @@ async fn medians(
                 medians.insert(edge.clone(), halfway(*low, *high));
             }
             Middle::Among { classes, .. } => {
-                let (source, target) = edge;
+                let (source, target, working) = edge;
                 wanted.extend(classes.map(|class| Wanted {
                     source: source.clone(),
                     target: target.clone(),
+                    working: *working,
                     class,
                 }));
             }
@@ -285,16 +275,18 @@ async fn medians(
     }
     let operator = EdgesOperator::new(v1::EdgesOperator { wanted: serde_json::to_string(&wanted)? })?;
     let gaps = session.sql(ways).await.context(|| "plan the medians of edges")?;
-    session.register_table(name, plan::above(gaps, operator)?.into_view())?;
-    let (mut edge, mut seen) = ((String::new(), String::new()), 0);
+    session.register_table("wanted_gaps", plan::above(gaps, operator)?.into_view())?;
+    let (mut edge, mut seen) = ((String::new(), String::new(), false), 0);
     let mut found = BTreeMap::<Pair, [i64; 2]>::new();
-    batches(session, &queries::sorted_gaps(name), |batch| {
+    batches(session, queries::SORTED_GAPS, |batch| {
         let text = |name: &str| Ok::<_, Error>(cast(column(batch, name)?, &DataType::Utf8)?);
         let (sources, targets) = (text("source")?, text("target")?);
         let (sources, targets) = (sources.as_string::<i32>(), targets.as_string::<i32>());
+        let working = column(batch, "working")?.as_boolean();
         for (row, gap) in column(batch, "gap")?.as_primitive::<Int64Type>().values().iter().enumerate() {
-            if (edge.0.as_str(), edge.1.as_str()) != (sources.value(row), targets.value(row)) {
-                edge = (sources.value(row).to_owned(), targets.value(row).to_owned());
+            let own = (sources.value(row), targets.value(row), working.value(row));
+            if (edge.0.as_str(), edge.1.as_str(), edge.2) != own {
+                edge = (own.0.to_owned(), own.1.to_owned(), own.2);
                 seen = 0;
             }
             if let Some(Middle::Among { places, .. }) = middles.get(&edge)

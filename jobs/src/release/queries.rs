@@ -58,11 +58,13 @@ pub struct Scope<'a> {
     pub first: i64,
     /// The last moment of which events are known.
     pub cut_off: i64,
+    /// Whether there are later events, which are not read.
+    pub cuts: bool,
     /// Whether starts and completions are rows of their own, to be paired.
     pub paired: bool,
     /// Whether events may begin before they end.
     pub intervals: bool,
-    /// The columns of [`STRATA`] in which no event has a value.
+    /// The columns of [`STRATA`] and [`BEGINNINGS`] in which no event has a value.
     pub absent: &'a [String],
     /// The study's period; absent: all cases.
     pub period: Option<LocalPeriod>,
@@ -75,14 +77,28 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The columns of an event that tell of its beginning.
+pub const BEGINNINGS: [&str; 2] = ["start_time", "lifecycle"];
+
 /// The extent of a country's events; `starts` counts those that are the start of another, `intervals` those that
-/// have a beginning.
-pub fn survey(country: &str) -> String {
+/// have a beginning. Columns that are absent have no value.
+pub fn survey(country: &str, absent: &[String]) -> String {
+    let is_there = |column: &str| !absent.iter().any(|absent| absent == column);
+    let (begun, intervals) = match is_there("start_time") {
+        true => (
+            "least(arrow_cast(event_time, 'Int64'), coalesce(arrow_cast(start_time, 'Int64'), \
+             arrow_cast(event_time, 'Int64')))",
+            "count(start_time)",
+        ),
+        false => ("arrow_cast(event_time, 'Int64')", "0"),
+    };
+    let starts = match is_there("lifecycle") {
+        true => "count(*) FILTER (WHERE lower(lifecycle) = 'start')",
+        false => "0",
+    };
     format!(
-        "SELECT count(*) AS events, min(least(arrow_cast(event_time, 'Int64'), \
-         coalesce(arrow_cast(start_time, 'Int64'), arrow_cast(event_time, 'Int64')))) AS first, \
-         max(arrow_cast(event_time, 'Int64')) AS last, \
-         count(*) FILTER (WHERE lower(lifecycle) = 'start') AS starts, count(start_time) AS intervals FROM releases WHERE country = {}",
+        "SELECT count(*) AS events, min({begun}) AS first, max(arrow_cast(event_time, 'Int64')) AS last, \
+         {starts} AS starts, {intervals} AS intervals FROM releases WHERE country = {}",
         quoted(country)
     )
 }
@@ -95,9 +111,8 @@ impl Scope<'_> {
             "SELECT case_id, event, role, arrow_cast(event_time, 'Int64') AS done, \
              coalesce(arrow_cast(start_time, 'Int64'), arrow_cast(event_time, 'Int64')) AS begun, utc_offset, \
              file_order, coalesce(lower(lifecycle) = 'start', false) AS starts, {strata} FROM releases \
-             WHERE country = {} AND arrow_cast(event_time, 'Int64') <= {}",
-            quoted(self.country),
-            self.cut_off
+             WHERE {}",
+            self.is_read()
         );
         if !self.paired {
             return rows;
@@ -127,11 +142,19 @@ impl Scope<'_> {
         let strata: Vec<String> = told.map(|column| format!(", {column}")).collect();
         format!(
             "SELECT case_id, event, role, arrow_cast(event_time, 'Int64') AS done{begun}, utc_offset, file_order{} \
-             FROM releases WHERE country = {} AND arrow_cast(event_time, 'Int64') <= {}",
+             FROM releases WHERE {}",
             strata.concat(),
-            quoted(self.country),
-            self.cut_off
+            self.is_read()
         )
+    }
+
+    /// Which events are read.
+    fn is_read(&self) -> String {
+        let country = format!("country = {}", quoted(self.country));
+        match self.cuts {
+            true => format!("{country} AND arrow_cast(event_time, 'Int64') <= {}", self.cut_off),
+            false => country,
+        }
     }
 
     /// The events in their cases' order, each with what the event before it was.
@@ -177,6 +200,14 @@ impl Scope<'_> {
             told("inspected", ["inspection-start", "inspection-end"]),
             within(&self.period)
         )
+    }
+
+    /// The cases whose ways are counted, with the times between their events, and the open hours between them where
+    /// they are told.
+    pub fn ways(&self, working: bool) -> String {
+        let sequence = if self.intervals { "sequence" } else { "variant" };
+        let working = if working { ", working_gaps" } else { "" };
+        format!("SELECT {sequence} AS sequence, gaps{working} FROM cases WHERE period = 0")
     }
 
     /// Keeps the rows of the cases of the study's period.
@@ -275,17 +306,9 @@ pub fn stage_counts(stratum: Option<&str>) -> String {
     }
 }
 
-/// The cases whose ways are counted, with the times between their events.
-pub const WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, gaps FROM cases WHERE period = 0";
-
-/// The same of the cases whose office has opening hours, with the open hours between their events.
-pub const WORKING_WAYS: &str = "SELECT coalesce(sequence, variant) AS sequence, working_gaps AS gaps FROM cases \
-     WHERE period = 0 AND working_gaps IS NOT NULL";
-
-/// The times between events of a table, in rising order for each pair of events.
-pub fn sorted_gaps(table: &str) -> String {
-    format!("SELECT source, target, gap FROM {table} ORDER BY source, target, gap")
-}
+/// The times between events that are wanted, in rising order for each pair of events.
+pub const SORTED_GAPS: &str =
+    "SELECT source, target, working, gap FROM wanted_gaps ORDER BY source, target, working, gap";
 
 /// The keys of the times of stages in rising order within each stratum: by stage, then by time, those that are over
 /// before those that are not ([`super::operator::Key`]). Of the study's period alone: one whole number is sorted the fastest.

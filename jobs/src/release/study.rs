@@ -11,6 +11,7 @@ use arrow::{
     datatypes::{DataType, Int64Type},
 };
 use datafusion::prelude::{DataFrame, SessionContext};
+use futures::try_join;
 use serde::{Deserialize, Serialize};
 use tidewaiter_proto::v1;
 
@@ -149,12 +150,12 @@ pub struct Extent {
     pub intervals: u64,
 }
 
-/// The extent of a country's events.
+/// The extent of a country's events, which have no value in some columns.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Input`] when there are none.
-pub async fn survey(session: &SessionContext, country: &str) -> Result<Extent> {
-    let answer = query(session, &queries::survey(country)).await?;
+pub async fn survey(session: &SessionContext, country: &str, absent: &[String]) -> Result<Extent> {
+    let answer = query(session, &queries::survey(country, absent)).await?;
     let events = count(&answer, "events", 0)?;
     if events == 0 {
         return Err(Error::input(format!(
@@ -379,51 +380,78 @@ async fn stage_results(
     for ((_, _, value), _) in counts.iter().filter(|((period, ..), _)| *period == 0) {
         results.entry(value.clone()).or_insert_with(|| stages.iter().cloned().map(unmeasured).collect());
     }
-    let of = |stage: i32, value: &str| counts.get(&(0, stage, value.to_owned())).copied().unwrap_or_default();
-    for ((period, stage, value), counts) in &counts {
-        let result = results.get_mut(value).and_then(|stages| stages.get_mut(*stage as usize));
-        if let Some(result) = result.filter(|_| *period == 0) {
+    for ((_, stage, value), counts) in counts.iter().filter(|((period, ..), _)| *period == 0) {
+        if let Some(result) = result_of(&mut results, *stage, value) {
             [result.complete, result.open, result.missing, result.negative] = counts.by_status;
         }
     }
-    for key in ["key", "working_key"] {
-        if key == "working_key" && !file.has_calendar() {
-            continue;
+    let elapsed = distributions(session, &stages, stratum, "key", &counts);
+    let working = async {
+        match file.has_calendar() {
+            true => distributions(session, &stages, stratum, "working_key", &counts).await,
+            false => Ok(Vec::new()),
         }
-        let mut passes = Vec::<((i32, String), (Distribution, Survival))>::new();
-        let sql = queries::sorted_times(stratum, key);
-        each(session, &sql, |row| {
-            let stage = row.key.stage;
-            let goes_on =
-                |last: &(i32, String)| last.0 == stage && (stratum.is_none() || last.1 == row.stratum);
-            if !passes.last().is_some_and(|(last, _)| goes_on(last)) {
-                let counts = of(stage, row.stratum);
-                let complete = if key == "key" { counts.by_status[0] } else { counts.working };
-                let target = stages.get(stage as usize).and_then(|stage| stage.target_hours);
-                let pass = (
-                    Distribution::new(complete, target),
-                    Survival::new(counts.by_status[0] + counts.by_status[1]),
-                );
-                passes.push(((stage, row.stratum.to_owned()), pass));
-            }
-            let Some((_, (distribution, survival))) = passes.last_mut() else { return };
-            if !row.key.is_open {
-                distribution.push(row.hours());
-            }
-            survival.push(row.hours(), !row.key.is_open);
-        })
-        .await?;
-        for ((stage, value), (distribution, survival)) in passes {
-            let result = results.get_mut(&value).and_then(|stages| stages.get_mut(stage as usize));
-            let Some(result) = result else { continue };
-            if key == "key" {
-                (result.elapsed, result.survival) = (distribution.finish(), survival.finish());
-            } else {
-                result.working = Some(distribution.finish());
-            }
+    };
+    let (elapsed, working) = try_join!(elapsed, working)?;
+    for ((stage, value), summary, survival) in elapsed {
+        if let Some(result) = result_of(&mut results, stage, &value) {
+            (result.elapsed, result.survival) = (summary, survival);
+        }
+    }
+    for ((stage, value), summary, _) in working {
+        if let Some(result) = result_of(&mut results, stage, &value) {
+            result.working = Some(summary);
         }
     }
     Ok(results)
+}
+
+/// The result of a stage and a stratum.
+fn result_of<'a>(
+    results: &'a mut BTreeMap<String, Vec<StageResult>>,
+    stage: i32,
+    value: &str,
+) -> Option<&'a mut StageResult> {
+    results.get_mut(value)?.get_mut(usize::try_from(stage).ok()?)
+}
+
+/// A stage and a stratum, and the distribution of its times.
+type Distributed = ((i32, String), Summary, SurvivalSummary);
+
+/// The distributions of the study's times by one of their keys, by stage and stratum.
+async fn distributions(
+    session: &SessionContext,
+    stages: &[Stage],
+    stratum: Option<&str>,
+    key: &str,
+    counts: &AllCounts,
+) -> Result<Vec<Distributed>> {
+    let of = |stage: i32, value: &str| counts.get(&(0, stage, value.to_owned())).copied().unwrap_or_default();
+    let mut passes = Vec::<((i32, String), (Distribution, Survival))>::new();
+    each(session, &queries::sorted_times(stratum, key), |row| {
+        let stage = row.key.stage;
+        let goes_on = |last: &(i32, String)| last.0 == stage && (stratum.is_none() || last.1 == row.stratum);
+        if !passes.last().is_some_and(|(last, _)| goes_on(last)) {
+            let counts = of(stage, row.stratum);
+            let complete = if key == "key" { counts.by_status[0] } else { counts.working };
+            let target = stages.get(stage as usize).and_then(|stage| stage.target_hours);
+            let pass = (
+                Distribution::new(complete, target),
+                Survival::new(counts.by_status[0] + counts.by_status[1]),
+            );
+            passes.push(((stage, row.stratum.to_owned()), pass));
+        }
+        let Some((_, (distribution, survival))) = passes.last_mut() else { return };
+        if !row.key.is_open {
+            distribution.push(row.hours());
+        }
+        survival.push(row.hours(), !row.key.is_open);
+    })
+    .await?;
+    let finished = passes
+        .into_iter()
+        .map(|(of, (distribution, survival))| (of, distribution.finish(), survival.finish()));
+    Ok(finished.collect())
 }
 
 fn unmeasured(stage: Stage) -> StageResult {

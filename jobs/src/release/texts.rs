@@ -13,7 +13,7 @@ pub(super) struct Texts {
     slots: Vec<u32>,
     hashes: Vec<u64>,
     ends: Vec<usize>,
-    bytes: Vec<u8>,
+    all: String,
 }
 
 impl Texts {
@@ -24,13 +24,9 @@ impl Texts {
 
     /// The text of a number; empty where there is none.
     pub(super) fn text(&self, number: u32) -> &str {
-        std::str::from_utf8(self.bytes(number)).unwrap_or_default()
-    }
-
-    fn bytes(&self, number: u32) -> &[u8] {
         let number = number as usize;
         let from = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(number).and_then(|end| self.bytes.get(from..*end)).unwrap_or_default()
+        self.ends.get(number).and_then(|end| self.all.get(from..*end)).unwrap_or_default()
     }
 
     /// The number of a text, a new one where it is new.
@@ -44,7 +40,7 @@ impl Texts {
         loop {
             match self.slots[at] {
                 FREE => break,
-                number if self.hashes[number as usize] == hash && self.bytes(number) == text.as_bytes() => {
+                number if self.hashes[number as usize] == hash && self.text(number) == text => {
                     return number;
                 }
                 _ => at = (at + 1) & mask,
@@ -53,8 +49,8 @@ impl Texts {
         let number = self.len() as u32;
         self.slots[at] = number;
         self.hashes.push(hash);
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.ends.push(self.bytes.len());
+        self.all.push_str(text);
+        self.ends.push(self.all.len());
         number
     }
 
@@ -93,6 +89,11 @@ impl Default for Numbering {
 }
 
 impl Numbering {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
     /// The text of a number; empty where there is none.
     pub(super) fn text(&self, number: u32) -> &str {
         self.texts.text(number)

@@ -12,10 +12,10 @@
 //! throughput's quantiles; its window sorts by case, time and file order, as ours does. pm4py has a frame that is
 //! sorted, and no stages.
 //!
-//! *From a file*, CSV, Parquet or XES: pm4py reads it, and computes throughput and edges by the clock and in working
-//! hours, variants and rework. Ours is `ingest releases` and all of `release-study` with the same hours, to its page;
-//! and once more its steps up to the same figures, with a stage file of one stage, as pm4py has none. Figures that both
-//! have are held to be the same. Each runs in a process of its own, for its peak memory.
+//! *From a file*, CSV, Parquet or XES: pm4py reads it, and computes throughput, the time of one stage (as the throughput
+//! of its two events) and edges by the clock and in working hours, variants and rework. Ours is `ingest releases` and
+//! all of `release-study` with the same hours, to its page; and once more its steps up to the same figures, with a stage
+//! file of that one stage. Figures that both have are held to be the same. Each runs in a process of its own, for its peak memory.
 
 #![allow(
     clippy::expect_used,
@@ -123,7 +123,17 @@ fn main() -> BenchResult<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(form).display().to_string();
         println!("{} events in one {form} file", write(Path::new(&path), small)?);
-        let figures = ["cases", "edges", "sum", "variants", "rework", "working_throughput", "working_sum"];
+        let figures = [
+            "cases",
+            "edges",
+            "sum",
+            "variants",
+            "rework",
+            "stage",
+            "working_throughput",
+            "working_stage",
+            "working_sum",
+        ];
         for part in [WHOLE, SAME] {
             let mut round = 0;
             println!("{part}:");
@@ -262,6 +272,9 @@ fn figures(done: &Done, seconds: f64, steps: Map<String, Value>) -> BenchResult<
     let edges = study["edges"].as_array().expect("edges");
     let sum = |of: fn(&Value) -> Option<f64>| edges.iter().filter_map(of).sum::<f64>().round();
     let anomalies = study["anomalies"].as_array().expect("anomalies");
+    let seconds_of = |summary: &Value| summary["sum"].as_f64().map(|hours| (hours * 3600.0).round());
+    let stages = study["stages"].as_array().expect("stages");
+    let stage = stages.iter().skip(1).find(|stage| stage["stage"]["kind"] == "whole").expect("a stage");
     let rework = anomalies.iter().find(|anomaly| anomaly["name"] == "cases_with_repeated_events");
     Ok(json!({
         "seconds": seconds,
@@ -271,7 +284,9 @@ fn figures(done: &Done, seconds: f64, steps: Map<String, Value>) -> BenchResult<
         "edges": edges.len(),
         "sum": sum(|edge| edge["sum"].as_f64()),
         "working_sum": sum(|edge| edge["working"]["sum"].as_f64()),
-        "working_throughput": study["stages"][0]["working"]["sum"].as_f64().map(|hours| (hours * 3600.0).round()),
+        "stage": seconds_of(&stage["elapsed"]),
+        "working_throughput": seconds_of(&stages[0]["working"]),
+        "working_stage": seconds_of(&stage["working"]),
         "rework": rework.map(|rework| &rework["count"]),
         "peak_mib": peak_kib().map(|kib| kib / 1024),
     }))

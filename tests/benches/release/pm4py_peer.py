@@ -74,6 +74,12 @@ def main():
             figures["working_sum"] = total(
                 step("edges in working hours", lambda: pm4py.discover_performance_dfg(log, **hours)[0])
             )
+            stage = step("stage", lambda: pm4py.filter_event_attribute_values(
+                log, "concept:name", ["arrival", "release"], level="event", retain=True))
+            figures["stage"] = round(step("time of the stage", lambda: durations(stage)).sum())
+            figures["working_stage"] = round(
+                step("time of the stage in working hours", lambda: durations(stage, **hours)).sum()
+            )
             rework = step("rework", lambda: pm4py.get_rework_cases_per_activity(log))
             figures["rework"] = sum(rework.values())
     figures |= {

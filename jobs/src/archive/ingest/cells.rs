@@ -21,7 +21,7 @@ use chrono::{Datelike, NaiveDate, format::ParseErrorKind};
 
 use super::{
     codes,
-    moments::{self, Moment, Zone},
+    moments::{self, LastDate, Moment, Zone},
     typed,
 };
 use crate::{
@@ -75,7 +75,8 @@ pub(super) struct ColumnRule {
     pub(super) formats: Vec<String>,
     pub(super) zone: Option<Zone>,
     pub(super) decimal_comma: bool,
-    pub(super) values: HashMap<String, String>,
+    /// Looked up for each cell, in a table that is quick to hash.
+    pub(super) values: HashMap<String, String, ahash::RandomState>,
     pub(super) other: Option<String>,
     pub(super) nulls: Vec<String>,
     /// Bytes of the column's texts in the last block: about as many as in the next.
@@ -125,7 +126,9 @@ impl ColumnRule {
         if text.is_empty() || self.nulls.iter().any(|null| null == text) {
             return None;
         }
-        if let Some(value) = self.values.get(text).or(self.other.as_ref()) {
+        if !(self.values.is_empty() && self.other.is_none())
+            && let Some(value) = self.values.get(text).or(self.other.as_ref())
+        {
             text = value;
         }
         (!text.is_empty()).then_some(text)
@@ -184,8 +187,8 @@ impl ColumnRule {
         Err(rule)
     }
 
-    fn moment(&self, text: &str) -> Result<Moment, &'static str> {
-        moments::parse(text, &self.formats, self.zone)
+    fn moment(&self, text: &str, last: &mut LastDate) -> Result<Moment, &'static str> {
+        moments::parse(text, &self.formats, self.zone, last)
     }
 
     fn text<'a>(&self, text: &'a str) -> Result<&'a str, &'static str> {
@@ -353,12 +356,13 @@ fn times_and_offsets<'a>(
     let mut times =
         TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(rule.column.kind.data_type());
     let mut offsets = Int32Builder::with_capacity(rows);
+    let mut last = LastDate::default();
     each(
         rule,
         rows,
         cell,
         faults,
-        |text| rule.moment(text),
+        |text| rule.moment(text, &mut last),
         |moment| {
             times.append_option(moment.map(|moment| moment.microseconds));
             offsets.append_option(moment.map(|moment| moment.offset_minutes));

@@ -55,12 +55,15 @@ pub(super) struct Delimited {
     fields_used: usize,
     ends: Vec<usize>,
     ends_used: usize,
+    /// Where the buffer has its next quote or carriage return, from the record on for which it was looked for.
+    special: Option<usize>,
 }
 
 enum Split {
-    /// A record: the bytes of the buffer that it took and the number of its fields.
+    /// A record: the bytes of the buffer that it took, the line ends in them, and the number of its fields.
     Record {
         taken: usize,
+        lines: i64,
         count: usize,
     },
     Unfinished,
@@ -91,6 +94,7 @@ impl Delimited {
             fields_used: 0,
             ends: Vec::new(),
             ends_used: 0,
+            special: None,
         };
         new.read_header(mapping)?;
         Ok(new)
@@ -108,10 +112,10 @@ impl Delimited {
         if self.buffer.starts_with(&[0xef, 0xbb, 0xbf]) {
             self.buffer.drain(..3);
         }
-        let (taken, count) = loop {
+        let (taken, lines, count) = loop {
             self.restart();
             match self.split(0) {
-                Split::Record { taken, count } => break (taken, count),
+                Split::Record { taken, lines, count } => break (taken, lines, count),
                 Split::Unfinished if self.at_end => {
                     let blank = self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
                     let what = if blank { "holds no records" } else { "opens a quote that is never closed" };
@@ -142,7 +146,7 @@ impl Delimited {
         };
         self.rules = mapping.rules_for(&name, &columns)?;
         if mapping.header {
-            self.line += newlines(&self.buffer[..taken]);
+            self.line += lines;
             self.buffer.drain(..taken);
         }
         Ok(())
@@ -185,6 +189,7 @@ impl Delimited {
         let _ = self.splitter.read_record(b"\n", &mut [], &mut []);
         self.fields_used = 0;
         self.ends_used = 0;
+        self.special = None;
     }
 
     /// Splits the record at `start`, appending its fields.
@@ -198,8 +203,13 @@ impl Delimited {
         let taken = memchr(b'\n', input)? + 1;
         let line = &input[..taken - 1];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let special = match self.special.filter(|special| *special >= start) {
+            Some(special) => special,
+            None => memchr2(self.quote, b'\r', input).map_or(self.buffer.len(), |place| start + place),
+        };
+        self.special = Some(special);
         // A carriage return ends a record, too, and lines before the first record may be blank.
-        if line.is_empty() || memchr2(self.quote, b'\r', line).is_some() {
+        if line.is_empty() || special < start + line.len() {
             return None;
         }
         if self.fields.len() < self.fields_used + line.len() {
@@ -217,7 +227,7 @@ impl Delimited {
             (self.fields_used, self.ends_used) = (end, self.ends_used + 1);
             (from, count) = (to + 1, count + 1);
         }
-        Some(Split::Record { taken, count })
+        Some(Split::Record { taken, lines: 1, count })
     }
 
     /// Splits any record.
@@ -242,7 +252,7 @@ impl Delimited {
             count += ended;
             let record = match result {
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => continue,
-                ReadRecordResult::Record => Split::Record { taken, count },
+                ReadRecordResult::Record => Split::Record { taken, lines: newlines(&input[..taken]), count },
                 ReadRecordResult::InputEmpty | ReadRecordResult::End => Split::Unfinished,
             };
             self.fields_used += length;
@@ -300,28 +310,29 @@ impl Delimited {
             }
             let (fields_base, ends_base) = (self.fields_used, self.ends_used);
             let split = self.split(position);
-            let (taken, fault) = match split {
+            let (taken, lines, fault) = match split {
                 Split::Unfinished if self.at_end && position < self.buffer.len() => {
-                    (self.buffer.len() - position, Some(("unclosed quote", String::new())))
+                    let rest = &self.buffer[position..];
+                    (rest.len(), newlines(rest), Some(("unclosed quote", String::new())))
                 }
                 Split::Unfinished => break,
-                Split::Record { taken, count, .. } if count != self.width => {
+                Split::Record { taken, lines, count } if count != self.width => {
                     let value = format!("{count} fields where the file has {}", self.width);
-                    (taken, Some(("wrong number of fields", value)))
+                    (taken, lines, Some(("wrong number of fields", value)))
                 }
-                Split::Record { taken, .. } if position + taken <= valid => (taken, None),
-                Split::Record { taken, .. } => {
+                Split::Record { taken, lines, .. } if position + taken <= valid => (taken, lines, None),
+                Split::Record { taken, lines, .. } => {
                     let text = std::str::from_utf8(&self.buffer[position..position + taken]);
-                    (taken, text.err().map(|error| ("invalid UTF-8", error.to_string())))
+                    (taken, lines, text.err().map(|error| ("invalid UTF-8", error.to_string())))
                 }
             };
             self.row += 1;
             let record = Record { row: self.row, line: self.line, start: position, end: position + taken };
-            let raw = &self.buffer[record.start..record.end];
-            self.line += newlines(raw);
+            self.line += lines;
             match fault {
                 None => records.push(record),
                 Some((rule, value)) => {
+                    let raw = &self.buffer[record.start..record.end];
                     self.fields_used = fields_base;
                     self.ends_used = ends_base;
                     bad.push(Bad::new(record.row, Some(record.line), None, rule, value, raw));

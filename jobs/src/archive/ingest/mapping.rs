@@ -258,7 +258,7 @@ impl Mapping {
                 formats: format.map_or_else(|| formats.clone(), |format| vec![format]),
                 zone: self.time_zone,
                 decimal_comma: self.decimal_comma,
-                values: mapped.map(|mapped| mapped.values.clone()).unwrap_or_default(),
+                values: mapped.map(|mapped| mapped.values.clone().into_iter().collect()).unwrap_or_default(),
                 other: mapped.and_then(|mapped| mapped.other.clone()),
                 nulls: self.null_values.clone(),
                 text_bytes: Cell::default(),

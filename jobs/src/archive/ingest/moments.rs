@@ -6,7 +6,8 @@
 //! clocks skip when they are set forward is refused.
 
 use chrono::{
-    DateTime, Datelike, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone,
+    DateTime, Datelike, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
+    TimeZone, Timelike,
 };
 use chrono_tz::Tz;
 use serde::Deserialize;
@@ -43,9 +44,43 @@ pub(super) struct Moment {
     pub(super) offset_minutes: i32,
 }
 
+/// A date and a time without a zone.
+#[derive(Clone, Copy)]
+struct Local {
+    date: NaiveDate,
+    /// Its beginning, microseconds since 1970 as if it were of UTC.
+    midnight: i64,
+    nanoseconds: i64,
+}
+
+impl Local {
+    fn of(local: NaiveDateTime) -> Self {
+        let time = local.time();
+        let nanoseconds =
+            i64::from(time.num_seconds_from_midnight()) * 1_000_000_000 + i64::from(time.nanosecond());
+        Self { date: local.date(), midnight: midnight(local.date()), nanoseconds }
+    }
+
+    fn date_and_time(&self) -> Option<NaiveDateTime> {
+        self.date.and_time(NaiveTime::MIN).checked_add_signed(TimeDelta::nanoseconds(self.nanoseconds))
+    }
+}
+
+fn midnight(date: NaiveDate) -> i64 {
+    date.and_time(NaiveTime::MIN).and_utc().timestamp_micros()
+}
+
+/// The date that was read last, which is mostly that of the next moment, too.
+pub(super) type LastDate = Option<([u8; 10], NaiveDate, i64)>;
+
 /// Reads a moment.
-pub(super) fn parse(text: &str, formats: &[String], zone: Option<Zone>) -> Result<Moment, &'static str> {
-    if let Some((local, rest)) = iso_local(text) {
+pub(super) fn parse(
+    text: &str,
+    formats: &[String],
+    zone: Option<Zone>,
+    last: &mut LastDate,
+) -> Result<Moment, &'static str> {
+    if let Some((local, rest)) = iso_local(text, last) {
         if rest.is_empty() {
             return in_zone(local, zone);
         }
@@ -55,45 +90,58 @@ pub(super) fn parse(text: &str, formats: &[String], zone: Option<Zone>) -> Resul
     }
     for format in formats {
         if let Ok(moment) = DateTime::parse_from_str(text, format) {
-            return at(moment.naive_local(), *moment.offset());
+            return at(Local::of(moment.naive_local()), *moment.offset());
         }
         if let Ok(local) = NaiveDateTime::parse_from_str(text, format) {
-            return in_zone(local, zone);
+            return in_zone(Local::of(local), zone);
         }
     }
     Err("not a date and time, nor one of the mapping's time formats")
 }
 
-fn in_zone(local: NaiveDateTime, zone: Option<Zone>) -> Result<Moment, &'static str> {
+fn in_zone(local: Local, zone: Option<Zone>) -> Result<Moment, &'static str> {
     match zone {
         None => Err("a time without a zone; set time_zone in the mapping"),
         Some(Zone::Fixed(offset)) => at(local, offset),
-        Some(Zone::Named(zone)) => match zone.offset_from_local_datetime(&local) {
-            LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _) => at(local, offset.fix()),
-            LocalResult::None => Err("a local time that the clocks skip"),
-        },
+        Some(Zone::Named(zone)) => {
+            let offset = local.date_and_time().map(|local| zone.offset_from_local_datetime(&local));
+            match offset {
+                Some(LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _)) => {
+                    at(local, offset.fix())
+                }
+                Some(LocalResult::None) | None => Err("a local time that the clocks skip"),
+            }
+        }
     }
 }
 
-fn at(local: NaiveDateTime, offset: FixedOffset) -> Result<Moment, &'static str> {
-    if !(1900..=2200).contains(&local.year()) {
+fn at(local: Local, offset: FixedOffset) -> Result<Moment, &'static str> {
+    if !(1900..=2200).contains(&local.date.year()) {
         return Err("date outside the years 1900 to 2200");
     }
     let seconds = offset.local_minus_utc();
-    let microseconds = local.and_utc().timestamp_micros() - i64::from(seconds) * 1_000_000;
+    let microseconds = local.midnight + local.nanoseconds / 1000 - i64::from(seconds) * 1_000_000;
     Ok(Moment { microseconds, offset_minutes: seconds.div_euclid(60) })
 }
 
 /// The date and time at the start of an ISO 8601 text, and what follows it.
-fn iso_local(text: &str) -> Option<(NaiveDateTime, &str)> {
+fn iso_local<'a>(text: &'a str, last: &mut LastDate) -> Option<(Local, &'a str)> {
     let bytes = text.as_bytes();
     let is = |place: usize, marks: &[u8]| bytes.get(place).is_some_and(|byte| marks.contains(byte));
     let two = |place: usize| two_digits(bytes.get(place..)?);
-    if !is(4, b"-") || !is(7, b"-") {
-        return None;
-    }
-    let year = i32::try_from(two(0)? * 100 + two(2)?).ok()?;
-    let date = NaiveDate::from_ymd_opt(year, two(5)?, two(8)?)?;
+    let written = bytes.first_chunk::<10>()?;
+    let (date, midnight) = match last {
+        Some((known, date, midnight)) if known == written => (*date, *midnight),
+        _ => {
+            if !is(4, b"-") || !is(7, b"-") {
+                return None;
+            }
+            let year = i32::try_from(two(0)? * 100 + two(2)?).ok()?;
+            let date = NaiveDate::from_ymd_opt(year, two(5)?, two(8)?)?;
+            let (_, date, midnight) = last.insert((*written, date, midnight(date)));
+            (*date, *midnight)
+        }
+    };
     if !is(10, b"T ") || !is(13, b":") {
         return None;
     }
@@ -107,13 +155,16 @@ fn iso_local(text: &str) -> Option<(NaiveDateTime, &str)> {
             let mut unit = 1_000_000_000;
             for digit in digits.clone().take(9) {
                 unit /= 10;
-                nanosecond += u32::from(digit - b'0') * unit;
+                nanosecond += i64::from(digit - b'0') * unit;
             }
             end = 20 + Some(digits.count()).filter(|count| *count > 0)?;
         }
     }
-    let time = NaiveTime::from_hms_nano_opt(hour, minute, second, nanosecond)?;
-    Some((date.and_time(time), text.get(end..)?.trim_start()))
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let nanoseconds = i64::from(hour * 3600 + minute * 60 + second) * 1_000_000_000 + nanosecond;
+    Some((Local { date, midnight, nanoseconds }, text.get(end..)?.trim_start()))
 }
 
 /// The number of the two digits at the start.
@@ -149,6 +200,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Without a date before it.
+    fn parse(text: &str, formats: &[String], zone: Option<Zone>) -> Result<Moment, &'static str> {
+        super::parse(text, formats, zone, &mut None)
+    }
 
     fn zone(name: &str) -> Option<Zone> {
         Some(Zone::try_from(name.to_owned()).expect("a zone"))
@@ -216,6 +272,17 @@ mod tests {
             let moment = DateTime::from_timestamp(seconds, 250_000_000).expect("a moment").with_timezone(&offset);
             let found = parse(&moment.to_rfc3339(), &[], None).expect("parses");
             prop_assert_eq!(found, Moment { microseconds: seconds * 1_000_000 + 250_000, offset_minutes: minutes });
+        }
+
+        #[test]
+        fn the_date_before_does_not_matter(
+            texts in prop::collection::vec("20(24|25)-0[1-3]-(0[1-3]|31)[T ]1[0-2]:30(:[0-6][0-9](\\.[0-9]{1,3})?)?Z?", 1..20),
+        ) {
+            let mut last = None;
+            for text in texts {
+                let found = super::parse(&text, &[], zone("Europe/Paris"), &mut last);
+                prop_assert_eq!(found, parse(&text, &[], zone("Europe/Paris")), "{}", text);
+            }
         }
 
         #[test]

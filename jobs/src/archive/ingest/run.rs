@@ -12,7 +12,7 @@ use object_store::buffered::BufWriter;
 use parquet::arrow::AsyncArrowWriter;
 use tokio::sync::mpsc;
 
-use super::{ExportReader, Mapping, ParsedBlock, RowCounts, quarantine_schema, source_digest};
+use super::{BLOCK_SIZE, ExportReader, Mapping, ParsedBlock, RowCounts, quarantine_schema, source_digest};
 use crate::{
     Archive, Error, Result, ResultExt,
     archive::{
@@ -22,8 +22,12 @@ use crate::{
     threads::on_cpu,
 };
 
-/// Parsed blocks that wait for the writer; the reader pauses when it is this far ahead.
-const BLOCKS_AHEAD: usize = 8;
+/// Parsed blocks that wait for the writer, at least and at most; the reader pauses when it is this far ahead. It is the
+/// furthest ahead when the file's digest is known.
+const BLOCKS_AHEAD: (usize, usize) = (8, 64);
+
+/// The part of the writer's memory that parsed blocks may take besides.
+const MEMORY_AHEAD: usize = 8;
 
 /// What the ingest of a file wrote, to be committed together with its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +60,8 @@ pub async fn ingest_file(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<FileOutcome> {
     // Most files are new, so that reading begins while the digest is taken; nothing is written before it is known.
-    let mut blocks = ReadAhead::start(file, mapping);
+    let ahead = settings.memory_bytes / MEMORY_AHEAD / BLOCK_SIZE;
+    let mut blocks = ReadAhead::start(file, mapping, ahead.clamp(BLOCKS_AHEAD.0, BLOCKS_AHEAD.1));
     let path = file.to_owned();
     let digest = on_cpu(move || source_digest(&path)).await?;
     if !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
@@ -126,8 +131,8 @@ struct ReadAhead {
 }
 
 impl ReadAhead {
-    fn start(file: &Path, mapping: &Mapping) -> Self {
-        let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
+    fn start(file: &Path, mapping: &Mapping, ahead: usize) -> Self {
+        let (sender, blocks) = mpsc::channel(ahead);
         let (file, mapping) = (file.to_owned(), mapping.clone());
         let reading = on_cpu(move || {
             let mut reader = ExportReader::open(&file, &mapping)?;

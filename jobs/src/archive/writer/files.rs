@@ -38,8 +38,8 @@ pub(in crate::archive) const UPLOAD_BYTES: usize = 5 << 20;
 /// Parts of one file that may be on their way at once.
 const UPLOADS: usize = 2;
 
-/// Rows of a file's beginning by which its encodings are chosen.
-const SAMPLE_ROWS: usize = 4096;
+/// Rows of a file's beginning by which its encodings are chosen, at least and at most.
+const SAMPLE_ROWS: (usize, usize) = (256, 4096);
 
 /// What all files of a writer share.
 pub(super) struct Place {
@@ -159,9 +159,10 @@ fn properties(settings: &WriterSettings, rows: &RecordBatch) -> Result<WriterPro
         .set_max_row_group_row_count(Some(settings.row_group_rows.max(1)))
         .set_max_row_group_bytes(Some(settings.row_group_bytes.max(1)))
         .set_created_by("tidewaiter".to_owned());
-    if rows.num_rows() >= SAMPLE_ROWS {
-        for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-            if hardly_repeats(&column.slice(0, SAMPLE_ROWS)) {
+    if rows.num_rows() >= SAMPLE_ROWS.0 {
+        let sample = rows.slice(0, rows.num_rows().min(SAMPLE_ROWS.1));
+        for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
+            if hardly_repeats(column) {
                 let path = ColumnPath::from(field.name().as_str());
                 if column.data_type().primitive_width() == Some(8) && !column.data_type().is_floating() {
                     properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);

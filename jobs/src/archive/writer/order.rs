@@ -6,8 +6,9 @@
 use std::collections::VecDeque;
 
 use arrow::{
-    array::{Array, RecordBatch},
+    array::{Array, ArrayRef, AsArray, RecordBatch},
     compute::{LexicographicalComparator, SortColumn, concat, interleave_record_batch},
+    datatypes::TimestampMicrosecondType,
 };
 
 use crate::Result;
@@ -38,6 +39,9 @@ impl Sorted {
         }
         if batches.is_empty() {
             return Ok(Self::AsTheyLie(VecDeque::new()));
+        }
+        if rises(batches.iter().filter_map(|batch| Some(batch.column(*columns.first()?)))) {
+            return Ok(Self::AsTheyLie(batches.into()));
         }
         let keys = columns.iter().map(key).collect::<Result<Vec<_>>>()?;
         let comparator = LexicographicalComparator::try_new(&keys)?;
@@ -77,4 +81,16 @@ impl Sorted {
             }
         }
     }
+}
+
+/// Whether a column of moments rises from row to row over all batches, so that no other column matters.
+fn rises<'a>(mut parts: impl Iterator<Item = &'a ArrayRef>) -> bool {
+    let mut before = None;
+    parts.all(|part| {
+        let Some(moments) = part.as_primitive_opt::<TimestampMicrosecondType>() else { return false };
+        let values = moments.values();
+        let follows = before.is_none_or(|before| values.first().is_none_or(|first| before < *first));
+        before = values.last().copied().or(before);
+        moments.null_count() == 0 && follows && values.is_sorted_by(|a, b| a < b)
+    })
 }

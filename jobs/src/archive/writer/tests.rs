@@ -71,11 +71,11 @@ async fn a_month_is_written_when_later_rows_come_and_takes_rows_that_are_late() 
     let mut writer = writer(&archive, "job", WriterSettings::default());
     writer.write(&rows_on(&vec![18262; SLICE_ROWS - 1])).await.expect("takes");
     writer.write(&rows_on(&[18293])).await.expect("takes");
-    assert!(writer.flight.is_none(), "a few rows wait for more");
+    assert!(writer.flights.is_empty(), "a few rows wait for more");
     writer.write(&rows_on(&[18263, 18293])).await.expect("takes");
-    assert!(writer.flight.is_none(), "rows of the month have come");
+    assert!(writer.flights.is_empty(), "rows of the month have come");
     writer.write(&rows_on(&[18293])).await.expect("takes");
-    assert!(writer.flight.is_some());
+    assert!(!writer.flights.is_empty());
     writer.write(&rows_on(&[18262])).await.expect("takes");
     let files = writer.finish().await.expect("finishes");
     let rows: Vec<_> = files.iter().map(|file| (file.month, file.rows)).collect();
