@@ -66,7 +66,8 @@ impl WriteOperator {
         writer.finish().await
     }
 
-    /// Writes one file that is quick to write and to read whole, such as a job keeps for its own next steps.
+    /// Writes one file that is quick to write and to read whole, such as a job keeps for its own next steps: not
+    /// compressed, as it is read at once.
     async fn write_as_they_come(
         &self,
         mut input: Input,

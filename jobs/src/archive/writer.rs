@@ -4,10 +4,11 @@
 //! date or time and by declaration and goods item (events by case), and writes them as row groups, so that a month
 //! whose rows come together and fit half of the buffer is sorted from end to end. A month that seems to be over,
 //! because later rows come, or that holds the most where memory is short, is sorted, encoded and sent on a thread of
-//! its own while the next rows are taken, two of them where memory is ample. What it holds is bounded by [`WriterSettings::memory_bytes`] over all
-//! months, besides the row groups that are being encoded. Which rows go to which file and row group depends on the
-//! batches alone, never on how fast the threads are. File names depend only on the job and the rows, and nothing is
-//! visible to readers until the files are committed ([`super::table::Table::commit`]).
+//! its own while the next rows are taken, two of them where memory is ample. What it holds is bounded by
+//! [`WriterSettings::memory_bytes`] over all months, besides the row groups that are being encoded. Which rows go to
+//! which file and row group depends on the batches alone, never on how fast the threads are. File names depend only on
+//! the job and the rows, and nothing is visible to readers until the files are committed
+//! ([`super::table::Table::commit`]).
 
 mod files;
 mod order;
@@ -28,7 +29,7 @@ use arrow::{
         Array, ArrayRef, AsArray, Date32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
         UInt32Array,
     },
-    compute::{DatePart, date_part, kernels::numeric, max, min, take_record_batch},
+    compute::{DatePart, date_part, kernels::numeric, max, min},
     datatypes::{DataType, Date32Type, Int32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
 };
 use futures::{StreamExt, stream};
@@ -37,7 +38,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 pub(super) use self::files::{UPLOAD_BYTES, store_error, upload};
 use self::{
     files::{MonthFiles, Place},
-    order::Sorted,
+    order::{Sorted, taken},
 };
 use super::{Archive, table::DataFile};
 use crate::{Error, Result};
@@ -341,7 +342,7 @@ impl PartitionWriter {
         let parts =
             order.chunk_by(|a, b| months.value(*a as usize) == months.value(*b as usize)).map(|rows| {
                 let month = months.value(rows[0] as usize);
-                Ok((month, take_record_batch(&batch, &UInt32Array::from(rows.to_vec()))?))
+                Ok((month, taken(&batch, &UInt32Array::from(rows.to_vec()))?))
             });
         parts.collect()
     }

@@ -2,7 +2,7 @@
 //!
 //! `TIDEWAITER_BENCH_PYTHON=… cargo bench --workspace --bench release`, where the variable names a Python that has
 //! duckdb and pm4py; without it only our figures are printed. `TIDEWAITER_BENCH_EVENTS` (default 50000000),
-//! `TIDEWAITER_BENCH_PM4PY_EVENTS` (default 1000000, a size that pm4py can do), `TIDEWAITER_BENCH_MEMORY_MIB` (default
+//! `TIDEWAITER_BENCH_PM4PY_EVENTS` (default 4000000, a size that pm4py can do), `TIDEWAITER_BENCH_MEMORY_MIB` (default
 //! 2048, ours) and `TIDEWAITER_BENCH_ROUNDS` (default 3, in turns) set the sizes; a log of 0 events is left out.
 //!
 //! *The bare table*, of an archive: cases; mean and quantiles of their throughput; count, mean, median and sum of the
@@ -90,7 +90,7 @@ fn main() -> BenchResult<()> {
         rounds: number("TIDEWAITER_BENCH_ROUNDS", 3).max(1),
         python: python("duckdb and pm4py"),
     };
-    let small = number("TIDEWAITER_BENCH_PM4PY_EVENTS", 1_000_000) as u64;
+    let small = number("TIDEWAITER_BENCH_PM4PY_EVENTS", 4_000_000) as u64;
     let pm4py = include_str!("pm4py_peer.py");
     for (events, peer, script) in [
         (number("TIDEWAITER_BENCH_EVENTS", 50_000_000) as u64, "DuckDB", duckdb()?),

@@ -2,10 +2,15 @@
 //!
 //! An event's attribute is named by its key, a trace's by `case:` and its key, as in tables made from such logs.
 //! Attributes of attributes, globals, classifiers and extensions are passed over. A trace's attributes stand
-//! before its events. Memory holds one block and one element.
+//! before its events. Memory holds a few blocks and one element.
 
-use std::io::BufReader;
+use std::{
+    io::BufReader,
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+};
 
+use memchr::memchr2;
 use quick_xml::{
     Reader,
     events::{BytesStart, Event},
@@ -26,16 +31,28 @@ type Span = Option<(usize, usize)>;
 /// Bytes read from a file at once.
 const READ_BYTES: usize = 256 << 10;
 
-/// A log, read block by block.
+/// Blocks that wait to become rows.
+const BLOCKS_AHEAD: usize = 2;
+
+/// A log, read block by block; its XML is taken apart on a thread of its own.
 pub(super) struct Xes {
-    elements: Elements,
+    name: String,
+    /// `None` is the log's end.
+    blocks: Receiver<Result<Option<Block>>>,
     rules: Rules,
     /// The keys that the mapping names: a rule's field is a place in it.
+    keys: Vec<String>,
+    row: i64,
+    ended: bool,
+}
+
+/// The events of a log.
+struct Events {
+    elements: Elements,
     keys: Vec<String>,
     block_size: usize,
     /// The attributes of the trace that is open.
     trace: Vec<Option<String>>,
-    row: i64,
     ended: bool,
 }
 
@@ -78,9 +95,12 @@ impl Xes {
     pub(super) fn new(name: &str, bytes: Bytes, mapping: &Mapping, block_size: usize) -> Result<Self> {
         let keys: Vec<String> = mapping.named_sources().into_iter().map(str::to_owned).collect();
         let rules = mapping.rules_for(name, &keys)?;
+        let mut reader = Reader::from_reader(BufReader::with_capacity(READ_BYTES, bytes));
+        // What stands between elements is nothing but white space.
+        reader.config_mut().trim_text_start = true;
         let mut elements = Elements {
             name: name.to_owned(),
-            reader: Reader::from_reader(BufReader::with_capacity(READ_BYTES, bytes)),
+            reader,
             buffer: Vec::new(),
             depth: 0,
             key: String::new(),
@@ -88,7 +108,20 @@ impl Xes {
         };
         elements.find_log()?;
         let trace = vec![None; keys.len()];
-        Ok(Self { elements, rules, keys, block_size: block_size.max(1), trace, row: 0, ended: false })
+        let mut events =
+            Events { elements, keys: keys.clone(), block_size: block_size.max(1), trace, ended: false };
+        let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
+        let read = move || {
+            loop {
+                let block = events.next_block();
+                let is_last = !matches!(block, Ok(Some(_)));
+                if sender.send(block).is_err() || is_last {
+                    break;
+                }
+            }
+        };
+        thread::Builder::new().name("xes-reader".to_owned()).spawn(read)?;
+        Ok(Self { name: name.to_owned(), blocks, rules, keys, row: 0, ended: false })
     }
 
     /// Events read so far.
@@ -97,6 +130,42 @@ impl Xes {
     }
 
     pub(super) fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let stopped = |_| Error::internal(format!("the reader of {} stopped", self.name));
+        let block = self.blocks.recv().map_err(stopped)?;
+        self.ended = !matches!(block, Ok(Some(_)));
+        block?.map(|block| self.parse(&block)).transpose()
+    }
+
+    fn parse(&mut self, block: &Block) -> Result<ParsedBlock> {
+        let (before, width) = (self.row, self.keys.len());
+        let number = |row: usize| before + 1 + i64::try_from(row).unwrap_or(i64::MAX);
+        let cell = |row: usize, field: usize| {
+            let (start, end) = block.cells[row * width + field]?;
+            block.text.get(start..end)
+        };
+        let (batch, faults) = assemble(&self.rules, block.rows, number, |_| None, cell)?;
+        let mut bad = Vec::with_capacity(faults.len());
+        for fault in faults {
+            let mut raw = String::new();
+            for (place, key) in self.keys.iter().enumerate() {
+                if let Some(value) = cell(fault.row, place) {
+                    raw.push_str(&format!("{key}={value:?} "));
+                }
+            }
+            let (row, raw) = (number(fault.row), raw.trim_end().as_bytes());
+            bad.push(Bad::new(row, None, Some(fault.column), fault.rule, fault.value, raw));
+        }
+        self.row = number(block.rows) - 1;
+        Ok(ParsedBlock { batch, quarantined: quarantined(&self.name, bad)? })
+    }
+}
+
+impl Events {
+    /// Some whole events; `None` at the end.
+    fn next_block(&mut self) -> Result<Option<Block>> {
         let mut block = Block::default();
         let mut event: Option<usize> = None;
         while !self.ended && (event.is_some() || block.text.len() < self.block_size) {
@@ -133,30 +202,7 @@ impl Xes {
                 Next::Log | Next::Other => {}
             }
         }
-        if block.rows == 0 { Ok(None) } else { self.parse(&block).map(Some) }
-    }
-
-    fn parse(&mut self, block: &Block) -> Result<ParsedBlock> {
-        let (before, width) = (self.row, self.keys.len());
-        let number = |row: usize| before + 1 + i64::try_from(row).unwrap_or(i64::MAX);
-        let cell = |row: usize, field: usize| {
-            let (start, end) = block.cells[row * width + field]?;
-            block.text.get(start..end)
-        };
-        let (batch, faults) = assemble(&self.rules, block.rows, number, |_| None, cell)?;
-        let mut bad = Vec::with_capacity(faults.len());
-        for fault in faults {
-            let mut raw = String::new();
-            for (place, key) in self.keys.iter().enumerate() {
-                if let Some(value) = cell(fault.row, place) {
-                    raw.push_str(&format!("{key}={value:?} "));
-                }
-            }
-            let (row, raw) = (number(fault.row), raw.trim_end().as_bytes());
-            bad.push(Bad::new(row, None, Some(fault.column), fault.rule, fault.value, raw));
-        }
-        self.row = number(block.rows) - 1;
-        Ok(ParsedBlock { batch, quarantined: quarantined(&self.elements.name, bad)? })
+        Ok((block.rows > 0).then_some(block))
     }
 }
 
@@ -232,6 +278,11 @@ fn begun(
     };
     key.clear();
     value.clear();
+    if let Some((plain_key, plain_value)) = plain_attribute(element.attributes_raw()) {
+        key.push_str(plain_key);
+        value.push_str(plain_value);
+        return Ok(next);
+    }
     for attribute in element.attributes().with_checks(false) {
         let attribute = attribute?;
         let text = match attribute.key.as_ref() {
@@ -243,6 +294,15 @@ fn begun(
         text.push_str(&attribute.decode_and_unescape_value(element.decoder())?);
     }
     Ok(next)
+}
+
+/// The common case, ` key="…" value="…"` without an escape, which quick-xml takes three times as long to read.
+fn plain_attribute(raw: &[u8]) -> Option<(&str, &str)> {
+    let text = std::str::from_utf8(raw).ok()?.strip_prefix(" key=\"")?;
+    let (key, text) = text.split_at_checked(memchr2(b'"', b'&', text.as_bytes())?)?;
+    let text = text.strip_prefix("\" value=\"")?;
+    let (value, rest) = text.split_at_checked(memchr2(b'"', b'&', text.as_bytes())?)?;
+    (rest.trim_ascii_end() == "\"").then_some((key, value))
 }
 
 #[cfg(test)]
@@ -319,6 +379,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_attribute_reads_alike_plain_or_not(key in "[a-z:]{0,9}", text in "[ -~é\t\n]{0,20}") {
+            let value = quick_xml::escape::escape(text.as_str());
+            let read = |attributes: &str| {
+                let element = BytesStart::from_content(format!("string {attributes}"), 6);
+                let (mut key, mut value) = (String::new(), String::new());
+                begun(&element, 4, &mut key, &mut value).map(|_| (key, value)).expect("is XML")
+            };
+            let plain = read(&format!("key=\"{key}\" value=\"{value}\""));
+            prop_assert_eq!(&plain, &read(&format!("value=\"{value}\" key=\"{key}\"")));
+            prop_assert_eq!(plain.0, key);
+        }
+
         #[test]
         fn damaged_logs_never_panic(place in any::<prop::sample::Index>(), byte: u8, block in 1_usize..200) {
             let mut bytes = LOG.as_bytes().to_vec();

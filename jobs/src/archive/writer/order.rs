@@ -3,15 +3,15 @@
 //! Rows that come in that order, as most exports do, are handed on as they lie, without a copy; others are
 //! gathered slice by slice, so that sorting holds no second copy of the month.
 
-use std::collections::VecDeque;
+use std::{cmp::Ordering, collections::VecDeque};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
-    compute::{LexicographicalComparator, SortColumn, concat, interleave_record_batch},
-    datatypes::TimestampMicrosecondType,
+    array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array},
+    compute::{LexicographicalComparator, SortColumn, cast, concat, interleave, take},
+    datatypes::{DataType, Date32Type, Int64Type},
 };
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Rows handed to the Parquet encoder at a time.
 pub(super) const SLICE_ROWS: usize = 64 << 10;
@@ -25,32 +25,37 @@ pub(super) enum Sorted {
 }
 
 impl Sorted {
-    /// Sorts batches of one schema by the columns at these places.
+    /// Sorts batches of one schema by the columns at these places, of which the first is the date.
     pub(super) fn new(batches: Vec<RecordBatch>, columns: &[usize]) -> Result<Self> {
-        let key = |column: &usize| {
-            let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(*column).as_ref()).collect();
-            Ok(SortColumn { values: concat(&parts)?, options: None })
-        };
         let mut firsts = Vec::with_capacity(batches.len());
         let mut rows = 0_u32;
         for batch in &batches {
             firsts.push(rows);
             rows += u32::try_from(batch.num_rows()).unwrap_or(u32::MAX);
         }
-        if batches.is_empty() {
-            return Ok(Self::AsTheyLie(VecDeque::new()));
-        }
-        if rises(batches.iter().filter_map(|batch| Some(batch.column(*columns.first()?)))) {
+        let Some((date, others)) = columns.split_first().filter(|_| rows > 0) else {
+            return Ok(Self::AsTheyLie(batches.into()));
+        };
+        let dates = dates(&batches, *date)?;
+        if dates.is_sorted_by(|a, b| a < b) {
             return Ok(Self::AsTheyLie(batches.into()));
         }
-        let keys = columns.iter().map(key).collect::<Result<Vec<_>>>()?;
-        let comparator = LexicographicalComparator::try_new(&keys)?;
-        let compare = |a: u32, b: u32| comparator.compare(a as usize, b as usize);
-        if (1..rows).all(|row| compare(row - 1, row).is_le()) {
+        let key = |column: &usize| {
+            let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(*column).as_ref()).collect();
+            Ok(SortColumn { values: concat(&parts)?, options: None })
+        };
+        let keys = others.iter().map(key).collect::<Result<Vec<_>>>()?;
+        let comparator = (!keys.is_empty()).then(|| LexicographicalComparator::try_new(&keys)).transpose()?;
+        let of_a_day = |a: u32, b: u32| {
+            comparator.as_ref().map_or(Ordering::Equal, |others| others.compare(a as usize, b as usize))
+        };
+        let mut order: Vec<(i64, u32)> = dates.into_iter().zip(0..).collect();
+        let compare = |a: &(i64, u32), b: &(i64, u32)| a.0.cmp(&b.0).then_with(|| of_a_day(a.1, b.1));
+        if order.is_sorted_by(|a, b| compare(a, b).is_le()) {
             return Ok(Self::AsTheyLie(batches.into()));
         }
-        let mut order: Vec<u32> = (0..rows).collect();
-        order.sort_by(|a, b| compare(*a, *b));
+        order.sort_by(compare);
+        let order = order.into_iter().map(|(_, row)| row).collect();
         Ok(Self::Gathered { batches, firsts, order, given: 0 })
     }
 
@@ -76,21 +81,54 @@ impl Sorted {
                 };
                 let places: Vec<(usize, usize)> = order[*given..end].iter().map(place).collect();
                 *given = end;
-                let batches: Vec<&RecordBatch> = batches.iter().collect();
-                Ok(Some(interleave_record_batch(&batches, &places)?))
+                Ok(Some(interleaved(batches, &places)?))
             }
         }
     }
 }
 
-/// Whether a column of moments rises from row to row over all batches, so that no other column matters.
-fn rises<'a>(mut parts: impl Iterator<Item = &'a ArrayRef>) -> bool {
-    let mut before = None;
-    parts.all(|part| {
-        let Some(moments) = part.as_primitive_opt::<TimestampMicrosecondType>() else { return false };
-        let values = moments.values();
-        let follows = before.is_none_or(|before| values.first().is_none_or(|first| before < *first));
-        before = values.last().copied().or(before);
-        moments.null_count() == 0 && follows && values.is_sorted_by(|a, b| a < b)
-    })
+/// The rows at these places, which are batches and rows in them. Most columns of an export are empty, and need no
+/// look at every row.
+fn interleaved(batches: &[RecordBatch], places: &[(usize, usize)]) -> Result<RecordBatch> {
+    let Some(first) = batches.first() else { return Err(Error::internal("rows of no batch were asked for")) };
+    let column = |column: usize| {
+        let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(column).as_ref()).collect();
+        match parts.iter().all(|part| is_empty(*part)) {
+            true => Ok(new_null_array(first.column(column).data_type(), places.len())),
+            false => interleave(&parts, places),
+        }
+    };
+    let columns = (0..first.num_columns()).map(column).collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(first.schema(), columns)?)
+}
+
+/// The rows of a batch with these numbers.
+pub(super) fn taken(batch: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
+    let column = |column: &ArrayRef| match is_empty(column) {
+        true => Ok(new_null_array(column.data_type(), rows.len())),
+        false => take(column, rows, None),
+    };
+    let columns = batch.columns().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+fn is_empty(column: &dyn Array) -> bool {
+    column.null_count() == column.len()
+}
+
+/// The dates or moments of all rows, which all have one, as whole numbers.
+fn dates(batches: &[RecordBatch], column: usize) -> Result<Vec<i64>> {
+    let mut dates = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for batch in batches {
+        let column = batch.column(column);
+        match column.data_type() {
+            DataType::Date32 => {
+                dates.extend(column.as_primitive::<Date32Type>().values().iter().map(|day| i64::from(*day)));
+            }
+            _ => {
+                dates.extend_from_slice(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().values())
+            }
+        }
+    }
+    Ok(dates)
 }
