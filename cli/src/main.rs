@@ -5,11 +5,11 @@
 
 mod arguments;
 mod commands;
+mod output;
 mod progress;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -33,10 +33,10 @@ fn keep_freed_memory_together() {
 
 #[tokio::main]
 async fn run() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
+    let matches = arguments::command_line().get_matches();
     let filter = EnvFilter::try_from_env("TIDEWAITER_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match commands::run(arguments).await {
+    match commands::run(&matches).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             progress::say(&format!("error: {}", error.chain()));

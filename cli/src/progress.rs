@@ -6,7 +6,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tidewaiter_jobs::job::Listener;
+use tidewaiter_job::Listener;
 
 /// Writes a line for a person to stderr.
 pub(crate) fn say(line: &str) {

@@ -13,11 +13,13 @@ use std::{path::PathBuf, sync::Arc};
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use tidewaiter_jobs::engine::runtime;
+use tidewaiter_job::{Catalogue, engine::runtime};
 
 /// What an executor is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The plan nodes that its tasks may hold.
+    pub catalogue: Catalogue,
     /// Unique name; with the device class it makes the executor's id.
     pub name: String,
     /// `cpu` or `gpu`: the class that placement goes by.
@@ -114,8 +116,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
         task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
         work_dir: options.work_folder.map(|folder| folder.display().to_string()),
         memory_pool_size: options.memory,
-        override_logical_codec: Some(Arc::new(codec::LogicalCodec::default())),
-        override_physical_codec: Some(Arc::new(codec::PhysicalCodec::default())),
+        override_logical_codec: Some(Arc::new(codec::LogicalCodec::new(options.catalogue))),
+        override_physical_codec: Some(Arc::new(codec::PhysicalCodec::new(options.catalogue))),
         override_runtime_producer: Some(Arc::new(produce)),
         ..ExecutorProcessConfig::default()
     };

@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion::prelude::SessionContext;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use tidewaiter_collective::grpc::Hubs;
+use tidewaiter_core::{Result, plan::Meter};
 use tidewaiter_executor::session;
-use tidewaiter_jobs::{Result, engine::Engine, learning::collective::grpc::Hubs, plan::Meter};
+use tidewaiter_job::{Catalogue, engine::Engine};
 
 use crate::placement::Device;
 
@@ -24,13 +26,14 @@ const TASK_MEMORY: usize = 256 << 20;
 pub(crate) struct Cluster {
     scheduler: Ballista,
     url: String,
+    catalogue: Catalogue,
     hubs: Hubs,
 }
 
 impl Cluster {
     /// The executors of a scheduler that they reach at `url`.
-    pub(crate) fn new(scheduler: Ballista, url: String) -> Self {
-        Self { scheduler, url, hubs: Hubs::default() }
+    pub(crate) fn new(scheduler: Ballista, url: String, catalogue: Catalogue) -> Self {
+        Self { scheduler, url, catalogue, hubs: Hubs::default() }
     }
 
     /// Stops the queries of a job that is over, so that its executors are free.
@@ -53,7 +56,7 @@ impl Cluster {
 #[async_trait]
 impl Engine for Cluster {
     fn session(&self, job: &str, _: Meter) -> Result<SessionContext> {
-        Ok(session::remote(&self.url, job)?)
+        Ok(session::remote(&self.url, job, self.catalogue)?)
     }
 
     fn hubs(&self) -> &Hubs {

@@ -10,11 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tidewaiter_jobs::{
-    Archive, Error, ErrorKind, Result,
-    catalogue::{self, Specification},
-    job::{Job, Listener, Outcome, Setting, StepLog, work_folder},
-};
+use tidewaiter_archive::Archive;
+use tidewaiter_core::{Error, ErrorKind, Result};
+use tidewaiter_job::{Catalogue, Job, Listener, Outcome, Setting, StepLog, work_folder};
 use tidewaiter_proto::v1;
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -46,6 +44,7 @@ struct Inner {
     ledger: Ledger,
     cluster: Cluster,
     sources: Sources,
+    catalogue: Catalogue,
     running: Mutex<HashMap<String, Running>>,
 }
 
@@ -57,10 +56,10 @@ struct Running {
 }
 
 impl Driver {
-    pub(crate) fn new(archive: Archive, cluster: Cluster, sources: Sources) -> Self {
+    pub(crate) fn new(archive: Archive, cluster: Cluster, sources: Sources, catalogue: Catalogue) -> Self {
         let ledger = Ledger::new(archive.clone());
         let running = Mutex::default();
-        Self { inner: Arc::new(Inner { archive, ledger, cluster, sources, running }) }
+        Self { inner: Arc::new(Inner { archive, ledger, cluster, sources, catalogue, running }) }
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {
@@ -86,7 +85,7 @@ impl Driver {
     /// # Errors
     /// [`ErrorKind::Input`] when the specification or the id is wrong.
     pub async fn submit(&self, id: &str, specification: &str) -> Result<String> {
-        let specification = Specification::from_json(specification)?;
+        let specification = self.inner.catalogue.read(specification)?;
         let id = match id {
             "" => (self.inner.sources.new_id)(),
             id if id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
@@ -95,7 +94,7 @@ impl Driver {
             id => return Err(Error::input(format!("{id:?} is not a job's id; use letters, digits and -"))),
         };
         let at_ms = (self.inner.sources.now_ms)();
-        let entry = self.inner.ledger.submit(&id, serde_json::to_value(&specification)?, at_ms).await?;
+        let entry = self.inner.ledger.submit(&id, specification.to_json()?, at_ms).await?;
         if !entry.state.status.is_final() {
             self.start(entry);
         }
@@ -189,17 +188,19 @@ impl Driver {
         cancelled: oneshot::Receiver<()>,
         events: broadcast::Sender<v1::JobEvent>,
     ) -> Result<v1::Job> {
-        let Inner { archive, ledger, cluster, sources, .. } = self.inner.as_ref();
+        let Inner { archive, ledger, cluster, sources, catalogue, .. } = self.inner.as_ref();
         let id = entry.job.clone();
         let (specification, submitted_ms) = (entry.state.specification.clone(), entry.state.submitted_ms);
         let following = Arc::new(Following { events, job: message(&entry) });
         let log = LedgerLog::new(ledger, *sources, entry);
-        let specification = Specification::from_json(&specification.to_string())?;
+        let specification = catalogue.read(&specification.to_string())?;
         let listener: Arc<dyn Listener> = following;
-        let setting = Setting { archive, engine: cluster, listener, log: &log, id: &id, submitted_ms };
+        let extensions = catalogue.extensions();
+        let setting =
+            Setting { archive, engine: cluster, extensions, listener, log: &log, id: &id, submitted_ms };
         let mut job = Job::new(specification.kind(), setting);
         let result = tokio::select! {
-            result = catalogue::run(&mut job, &specification) => result,
+            result = specification.run(&mut job) => result,
             // A sender that is dropped cancels nothing: the process ends.
             Ok(()) = cancelled => Err(Error::new(ErrorKind::Cancelled, "the job was cancelled")),
         };

@@ -1,6 +1,7 @@
 //! The scheduler process: Ballista's scheduler on our own gRPC server, with our placement.
 //!
-//! One port serves Ballista's scheduler, the jobs, fits, models, tables and HS suggestions, gRPC health and reflection. Assembling the server here and not
+//! One port serves Ballista's scheduler, the jobs, fits, models, tables, the services of the domains,
+//! gRPC health and reflection. Assembling the server here and not
 //! through Ballista's helper is what lets TLS, access control and our own services stand beside it.
 
 use std::{net::SocketAddr, sync::Arc};
@@ -20,31 +21,36 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use tidewaiter_executor::codec::{LogicalCodec, PhysicalCodec};
-use tidewaiter_jobs::{
-    Archive, Error, ErrorKind, Result,
-    engine::{Engine, runtime},
-    hs::adviser::Adviser,
-    learning::collective::grpc::LARGEST_MESSAGE as LARGEST_FIT_MESSAGE,
+use tidewaiter_archive::Archive;
+use tidewaiter_collective::grpc::LARGEST_MESSAGE as LARGEST_FIT_MESSAGE;
+use tidewaiter_core::{
+    Error, ErrorKind, Result,
     plan::{OperatorExec, QueryPlanner},
-    registry::Registry,
+};
+use tidewaiter_executor::codec::{LogicalCodec, PhysicalCodec};
+use tidewaiter_job::{
+    Catalogue,
+    engine::{Engine, runtime},
 };
 use tidewaiter_proto::{
     DESCRIPTORS,
     v1::{
         archive_service_server::ArchiveServiceServer, fit_service_server::FitServiceServer,
-        hs_service_server::HsServiceServer, job_service_server::JobServiceServer,
-        model_service_server::ModelServiceServer,
+        job_service_server::JobServiceServer, model_service_server::ModelServiceServer,
     },
 };
+use tidewaiter_registry::Registry;
 use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{
+    service::RoutesBuilder,
+    transport::{Server, server::TcpIncoming},
+};
 
 use crate::{
     cluster::Cluster,
     driver::{Driver, Sources},
     placement::{Device, DevicePlacement, StageNeeds},
-    services::{Hs, Jobs, Models, Tables},
+    services::{Jobs, Models, Tables},
 };
 
 /// Seconds without a heartbeat after which an executor counts as lost and its tasks run elsewhere.
@@ -80,6 +86,8 @@ pub struct Options {
     pub needs: StageNeeds,
     /// Time and names.
     pub sources: Sources,
+    /// What its jobs can be, and the services that domains add.
+    pub catalogue: Catalogue,
 }
 
 /// Binds the scheduler's port; port 0 takes a free one.
@@ -97,7 +105,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
 /// # Errors
 /// When the scheduler cannot be assembled or its port fails.
 pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
-    let Options { archive, advertise, needs, sources } = options;
+    let Options { archive, advertise, needs, sources, catalogue } = options;
     let address = listener.local_addr()?;
     let url = advertise.unwrap_or_else(|| format!("http://{address}"));
     let config = SchedulerConfig {
@@ -109,8 +117,8 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         grpc_server_max_decoding_message_size: LARGEST_MESSAGE,
         grpc_server_max_encoding_message_size: LARGEST_MESSAGE,
         grpc_client_max_message_size: LARGEST_MESSAGE,
-        override_logical_codec: Some(Arc::new(LogicalCodec::default())),
-        override_physical_codec: Some(Arc::new(PhysicalCodec::default())),
+        override_logical_codec: Some(Arc::new(LogicalCodec::new(catalogue))),
+        override_physical_codec: Some(Arc::new(PhysicalCodec::new(catalogue))),
         override_session_builder: Some(Arc::new(session_state)),
         executor_timeout_seconds: EXECUTOR_TIMEOUT_SECONDS,
         expire_dead_executor_interval_seconds: EXECUTOR_TIMEOUT_SECONDS / 4,
@@ -122,7 +130,8 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
     let cluster = BallistaCluster::new_from_config(&config).await.map_err(assemble)?;
     let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config)).await;
     let scheduler = scheduler.map_err(assemble)?;
-    let driver = Driver::new(archive.clone(), Cluster::new(scheduler.clone(), url), sources);
+    let driver =
+        Driver::new(archive.clone(), Cluster::new(scheduler.clone(), url, catalogue), sources, catalogue);
     let fits = FitServiceServer::new(driver.cluster().hubs().clone())
         .max_decoding_message_size(LARGEST_FIT_MESSAGE)
         .max_encoding_message_size(LARGEST_FIT_MESSAGE);
@@ -138,6 +147,9 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         .build_v1()
         .map_err(|error| Error::internal("describe the services").with_source(error))?;
 
+    let mut domains = RoutesBuilder::default();
+    catalogue.add_services(&archive, &mut domains);
+
     driver.resume().await?;
     tracing::info!(%address, "scheduler is listening");
     // A fit's rounds are small messages there and back: none may wait to be sent together with another.
@@ -147,11 +159,11 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         .max_frame_size(Some(FIT_FRAME))
         .initial_stream_window_size(Some(FIT_WINDOW))
         .initial_connection_window_size(Some(FIT_WINDOW))
+        .add_routes(domains.routes())
         .add_service(scheduler)
         .add_service(fits)
         .add_service(JobServiceServer::new(Jobs(driver)))
         .add_service(ModelServiceServer::new(Models(Registry::new(&archive))))
-        .add_service(HsServiceServer::new(Hs(Adviser::new(&archive))))
         .add_service(ArchiveServiceServer::new(Tables(archive)))
         .add_service(health_service)
         .add_service(reflection)

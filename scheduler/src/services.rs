@@ -3,13 +3,13 @@
 use std::pin::Pin;
 
 use futures::Stream;
-use tidewaiter_jobs::{
-    Archive, Result as JobsResult,
-    archive::table::{Table, list_tables},
-    hs::adviser::{Adviser, to_wire},
-    registry::{Manifest, Registry, Which},
+use tidewaiter_archive::{
+    Archive,
+    table::{Table, list_tables},
 };
+use tidewaiter_core::Result as JobsResult;
 use tidewaiter_proto::v1;
+use tidewaiter_registry::{Manifest, Registry, Which};
 use tokio::sync::broadcast::error::RecvError;
 use tonic::{Request, Response, Status};
 
@@ -123,20 +123,6 @@ impl v1::model_service_server::ModelService for Models {
         self.0.promote(&name, version, sequence).await?;
         let manifest = self.0.manifest(&name, Which::Version(version)).await?;
         Ok(Response::new(self.message(manifest).await?))
-    }
-}
-
-/// Suggests HS codes from the champion.
-pub(crate) struct Hs(pub(crate) Adviser);
-
-#[tonic::async_trait]
-impl v1::hs_service_server::HsService for Hs {
-    async fn suggest(
-        &self,
-        request: Request<v1::HsSuggestRequest>,
-    ) -> Result<Response<v1::HsSuggestion>, Status> {
-        let (version, suggestion) = self.0.suggest(request.into_inner()).await?;
-        Ok(Response::new(to_wire(version, suggestion)))
     }
 }
 

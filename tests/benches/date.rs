@@ -18,15 +18,10 @@
 
 use std::{process::Command, sync::Arc, time::Instant};
 
-use tidewaiter_jobs::{
-    Error, Result,
-    fraud::date::{DateLeader, DateModel, DateShard, Keys, Parameters, Taught},
-    learning::{
-        Leader, Progress, Shard,
-        collective::{Hub, Observer, ShardLoader, lead, work},
-        gbdt::{self, Dataset, GbdtLeader, GbdtShard},
-    },
-};
+use tidewaiter_collective::{Hub, Leader, Observer, Progress, Shard, ShardLoader, lead, work};
+use tidewaiter_core::{Error, Result};
+use tidewaiter_fraud::date::{DateLeader, DateModel, DateShard, Keys, Parameters, ShardRows};
+use tidewaiter_learning::gbdt::{self, Dataset, GbdtLeader, GbdtShard};
 use tidewaiter_tests::{is_bench, median, number, python};
 use tokio::sync::oneshot;
 
@@ -62,7 +57,7 @@ fn main() {
         println!("{name}: {seconds:.2} s, {:.0} rows a second", rows as f64 / seconds);
     }
     if let Some(python) = python("torch") {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/src/fraud/date/peers.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/fraud/src/date/peers.py");
         let status = Command::new(python).args([script, "epoch", &rows.to_string()]).status();
         assert!(status.expect("TIDEWAITER_BENCH_PYTHON can be started").success(), "the peer failed");
     }
@@ -117,11 +112,11 @@ impl Items {
     }
 
     /// One of so many shards, dealt row by row.
-    fn taught(&self, leaves: &[u32], shard: usize, shards: usize) -> Taught {
+    fn taught(&self, leaves: &[u32], shard: usize, shards: usize) -> ShardRows {
         let trees = leaves.len() / self.labels.len();
         let own = || (shard..self.labels.len()).step_by(shards);
         let labels: Vec<f32> = own().map(|row| self.labels[row]).collect();
-        Taught {
+        ShardRows {
             leaves: own().flat_map(|row| &leaves[row * trees..][..trees]).copied().collect(),
             importers: own().map(|row| self.keys.importers[row]).collect(),
             codes: own().map(|row| self.keys.codes[row]).collect(),
@@ -136,7 +131,7 @@ impl Items {
 struct InMemory {
     parameters: Parameters,
     leaves: Vec<u32>,
-    shards: Arc<Vec<Taught>>,
+    shards: Arc<Vec<ShardRows>>,
 }
 
 #[async_trait::async_trait]
@@ -175,7 +170,7 @@ async fn fit(items: &Items, booster: &gbdt::Model, parameters: &Parameters) -> R
     for worker in 0..THREADS {
         let connection = hub.join(format!("worker-{worker}")).await?;
         let (parameters, shards) = (parameters.clone(), Arc::clone(&shards));
-        let loader = InMemory { parameters, leaves: leader.leaves().to_vec(), shards };
+        let loader = InMemory { parameters, leaves: leader.leaf_counts().to_vec(), shards };
         workers.spawn(async move { work(connection, &loader).await });
     }
     let (_running, cancelled) = oneshot::channel();

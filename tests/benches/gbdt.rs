@@ -28,14 +28,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidewaiter_jobs::{
-    Error, Result,
-    learning::{
-        Progress, Shard,
-        collective::{Hub, Observer, ShardLoader, lead, work},
-        gbdt::{Dataset, GbdtLeader, GbdtShard, Model, Parameters},
-    },
-};
+use tidewaiter_collective::{Hub, Observer, Progress, Shard, ShardLoader, lead, work};
+use tidewaiter_core::{Error, Result};
+use tidewaiter_learning::gbdt::{Dataset, GbdtLeader, GbdtShard, Model, Parameters};
 use tidewaiter_tests::{is_bench, median, number, python};
 use tokio::sync::oneshot;
 

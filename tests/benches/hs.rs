@@ -7,7 +7,7 @@
 //!
 //! Ours is what the commands run, on two threads: the steps of a retrain, and the plan node of `apply hs` over
 //! texts in memory, one partition, which is one thread. Suggestions are asked one after the other of a real server on
-//! this machine, from its second answer on. The peers' script is `jobs/src/hs/peers.py`, which says what they are.
+//! this machine, from its second answer on. The peers' script is `jobs/hs/src/peers.py`, which says what they are.
 
 #![allow(
     clippy::expect_used,
@@ -34,15 +34,15 @@ use arrow::{
 use datafusion::datasource::MemTable;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use futures::StreamExt;
-use tidewaiter_jobs::{
-    Archive,
-    catalogue::{self, Retrain, Specification},
+use tidewaiter_archive::Archive;
+use tidewaiter_catalogue::CATALOGUE;
+use tidewaiter_core::plan::{self, Meter};
+use tidewaiter_hs::{RecommendOperator, messages};
+use tidewaiter_job::{
+    Job, Listener, NoLog, Outcome, Setting,
     engine::{Engine, Local},
-    hs::{self, score::RecommendOperator},
-    job::{Job, Listener, NoLog, Outcome, Setting, ingest},
-    plan::{self, Meter},
 };
-use tidewaiter_proto::v1::{self, HsSuggestRequest, hs_service_client::HsServiceClient};
+use tidewaiter_proto::v1::{HsSuggestRequest, hs_service_client::HsServiceClient};
 use tidewaiter_scheduler::{
     driver::Sources,
     server::{self, Options},
@@ -80,7 +80,7 @@ fn main() -> BenchResult<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(ours(folder.path(), &file, &texts))?;
     let Some(python) = python("scikit-learn and fasttext") else { return Ok(()) };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/src/hs/peers.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../jobs/hs/src/peers.py");
     let mut peers = vec!["knn", "fasttext"];
     peers.extend(env::var_os("TIDEWAITER_BENCH_SVM").map(|_| "svm"));
     for peer in peers {
@@ -115,14 +115,12 @@ fn take_part(table: &Path, part: u32, to: &Path) -> BenchResult<Vec<(String, Str
     Ok(texts)
 }
 
-async fn run(archive: &Archive, engine: &Local, specification: &Specification) -> BenchResult<Outcome> {
-    let id = match specification {
-        Specification::Ingest(_) => "ingest",
-        _ => "retrain",
-    };
-    let setting = Setting { archive, engine, listener: Arc::new(Silent), log: &NoLog, id, submitted_ms: 0 };
+async fn run(archive: &Archive, engine: &Local, specification: &serde_json::Value) -> BenchResult<Outcome> {
+    let specification = CATALOGUE.read(&specification.to_string())?;
+    let (id, listener, extensions) = (specification.kind(), Arc::new(Silent), CATALOGUE.extensions());
+    let setting = Setting { archive, engine, extensions, listener, log: &NoLog, id, submitted_ms: 0 };
     let mut job = Job::new(id, setting);
-    let result = catalogue::run(&mut job, specification).await;
+    let result = specification.run(&mut job).await;
     let outcome = job.finish(&result);
     result?;
     Ok(outcome)
@@ -133,15 +131,12 @@ async fn ours(folder: &Path, file: &Path, texts: &[(String, String)]) -> BenchRe
     let archive = Archive::open(&folder.join("archive").display().to_string())?;
     let engine = Local::new(THREADS, 1 << 30)?;
     let mapping = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hs.toml");
-    let ingest = Specification::Ingest(ingest::Parameters {
-        table: Some("declarations".to_owned()),
-        mapping: mapping.to_owned(),
-        files: vec![file.display().to_string()],
-    });
+    let ingest = json!({"kind": "ingest", "mapping": mapping, "files": [file.display().to_string()]});
     run(&archive, &engine, &ingest).await?;
-    let parameters = r#"{"country":"GH","train":"2019-01","valid":"2019-02","test":"2019-03"}"#;
-    let parameters: hs::retrain::Parameters = serde_json::from_str(parameters)?;
-    let outcome = run(&archive, &engine, &Specification::Retrain(Retrain::Hs(parameters))).await?;
+    let retrain = json!({
+        "kind": "retrain", "model": "hs", "country": "GH", "train": "2019-01", "valid": "2019-02", "test": "2019-03"
+    });
+    let outcome = run(&archive, &engine, &retrain).await?;
     let steps: Vec<String> =
         outcome.steps.iter().map(|step| format!("{} {:.1} s", step.name, step.seconds)).collect();
     println!("ours: {:.1} s ({})", outcome.seconds, steps.join(", "));
@@ -176,7 +171,7 @@ async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> Ben
     let batches = texts.chunks(BATCH_ROWS).map(batch).collect::<Result<Vec<_>, _>>()?;
     let rows =
         session.read_table(Arc::new(MemTable::try_new(Arc::clone(&schema), vec![batches.clone()])?))?;
-    let operator = RecommendOperator::new(v1::HsRecommendOperator {
+    let operator = RecommendOperator::new(messages::HsRecommendOperator {
         archive: archive.url().to_string(),
         model: "models/hs/1/model.bin".to_owned(),
         fast,

@@ -24,15 +24,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tidewaiter_jobs::{
-    Archive,
-    archive::{
-        Table, WriterSettings,
-        ingest::{Mapping, ingest_file},
-        schema::{DECLARATION_COLUMNS, DECLARATIONS, Kind, declarations},
-    },
-    synth::{Parameters, Synth, write_csv},
-};
+use tidewaiter_archive::{Archive, Table, WriterSettings, schema::Kind};
+use tidewaiter_declarations::{COLUMNS, DECLARATIONS, LAYOUT, schema};
+use tidewaiter_ingest::{Mapping, ingest_file};
+use tidewaiter_synth::{Parameters, Synth, write_csv};
 use tidewaiter_tests::{BenchResult, answer, median, peak_kib, python};
 
 /// About the bytes of a generated row.
@@ -116,7 +111,7 @@ fn generate(csv: &Path, bytes: u64) -> BenchResult<u64> {
     }
     file.flush()?;
     let mut mapping = "country = \"ZA\"\n[columns]\n".to_owned();
-    for column in DECLARATION_COLUMNS {
+    for column in COLUMNS {
         mapping.push_str(&format!("{0} = {{ from = \"{0}\" }}\n", column.name));
     }
     fs::write(csv.with_extension("toml"), mapping)?;
@@ -125,15 +120,15 @@ fn generate(csv: &Path, bytes: u64) -> BenchResult<u64> {
 
 /// Ingests the file into a new archive: digest, checks, quarantine, data files, commit.
 fn ours(csv: &Path, archive: &str) -> BenchResult<Value> {
-    let mapping = Mapping::open(&csv.with_extension("toml"))?;
+    let mapping = Mapping::open(&csv.with_extension("toml"), &[&LAYOUT])?;
     let archive = Archive::open(archive)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let started = Instant::now();
     let done = runtime.block_on(async {
-        let table = Table::open_or_create(&archive, DECLARATIONS, &declarations()).await?;
+        let table = Table::open_or_create(&archive, DECLARATIONS, &schema()).await?;
         let done = ingest_file(&table, &mapping, csv, "bench-0", WriterSettings::default(), &|_| ()).await?;
         table.commit(&done.files, std::slice::from_ref(&done.digest), "ingest").await?;
-        Ok::<_, tidewaiter_jobs::Error>(done)
+        Ok::<_, tidewaiter_core::Error>(done)
     })?;
     Ok(json!({
         "seconds": started.elapsed().as_secs_f64(),
@@ -146,7 +141,7 @@ fn ours(csv: &Path, archive: &str) -> BenchResult<Value> {
 
 /// The archive's types in DuckDB's words.
 fn duckdb_types() -> String {
-    let columns = DECLARATION_COLUMNS.iter().map(|column| {
+    let columns = COLUMNS.iter().map(|column| {
         let kind = match column.kind {
             Kind::Text => "VARCHAR",
             Kind::Date => "DATE",

@@ -20,24 +20,20 @@ use std::{num::NonZero, sync::Arc, thread::available_parallelism, time::Instant}
 use arrow::array::{Array, RecordBatch};
 use datafusion::{datasource::MemTable, prelude::SessionContext};
 use futures::StreamExt;
-use tidewaiter_jobs::{
-    Archive,
-    engine::{Engine, Local},
-    fraud::{
-        FeatureBuilder, feature_schema, features,
-        model::{Classifier, FraudModel},
-        score::ScoreOperator,
-    },
-    learning::{
-        Leader, Shard,
-        gbdt::{self, GbdtLeader},
-        logistic::{self, LogisticLeader},
-        rows::Rows,
-    },
-    plan::{self, Meter},
-    synth::{self, Synth},
+use tidewaiter_archive::Archive;
+use tidewaiter_collective::{Leader, Shard};
+use tidewaiter_core::plan::{self, Meter};
+use tidewaiter_fraud::{
+    FeatureBuilder, feature_schema, features, messages,
+    model::{Classifier, FraudModel, ScoreOperator},
 };
-use tidewaiter_proto::v1;
+use tidewaiter_job::engine::{Engine, Local};
+use tidewaiter_learning::{
+    gbdt::{self, GbdtLeader},
+    logistic::{self, LogisticLeader},
+    rows::Rows,
+};
+use tidewaiter_synth::{self, Synth};
 use tidewaiter_tests::{is_bench, median, number};
 
 /// Rows of a batch that a scan gives.
@@ -125,7 +121,7 @@ async fn score(folder: &std::path::Path, model: &FraudModel, batches: &[RecordBa
     let session: SessionContext = engine.session("bench", Meter::new(|_| ())).expect("a session");
     let table = MemTable::try_new(feature_schema(), vec![batches.to_vec()]).expect("a table");
     let rows = session.read_table(Arc::new(table)).expect("rows");
-    let operator = ScoreOperator::new(v1::ScoreOperator {
+    let operator = ScoreOperator::new(messages::ScoreOperator {
         archive: archive.url().to_string(),
         model: "model.bin".to_owned(),
         reasons_from: None,

@@ -2,19 +2,20 @@
 
 use arrow::{array::RecordBatch, json::ArrayWriter, util::pretty::pretty_format_batches};
 use serde_json::json;
-use tidewaiter_executor::session;
-use tidewaiter_jobs::{
-    Archive, Result,
-    archive::{
-        provider::snapshot_provider,
-        table::{Table, list_tables},
-    },
-    engine::Engine,
-    plan::Meter,
+use tidewaiter_archive::{
+    Archive,
+    provider::snapshot_provider,
+    table::{Table, list_tables},
 };
+use tidewaiter_catalogue::CATALOGUE;
+use tidewaiter_core::{Result, plan::Meter};
+use tidewaiter_executor::session;
+use tidewaiter_job::engine::Engine;
 
-use super::write;
-use crate::arguments::{self, Output, Place};
+use crate::{
+    arguments::{self, Output, Place},
+    output::write,
+};
 
 pub(super) async fn run(
     archive: &Archive,
@@ -72,7 +73,7 @@ async fn sql(archive: &Archive, place: &Place, query: &str, output: Output) -> R
     let context = match &place.scheduler {
         Some(url) => {
             super::jobs::connect(url).await?;
-            session::remote(url, "sql")?
+            session::remote(url, "sql", CATALOGUE)?
         }
         None => super::jobs::engine(place)?.session("sql", Meter::new(|_| ()))?,
     };

@@ -3,22 +3,21 @@
 use std::{num::NonZero, sync::Arc, thread::available_parallelism, time::SystemTime};
 
 use serde_json::json;
-use tidewaiter_jobs::{
-    Archive, Error, ErrorKind, Result, ResultExt,
-    catalogue::{self, Specification},
-    engine::Local,
-    job::{Job, Listener, NoLog, Outcome, Setting},
-};
+use tidewaiter_archive::Archive;
+use tidewaiter_catalogue::CATALOGUE;
+use tidewaiter_core::{Error, ErrorKind, Result, ResultExt};
+use tidewaiter_job::{Job, Listener, NoLog, Outcome, Setting, Specification, engine::Local, remote};
 use tidewaiter_proto::v1::{
     CancelRequest, GetJobRequest, JobStatus, ListJobsRequest, SubmitRequest, WatchRequest,
     job_service_client::JobServiceClient,
 };
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use ulid::Ulid;
 
-use super::{summary, write};
+use super::summary;
 use crate::{
     arguments::{Jobs, Output, Place},
+    output::write,
     progress::Bars,
 };
 
@@ -29,10 +28,10 @@ pub(super) async fn run(
     mut specification: Specification,
     output: Output,
 ) -> Result<()> {
-    catalogue::absolute(&mut specification)?;
+    specification.make_absolute()?;
     let Some(url) = &place.scheduler else { return embedded(archive, place, &specification, output).await };
     let mut client = connect(url).await?;
-    let specification = serde_json::to_string(&specification)?;
+    let specification = specification.to_json()?.to_string();
     let request = SubmitRequest { specification, request_id: new_id() };
     let job = client.submit(request).await?.into_inner().job;
     if place.detach {
@@ -96,9 +95,11 @@ async fn embedded(
     let listener: Arc<dyn Listener> = Arc::clone(&bars) as _;
     let id = new_id();
     let submitted_ms = now_ms();
-    let setting = Setting { archive, engine: &engine, listener, log: &NoLog, id: &id, submitted_ms };
+    let extensions = CATALOGUE.extensions();
+    let setting =
+        Setting { archive, engine: &engine, extensions, listener, log: &NoLog, id: &id, submitted_ms };
     let mut job = Job::new(specification.kind(), setting);
-    let result = catalogue::run(&mut job, specification).await;
+    let result = specification.run(&mut job).await;
     let outcome = job.finish(&result);
     bars.finish();
     report(output, &outcome, result)
@@ -142,18 +143,7 @@ async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output
 
 /// A client of the jobs of the scheduler at a URL.
 pub(super) async fn connect(url: &str) -> Result<JobServiceClient<Channel>> {
-    Ok(JobServiceClient::new(channel(url).await?).max_decoding_message_size(LARGEST_MESSAGE))
-}
-
-/// A connection to the scheduler at a URL, which answers.
-pub(super) async fn channel(url: &str) -> Result<Channel> {
-    let endpoint = Endpoint::new(url.to_owned()).map_err(|error| {
-        Error::input(format!("--scheduler {url} is no URL; write http://host:port")).with_source(error)
-    })?;
-    endpoint.connect().await.map_err(|error| {
-        Error::unavailable(format!("reach the scheduler at {url}; start one there, or mend --scheduler"))
-            .with_source(error)
-    })
+    Ok(JobServiceClient::new(remote::connect(url).await?).max_decoding_message_size(LARGEST_MESSAGE))
 }
 
 /// The largest message from a scheduler, in bytes: a pipeline's outcome document.

@@ -1,13 +1,14 @@
 //! `tidewaiter models`: list, show, promote.
 
 use serde_json::json;
-use tidewaiter_jobs::{
-    Archive, Error, Result,
-    registry::{Registry, Which},
-};
+use tidewaiter_archive::Archive;
+use tidewaiter_core::{Error, Result};
+use tidewaiter_registry::{Registry, Which};
 
-use super::write;
-use crate::arguments::{Models, Output};
+use crate::{
+    arguments::{Models, Output},
+    output::write,
+};
 
 pub(super) async fn run(archive: &Archive, command: Models, output: Output) -> Result<()> {
     let registry = Registry::new(archive);

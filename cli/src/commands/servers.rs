@@ -1,6 +1,8 @@
 //! `tidewaiter scheduler` and `tidewaiter executor`.
 
-use tidewaiter_jobs::{Archive, Error, ErrorKind, Result};
+use tidewaiter_archive::Archive;
+use tidewaiter_catalogue::CATALOGUE;
+use tidewaiter_core::{Error, ErrorKind, Result};
 use tidewaiter_scheduler::{driver::Sources, server};
 
 use super::jobs::{new_id, now_ms};
@@ -15,9 +17,9 @@ const DEFAULT_SCHEDULER: &str = "http://127.0.0.1:50050";
 pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()> {
     let listener = server::bind(options.bind).await?;
     say(&format!("scheduler listens on http://{}", listener.local_addr()?));
-    let sources = Sources { now_ms, new_id };
+    let (sources, catalogue) = (Sources { now_ms, new_id }, CATALOGUE);
     let (advertise, needs) = (options.advertise, server::needs_of_plan);
-    server::serve(listener, server::Options { archive, advertise, needs, sources }).await
+    server::serve(listener, server::Options { archive, advertise, needs, sources, catalogue }).await
 }
 
 pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
@@ -28,6 +30,7 @@ pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
     let port = port.parse().map_err(|_| wrong())?;
     let name = options.name.unwrap_or_else(|| format!("{}-{}", options.port, std::process::id()));
     let options = tidewaiter_executor::Options {
+        catalogue: CATALOGUE,
         name,
         device: options.device,
         slots: options.slots,

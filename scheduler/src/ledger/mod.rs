@@ -13,7 +13,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidewaiter_jobs::{Archive, Error, Result, ResultExt};
+use tidewaiter_archive::Archive;
+use tidewaiter_core::{Error, Result, ResultExt};
 
 /// One thing that happened to a job. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -203,7 +204,7 @@ impl Ledger {
     /// Appends an event to a job as it was read.
     ///
     /// # Errors
-    /// [`tidewaiter_jobs::ErrorKind::Conflict`] when the move is illegal, or somebody else appended first:
+    /// [`tidewaiter_core::ErrorKind::Conflict`] when the move is illegal, or somebody else appended first:
     /// read again.
     pub async fn append(&self, entry: Entry, event: Event) -> Result<Entry> {
         let state = entry.state.after(&event)?;
@@ -219,8 +220,8 @@ impl Ledger {
     /// Reads a job.
     ///
     /// # Errors
-    /// [`tidewaiter_jobs::ErrorKind::NotFound`] when there is none of that id,
-    /// [`tidewaiter_jobs::ErrorKind::Corrupt`] when its events are damaged or one is missing.
+    /// [`tidewaiter_core::ErrorKind::NotFound`] when there is none of that id,
+    /// [`tidewaiter_core::ErrorKind::Corrupt`] when its events are damaged or one is missing.
     pub async fn read(&self, job: &str) -> Result<Entry> {
         let objects = self.archive.list(&format!("ledger/{job}")).await?;
         let mut state = None;

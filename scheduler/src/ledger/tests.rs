@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use tidewaiter_jobs::ErrorKind;
+use tidewaiter_core::ErrorKind;
 
 use super::*;
 

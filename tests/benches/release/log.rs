@@ -14,13 +14,8 @@ use arrow::{
     datatypes::Schema,
 };
 use parquet::arrow::ArrowWriter;
-use tidewaiter_jobs::{
-    Archive,
-    archive::{
-        PartitionWriter, Table, WriterSettings,
-        schema::{RELEASES, releases},
-    },
-};
+use tidewaiter_archive::{Archive, PartitionWriter, Table, WriterSettings};
+use tidewaiter_release::table::{RELEASES, schema as releases};
 
 use tidewaiter_tests::BenchResult;
 

@@ -37,13 +37,10 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use tidewaiter_jobs::{
-    Archive,
-    catalogue::{self, Specification},
-    engine::Local,
-    job::{Job, Listener, NoLog, Outcome as Done, Setting, ingest, release},
-    release::stages::{DEFAULT, StageFile},
-};
+use tidewaiter_archive::Archive;
+use tidewaiter_catalogue::CATALOGUE;
+use tidewaiter_job::{Job, Listener, NoLog, Outcome as Done, Setting, engine::Local};
+use tidewaiter_release::stage_file::{DEFAULT, StageFile};
 use tidewaiter_tests::{BenchResult, answer, is_bench, median, number, peak_kib, python};
 
 /// The argument that makes this program study an archive and print what it took.
@@ -205,7 +202,7 @@ impl Listener for Silent {
 
 /// Studies an archive as the command does; the seconds are those of the bare table.
 fn ours(archive: &str, memory_mib: usize) -> BenchResult<Value> {
-    let done = run(archive, memory_mib, Specification::ReleaseStudy(release::Parameters::default()))?;
+    let done = run(archive, memory_mib, &json!({"kind": "release-study"}))?;
     figures(&done, seconds_of(&done, &TABLE), steps_of(&done))
 }
 
@@ -222,10 +219,8 @@ fn from_file(part: &str, form: &str, file: &str, archive: &str, memory_mib: usiz
     let mapping = beside("mapping.toml", &log::mapping(form))?;
     let stages =
         beside("stages.toml", &format!("{}{HOURS}", if part == SAME { ONE_STAGE } else { DEFAULT }))?;
-    let ingest = ingest::Parameters { table: None, mapping, files: vec![file.to_owned()] };
-    let ingested = run(archive, memory_mib, Specification::Ingest(ingest))?;
-    let study = release::Parameters { stages: Some(stages), ..release::Parameters::default() };
-    let studied = run(archive, memory_mib, Specification::ReleaseStudy(study))?;
+    let ingested = run(archive, memory_mib, &json!({"kind": "ingest", "mapping": mapping, "files": [file]}))?;
+    let studied = run(archive, memory_mib, &json!({"kind": "release-study", "stages": stages}))?;
     let mut steps = steps_of(&studied);
     let ingested: f64 = ingested.steps.iter().map(|step| step.seconds).sum();
     steps.insert("ingest".to_owned(), json!(ingested));
@@ -242,20 +237,22 @@ fn seconds_of(done: &Done, steps: &[&str]) -> f64 {
 }
 
 /// Does a job as the command does.
-fn run(archive: &str, memory_mib: usize, specification: Specification) -> BenchResult<Done> {
+fn run(archive: &str, memory_mib: usize, specification: &Value) -> BenchResult<Done> {
+    let specification = CATALOGUE.read(&specification.to_string())?;
     let archive = Archive::open(archive)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let engine = Local::new(THREADS, memory_mib << 20)?;
     let setting = Setting {
         archive: &archive,
         engine: &engine,
+        extensions: CATALOGUE.extensions(),
         listener: Arc::new(Silent),
         log: &NoLog,
         id: "bench",
         submitted_ms: 0,
     };
     let mut job = Job::new("bench", setting);
-    let result = runtime.block_on(catalogue::run(&mut job, &specification));
+    let result = runtime.block_on(specification.run(&mut job));
     let outcome = job.finish(&result);
     result?;
     Ok(outcome)

@@ -1,0 +1,303 @@
+//! Where an archive is: a folder, a bucket, or this process's memory.
+//!
+//! An [`Archive`] is an object store and a prefix. Every path inside the archive is relative to the prefix and written
+//! with `/`. The same URL opens the same archive on every machine that can reach the store; credentials come from the
+//! machine's environment and are never part of a plan.
+//!
+//! What is absent: the meaning of any path; [`crate::table`] and other crates define their folders. Start at
+//! [`Archive::open`].
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, aws::AmazonS3Builder,
+    local::LocalFileSystem, memory::InMemory, path::Path,
+};
+use tidewaiter_core::{Error, Result, ResultExt};
+use url::Url;
+
+/// An archive: an object store and the prefix of all its objects.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    url: Url,
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+/// The stores that this process has opened, by scheme and host: clients are reused, and an in-memory archive is the
+/// same wherever its name is opened.
+static STORES: LazyLock<Mutex<HashMap<String, Arc<dyn ObjectStore>>>> = LazyLock::new(Mutex::default);
+
+impl Archive {
+    /// Opens the archive at `location`: a folder, or a `file://`, `memory://NAME` or `s3://BUCKET/PREFIX`
+    /// URL; with the features `gs` and `az` also `gs://BUCKET/PREFIX` and `az://CONTAINER/PREFIX`. A folder
+    /// need not exist yet.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::Input`] when the location is not of these forms.
+    pub fn open(location: &str) -> Result<Self> {
+        let url = parse_location(location)?;
+        let store = store_for(&url)?;
+        let prefix = Path::from_url_path(url.path())
+            .map_err(|error| Error::input(format!("archive location {location}: {error}")))?;
+        Ok(Self { url, store, prefix })
+    }
+
+    /// The archive's URL, by which any machine opens it.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The URL of the store alone: scheme and host, as DataFusion registers stores.
+    pub fn store_url(&self) -> Url {
+        let mut url = self.url.clone();
+        url.set_path("/");
+        url
+    }
+
+    /// The object store.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The path in the store of a path inside the archive.
+    pub fn path(&self, relative: &str) -> Path {
+        Path::from_iter(self.prefix.parts().chain(Path::from(relative).parts()))
+    }
+
+    /// The path inside the archive of a path in the store; `None` when it lies outside the archive.
+    pub fn relative(&self, path: &Path) -> Option<String> {
+        let parts: Vec<_> = path.prefix_match(&self.prefix)?.map(|part| part.as_ref().to_owned()).collect();
+        Some(parts.join("/"))
+    }
+
+    /// The URL of a path inside the archive.
+    pub fn url_of(&self, relative: &str) -> Url {
+        let mut url = self.url.clone();
+        let path = format!("{}/{}", self.url.path().trim_end_matches('/'), relative);
+        url.set_path(&path);
+        url
+    }
+
+    /// A path inside the archive as messages show it: a file system path where there is one, else a URL.
+    pub fn display(&self, relative: &str) -> String {
+        let url = self.url_of(relative);
+        match url.to_file_path() {
+            Ok(path) => path.display().to_string(),
+            Err(()) => url.to_string(),
+        }
+    }
+
+    /// Reads a whole object.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::NotFound`] when there is no such object; those of the store.
+    pub async fn get(&self, relative: &str) -> Result<Bytes> {
+        let read = async { self.store.get(&self.path(relative)).await?.bytes().await };
+        read.await.context(|| format!("read {}", self.display(relative)))
+    }
+
+    /// Writes an object, replacing one of the same path.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn put(&self, relative: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let put = self.store.put(&self.path(relative), bytes.into().into()).await;
+        put.map(|_| ()).context(|| format!("write {}", self.display(relative)))
+    }
+
+    /// Writes an object unless there is one of the same path; `false` when there is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn put_new(&self, relative: &str, bytes: impl Into<Bytes>) -> Result<bool> {
+        let options = PutOptions::from(PutMode::Create);
+        match self.store.put_opts(&self.path(relative), bytes.into().into(), options).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(error).context(|| format!("write {}", self.display(relative))),
+        }
+    }
+
+    /// Whether an object exists.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn exists(&self, relative: &str) -> Result<bool> {
+        match self.store.head(&self.path(relative)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error).context(|| format!("look at {}", self.display(relative))),
+        }
+    }
+
+    /// The size of an object, in bytes.
+    ///
+    /// # Errors
+    /// As [`Archive::get`].
+    pub async fn size(&self, relative: &str) -> Result<u64> {
+        let meta = self.store.head(&self.path(relative)).await;
+        Ok(meta.context(|| format!("look at {}", self.display(relative)))?.size)
+    }
+
+    /// All objects below a folder, at any depth, in the order of their paths.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>> {
+        let prefix = self.path(folder);
+        let listed: std::result::Result<Vec<_>, _> = self.store.list(Some(&prefix)).try_collect().await;
+        let mut objects = listed.context(|| format!("list {}", self.display(folder)))?;
+        objects.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(objects)
+    }
+
+    /// The names of the folders directly below a folder, sorted. The archive itself is the folder `""`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        let prefix = self.path(folder);
+        let listed = self.store.list_with_delimiter(Some(&prefix)).await;
+        let listed = listed.context(|| format!("list {}", self.display(folder)))?;
+        let mut names: Vec<String> =
+            listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Deletes all objects below a folder.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn delete_folder(&self, folder: &str) -> Result<()> {
+        for object in self.list(folder).await? {
+            let deleted = self.store.delete(&object.location).await;
+            deleted.context(|| format!("delete {}", object.location))?;
+        }
+        Ok(())
+    }
+}
+
+/// The object store that serves a URL, opened once per process.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::Input`] for a scheme that is not served.
+pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>> {
+    let key = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
+    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(store) = stores.get(&key) {
+        return Ok(Arc::clone(store));
+    }
+    let store: Arc<dyn ObjectStore> = match url.scheme() {
+        "file" => Arc::new(LocalFileSystem::new()),
+        "memory" => Arc::new(InMemory::new()),
+        "s3" => {
+            let built = AmazonS3Builder::from_env().with_url(key.as_str()).build();
+            Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
+        }
+        #[cfg(feature = "gs")]
+        "gs" => {
+            let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env();
+            let built = builder.with_url(key.as_str()).build();
+            Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
+        }
+        #[cfg(feature = "az")]
+        "az" => {
+            let builder = object_store::azure::MicrosoftAzureBuilder::from_env();
+            let built = builder.with_url(key.as_str()).build();
+            Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
+        }
+        #[cfg(not(feature = "gs"))]
+        "gs" => return Err(not_built_in(url)),
+        #[cfg(not(feature = "az"))]
+        "az" => return Err(not_built_in(url)),
+        scheme => {
+            return Err(Error::input(format!(
+                "the store {url} has the scheme {scheme:?}; use a folder, file://, s3://, gs://, az:// or memory://"
+            )));
+        }
+    };
+    stores.insert(key, Arc::clone(&store));
+    Ok(store)
+}
+
+#[cfg(not(all(feature = "gs", feature = "az")))]
+fn not_built_in(url: &Url) -> Error {
+    Error::input(format!(
+        "the store {url} needs a program that was built with the feature `{}`",
+        url.scheme()
+    ))
+}
+
+fn parse_location(location: &str) -> Result<Url> {
+    if location.contains("://") {
+        return Url::parse(location)
+            .map_err(|error| Error::input(format!("archive location {location}: {error}")));
+    }
+    let path = std::path::absolute(PathBuf::from(location))
+        .map_err(|error| Error::input(format!("archive location {location:?}: {error}")))?;
+    Url::from_directory_path(&path)
+        .map_err(|()| Error::input(format!("archive location {location:?} is not a folder's path")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_memory_archive_is_the_same_wherever_its_name_is_opened() {
+        let first = Archive::open("memory://location-test/a").expect("opens");
+        let second = Archive::open("memory://location-test/a").expect("opens");
+        assert!(first.put_new("x/y", "1").await.expect("written"));
+        assert!(!second.put_new("x/y", "2").await.expect("answered"));
+        assert_eq!(second.get("x/y").await.expect("read"), "1");
+        assert_eq!(second.folders("").await.expect("listed"), ["x"]);
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_an_input_error() {
+        let error = Archive::open("ftp://host/x").expect_err("not served");
+        assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
+    }
+
+    #[cfg(not(feature = "gs"))]
+    #[test]
+    fn a_store_that_was_not_built_in_names_its_feature() {
+        let error = Archive::open("gs://bucket/archive").expect_err("not built in");
+        assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
+        assert!(error.chain().contains("feature `gs`"), "{}", error.chain());
+    }
+
+    #[cfg(feature = "gs")]
+    #[test]
+    fn a_google_bucket_is_opened_by_its_url() {
+        let archive = Archive::open("gs://bucket/archive").expect("opens");
+        assert_eq!(archive.store_url().as_str(), "gs://bucket/");
+        assert_eq!(archive.path("models").as_ref(), "archive/models");
+    }
+
+    #[cfg(feature = "az")]
+    #[test]
+    fn an_azure_container_is_opened_or_the_error_names_what_is_missing() {
+        // Without the variables of an account in the environment the builder names what is missing.
+        match Archive::open("az://container/archive") {
+            Ok(archive) => assert_eq!(archive.path("models").as_ref(), "archive/models"),
+            Err(error) => assert!(error.chain().contains("open az://container"), "{}", error.chain()),
+        }
+    }
+
+    #[test]
+    fn paths_inside_and_outside_agree() {
+        let archive = Archive::open("memory://n/prefix").expect("opens");
+        let path = archive.path("models/fraud/1/model.json");
+        assert_eq!(path.as_ref(), "prefix/models/fraud/1/model.json");
+        assert_eq!(archive.relative(&path).as_deref(), Some("models/fraud/1/model.json"));
+    }
+}

@@ -1,0 +1,118 @@
+//! Metrics of one model or two as a table, each with its meaning.
+
+use maud::Markup;
+use serde::{Deserialize, Serialize};
+use tidewaiter_report::{
+    format,
+    table::{Kind, Table},
+};
+
+use crate::metrics::{Metrics, PERCENTS};
+
+/// One metric of both models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Its name, such as `precision@5`.
+    pub name: String,
+    /// Value of the new model.
+    pub challenger: f64,
+    /// Value of the model in use so far.
+    pub champion: Option<f64>,
+}
+
+/// The metrics at each share inspected, as the names in [`Metrics::at`] begin.
+pub(super) const AT_K: [&str; 4] = ["precision", "recall", "f1", "revenue_recall"];
+
+/// The metrics in the order of the table: overall ones, then each at ascending shares.
+pub(super) fn metric_rows(challenger: &Metrics, champion: Option<&Metrics>) -> Vec<Metric> {
+    let overall = |name: &str, of: fn(&Metrics) -> f64| Metric {
+        name: name.to_owned(),
+        challenger: of(challenger),
+        champion: champion.map(of),
+    };
+    let mut rows = vec![
+        overall("average_precision", |of| of.average_precision),
+        overall("roc_auc", |of| of.roc_auc),
+        overall("log_loss", |of| of.log_loss),
+    ];
+    for what in AT_K {
+        for percent in PERCENTS {
+            let name = format!("{what}@{percent}");
+            if let Some(value) = challenger.at.get(&name) {
+                let champion = champion.and_then(|champion| champion.at.get(&name).copied());
+                rows.push(Metric { name, challenger: *value, champion });
+            }
+        }
+    }
+    rows
+}
+
+/// The meaning of a metric by its name; empty for an unknown name.
+fn meaning(name: &str) -> String {
+    match name.split_once('@') {
+        None => match name {
+            "average_precision" => {
+                "illicit share of the list down to each illicit item, on average; 1 is perfect".to_owned()
+            }
+            "roc_auc" => {
+                "chance that an illicit item stands above a clean one; 0.5 at random, 1 perfect".to_owned()
+            }
+            "log_loss" => "error of the probabilities; lower is better".to_owned(),
+            _ => String::new(),
+        },
+        Some((what, percent)) => {
+            let percent = percent.parse::<f64>().map_or(f64::NAN, |percent| percent / 100.0);
+            let riskiest = format!("the riskiest {} of items", format::percent_short(percent));
+            match what {
+                "precision" => format!("illicit share of {riskiest}"),
+                "recall" => format!("share of all illicit items among {riskiest}"),
+                "f1" => format!("harmonic mean of precision and recall among {riskiest}"),
+                "revenue_recall" => format!("share of all revenue recovered among {riskiest}"),
+                _ => String::new(),
+            }
+        }
+    }
+}
+
+/// The table of metrics: of one model, or of both and their difference.
+pub(super) fn table(caption: &str, metrics: &[Metric], compares: bool) -> Markup {
+    let mut columns = vec![("Metric", Kind::Text), ("Meaning", Kind::Text), ("This model", Kind::Ratio)];
+    if compares {
+        columns.extend([("In use so far", Kind::Ratio), ("Difference", Kind::Ratio)]);
+    }
+    let mut table = Table::new(caption, &columns);
+    for metric in metrics {
+        let difference = metric.champion.map(|champion| metric.challenger - champion);
+        let mut cells = vec![
+            metric.name.as_str().into(),
+            meaning(&metric.name).as_str().into(),
+            metric.challenger.into(),
+        ];
+        if compares {
+            cells.extend([metric.champion.into(), difference.into()]);
+        }
+        table.row(cells);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_explained() {
+        assert_eq!(meaning("precision@0.1"), "illicit share of the riskiest 0.1\u{a0}% of items");
+        assert_eq!(meaning("recall@10"), "share of all illicit items among the riskiest 10\u{a0}% of items");
+        assert!(meaning("roc_auc").contains("0.5"));
+        assert_eq!((meaning("accuracy@1/6"), meaning("colour")), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn one_model_has_no_column_for_the_other() {
+        let metrics = [Metric { name: "roc_auc".to_owned(), challenger: 0.9, champion: Some(0.85) }];
+        let alone = table("c", &metrics, false).into_string();
+        assert!(!alone.contains("In use so far") && !alone.contains("0.850"));
+        assert!(table("c", &metrics, true).into_string().contains("0.050"));
+    }
+}

@@ -1,0 +1,241 @@
+//! Filling the report of a retrain from the test rows and the verdict on them.
+
+use std::collections::BTreeMap;
+
+use tidewaiter_core::Result;
+use tidewaiter_registry::comparison::Comparison;
+use tidewaiter_report::format;
+
+use super::{
+    feature_text,
+    item_table::SelectedItem,
+    metric_table::{AT_K, metric_rows},
+    model_page::{Curves, Importance, ModelPage, MonthRow, Months, months_text},
+};
+use crate::{
+    evaluation::{TestRows, Verdict},
+    features::features,
+    metrics::{self, PERCENTS},
+};
+
+/// Features whose importance is shown.
+pub(super) const FEATURES: usize = 15;
+/// Groups of equally many rows in the calibration.
+const BINS: usize = 10;
+/// Evenly spaced shares at which the curves are computed, beside 0 and the capacity.
+const CURVE_POINTS: u32 = 150;
+/// Curves reach this share of the items inspected, or twice the capacity where that is more.
+const CURVE_END: f64 = 0.3;
+
+/// What the report of a retrain states beside the metrics.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelFacts {
+    /// The new model, `fraud@3`.
+    pub model: String,
+    /// The model in use before, where there was one.
+    pub champion: Option<String>,
+    /// Whether the new model took its place.
+    pub promoted: bool,
+    /// The reporting country.
+    pub country: String,
+    /// Training months, `2020-01..2020-12`.
+    pub train: String,
+    /// Validation months.
+    pub valid: String,
+    /// Test months.
+    pub test: String,
+    /// Share of the items that customs can inspect, 0 .. 1.
+    pub capacity: f64,
+    /// Currency of the amounts, ISO 4217; empty: not named.
+    pub currency: String,
+    /// Seed of the fit.
+    pub seed: u64,
+    /// The snapshot of the table that was read, `declarations@12`.
+    pub snapshot: String,
+}
+
+/// The report of a retrain.
+///
+/// `importance` is each feature's share of the model's gain, in the order of [`features`]; `selection` are the items
+/// to list.
+///
+/// # Errors
+/// As [`metrics::by_month`].
+pub fn model_report(
+    rows: &TestRows,
+    verdict: &Verdict,
+    facts: ModelFacts,
+    importance: &[f64],
+    selection: Vec<SelectedItem>,
+) -> Result<ModelPage> {
+    let Verdict { challenger, champion, .. } = verdict;
+    let percent = nearest_percent(facts.capacity);
+    let months = metrics::by_month(&rows.days, &rows.challenger, &rows.labels, rows.known_revenue())?;
+    let [gain, precision, revenue] = curves(rows, facts.capacity)?;
+    Ok(ModelPage {
+        title: format!("Fraud selection by {}", facts.model),
+        decision: decision(&facts, verdict),
+        capacity: facts.capacity,
+        periods: Months {
+            train: months_text(&facts.train),
+            valid: months_text(&facts.valid),
+            test: months_text(&facts.test),
+        },
+        test_rows: challenger.rows,
+        illicit_rate: challenger.illicit as f64 / challenger.rows as f64,
+        metrics: metric_rows(challenger, champion.as_ref()),
+        gain,
+        precision,
+        revenue,
+        by_month: months.into_iter().map(|month| month_row(month, percent)).collect(),
+        importance: strongest_features(importance),
+        calibration: metrics::calibration(&rows.challenger, &rows.labels, BINS)?,
+        selection,
+        model: facts.model,
+        champion: facts.champion,
+        country: facts.country,
+        currency: facts.currency,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        seed: Some(facts.seed),
+        snapshot: Some(facts.snapshot),
+    })
+}
+
+/// Whether the new model was promoted, and why.
+pub(super) fn decision(facts: &ModelFacts, verdict: &Verdict) -> String {
+    let model = &facts.model;
+    let new = verdict.challenger.average_precision;
+    let (Some(in_use), Some(champion)) = (&facts.champion, &verdict.champion) else {
+        let average = format::ratio(new);
+        return match facts.promoted {
+            true => format!(
+                "{model} becomes the model in use: there was none. Its average precision is {average}."
+            ),
+            false => format!("{model} is kept and not in use. Its average precision is {average}."),
+        };
+    };
+    let old = champion.average_precision;
+    if let Some(comparison) = &verdict.comparison {
+        return decision_by_comparison(model, in_use, facts.promoted, comparison);
+    }
+    // As many decimals as distinguish the two.
+    let digits =
+        (3..9).find(|digits| format::fixed(new, *digits) != format::fixed(old, *digits)).unwrap_or(3);
+    let (new_text, old_text) = (format::fixed(new, digits), format::fixed(old, digits));
+    if facts.promoted {
+        return format!(
+            "{model} becomes the model in use: average precision {new_text} against {old_text} of {in_use}. \
+             {in_use} is kept and can be put back."
+        );
+    }
+    if new > old {
+        return format!(
+            "{model} is kept and not in use, though its average precision {new_text} is above the {old_text} of \
+             {in_use}: another model was put in its place meanwhile. Compare the two before promoting either."
+        );
+    }
+    format!(
+        "{in_use} stays the model in use: average precision {old_text} against {new_text} of {model}, which is kept \
+         and can be promoted by hand."
+    )
+}
+
+/// The decision where a comparison was asked for.
+fn decision_by_comparison(model: &str, in_use: &str, promoted: bool, comparison: &Comparison) -> String {
+    let Comparison { difference, low, high, better, resamples, seed } = comparison;
+    let number = |value: f64| format::fixed(value, 4);
+    let figures = format!(
+        "its average precision differs by {} from that of {in_use} (95 % interval {} to {}; it is above in {} of \
+         {resamples} paired draws of the test items, seed {seed})",
+        number(*difference),
+        number(*low),
+        number(*high),
+        format::percent(*better)
+    );
+    match (promoted, comparison.is_better()) {
+        (true, _) => {
+            format!("{model} becomes the model in use: {figures}. {in_use} is kept and can be put back.")
+        }
+        (false, true) => format!(
+            "{model} is kept and not in use, though it is better: {figures}. Another model was put in the place of \
+             {in_use} meanwhile."
+        ),
+        (false, false) => format!(
+            "{in_use} stays the model in use: {model} is not better beyond the chance of the test items: {figures}. \
+             {model} is kept and can be promoted by hand."
+        ),
+    }
+}
+
+/// The gain, precision and revenue curves of both models.
+pub(super) fn curves(rows: &TestRows, capacity: f64) -> Result<[Curves; 3]> {
+    let shares = curve_shares(capacity);
+    let mut all: [Curves; 3] = Default::default();
+    let models = [Some(&rows.challenger), rows.champion.as_ref()];
+    for (scores, is_champion) in models.into_iter().zip([false, true]) {
+        let Some(scores) = scores else { continue };
+        let curve = metrics::gain_curve(scores, &rows.labels, rows.known_revenue(), &shares)?;
+        let points = [
+            curve.iter().map(|gain| (gain.inspected, gain.recall)).collect(),
+            curve.iter().filter_map(|gain| gain.precision.map(|value| (gain.inspected, value))).collect(),
+            curve
+                .iter()
+                .filter_map(|gain| gain.revenue_recall.map(|value| (gain.inspected, value)))
+                .collect(),
+        ];
+        for (curves, points) in all.iter_mut().zip(points) {
+            let curve: &mut Vec<(f64, f64)> =
+                if is_champion { &mut curves.champion } else { &mut curves.challenger };
+            *curve = points;
+        }
+    }
+    Ok(all)
+}
+
+/// Ascending shares from 0, with the capacity among them.
+fn curve_shares(capacity: f64) -> Vec<f64> {
+    let capacity = capacity.clamp(0.0, 1.0);
+    let end = CURVE_END.max(2.0 * capacity).min(1.0);
+    let step = |index: u32| end * f64::from(index) / f64::from(CURVE_POINTS);
+    let mut shares: Vec<f64> = (0..=CURVE_POINTS).map(step).chain([capacity]).collect();
+    shares.sort_by(f64::total_cmp);
+    shares.dedup();
+    shares
+}
+
+fn month_row(month: metrics::Month, percent: f64) -> MonthRow {
+    let mut figures = BTreeMap::new();
+    if let Some(metrics) = month.metrics {
+        figures.insert("average_precision".to_owned(), metrics.average_precision);
+        figures.insert("roc_auc".to_owned(), metrics.roc_auc);
+        for what in AT_K {
+            let name = format!("{what}@{percent}");
+            figures.extend(metrics.at.get(&name).map(|value| (name.clone(), *value)));
+        }
+    }
+    let illicit_rate = if month.rows == 0 { f64::NAN } else { month.illicit as f64 / month.rows as f64 };
+    MonthRow { month: month.month, rows: month.rows, illicit_rate, metrics: figures }
+}
+
+/// The share at which metrics exist that is nearest to the capacity, in percent.
+fn nearest_percent(capacity: f64) -> f64 {
+    let distance = |percent: &f64| (percent / 100.0 - capacity).abs();
+    PERCENTS.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(5.0)
+}
+
+fn strongest_features(importance: &[f64]) -> Vec<Importance> {
+    let mut rows: Vec<Importance> = features()
+        .iter()
+        .zip(importance)
+        .filter(|(_, share)| **share > 0.0)
+        .map(|(feature, share)| Importance {
+            feature: feature.name.clone(),
+            label: feature_text::label(feature),
+            meaning: feature_text::meaning(feature),
+            share: *share,
+        })
+        .collect();
+    rows.sort_by(|a, b| b.share.total_cmp(&a.share));
+    rows.truncate(FEATURES);
+    rows
+}

@@ -1,0 +1,342 @@
+//! Tests of the reports' contents.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, Float32Array, Float64Array, Int32Array, RecordBatch, StringArray};
+use proptest::prelude::*;
+use tidewaiter_registry::comparison::Comparison;
+
+use super::{
+    model_report::{FEATURES, curves, decision},
+    selection_report::highest,
+    *,
+};
+use crate::{
+    evaluation::{TestRows, Verdict, evaluate},
+    features::{feature_schema, features},
+    metrics::Metrics,
+    scored::{RankBy, ScoredRows, TopItems},
+};
+
+/// Ten rows of April and May 2021, three of them illicit.
+fn rows() -> TestRows {
+    TestRows {
+        days: vec![18_718, 18_718, 18_719, 18_720, 18_747, 18_748, 18_748, 18_749, 18_750, 18_751],
+        labels: vec![1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0],
+        revenue: vec![100.0, f64::NAN, 0.0, 0.0, 0.0, 300.0, 0.0, 0.0, 0.0, 0.0],
+        challenger: vec![0.9, 0.2, 0.1, 0.1, 0.7, 0.8, 0.6, 0.3, 0.2, 0.1],
+        champion: Some(vec![0.5, 0.6, 0.1, 0.1, 0.9, 0.8, 0.2, 0.3, 0.2, 0.1]),
+        expected: vec![f64::NAN; 10],
+    }
+}
+
+fn facts() -> ModelFacts {
+    ModelFacts {
+        model: "fraud@3".to_owned(),
+        champion: Some("fraud@2".to_owned()),
+        promoted: true,
+        country: "KR".to_owned(),
+        train: "2020-01..2020-12".to_owned(),
+        valid: "2021-01..2021-01".to_owned(),
+        test: "2021-04..2021-05".to_owned(),
+        capacity: 0.2,
+        currency: "KRW".to_owned(),
+        seed: 7,
+        snapshot: "declarations@12".to_owned(),
+    }
+}
+
+fn verdict() -> Verdict {
+    evaluate(&rows(), None, 0).expect("a verdict")
+}
+
+fn report(facts: ModelFacts, importance: &[f64], items: Vec<SelectedItem>) -> ModelPage {
+    model_report(&rows(), &verdict(), facts, importance, items).expect("filled")
+}
+
+fn without_spaces(text: &str) -> String {
+    text.replace('\u{a0}', " ")
+}
+
+#[test]
+fn a_retrain_of_ten_rows_counted_by_hand() {
+    let mut importance = vec![0.0; features().len()];
+    importance[3] = 0.25;
+    importance[0] = 0.75;
+    let report = report(facts(), &importance, Vec::new());
+    insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspecting the riskiest 20 % of items finds 67 % of the fraud and 100 % of the revenue to be recovered; 100 of 100 inspected items are illicit. Inspecting as many at random would find 20 % of it; the model in use so far finds 33 %.");
+    insta::assert_snapshot!(report.decision, @"fraud@3 becomes the model in use: average precision 0.917 against 0.476 of fraud@2. fraud@2 is kept and can be put back.");
+    assert_eq!((report.test_rows, report.illicit_rate), (10, 0.3));
+    assert_eq!(report.periods.train, "2020-01 to 2020-12");
+    assert_eq!(report.periods.valid, "2021-01");
+    let names: Vec<&str> = report.metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names[..5], ["average_precision", "roc_auc", "log_loss", "precision@0.1", "precision@1"]);
+    assert_eq!(names.len(), 23);
+    // Two of three illicit rows and the whole revenue are in the first two.
+    let at = |curves: &Curves| curves.challenger.iter().find(|point| point.0 == 0.2).map(|point| point.1);
+    assert_eq!(at(&report.gain), Some(2.0 / 3.0));
+    assert_eq!((at(&report.precision), at(&report.revenue)), (Some(1.0), Some(1.0)));
+    let months: Vec<(&str, u64)> =
+        report.by_month.iter().map(|month| (month.month.as_str(), month.rows)).collect();
+    assert_eq!(months, [("2021-04", 5), ("2021-05", 5)]);
+    assert_eq!(report.by_month[0].metrics["roc_auc"], 1.0);
+    assert!(report.by_month[0].metrics.contains_key("precision@10"));
+    let shown: Vec<(&str, f64)> =
+        report.importance.iter().map(|one| (one.feature.as_str(), one.share)).collect();
+    assert_eq!(shown, [("ln_customs_value", 0.75), ("ln_price_per_kg", 0.25)]);
+    assert_eq!((report.calibration.len(), report.calibration[9].observed), (10, 1.0));
+    assert!(report.html().contains("customs value per kg"));
+}
+
+#[test]
+fn every_decision_has_a_text() {
+    let Verdict { challenger, champion, .. } = verdict();
+    let champion = champion.expect("a champion");
+    let first = ModelFacts { champion: None, ..facts() };
+    let kept = ModelFacts { promoted: false, ..facts() };
+    let close = Metrics { average_precision: challenger.average_precision - 1e-5, ..champion.clone() };
+    let between = |challenger: &Metrics, champion: Option<&Metrics>| Verdict {
+        challenger: challenger.clone(),
+        champion: champion.cloned(),
+        by_revenue: None,
+        comparison: None,
+    };
+    insta::assert_snapshot!(
+        [
+            decision(&first, &between(&challenger, None)),
+            decision(&facts(), &between(&challenger, Some(&close))),
+            decision(&kept, &between(&champion, Some(&challenger))),
+            decision(&kept, &between(&challenger, Some(&challenger))),
+            decision(&kept, &between(&challenger, Some(&champion))),
+        ]
+        .join("\n"),
+        @r"
+    fraud@3 becomes the model in use: there was none. Its average precision is 0.917.
+    fraud@3 becomes the model in use: average precision 0.91667 against 0.91666 of fraud@2. fraud@2 is kept and can be put back.
+    fraud@2 stays the model in use: average precision 0.917 against 0.476 of fraud@3, which is kept and can be promoted by hand.
+    fraud@2 stays the model in use: average precision 0.917 against 0.917 of fraud@3, which is kept and can be promoted by hand.
+    fraud@3 is kept and not in use, though its average precision 0.917 is above the 0.476 of fraud@2: another model was put in its place meanwhile. Compare the two before promoting either.
+    "
+    );
+}
+
+/// Rows whose features are all `value`.
+fn records(rows: usize, value: f32) -> RecordBatch {
+    let mut arrays: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("D{row}")))),
+        Arc::new(Int32Array::from_iter_values((0..rows).map(|row| row as i32 + 1))),
+        Arc::new(Date32Array::from_iter_values((0..rows).map(|_| 18_718))),
+        Arc::new((0..rows).map(|row| [Some(1.0), None][row % 2]).collect::<Float32Array>()),
+        Arc::new(Float64Array::new_null(rows)),
+    ];
+    arrays.extend(features().iter().map(|_| Arc::new(Float32Array::from(vec![value; rows])) as ArrayRef));
+    RecordBatch::try_new(feature_schema(), arrays).expect("records")
+}
+
+fn declared() -> RecordBatch {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("importer", Arc::new(StringArray::from(vec![Some("IMP1"), None]))),
+        ("hs_code", Arc::new(StringArray::from(vec!["010121", "851713"]))),
+        ("customs_value", Arc::new(Float64Array::from(vec![Some(1250.0), None]))),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+        .expect("declared")
+}
+
+fn top(
+    features: RecordBatch,
+    declared: RecordBatch,
+    probabilities: &[f64],
+    attributions: &[f64],
+) -> TopItems {
+    TopItems {
+        features,
+        declared,
+        probabilities: probabilities.to_vec(),
+        expected: vec![None; probabilities.len()],
+        attributions: attributions.to_vec(),
+    }
+}
+
+fn place(name: &str) -> usize {
+    features().iter().position(|feature| feature.name == name).expect("a feature")
+}
+
+#[test]
+fn an_item_has_the_three_reasons_that_raise_it_most() {
+    let width = features().len();
+    let mut attributions = vec![0.0; 2 * width];
+    for (name, contribution) in [
+        ("importer_rate", 0.5),
+        ("hs6_rate", 1.5),
+        ("duty_rate", -3.0),
+        ("month", 0.4),
+        ("hs6_origin_seen", 0.9),
+    ] {
+        attributions[place(name)] = contribution;
+    }
+    attributions[width + place("month")] = -1.0;
+    let items =
+        listed_items(Some(&top(records(2, 0.0), declared(), &[0.9, 0.8], &attributions))).expect("items");
+    let reasons: Vec<(String, f64)> =
+        items[0].reasons.iter().map(|(text, value)| (without_spaces(text), *value)).collect();
+    assert_eq!(
+        reasons,
+        [
+            ("past illicit share of the HS 6 code: 0.0 %, from 0 outcomes".to_owned(), 1.5),
+            ("first item of HS 6 × origin".to_owned(), 0.9),
+            ("past illicit share of the importer: 0.0 %, from 0 outcomes".to_owned(), 0.5),
+        ]
+    );
+    assert_eq!((items[0].rank, items[0].item, items[0].date.as_str()), (1, 1, "2021-04-01"));
+    assert_eq!(
+        (items[0].importer.as_str(), items[0].value, items[0].illicit),
+        ("IMP1", Some(1250.0), Some(true))
+    );
+    assert_eq!((items[1].importer.as_str(), items[1].origin.as_str(), items[1].value), ("", "", None));
+    assert_eq!((items[1].reasons.len(), items[1].illicit, items[1].probability), (0, None, 0.8));
+}
+
+#[test]
+fn items_whose_parts_do_not_fit_are_a_bug() {
+    let attributions = vec![0.0; 2 * features().len()];
+    for (probabilities, attributions) in
+        [(vec![0.1], &attributions[..]), (vec![0.1, 0.2], &attributions[1..])]
+    {
+        let top = top(records(2, 0.0), declared(), &probabilities, attributions);
+        let error = listed_items(Some(&top)).expect_err("refused");
+        assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Internal);
+    }
+    let top = top(declared(), declared(), &[0.1, 0.2], &attributions);
+    let error = listed_items(Some(&top)).expect_err("refused");
+    assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Internal);
+}
+
+fn scored() -> ScoredRows {
+    let TestRows { days, revenue, challenger, .. } = rows();
+    ScoredRows {
+        days,
+        probabilities: challenger,
+        labels: vec![f32::NAN; 10],
+        revenue,
+        expected: vec![f64::NAN; 10],
+    }
+}
+
+fn selection_facts() -> SelectionFacts {
+    SelectionFacts {
+        model: "fraud@3".to_owned(),
+        country: "KR".to_owned(),
+        months: "2021-04..2021-05".to_owned(),
+        capacity: 0.35,
+        currency: "KRW".to_owned(),
+        snapshot: "declarations@12".to_owned(),
+        rank_by: RankBy::Probability,
+    }
+}
+
+#[test]
+fn scored_months_counted_by_hand() {
+    let report = selection_report(&scored(), selection_facts(), Vec::new()).expect("filled");
+    // 0.9, 0.8 and 0.7 are the three of ten.
+    assert_eq!((report.rows, report.selected, report.threshold), (10, 3, Some(0.7)));
+    assert!((report.expected_hits - 2.4).abs() < 1e-12);
+    let months: Vec<_> =
+        report.by_month.iter().map(|month| (month.month.as_str(), month.rows, month.selected)).collect();
+    assert_eq!(months, [("2021-04", 5, 2), ("2021-05", 5, 1)]);
+    assert_eq!((report.known, report.metrics.len()), (0, 0));
+    insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspect the riskiest 3 of 10 items: those with a probability of fraud of 70.0 % or more. About 2 of them should prove illicit.");
+
+    let known = ScoredRows { labels: rows().labels, ..scored() };
+    let report = selection_report(&known, selection_facts(), Vec::new()).expect("filled");
+    assert_eq!((report.known, report.metrics.len()), (10, 23));
+    assert_eq!((report.by_month[0].known, report.by_month[0].illicit), (2, 1));
+    insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspect the riskiest 3 of 10 items: those with a probability of fraud of 70.0 % or more. About 2 of them should prove illicit. The outcome of 3 of them is known so far: 2 illicit.");
+}
+
+#[test]
+fn months_without_items_have_a_report() {
+    let report = selection_report(&ScoredRows::default(), selection_facts(), Vec::new()).expect("filled");
+    assert_eq!((report.rows, report.selected, report.threshold), (0, 0, None));
+    assert!(report.html().contains("no items to inspect"));
+}
+
+/// A card is read over slow lines and sent by mail.
+#[test]
+fn fifty_items_with_reasons_stay_small() {
+    let width = features().len();
+    let records = records(LISTED, 0.25);
+    let attributions: Vec<f64> = (0..LISTED * width).map(|at| at as f64 % 7.0).collect();
+    let declared = RecordBatch::try_from_iter([(
+        "importer",
+        Arc::new(StringArray::from(vec!["an importer of a long name"; LISTED])) as ArrayRef,
+    )])
+    .expect("declared");
+    let items = listed_items(Some(&top(records, declared, &[0.5; LISTED], &attributions))).expect("items");
+    let importance = vec![1.0 / width as f64; width];
+    let report = report(facts(), &importance, items);
+    assert!(report.html().len() < 400_000, "{}", report.html().len());
+    assert_eq!(report.importance.len(), FEATURES);
+}
+
+proptest! {
+    #[test]
+    fn curves_stay_within_0_and_1_and_gain_never_falls(
+        rows in prop::collection::vec((0.0..=1.0f64, any::<bool>(), 0.0..1e6f64), 2..300),
+        capacity in 0.0..=1.0f64,
+    ) {
+        let labels: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(row.1))).collect();
+        prop_assume!(labels.contains(&1.0));
+        let rows = TestRows {
+            days: vec![18_718; rows.len()],
+            labels,
+            revenue: rows.iter().map(|row| row.2).collect(),
+            challenger: rows.iter().map(|row| row.0).collect(),
+            champion: Some(rows.iter().map(|row| 1.0 - row.0).collect()),
+            expected: vec![f64::NAN; rows.len()],
+        };
+        let [gain, precision, revenue] = curves(&rows, capacity).expect("curves");
+        for curve in [&gain, &precision, &revenue].map(|of| [&of.challenger, &of.champion]).as_flattened() {
+            prop_assert!(curve.len() <= 200);
+            prop_assert!(curve.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            prop_assert!(curve.iter().all(|point| (0.0..=1.0 + 1e-12).contains(&point.1)));
+        }
+        for curve in [&gain.challenger, &gain.champion, &revenue.challenger] {
+            prop_assert!(curve.windows(2).all(|pair| pair[0].1 <= pair[1].1 + 1e-12));
+            prop_assert!(curve.iter().any(|point| point.0 == capacity));
+        }
+    }
+
+    #[test]
+    fn the_highest_scores_are_those_of_a_stable_sort(
+        scores in prop::collection::vec(0u8..5, 0..60),
+        count in 0usize..70,
+    ) {
+        let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
+        let mut sorted: Vec<usize> = (0..scores.len()).collect();
+        sorted.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        sorted.truncate(count);
+        prop_assert_eq!(highest(&scores, count), sorted);
+    }
+}
+
+#[test]
+fn a_comparison_decides_and_stands_in_the_card_with_its_figures() {
+    let comparison =
+        Comparison { difference: 0.0123, low: 0.004, high: 0.021, better: 0.998, resamples: 1000, seed: 7 };
+    let decision = |low: f64, promoted: bool| {
+        let verdict = Verdict { comparison: Some(Comparison { low, ..comparison }), ..verdict() };
+        let report = model_report(&rows(), &verdict, ModelFacts { promoted, ..facts() }, &[], Vec::new());
+        without_spaces(&report.expect("filled").decision)
+    };
+    let better = decision(0.004, true);
+    assert!(
+        better.starts_with("fraud@3 becomes the model in use: its average precision differs by 0.0123"),
+        "{better}"
+    );
+    assert!(better.contains("0.0040 to 0.0210; it is above in 99.8 % of 1000 paired draws"), "{better}");
+    assert!(
+        decision(-0.001, false).starts_with("fraud@2 stays the model in use: fraud@3 is not better beyond")
+    );
+    assert!(decision(0.004, false).contains("Another model"));
+}

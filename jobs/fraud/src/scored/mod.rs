@@ -1,0 +1,13 @@
+//! Feature files as a model scores them: queries over the rows, in the order of time or of the ranking.
+//!
+//! [`ScoredFiles`] runs the queries; [`ScoredRows`] and [`TopItems`] hold their results. Start at
+//! [`ScoredFiles::query`].
+
+mod files;
+mod order;
+mod rows;
+
+pub(crate) use files::ScoredFiles;
+pub use order::RankBy;
+pub(crate) use order::{by_rank, by_time};
+pub use rows::{ScoredRows, TopItems};

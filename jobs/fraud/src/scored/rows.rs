@@ -1,0 +1,33 @@
+//! What queries over scored rows give.
+
+use arrow::array::RecordBatch;
+
+/// Scored rows in the order of time, column by column.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScoredRows {
+    /// Days of acceptance, since 1970-01-01.
+    pub days: Vec<i32>,
+    /// Probabilities of fraud, 0 to 1.
+    pub probabilities: Vec<f64>,
+    /// Outcomes: 1 illicit, 0 not, NaN unknown.
+    pub labels: Vec<f32>,
+    /// Revenue raised by inspection, national currency; NaN where unknown.
+    pub revenue: Vec<f64>,
+    /// Expected revenue, national currency; NaN where the model has no revenue head.
+    pub expected: Vec<f64>,
+}
+
+/// The items that rank first, in the order of the ranking.
+#[derive(Debug, Clone)]
+pub struct TopItems {
+    /// Their rows of features, with the columns of [`crate::features::feature_schema`].
+    pub features: RecordBatch,
+    /// What was declared, where the archive has it: `importer`, `hs_code`, `origin`, `customs_value`.
+    pub declared: RecordBatch,
+    /// Probabilities of fraud, 0 to 1.
+    pub probabilities: Vec<f64>,
+    /// Expected revenue, national currency; `None` where the model has no revenue head.
+    pub expected: Vec<Option<f64>>,
+    /// [`crate::model::FraudModel::attributions`]: for each item one number per feature.
+    pub attributions: Vec<f64>,
+}

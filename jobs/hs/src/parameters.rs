@@ -1,0 +1,130 @@
+//! The parameters of the crate's jobs, as commands and pipeline files give them.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tidewaiter_core::{Error, Period, Periods, Result};
+
+use crate::{encoder, fit::classifiers};
+
+/// The model's name in the registry.
+pub const MODEL: &str = "hs";
+
+/// The parameters of a retrain.
+#[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
+#[group(skip)]
+#[serde(deny_unknown_fields)]
+pub struct RetrainParameters {
+    /// Reporting country whose rows are used, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub country: String,
+    /// Training months, such as 2020-01..2020-12.
+    #[arg(long)]
+    pub train: Period,
+    /// Validation months, on which evidence is weighted; default: the last tenth of the training months.
+    #[serde(default)]
+    #[arg(long)]
+    pub valid: Option<Period>,
+    /// Test months, looked at once.
+    #[arg(long)]
+    pub test: Period,
+    /// How the classifiers are fitted.
+    #[serde(default)]
+    #[command(flatten)]
+    pub classifiers: classifiers::Parameters,
+    /// Shards of the classifiers, the most workers that a fit can use; default: 8.
+    #[serde(default = "eight")]
+    #[arg(long, required = false)]
+    pub shards: u32,
+    /// Most past declarations that are kept to compare with; default: 200000.
+    #[serde(default = "precedents")]
+    #[arg(long, required = false)]
+    pub precedents: u64,
+    /// A description whose best heading is less likely is called too vague, 0 to 1; default: 0.5.
+    #[serde(default = "half")]
+    #[arg(long, required = false)]
+    pub vague_below: f32,
+    /// Table of the codes that there are and their texts: CSV with `hscode` and `description`; default: any code is
+    /// learned.
+    #[serde(default)]
+    #[arg(long)]
+    pub nomenclature: Option<String>,
+    /// Table that carries codes of other editions of the HS into the nomenclature: CSV with `from_hs6` and `to_hs6`.
+    #[serde(default)]
+    #[arg(long, requires = "nomenclature")]
+    pub correlation: Option<String>,
+    /// A text encoder whose head is one more input; absent: none.
+    #[serde(default)]
+    #[arg(skip)]
+    pub encoder: Option<encoder::Parameters>,
+}
+
+fn eight() -> u32 {
+    8
+}
+
+fn precedents() -> u64 {
+    200_000
+}
+
+fn half() -> f32 {
+    0.5
+}
+
+impl RetrainParameters {
+    /// Checks every parameter against its range, and gives the periods.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::Input`] for periods that overlap and for values that are out of range.
+    pub(crate) fn validate(&self) -> Result<Periods> {
+        let periods = Periods::new(self.train, self.valid, self.test)?;
+        if self.shards == 0 {
+            return Err(Error::input("a fit needs at least one shard"));
+        }
+        self.classifiers.validate()?;
+        self.encoder.as_ref().map_or(Ok(()), encoder::Parameters::validate)?;
+        if !(0.0..=1.0).contains(&self.vague_below) {
+            let text = format!("vague_below is {}; set it to a probability, 0 to 1", self.vague_below);
+            return Err(Error::input(text));
+        }
+        Ok(periods)
+    }
+}
+
+/// The parameters of an apply.
+#[derive(Debug, Clone, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[group(skip)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyParameters {
+    /// Reporting country whose items are scored, ISO 3166-1 alpha-2.
+    #[arg(long)]
+    pub country: String,
+    /// Months whose items are scored, such as 2021-04..2021-06.
+    #[arg(long)]
+    pub months: Period,
+    /// Version of the model; default: the champion.
+    #[serde(default)]
+    #[arg(long)]
+    pub version: Option<u64>,
+    /// Leave out the search for similar past declarations: many times faster, a little less accurate.
+    #[serde(default)]
+    #[arg(long)]
+    pub fast: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_given_has_its_default() {
+        let text = r#"{"country":"TW","train":"2020-01..2020-12","test":"2021-01","classifiers":{"cost":2}}"#;
+        let read: RetrainParameters = serde_json::from_str(text).expect("reads");
+        assert_eq!((read.shards, read.precedents, read.vague_below), (8, 200_000, 0.5));
+        assert_eq!((read.classifiers.cost, read.classifiers.passes), (2.0, 15));
+        let periods = read.validate().expect("periods");
+        assert_eq!(
+            (periods.train.to_string(), periods.valid.to_string()),
+            ("2020-01..2020-10".into(), "2020-11..2020-12".into())
+        );
+    }
+}

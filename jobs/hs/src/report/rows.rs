@@ -1,0 +1,75 @@
+//! The sections on the items of the three periods: used, left out, defective.
+
+use maud::{Markup, html};
+use tidewaiter_report::{
+    format,
+    table::{Cell, Kind, Table},
+};
+
+use super::facts::ReportFacts;
+
+pub(super) fn rows(facts: &ReportFacts) -> Markup {
+    let columns = [
+        ("Period", Kind::Text),
+        ("Used", Kind::Count),
+        ("Distinct", Kind::Count),
+        ("No word", Kind::Count),
+        ("Under six digits", Kind::Count),
+        ("Unknown code", Kind::Count),
+        ("Carried over", Kind::Count),
+        ("Read in part", Kind::Count),
+    ];
+    let mut table = Table::new(
+        "Declared items by period; those without a word, with a code under six digits or one that the nomenclature lacks are left out; carried over are codes of another edition",
+        &columns,
+    );
+    for (name, file) in ["teaching", "calibrating", "judging"].iter().zip(&facts.files) {
+        let counts = [
+            file.items,
+            file.texts,
+            file.without_words,
+            file.without_code,
+            file.not_in_nomenclature,
+            file.carried,
+            file.cut,
+        ];
+        let mut cells: Vec<Cell> = vec![(*name).into()];
+        cells.extend(counts.map(Cell::from));
+        table.row(cells);
+    }
+    table.render()
+}
+
+pub(super) fn defects(facts: &ReportFacts) -> Markup {
+    let columns = [
+        ("Period", Kind::Text),
+        ("Empty", Kind::Count),
+        ("One character", Kind::Count),
+        ("Read in part", Kind::Count),
+        ("Binary junk", Kind::Count),
+        ("Mixed scripts", Kind::Count),
+        ("Code not in the nomenclature", Kind::Count),
+    ];
+    let mut table = Table::new(
+        "Declared items by period; a description can be odd in several ways, and is used if it has a word and a code",
+        &columns,
+    );
+    for (name, file) in ["teaching", "calibrating", "judging"].iter().zip(&facts.files) {
+        let defects = file.defects;
+        let counts = [
+            defects.empty,
+            defects.one_character,
+            file.cut,
+            defects.junk,
+            defects.mixed_scripts,
+            file.not_in_nomenclature,
+        ];
+        let mut cells: Vec<Cell> = vec![(*name).into()];
+        cells.extend(counts.map(Cell::from));
+        table.row(cells);
+    }
+    html! {
+        (table.render())
+        p { "Codes that one text taught: " (format::count(facts.with_one_text as f64)) "." }
+    }
+}

@@ -1,0 +1,435 @@
+//! The job that retrains the HS model.
+//!
+//! Its steps: files of distinct texts ([`crate::features`]); the classifiers and, where one is given, the encoder's head
+//! ([`crate::fit::classifiers`], [`crate::encoder`]); the weights of all inputs on the validation months
+//! ([`crate::fit::assemble`]); the verdict on the test months ([`crate::evaluate`]), by which the version is published and
+//! promoted or not, and its report ([`crate::report`]). The test months are used once, for the challenger and the champion
+//! alike. The same snapshot, parameters and seed give the same model, byte for byte, on any number of executors.
+
+use std::sync::Arc;
+
+use clap::{ArgMatches, Args, Command};
+use datafusion::prelude::{col, lit};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidewaiter_archive::{Archive, provider::snapshot_provider, table::Table};
+use tidewaiter_collective::Leader;
+use tidewaiter_core::{Error, Periods, Result, ResultExt, plan, threads::on_cpu};
+use tidewaiter_declarations::DECLARATIONS;
+use tidewaiter_job::{
+    Extensions, Job, JobParameters, Outcome, async_trait, parameters::with_arguments, summary::evaluated,
+};
+use tidewaiter_learning::follow::Followed;
+use tidewaiter_proto::v1;
+use tidewaiter_registry::{
+    Card, Facts, Publication, Registry, TrainingSnapshot, Which,
+    promotion::{Published, champion_before, publish},
+};
+
+use crate::{
+    codes::{digits::LEVELS, nomenclature::Nomenclature},
+    encoder::{self, Embeddings, FittedEncoder, StoredEncoder, fit_encoder},
+    evaluate::{Figures, evaluate, is_better},
+    features::{
+        attributes::{self, AttributeCount},
+        texts::{TextFile, read_texts},
+        texts_operator::{TextsOperator, distinct_texts, stored_nomenclature, within},
+    },
+    fit::{
+        assemble::{MOST_VALIDATION_TEXTS, Validation, assemble, with_attributes},
+        classifiers::{ClassifierLeader, ClassifierShards, LEARNER, Layout},
+    },
+    messages,
+    parameters::{MODEL, RetrainParameters},
+    report::{ReportFacts, hs_report},
+};
+
+/// Milestones of the classifiers' fit (rounds) from one stored checkpoint to the next.
+const MILESTONES_PER_CHECKPOINT: u32 = 4;
+
+#[async_trait]
+impl JobParameters for RetrainParameters {
+    const KIND: &'static str = "retrain";
+    const VARIANT: Option<(&'static str, &'static str)> = Some(("model", "hs"));
+    const ABOUT: &'static str = "The HS model: which HS codes a description of goods speaks for";
+
+    fn arguments(command: Command, _: &Extensions) -> Command {
+        encoder::Parameters::augment_args(Self::augment_args(command))
+    }
+
+    /// One seed serves the classifiers and the encoder.
+    fn from_arguments(matches: &ArgMatches) -> Result<Self> {
+        let mut parameters: Self = with_arguments(matches)?;
+        parameters.encoder = encoder::Parameters::from_arguments(matches, parameters.classifiers.seed)?;
+        Ok(parameters)
+    }
+
+    /// An encoder that is not a folder of this machine is one of the archive.
+    fn paths(&mut self) -> Vec<&mut String> {
+        let encoder = self.encoder.iter_mut().map(|encoder| &mut encoder.path);
+        let encoder = encoder.filter(|path| std::path::Path::new(path.as_str()).is_dir());
+        self.nomenclature.iter_mut().chain(&mut self.correlation).chain(encoder).collect()
+    }
+
+    async fn run(&self, job: &mut Job<'_>) -> Result<()> {
+        retrain(job, self).await
+    }
+
+    fn summary(outcome: &Outcome) -> Vec<String> {
+        evaluated(outcome, &["accuracy@1/2", "accuracy@1/4", "accuracy@1/6", "accuracy@5/6"])
+    }
+}
+
+/// Retrains the HS model and promotes it where it is better than the champion.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::Input`] for parameters out of their ranges, periods that overlap or lack usable rows, and a
+/// nomenclature without the columns.
+async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()> {
+    let periods = parameters.validate()?;
+    let texts = job.step("texts", write_texts(job, parameters, &periods)).await?;
+    job.outcome.rows.read = texts.files.iter().map(TextFile::read).sum();
+    check_texts(&texts, parameters, &periods)?;
+    let classifiers = job.step("fit", fit_classifiers(job, parameters, &texts)).await?;
+    let encoder = match &parameters.encoder {
+        None => None,
+        Some(encoder) => {
+            let layout = texts.encoder_layout(parameters, encoder)?;
+            Some(job.step("encoder", fit_encoder(job, texts.parquet(0)?, layout)).await?)
+        }
+    };
+    let assembling = assemble_model(job, parameters, &texts, &classifiers, encoder.as_ref());
+    let model = job.step("weigh", assembling).await?;
+    let evaluating = evaluate_and_publish(job, parameters, &periods, &texts, &model, encoder.as_ref());
+    let verdict = job.step("evaluate", evaluating).await?;
+
+    job.outcome.model = Some(format!("{MODEL}@{}", verdict.version));
+    job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
+    if let Some(alone) = &verdict.alone {
+        job.outcome.metrics.insert("test_description_alone".into(), serde_json::to_value(alone)?);
+    }
+    if let Some(champion) = &verdict.champion {
+        job.outcome.metrics.insert("champion".into(), serde_json::to_value(champion)?);
+    }
+    job.outcome.metrics.insert("promoted".into(), json!(verdict.promoted));
+    job.outcome.metrics.insert("texts".into(), serde_json::to_value(&texts.files)?);
+    if let Some(encoder) = &encoder {
+        job.outcome.metrics.insert("encoder".into(), serde_json::to_value(encoder)?);
+    }
+    job.outcome.reports.push(job.archive.display(&verdict.report));
+    Ok(())
+}
+
+// ---- Features
+
+/// The files of texts and what else the later steps read of the snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+struct TextsStep {
+    /// The version of the declarations.
+    version: u64,
+    /// The files of the training, validation and test months.
+    files: Vec<TextFile>,
+    /// Path of the nomenclature in the archive; empty: none.
+    nomenclature: String,
+    /// Path of the correlation table in the archive; empty: none.
+    correlation: String,
+    /// The encoder, where there is one.
+    encoder: Option<StoredEncoder>,
+    /// Path of the counts of attributes, as JSON.
+    counted: String,
+}
+
+impl TextsStep {
+    fn file(&self, period: usize) -> Result<&TextFile> {
+        self.files.get(period).ok_or_else(|| Error::internal("the texts of a retrain lack a period"))
+    }
+
+    fn parquet(&self, period: usize) -> Result<v1::ParquetFile> {
+        let file = self.file(period)?;
+        Ok(v1::ParquetFile { path: file.path.clone(), size: file.size })
+    }
+
+    /// How an encoder's head is trained on the texts.
+    fn encoder_layout(
+        &self,
+        parameters: &RetrainParameters,
+        encoder: &encoder::Parameters,
+    ) -> Result<encoder::Layout> {
+        let stored = self.encoder.clone();
+        Ok(encoder::Layout {
+            shards: parameters.shards,
+            encoder: stored.ok_or_else(|| Error::internal("the encoder of a retrain was not found"))?,
+            parameters: encoder.clone(),
+            most_texts: parameters.classifiers.most_texts,
+            valid: self.file(1)?.path.clone(),
+            most_valid: MOST_VALIDATION_TEXTS,
+        })
+    }
+
+    async fn nomenclature(&self, archive: &Archive) -> Result<Nomenclature> {
+        stored_nomenclature(archive, &self.nomenclature, &self.correlation).await
+    }
+}
+
+/// Stores the user's tables and encoder in the archive, counts attributes, and writes the files of texts.
+fn write_texts<'a>(
+    job: &Job<'a>,
+    parameters: &'a RetrainParameters,
+    periods: &Periods,
+) -> impl Future<Output = Result<TextsStep>> + use<'a> {
+    let (archive, session, folder) = (job.archive, job.session("texts"), job.work_folder().to_owned());
+    let periods = [periods.train, periods.valid, periods.test];
+    async move {
+        let session = session?;
+        let nomenclature =
+            store_table(archive, &folder, "nomenclature", parameters.nomenclature.as_deref()).await?;
+        let correlation =
+            store_table(archive, &folder, "correlation", parameters.correlation.as_deref()).await?;
+        if nomenclature.is_empty() && !correlation.is_empty() {
+            return Err(Error::input(
+                "a correlation table needs the nomenclature that it carries codes into",
+            ));
+        }
+        let codes = stored_nomenclature(archive, &nomenclature, &correlation).await?;
+        let encoder = match &parameters.encoder {
+            None => None,
+            Some(encoder) => Some(encoder::store(archive, &encoder.path).await?),
+        };
+        let version = Table::open(archive, DECLARATIONS).await?.version().await?;
+        let declarations = snapshot_provider(archive, DECLARATIONS, Some(version)).await?;
+        let declarations =
+            session.read_table(declarations)?.filter(col("country").eq(lit(&parameters.country)))?;
+        let training = declarations.clone().filter(within(periods[0]))?;
+        let counted = format!("{folder}/particulars.json");
+        archive.put(&counted, serde_json::to_vec(&attributes::counts(&training, &codes).await?)?).await?;
+        let operator = TextsOperator::new(messages::HsTextsOperator {
+            archive: archive.url().to_string(),
+            folder,
+            nomenclature: nomenclature.clone(),
+            correlation: correlation.clone(),
+        })?;
+        let query = plan::above(distinct_texts(declarations, periods)?, operator)?;
+        let files = plan::reports::<Vec<TextFile>>(query).await;
+        let files = files.context(|| format!("read the descriptions in {DECLARATIONS}@{version}"))?;
+        Ok(TextsStep { version, files: files.concat(), nomenclature, correlation, encoder, counted })
+    }
+}
+
+/// Copies a user's table to the job's folder, where executors can read it, and returns its path; empty without a table.
+async fn store_table(archive: &Archive, folder: &str, what: &str, file: Option<&str>) -> Result<String> {
+    let Some(file) = file else { return Ok(String::new()) };
+    let read = std::fs::read(file).context(|| format!("read the {what} table {file}"))?;
+    let path = format!("{folder}/{what}.csv");
+    archive.put(&path, read).await?;
+    Ok(path)
+}
+
+/// Every period must have texts.
+fn check_texts(texts: &TextsStep, parameters: &RetrainParameters, periods: &Periods) -> Result<()> {
+    let named = [("training", periods.train), ("validation", periods.valid), ("test", periods.test)];
+    for (number, (what, period)) in named.into_iter().enumerate() {
+        let file = texts.file(number)?;
+        if file.texts == 0 {
+            return Err(Error::input(format!(
+                "the {what} months {period} of {} have no item with a description and a usable HS code \
+                 ({} lack a description, {} have fewer than six digits, {} have a code that the nomenclature \
+                 lacks); choose other months",
+                parameters.country, file.without_words, file.without_code, file.not_in_nomenclature
+            )));
+        }
+    }
+    Ok(())
+}
+
+// ---- Fit
+
+/// The trained classifiers.
+#[derive(Debug, Serialize, Deserialize)]
+struct FittedClassifiers {
+    /// Path of the fit's last checkpoint, which holds them.
+    classifiers: String,
+}
+
+fn fit_classifiers<'a>(
+    job: &Job<'a>,
+    parameters: &'a RetrainParameters,
+    texts: &'a TextsStep,
+) -> impl Future<Output = Result<FittedClassifiers>> + use<'a> {
+    let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
+    let (session, name) = (job.session("fit"), job.outcome.job.clone());
+    let listener = Arc::clone(&job.listener);
+    async move {
+        let layout = Layout { shards: parameters.shards, parameters: parameters.classifiers.clone() };
+        let shards = vec![texts.parquet(0)?; parameters.shards as usize];
+        let learner = (LEARNER, serde_json::to_string(&layout)?);
+        let fit = Followed {
+            archive,
+            engine,
+            session: &session?,
+            name,
+            folder: folder.clone(),
+            learner,
+            shards: shards.clone(),
+            loader: Arc::new(ClassifierShards::new(archive.clone(), shards, layout)),
+            gains_from_gpu: false,
+            listener,
+            step: ("fit", "classifiers"),
+            place: (0, 1),
+            milestones_per_checkpoint: MILESTONES_PER_CHECKPOINT,
+        };
+        let leader = fit.lead(|| Ok(ClassifierLeader::new()), ClassifierLeader::restore).await?;
+        let classifiers = format!("{folder}/classifiers");
+        archive.put(&classifiers, leader.checkpoint()?).await?;
+        Ok(FittedClassifiers { classifiers })
+    }
+}
+
+/// A whole model that is not yet evaluated.
+#[derive(Debug, Serialize, Deserialize)]
+struct AssembledModel {
+    /// Path of its bytes in the archive.
+    model: String,
+    /// Chapters, headings and subheadings that it can predict.
+    classes: [usize; LEVELS],
+    /// Subheadings with one training text only.
+    #[serde(rename = "taught_once")]
+    with_one_text: usize,
+    /// Whether it uses attributes.
+    #[serde(rename = "has_particulars")]
+    uses_attributes: bool,
+}
+
+/// Assembles the model, with weights that are fitted on the validation texts.
+fn assemble_model<'a>(
+    job: &Job<'a>,
+    parameters: &'a RetrainParameters,
+    texts: &'a TextsStep,
+    classifiers: &'a FittedClassifiers,
+    encoder: Option<&'a FittedEncoder>,
+) -> impl Future<Output = Result<AssembledModel>> + use<'a> {
+    let (archive, folder) = (job.archive, job.work_folder().to_owned());
+    async move {
+        let most = parameters.classifiers.most_texts;
+        let train = read_texts(archive, &texts.file(0)?.path, most).await?;
+        let precedents = read_texts(archive, &texts.file(0)?.path, most.min(parameters.precedents)).await?;
+        let valid = read_texts(archive, &texts.file(1)?.path, MOST_VALIDATION_TEXTS).await?;
+        let leader = ClassifierLeader::restore(&archive.get(&classifiers.classifiers).await?)?;
+        let nomenclature = texts.nomenclature(archive).await?;
+        let counts: Vec<AttributeCount> = serde_json::from_slice(&archive.get(&texts.counted).await?)?;
+        let items = archive.get(&texts.file(1)?.path).await?;
+        let vague_below = parameters.vague_below;
+        let (encoder, embeddings) = match encoder {
+            None => (None, Embeddings::default()),
+            Some(encoder) => {
+                let (encoder, embeddings) = encoder.parts(archive).await?;
+                (Some(encoder), embeddings)
+            }
+        };
+        let valid = Validation { texts: valid, embeddings };
+        let made = on_cpu(move || {
+            let model = assemble(leader, train, precedents, &valid, nomenclature, vague_below, encoder)?;
+            with_attributes(model, &counts, &items, &valid)
+        });
+        let model = made.await?;
+        let path = format!("{folder}/model.bin");
+        archive.put(&path, model.to_bytes()).await?;
+        Ok(AssembledModel {
+            model: path,
+            classes: model.class_counts(),
+            with_one_text: model.with_one_text(),
+            uses_attributes: !model.attributes.is_empty(),
+        })
+    }
+}
+
+// ---- Evaluate and publish
+
+/// The measures on the test months, and the version that was published.
+#[derive(Debug, Serialize, Deserialize)]
+struct Verdict {
+    version: u64,
+    promoted: bool,
+    challenger: Figures,
+    /// The challenger's measures by descriptions alone, where it uses attributes.
+    alone: Option<Figures>,
+    champion: Option<Figures>,
+    /// Path of the report.
+    report: String,
+}
+
+/// Evaluates the model beside the champion, publishes it, promotes it where it is better, and writes its report.
+fn evaluate_and_publish<'a>(
+    job: &Job<'a>,
+    parameters: &'a RetrainParameters,
+    periods: &Periods,
+    texts: &'a TextsStep,
+    model: &'a AssembledModel,
+    encoder: Option<&'a FittedEncoder>,
+) -> impl Future<Output = Result<Verdict>> + use<'a> {
+    let (archive, periods) = (job.archive, *periods);
+    let (session, id, submitted_ms) = (job.session("evaluate"), job.outcome.job.clone(), job.submitted_ms);
+    async move {
+        let session = session?;
+        let registry = Registry::new(archive);
+        let test = texts.file(2)?;
+        let evaluation = evaluate(archive, &session, test, &model.model, false).await?;
+        let challenger = evaluation.figures();
+        let alone = match model.uses_attributes {
+            true => Some(evaluate(archive, &session, test, &model.model, true).await?.figures()),
+            false => None,
+        };
+        let standing = champion_before(&registry, MODEL, &id).await?;
+        let champion = match &standing {
+            None => None,
+            Some(champion) => {
+                // Loading checks the champion's bytes before anything is promoted over it.
+                registry.load(MODEL, Which::Version(champion.version)).await?;
+                let path = registry.model_path(MODEL, champion.version);
+                Some(evaluate(archive, &session, test, &path, false).await?.figures())
+            }
+        };
+        let better = is_better(&challenger, champion.as_ref());
+        let facts = ReportFacts {
+            champion: standing.as_ref().map(|champion| format!("{MODEL}@{}", champion.version)),
+            promoted: better,
+            country: parameters.country.clone(),
+            periods: [periods.train, periods.valid, periods.test].map(|period| period.to_string()),
+            classes: model.classes,
+            with_one_text: model.with_one_text,
+            files: texts.files.clone(),
+            seed: parameters.classifiers.seed,
+            snapshot: format!("{DECLARATIONS}@{}", texts.version),
+            nomenclature: texts.nomenclature(archive).await?,
+            encoder: encoder.map(FittedEncoder::words),
+            champion_figures: champion.clone(),
+            figures_alone: alone.clone(),
+        };
+        let card: Card = Box::new(move |version| {
+            Ok(hs_report(&evaluation, &format!("{MODEL}@{version}"), &facts).render())
+        });
+        let snapshot = TrainingSnapshot { table: DECLARATIONS.to_owned(), version: texts.version };
+        let publication = Publication {
+            model: archive.get(&model.model).await?,
+            card: Some(card),
+            facts: Facts {
+                job: id,
+                config: serde_json::to_value(parameters)?,
+                features: features(model.uses_attributes),
+                snapshot: Some(snapshot),
+                code_version: env!("CARGO_PKG_VERSION").to_owned(),
+                metrics: json!({ "test": challenger }),
+                seed: parameters.classifiers.seed,
+                created_ms: submitted_ms,
+            },
+        };
+        let Published { manifest, promoted, report } =
+            publish(&registry, MODEL, publication, standing.as_ref(), better).await?;
+        Ok(Verdict { version: manifest.version, promoted, challenger, alone, champion, report })
+    }
+}
+
+/// The columns of a declaration that a model reads.
+fn features(uses_attributes: bool) -> Vec<String> {
+    let attributes = attributes::COLUMNS.iter().filter(|_| uses_attributes);
+    ["description"].iter().chain(attributes).map(|name| (*name).to_owned()).collect()
+}

@@ -1,0 +1,27 @@
+//! What a reader gives: blocks of checked rows, and the counts of them.
+
+use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of decompressed text that are read at a time.
+pub const BLOCK_SIZE: usize = 2 << 20;
+
+/// The rows of one block of records.
+#[derive(Debug, Clone)]
+pub struct ParsedBlock {
+    /// The rows that passed every check, with the schema of the mapping's table.
+    pub batch: RecordBatch,
+    /// The rows that did not, with the schema [`quarantine_schema`](crate::quarantine_schema).
+    pub quarantined: RecordBatch,
+}
+
+/// Numbers of a file's records; `read` is always `archived + quarantined`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RowCounts {
+    /// Data records read.
+    pub read: u64,
+    /// Rows that passed every check.
+    pub archived: u64,
+    /// Rows that did not.
+    pub quarantined: u64,
+}

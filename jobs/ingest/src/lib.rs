@@ -1,0 +1,50 @@
+//! The ingest: export files of declarations, events and the like into the tables of the archive.
+//!
+//! A [`Mapping`] says what the columns of an export mean. An [`ExportReader`] reads a file (CSV of RFC 4180 with the
+//! mapping's delimiter, quote and encoding; Parquet; XES of IEEE 1849) as blocks of checked rows and of rows for
+//! quarantine. [`ingest_file`] writes them below a table of the archive, [`IngestOperator`] does so on executors, and
+//! the job ([`job`]) commits what they wrote.
+//!
+//! Promises: memory stays within a few blocks; no input panics; no record is lost, so that the records read are the
+//! rows archived and the rows quarantined; the rows do not depend on the block size.
+//!
+//! What is absent: the name of any table. Tables are those that the domains of the program registered. Start at
+//! [`Mapping`] and [`ExportReader`].
+
+mod block;
+mod cells;
+mod file;
+pub mod job;
+mod mapping;
+pub mod messages;
+mod operator;
+mod quarantine;
+mod readers;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tidewaiter_job::{Domain, JobKind, catalogue::OperatorKind};
+
+pub use self::{
+    block::{BLOCK_SIZE, ParsedBlock, RowCounts},
+    cells::Zone,
+    file::{FileOutcome, ingest_file},
+    mapping::{ColumnMapping, Encoding, Format, Mapping, MappingFile},
+    operator::{FileReport, FileStatus, IngestOperator},
+    quarantine::quarantine_schema,
+    readers::{ExportReader, source_digest},
+};
+
+/// What this crate adds to a program.
+pub static DOMAIN: Domain = Domain {
+    operators: &[OperatorKind {
+        name: IngestOperator::NAME,
+        read: |payload, extensions| {
+            Ok(Arc::new(IngestOperator::new(prost::Message::decode(payload)?, extensions.tables())?))
+        },
+    }],
+    jobs: &[JobKind::of::<job::Parameters>()],
+    ..Domain::EMPTY
+};

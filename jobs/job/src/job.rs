@@ -1,0 +1,191 @@
+//! A job under way: where it works, its steps, and who follows it.
+//!
+//! Steps follow each other, each ends with one commit, and each is timed; a step that is in the [`StepLog`] is not
+//! repeated. Start at [`Job::step`].
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use async_trait::async_trait;
+use datafusion::prelude::SessionContext;
+use serde::{Serialize, de::DeserializeOwned};
+use tidewaiter_archive::Archive;
+use tidewaiter_core::{Result, ResultExt, plan::Meter};
+
+use crate::{
+    engine::Engine,
+    extensions::Extensions,
+    outcome::{Outcome, Step},
+};
+
+/// Hears how far a job is.
+pub trait Listener: Send + Sync {
+    /// `done` of `total` units (0: not known) of a step.
+    fn progress(&self, step: &str, done: u64, total: u64, unit: &str);
+}
+
+/// What is kept of a job's steps, so that a job taken up again does not repeat them.
+#[async_trait]
+pub trait StepLog: Send + Sync {
+    /// What a step gave, when it was finished before.
+    fn finished(&self, step: &str) -> Option<serde_json::Value>;
+
+    /// Notes that a step begins.
+    async fn start(&self, step: &str) -> Result<()>;
+
+    /// Notes what a step gave; it is durable when this returns.
+    async fn finish(&self, step: &str, outcome: &serde_json::Value) -> Result<()>;
+}
+
+/// Keeps nothing: the job of a process that is not resumed.
+#[derive(Debug, Clone, Copy)]
+pub struct NoLog;
+
+#[async_trait]
+impl StepLog for NoLog {
+    fn finished(&self, _: &str) -> Option<serde_json::Value> {
+        None
+    }
+
+    async fn start(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn finish(&self, _: &str, _: &serde_json::Value) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A job under way: where it works, on which engine, its name, its clock and who listens.
+pub struct Job<'a> {
+    /// The archive.
+    pub archive: &'a Archive,
+    /// Where its queries and fits run.
+    pub engine: &'a dyn Engine,
+    /// What domains registered for each other.
+    pub extensions: Extensions,
+    /// The outcome so far.
+    pub outcome: Outcome,
+    /// Who hears of progress.
+    pub listener: Arc<dyn Listener>,
+    /// When it was asked for, milliseconds since 1970.
+    pub submitted_ms: i64,
+    log: &'a dyn StepLog,
+    folder: String,
+    /// Begins the names of its steps: set while it is a part of another job.
+    prefix: String,
+    started: Instant,
+}
+
+/// What a job is and where it stands in the world.
+pub struct Setting<'a> {
+    /// The archive.
+    pub archive: &'a Archive,
+    /// Where its queries and fits run.
+    pub engine: &'a dyn Engine,
+    /// What domains registered for each other.
+    pub extensions: Extensions,
+    /// Who hears of progress.
+    pub listener: Arc<dyn Listener>,
+    /// What is kept of its steps.
+    pub log: &'a dyn StepLog,
+    /// Its id.
+    pub id: &'a str,
+    /// When it was asked for, milliseconds since 1970.
+    pub submitted_ms: i64,
+}
+
+/// The folder of a job, in its archive, for what nobody needs once it is over.
+pub fn work_folder(job: &str) -> String {
+    format!("work/{job}")
+}
+
+impl<'a> Job<'a> {
+    /// A job of a kind.
+    #[allow(clippy::disallowed_methods, reason = "the one place that times jobs; no result depends on it")]
+    pub fn new(kind: &str, setting: Setting<'a>) -> Self {
+        let Setting { archive, engine, extensions, listener, log, id, submitted_ms } = setting;
+        let outcome = Outcome { job: id.to_owned(), kind: kind.to_owned(), ..Outcome::default() };
+        let (folder, prefix, started) = (work_folder(id), String::new(), Instant::now());
+        Self { archive, engine, extensions, outcome, listener, submitted_ms, log, folder, prefix, started }
+    }
+
+    /// A job that is a part of this one; its id and its steps' names begin with this one's.
+    #[allow(clippy::disallowed_methods, reason = "times the part; no result depends on it")]
+    pub fn part(&self, kind: &str, number: usize) -> Job<'a> {
+        let id = format!("{}-{number}", self.outcome.job);
+        let outcome = Outcome { job: id, kind: kind.to_owned(), ..Outcome::default() };
+        let prefix = format!("{}{number} {kind}: ", self.prefix);
+        let folder = format!("{}/{number}", self.folder);
+        Job {
+            outcome,
+            folder,
+            prefix,
+            started: Instant::now(),
+            listener: Arc::clone(&self.listener),
+            extensions: self.extensions.clone(),
+            ..*self
+        }
+    }
+
+    /// Where the job keeps what nobody needs once it is over.
+    pub fn work_folder(&self) -> &str {
+        &self.folder
+    }
+
+    /// A session on the job's engine, whose operators tell the listener how many rows of `step` are done.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn session(&self, step: &str) -> Result<SessionContext> {
+        let (listener, step) = (Arc::clone(&self.listener), step.to_owned());
+        let done = AtomicU64::new(0);
+        let meter = Meter::new(move |rows| {
+            let done = done.fetch_add(rows, Ordering::Relaxed) + rows;
+            listener.progress(&step, done, 0, "rows");
+        });
+        self.engine.session(&self.outcome.job, meter)
+    }
+
+    /// Runs one step and notes how long it took; a step that was finished before gives what it gave then.
+    ///
+    /// # Errors
+    /// The step's own, and those of the log.
+    pub async fn step<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let logged = format!("{}{name}", self.prefix);
+        if let Some(outcome) = self.log.finished(&logged) {
+            let outcome = serde_json::from_value(outcome);
+            return outcome.context(|| format!("read what the step {logged:?} gave before"));
+        }
+        self.log.start(&logged).await?;
+        let before = self.started.elapsed();
+        let outcome = work.await?;
+        let seconds = (self.started.elapsed() - before).as_secs_f64();
+        self.outcome.steps.push(Step { name: name.to_owned(), seconds });
+        self.log.finish(&logged, &serde_json::to_value(&outcome)?).await?;
+        Ok(outcome)
+    }
+
+    /// The outcome document of a job that ended.
+    pub fn finish(mut self, result: &Result<()>) -> Outcome {
+        self.outcome.seconds = self.started.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => self.outcome.status = "succeeded".into(),
+            Err(error) => {
+                self.outcome.status = "failed".into();
+                self.outcome.error = Some(error.chain());
+                self.outcome.error_kind = Some(error.kind());
+            }
+        }
+        self.outcome
+    }
+}

@@ -1,0 +1,333 @@
+//! The queries of a profile: aggregates over the columns of a table of declarations.
+//!
+//! Start at [`profile`].
+
+use std::fmt::Write as _;
+
+use arrow::array::RecordBatch;
+use datafusion::{common::TableReference, prelude::SessionContext};
+use tidewaiter_archive::schema::{Column, Kind};
+use tidewaiter_core::{
+    Error, Result, ResultExt,
+    answers::{self, count, number, rows, text},
+};
+use tidewaiter_declarations::COLUMNS;
+
+use crate::{
+    results::{
+        ColumnProfile, MonthProfile, NumberSummary, QualityReport, QuarantineCount, RuleCount, Scores,
+    },
+    rules::{Dimension, RULES, Rule},
+};
+
+/// Keys that are shown of each broken rule, at most.
+const EXAMPLES: usize = 5;
+
+/// The columns of the key.
+const KEY: &str = "country, declaration_id, item_number";
+
+/// Profiles a registered table of declarations with its partition columns.
+///
+/// `quarantine` has the counts of what ingest refused, where they are known. Columns that the table lacks are
+/// left out, and so are the rules that read them.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::Input`] when the table is not registered or lacks its key or partition
+/// columns; those of the queries.
+pub async fn profile(
+    session: &SessionContext,
+    table: &str,
+    quarantine: &[QuarantineCount],
+) -> Result<QualityReport> {
+    let schema = session.table(table).await.context(|| format!("profile the table {table}"))?;
+    let has = |name: &str| schema.schema().has_column_with_unqualified_name(name);
+    for needed in ["declaration_id", "item_number", "country", "year", "month"] {
+        if !has(needed) {
+            return Err(Error::input(format!(
+                "the table {table} has no column {needed}; profile a table of declarations"
+            )));
+        }
+    }
+    let columns: Vec<&Column> = COLUMNS.iter().filter(|column| has(column.name)).collect();
+    let rules: Vec<&Rule> =
+        RULES.iter().filter(|rule| rule.columns.iter().all(|column| has(column))).collect();
+    let from = TableReference::from(table).to_quoted_string();
+
+    let whole = query(session, &whole_query(&columns, &rules, &from)).await?;
+    let rows = count(&whole, "rows", 0)?;
+    let cells = (columns.len() as u64 * rows) as f64;
+    let profiles: Vec<ColumnProfile> =
+        columns.iter().map(|column| column_profile(column, &whole, rows)).collect::<Result<_>>()?;
+    let filled: f64 =
+        columns.iter().map(|column| number(&whole, &format!("n_{}", column.name), 0)).sum::<Result<f64>>()?;
+
+    let mut counts = Vec::with_capacity(rules.len() + 1);
+    for rule in &rules {
+        let broken = count(&whole, &format!("broken_{}", rule.name), 0)?;
+        counts.push(RuleCount {
+            rule: rule.name.to_owned(),
+            meaning: rule.meaning.to_owned(),
+            dimension: rule.dimension,
+            checked: count(&whole, &format!("checked_{}", rule.name), 0)?,
+            broken,
+            examples: match broken {
+                0 => Vec::new(),
+                _ => keys(session, &format!("SELECT {KEY} FROM {from} WHERE {}", rule.broken())).await?,
+            },
+        });
+    }
+    let repeated = format!("SELECT {KEY}, count(*) AS n FROM {from} GROUP BY {KEY} HAVING count(*) > 1");
+    let surplus =
+        query(session, &format!("SELECT coalesce(sum(n - 1), 0) AS surplus FROM ({repeated})")).await?;
+    let surplus = count(&surplus, "surplus", 0)?;
+    counts.push(RuleCount {
+        rule: "duplicate_key".to_owned(),
+        meaning: "a country's declaration and item number stand once".to_owned(),
+        dimension: Dimension::Uniqueness,
+        checked: rows,
+        broken: surplus,
+        examples: if surplus == 0 { Vec::new() } else { keys(session, &repeated).await? },
+    });
+
+    let quarantined: u64 = quarantine.iter().map(|count| count.rows).sum();
+    let share = |good: f64, all: f64| if all == 0.0 { 1.0 } else { good / all };
+    let (all, invalid) = (rows as f64, number(&whole, "invalid", 0)?);
+    let scores = Scores {
+        completeness: share(filled, cells),
+        validity: share(all - invalid, all + quarantined as f64),
+        uniqueness: share(all - surplus as f64, all),
+        consistency: share(all - number(&whole, "inconsistent", 0)?, all),
+        timeliness: None,
+    };
+    Ok(QualityReport {
+        table: table.to_owned(),
+        rows,
+        quarantined,
+        scores,
+        columns: profiles,
+        months: months(session, &columns, &from).await?,
+        rules: counts,
+        quarantine: quarantine.to_vec(),
+    })
+}
+
+/// Every aggregate over the whole table, in one pass.
+fn whole_query(columns: &[&Column], rules: &[&Rule], from: &str) -> String {
+    let mut sql = "SELECT count(*) AS rows".to_owned();
+    for Column { name, kind, .. } in columns {
+        let _ = write!(sql, ", count({name}) AS n_{name}");
+        let _ = match kind {
+            Kind::Flag => write!(
+                sql,
+                ", max(CASE WHEN {name} THEN 1 ELSE 0 END) + max(CASE WHEN {name} THEN 0 WHEN NOT {name} \
+                 THEN 1 ELSE 0 END) AS distinct_{name}, CAST(bool_and({name}) AS VARCHAR) AS min_{name}, \
+                 CAST(bool_or({name}) AS VARCHAR) AS max_{name}"
+            ),
+            // The sketch hashes texts and whole numbers only, so other types are counted by their text.
+            _ => write!(
+                sql,
+                ", approx_distinct(CAST({name} AS VARCHAR)) AS distinct_{name}, CAST(min({name}) AS VARCHAR) AS \
+                 min_{name}, CAST(max({name}) AS VARCHAR) AS max_{name}"
+            ),
+        };
+        if matches!(kind, Kind::Number | Kind::Integer) {
+            let _ = write!(sql, ", avg({name}) AS mean_{name}");
+            for percent in [25, 50, 75] {
+                let _ = write!(
+                    sql,
+                    ", approx_percentile_cont(CAST({name} AS DOUBLE), {}) AS p{percent}_{name}",
+                    f64::from(percent) / 100.0
+                );
+            }
+        }
+    }
+    for rule in rules {
+        let name = rule.name;
+        let _ = write!(
+            sql,
+            ", count(*) FILTER (WHERE {}) AS checked_{name}, count(*) FILTER (WHERE {}) AS broken_{name}",
+            rule.checked(),
+            rule.broken()
+        );
+    }
+    for (name, dimension) in [("invalid", Dimension::Validity), ("inconsistent", Dimension::Consistency)] {
+        let broken: Vec<String> =
+            rules.iter().filter(|rule| rule.dimension == dimension).map(|rule| rule.broken()).collect();
+        let broken = if broken.is_empty() { "false".to_owned() } else { broken.join(" OR ") };
+        let _ = write!(sql, ", count(*) FILTER (WHERE {broken}) AS {name}");
+    }
+    let _ = write!(sql, " FROM {from}");
+    sql
+}
+
+/// The profile of a column, from the aggregates over the whole table.
+fn column_profile(column: &Column, whole: &RecordBatch, rows: u64) -> Result<ColumnProfile> {
+    let name = column.name;
+    let filled = number(whole, &format!("n_{name}"), 0)?;
+    let of = |part: &str| number(whole, &format!("{part}_{name}"), 0);
+    let numbers = match column.kind {
+        Kind::Number | Kind::Integer if filled > 0.0 => Some(NumberSummary {
+            min: of("min")?,
+            p25: of("p25")?,
+            median: of("p50")?,
+            p75: of("p75")?,
+            max: of("max")?,
+            mean: of("mean")?,
+        }),
+        _ => None,
+    };
+    Ok(ColumnProfile {
+        name: name.to_owned(),
+        meaning: column.meaning.to_owned(),
+        completeness: if rows == 0 { 1.0 } else { filled / rows as f64 },
+        // The sketch may count a few more than there are.
+        distinct: count(whole, &format!("distinct_{name}"), 0)?.min(filled as u64),
+        min: text(whole, &format!("min_{name}"), 0)?,
+        max: text(whole, &format!("max_{name}"), 0)?,
+        numbers,
+    })
+}
+
+/// The profile of each month of each country.
+async fn months(session: &SessionContext, columns: &[&Column], from: &str) -> Result<Vec<MonthProfile>> {
+    let filled: Vec<String> = columns.iter().map(|column| format!("count({})", column.name)).collect();
+    let sql = format!(
+        "SELECT country, year, month, count(*) AS rows, {} AS filled FROM {from} GROUP BY country, year, month \
+         ORDER BY country, year, month",
+        filled.join(" + ")
+    );
+    let batch = query(session, &sql).await?;
+    rows(&batch)
+        .map(|row| {
+            let rows = count(&batch, "rows", row)?;
+            Ok(MonthProfile {
+                country: text(&batch, "country", row)?.unwrap_or_default(),
+                year: number(&batch, "year", row)? as i32,
+                month: number(&batch, "month", row)? as i32,
+                rows,
+                completeness: number(&batch, "filled", row)? / (rows * columns.len() as u64) as f64,
+            })
+        })
+        .collect()
+}
+
+/// The first keys of a query, in their order.
+async fn keys(session: &SessionContext, sql: &str) -> Result<Vec<String>> {
+    let batch = query(session, &format!("SELECT {KEY} FROM ({sql}) ORDER BY {KEY} LIMIT {EXAMPLES}")).await?;
+    rows(&batch)
+        .map(|row| {
+            let part = |name: &str| Ok::<_, Error>(text(&batch, name, row)?.unwrap_or_default());
+            Ok(format!("{} {}/{}", part("country")?, part("declaration_id")?, part("item_number")?))
+        })
+        .collect()
+}
+
+/// The whole answer of a query of few rows.
+async fn query(session: &SessionContext, sql: &str) -> Result<RecordBatch> {
+    let query = session.sql(sql).await.context(|| "plan a quality query")?;
+    answers::one_batch(query).await.context(|| "count the quality of a table")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, StringArray, new_null_array,
+    };
+    use datafusion::datasource::MemTable;
+    use tidewaiter_archive::schema;
+    use tidewaiter_report::page::Footer;
+
+    use super::*;
+
+    /// Five rows: the second repeats the first's key; the third breaks mass, HS length and month; the fourth's
+    /// duty is wrong; the fifth has neither masses nor duty.
+    fn session() -> SessionContext {
+        let schema = schema::with_partitions(&tidewaiter_declarations::schema());
+        // 2021-04-01 is day 18718.
+        let given: Vec<(&str, ArrayRef)> = vec![
+            ("declaration_id", Arc::new(StringArray::from(vec!["A", "A", "B", "C", "<script>"]))),
+            ("item_number", Arc::new(Int32Array::from(vec![1, 1, 1, 2, 1]))),
+            ("acceptance_date", Arc::new(Date32Array::from(vec![18718, 18719, 18650, 18747, 18749]))),
+            ("hs_code", Arc::new(StringArray::from(vec!["010121", "010121", "0101", "85171300", "010121"]))),
+            (
+                "net_mass",
+                Arc::new(Float64Array::from(vec![Some(1.0), Some(2.0), Some(9.0), Some(4.0), None])),
+            ),
+            (
+                "gross_mass",
+                Arc::new(Float64Array::from(vec![Some(2.0), Some(2.0), Some(8.0), Some(5.0), None])),
+            ),
+            ("customs_value", Arc::new(Float64Array::from(vec![1000.0; 5]))),
+            ("duty_rate", Arc::new(Float64Array::from(vec![8.0; 5]))),
+            (
+                "duty_amount",
+                Arc::new(Float64Array::from(vec![Some(80.0), Some(81.0), Some(80.5), Some(90.0), None])),
+            ),
+            ("illicit", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None, None, None]))),
+            ("country", Arc::new(StringArray::from(vec!["KR"; 5]))),
+            ("year", Arc::new(Int32Array::from(vec![2021; 5]))),
+            ("month", Arc::new(Int32Array::from(vec![4, 4, 4, 4, 5]))),
+        ];
+        let columns = schema.fields().iter().map(|field| {
+            let found = given.iter().find(|(name, _)| name == field.name());
+            found.map_or_else(|| new_null_array(field.data_type(), 5), |(_, array)| Arc::clone(array))
+        });
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).expect("a batch");
+        let parts = vec![vec![batch.slice(0, 2)], vec![batch.slice(2, 3)]];
+        let table = MemTable::try_new(schema, parts).expect("a table");
+        let session = SessionContext::new();
+        session.register_table("declarations", Arc::new(table)).expect("registered");
+        session
+    }
+
+    #[tokio::test]
+    async fn five_rows_counted_by_hand() {
+        let refused = QuarantineCount { rule: "country".to_owned(), column: "origin".to_owned(), rows: 5 };
+        let report = profile(&session(), "declarations", &[refused]).await.expect("profiled");
+        assert_eq!((report.rows, report.quarantined), (5, 5));
+        let broken = |name: &str| {
+            let rule = report.rules.iter().find(|rule| rule.rule == name).expect("the rule");
+            (rule.checked, rule.broken, rule.examples.join(" "))
+        };
+        assert_eq!(broken("net_within_gross"), (4, 1, "KR B/1".to_owned()));
+        assert_eq!(broken("hs_code_length"), (5, 1, "KR B/1".to_owned()));
+        assert_eq!(broken("accepted_in_its_month"), (5, 1, "KR B/1".to_owned()));
+        assert_eq!(broken("duty_is_value_times_rate"), (4, 1, "KR C/2".to_owned()));
+        assert_eq!(broken("customs_value_not_negative"), (5, 0, String::new()));
+        assert_eq!(broken("illicit_was_inspected"), (0, 0, String::new()));
+        assert_eq!(broken("duplicate_key"), (5, 1, "KR A/1".to_owned()));
+        // One invalid of five archived and five refused; two inconsistent rows; one repeated key.
+        let scores = &report.scores;
+        assert_eq!((scores.validity, scores.uniqueness, scores.consistency), (0.4, 0.8, 0.6));
+        assert_eq!(scores.timeliness, None);
+        // Six full columns, three that lack one value, and one with two: 30 + 12 + 2 cells.
+        assert!((scores.completeness - 44.0 / (5.0 * COLUMNS.len() as f64)).abs() < 1e-12);
+        let of = |name: &str| report.columns.iter().find(|column| column.name == name).expect("the column");
+        assert_eq!((of("hs_code").distinct, of("hs_code").completeness), (3, 1.0));
+        assert_eq!((of("illicit").distinct, of("illicit").completeness), (2, 0.4));
+        assert_eq!((of("channel").distinct, of("channel").completeness), (0, 0.0));
+        assert_eq!(of("acceptance_date").min.as_deref(), Some("2021-01-23"));
+        let mass = of("net_mass").numbers.as_ref().expect("numbers");
+        assert_eq!((mass.min, mass.max, mass.mean), (1.0, 9.0, 4.0));
+        let months: Vec<_> = report.months.iter().map(|month| (month.month, month.rows)).collect();
+        assert_eq!(months, [(4, 4), (5, 1)]);
+        let html = report.html(Footer::default());
+        assert!(!html.contains("<script") && !html.contains("http://") && !html.contains("https://"));
+        assert!(html.contains("not measurable from this table"));
+        insta::assert_snapshot!(report.headline().replace('\u{a0}', " "), @"25.9 % of all cells are filled (24 of 34 columns hold nothing), 40.0 % of rows are valid and 60.0 % are consistent. The rule broken most often (1 row): a country's declaration and item number stand once. 5 rows were refused at ingest.");
+        tidewaiter_report::keep("quality.html", &html).expect("the folder can be written");
+        let json = serde_json::to_string(&report).expect("serialises");
+        let parsed: QualityReport = serde_json::from_str(&json).expect("parses");
+        assert_eq!(parsed.html(Footer::default()), html);
+    }
+
+    #[tokio::test]
+    async fn a_table_without_the_key_is_an_error_of_the_input() {
+        let session = SessionContext::new();
+        session.sql("CREATE TABLE t AS SELECT 1 AS a").await.expect("planned").collect().await.expect("made");
+        let error = profile(&session, "t", &[]).await.expect_err("no key");
+        assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
+    }
+}

@@ -1,0 +1,4 @@
+//! The report of a profile: its page, and its tables as files.
+
+mod html;
+mod tables;

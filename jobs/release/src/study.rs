@@ -1,0 +1,309 @@
+//! The study as a job: parameters, cases, stages, process, measures, report.
+//!
+//! A case belongs to the period in which it begins, by the local clock of its first event; all of its events
+//! up to the cut-off are read, whichever month they lie in. The cases are written to files of the job once,
+//! because every later step reads them. Start at [`Parameters`]' `run`; each step is a function of this
+//! module.
+
+use chrono::{DateTime, SecondsFormat};
+use datafusion::prelude::{DataFrame, SessionContext};
+use serde_json::json;
+use tidewaiter_archive::{
+    Archive, DataFile,
+    provider::views,
+    tasks,
+    write_operator::{WriteOperator, stored},
+};
+use tidewaiter_core::{Error, Result, ResultExt, plan};
+use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::figures};
+use tidewaiter_proto::v1;
+use tidewaiter_report::{
+    data::{as_csv, as_parquet},
+    page::Footer,
+};
+
+use crate::{
+    cases::{self, CasesOperator, EVENT_BYTES},
+    messages,
+    parameters::{Parameters, Request},
+    predictions::PREDICTIONS,
+    process::{self, Process},
+    results::{self, Study},
+    scope::Scope,
+    stages::{self, StageResult, StageTimes},
+    survey::Survey,
+    table::RELEASES,
+};
+
+#[async_trait]
+impl JobParameters for Parameters {
+    const KIND: &'static str = "release-study";
+    const ABOUT: &'static str =
+        "Study how long goods take to be released, where the time goes, and who holds them";
+
+    fn paths(&mut self) -> Vec<&mut String> {
+        self.stages.iter_mut().collect()
+    }
+
+    /// Studies the release times of a country.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::NotFound`] when no events were ingested;
+    /// [`tidewaiter_core::ErrorKind::Input`] for wrong parameters or a period without cases.
+    async fn run(&self, job: &mut Job<'_>) -> Result<()> {
+        let request = self.read()?;
+        let survey = job.step("survey", survey(job, &request)).await?;
+        let files = job.step("cases", write_cases(job, &survey, &request)).await?;
+        let stages = job.step("stages", measure_stages(job, &survey, &request, &files)).await?;
+        let process = job.step("process", discover_process(job, &survey, &request, &files)).await?;
+        let rest = measure(job, self, &survey, &request, &files, stages, process);
+        let study = job.step("measure", rest).await?;
+        let reports = job.step("report", report(job, &study, &survey, &request)).await?;
+        job.outcome.rows.read = survey.extent.events;
+        if let Some(headline) = study.headline() {
+            let figures = json!({
+                "stage": headline.stage.name,
+                "cases": study.cases,
+                "median_hours": headline.elapsed.median(),
+                "mean_hours": headline.elapsed.mean,
+                "p90_hours": headline.elapsed.p90(),
+                "within_target": headline.elapsed.within_target,
+            });
+            job.outcome.metrics.insert("release".into(), figures);
+        }
+        job.outcome.reports.extend(reports.iter().map(|report| job.archive.display(report)));
+        Ok(())
+    }
+
+    fn summary(outcome: &Outcome) -> Vec<String> {
+        let Some(release) = outcome.metrics.get("release").and_then(|release| release.as_object()) else {
+            return Vec::new();
+        };
+        let stage = release.get("stage").and_then(|stage| stage.as_str()).unwrap_or_default();
+        vec![format!("{stage}: {}", figures(release, &["median_hours", "mean_hours", "p90_hours"], 2))]
+    }
+}
+
+fn survey<'a>(job: &Job<'a>, request: &'a Request) -> impl Future<Output = Result<Survey>> + use<'a> {
+    let (archive, session) = (job.archive, job.session("survey"));
+    async move { Survey::take(archive, &session?, request).await }
+}
+
+/// Writes the cases to files of the job.
+fn write_cases<'a>(
+    job: &Job<'a>,
+    survey: &'a Survey,
+    request: &'a Request,
+) -> impl Future<Output = Result<Vec<DataFile>>> + use<'a> {
+    let (archive, engine, session) = (job.archive, job.engine, job.session("cases"));
+    let (folder, name) = (case_folder(job), job.outcome.job.clone());
+    async move {
+        let session = session?;
+        survey.register(&session, archive).await?;
+        // Half of a task's memory is for the events of a part; the other half for what is read and written.
+        let tasks = engine.most_tasks().await.max(1) as u64;
+        let bytes = survey.extent.events * EVENT_BYTES / tasks;
+        let parts = bytes.div_ceil((engine.task_memory() as u64 / 2).max(1)).clamp(1, 1024);
+        let query = cases_query(&session, &survey.scope(request), request, parts as u32).await?;
+        let message = v1::WriteOperator {
+            archive: archive.url().to_string(),
+            table: folder,
+            country: survey.country.clone(),
+            date_column: String::new(),
+            name,
+            memory_bytes: 0,
+        };
+        let query = plan::above(query, WriteOperator::new(message)?)?;
+        let files = plan::reports::<Vec<DataFile>>(query).await.context(|| "make cases of events")?.concat();
+        if files.is_empty() {
+            return Err(Error::input(format!(
+                "no case of {} began in the period; its events lie between {} and {}",
+                survey.country,
+                rfc3339(survey.extent.first),
+                rfc3339(survey.extent.last)
+            )));
+        }
+        Ok(files)
+    }
+}
+
+/// The folder of the files of cases.
+fn case_folder(job: &Job<'_>) -> String {
+    format!("{}/cases", job.work_folder())
+}
+
+/// Microseconds since 1970 UTC in RFC 3339.
+fn rfc3339(microseconds: i64) -> String {
+    let time = DateTime::from_timestamp_micros(microseconds).unwrap_or_default();
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// What a step that measures needs of its job.
+struct StepInput<'a> {
+    archive: &'a Archive,
+    session: Result<SessionContext>,
+    folder: String,
+    survey: &'a Survey,
+    request: &'a Request,
+    files: &'a [DataFile],
+}
+
+impl<'a> StepInput<'a> {
+    fn new(
+        job: &Job<'a>,
+        step: &str,
+        survey: &'a Survey,
+        request: &'a Request,
+        files: &'a [DataFile],
+    ) -> Self {
+        Self {
+            archive: job.archive,
+            session: job.session(step),
+            folder: case_folder(job),
+            survey,
+            request,
+            files,
+        }
+    }
+
+    /// The session, with the events and the cases registered.
+    async fn open(self, scope: &Scope<'_>) -> Result<SessionContext> {
+        let session = self.session?;
+        self.survey.register(&session, self.archive).await?;
+        let cases =
+            written_cases(&session, self.archive, scope, self.request, &self.folder, self.files).await?;
+        session.register_table("cases", cases.into_view())?;
+        Ok(session)
+    }
+}
+
+fn measure_stages<'a>(
+    job: &Job<'a>,
+    survey: &'a Survey,
+    request: &'a Request,
+    files: &'a [DataFile],
+) -> impl Future<Output = Result<Vec<StageResult>>> + use<'a> {
+    let input = StepInput::new(job, "stages", survey, request, files);
+    async move {
+        let scope = survey.scope(request);
+        stages::measure(&input.open(&scope).await?, stage_times(&scope, request)).await
+    }
+}
+
+fn discover_process<'a>(
+    job: &Job<'a>,
+    survey: &'a Survey,
+    request: &'a Request,
+    files: &'a [DataFile],
+) -> impl Future<Output = Result<Process>> + use<'a> {
+    let input = StepInput::new(job, "process", survey, request, files);
+    async move {
+        let scope = survey.scope(request);
+        process::discover(&input.open(&scope).await?, &scope, request.file.has_calendar()).await
+    }
+}
+
+fn measure<'a>(
+    job: &Job<'a>,
+    parameters: &'a Parameters,
+    survey: &'a Survey,
+    request: &'a Request,
+    files: &'a [DataFile],
+    stages: Vec<StageResult>,
+    process: Process,
+) -> impl Future<Output = Result<Study>> + use<'a> {
+    let input = StepInput::new(job, "measure", survey, request, files);
+    async move {
+        let scope = survey.scope(request);
+        let session = input.open(&scope).await?;
+        let input = results::Input {
+            times: stage_times(&scope, request),
+            by: &request.by,
+            seed: request.seed,
+            predicted: survey.predictions.is_some(),
+        };
+        let study = results::measure(&session, input, stages, process).await?;
+        let end =
+            |end: &Option<String>, open: i64| end.clone().unwrap_or_else(|| rfc3339(open)[..10].to_owned());
+        let (from, to) =
+            (end(&parameters.from, survey.extent.first), end(&parameters.to, survey.extent.last));
+        Ok(Study {
+            period: format!("{from}..{to}"),
+            compare: parameters.compare.clone(),
+            cut_off: rfc3339(survey.cut_off),
+            ..study
+        })
+    }
+}
+
+fn stage_times<'a>(scope: &'a Scope<'a>, request: &'a Request) -> StageTimes<'a> {
+    StageTimes { scope, text: &request.stages, file: &request.file }
+}
+
+/// A query of the cases, made from the session's events in so many parts for each task.
+async fn cases_query(
+    session: &SessionContext,
+    scope: &Scope<'_>,
+    request: &Request,
+    parts: u32,
+) -> Result<DataFrame> {
+    let file = &request.file;
+    let events = session.sql(&cases::queries::events(scope)).await.context(|| "plan the events")?;
+    let message = messages::CasesOperator {
+        roles: file.roles.clone(),
+        intervals: scope.intervals,
+        parts,
+        stages: if file.has_calendar() { request.stages.clone() } else { String::new() },
+        first: scope.first,
+        cut_off: scope.cut_off,
+    };
+    let traced = plan::above(events, CasesOperator::new(message)?)?;
+    session.register_table("traced", traced.into_view())?;
+    session.sql(&cases::queries::cases(scope, file)).await.context(|| "plan the cases")
+}
+
+/// A query of the cases that were written to files.
+async fn written_cases(
+    session: &SessionContext,
+    archive: &Archive,
+    scope: &Scope<'_>,
+    request: &Request,
+    folder: &str,
+    files: &[DataFile],
+) -> Result<DataFrame> {
+    let query = cases_query(session, scope, request, 1).await?;
+    // Traces occur again and again and are read as views; a case's id occurs once and is copied.
+    let schema = views(&stored(query.schema().as_arrow()), "case_id");
+    let files = files.iter();
+    let files =
+        files.map(|file| v1::ParquetFile { path: format!("{folder}/{}", file.path), size: file.size });
+    tasks::scan(session, archive, files.collect(), schema, false)
+}
+
+fn report<'a>(
+    job: &Job<'a>,
+    study: &'a Study,
+    survey: &'a Survey,
+    request: &'a Request,
+) -> impl Future<Output = Result<Vec<String>>> + use<'a> {
+    let (archive, id) = (job.archive, job.outcome.job.clone());
+    async move {
+        let footer = Footer {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: Some(request.seed).filter(|_| !study.queues.is_empty() || !study.measures.is_empty()),
+            snapshot: Some(match survey.predictions {
+                Some(predictions) => format!("{RELEASES}@{}, {PREDICTIONS}@{predictions}", survey.version),
+                None => format!("{RELEASES}@{}", survey.version),
+            }),
+        };
+        let name = format!("reports/release-study-{id}");
+        let html = study.html(request.language, footer).into_bytes();
+        archive.put(&format!("{name}.html"), html).await?;
+        archive.put(&format!("{name}.json"), serde_json::to_vec_pretty(study)?).await?;
+        for (table, rows) in study.tables()? {
+            archive.put(&format!("{name}/{table}.csv"), as_csv(&rows)?).await?;
+            archive.put(&format!("{name}/{table}.parquet"), as_parquet(&rows)?).await?;
+        }
+        Ok(vec![format!("{name}.html"), format!("{name}.json"), name])
+    }
+}

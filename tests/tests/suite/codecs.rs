@@ -1,0 +1,206 @@
+//! That every plan node of the catalogue travels in logical and physical plans, and comes back as it was.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it cannot go on")]
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::datatypes::{DataType, Field, Schema},
+    datasource::provider_as_source,
+    execution::TaskContext,
+    logical_expr::{Extension, LogicalPlan, LogicalPlanBuilder},
+    physical_plan::{ExecutionPlan, displayable, empty::EmptyExec},
+};
+use datafusion_proto::{
+    bytes::{
+        logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
+        physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
+    },
+    physical_plan::PhysicalExtensionCodec,
+};
+use prost::Message;
+use tidewaiter_archive::{provider::ParquetSourceProvider, write_operator::WriteOperator};
+use tidewaiter_catalogue::CATALOGUE;
+use tidewaiter_core::plan::{Meter, OperatorExec, OperatorNode};
+use tidewaiter_executor::codec::{LogicalCodec, PhysicalCodec};
+use tidewaiter_fraud::{
+    backtest::{BacktestOperator, HistoryOperator},
+    features::FeaturesOperator,
+    messages as fraud,
+    model::ScoreOperator,
+};
+use tidewaiter_hs::{RecommendOperator, TextsOperator, messages as hs};
+use tidewaiter_ingest::{IngestOperator, messages as ingest};
+use tidewaiter_job::engine::{Engine, Local};
+use tidewaiter_learning::fit_operator::FitOperator;
+use tidewaiter_proto::v1::{self, FileListSource, ParquetSource, parquet_source::Source};
+use tidewaiter_release::{
+    cases::CasesOperator, messages as release, process::EdgesOperator, stage_file::DEFAULT, stages::StagesOperator,
+};
+
+/// First byte of what the codecs write.
+const OURS: u8 = 0xD5;
+
+/// One operator of each kind.
+fn operators() -> Vec<v1::PlanOperator> {
+    let archive = "memory://codec/archive".to_owned();
+    let task = v1::FitTask {
+        learner: "gbdt".to_owned(),
+        shards: vec![v1::ParquetFile { path: "work/shard".to_owned(), size: 7 }],
+        parameters: r#"{"features":["a"],"label":"label","date":"day","validation_days":[1,2]}"#.to_owned(),
+    };
+    let output =
+        fraud::FeatureOutput { name: "shard".to_owned(), parts: 2, ..fraud::FeatureOutput::default() };
+    let all = [
+        (IngestOperator::NAME, ingest::IngestOperator {
+            archive: archive.clone(),
+            job: "job".to_owned(),
+            mapping: "country = \"TW\"\n[columns]\ndeclaration_id = { from = \"id\" }\n\
+                      item_number = { constant = \"1\" }\nacceptance_date = { from = \"day\" }\n\
+                      hs_code = { from = \"hs\" }"
+                .to_owned(),
+            memory_bytes: 1 << 20,
+            first: 3,
+        }.encode_to_vec()),
+        (FeaturesOperator::NAME, fraud::FeaturesOperator {
+            archive: archive.clone(),
+            folder: "work".to_owned(),
+            outputs: vec![output],
+            parameters: "{}".to_owned(),
+        }.encode_to_vec()),
+        (FitOperator::NAME, v1::FitOperator {
+            archive: archive.clone(),
+            fit: "fit".to_owned(),
+            collective: "http://127.0.0.1:1".to_owned(),
+            task: Some(task),
+            needs_gpu: true,
+        }.encode_to_vec()),
+        (ScoreOperator::NAME, fraud::ScoreOperator {
+            archive: archive.clone(),
+            model: "models/fraud/1/model.bin".to_owned(),
+            reasons_from: Some(0.25),
+            revenue_from: Some(1000.0),
+        }.encode_to_vec()),
+        (HistoryOperator::NAME, fraud::HistoryOperator {
+            archive: archive.clone(),
+            truth: vec![v1::ParquetFile { path: "work/job/truth.parquet".to_owned(), size: 7 }],
+            has_truth: true,
+        }.encode_to_vec()),
+        (BacktestOperator::NAME, fraud::BacktestOperator {
+            parameters: r#"{"strategy":"gbdt+badge","seed":1,"days":[18000,18100],"period_days":28,
+                "inspection_rate":0.05,"exploration":0.1,"features":{},"trees":{},"date":{},"training_rows":1000,
+                "drift":true}"#
+                .to_owned(),
+        }.encode_to_vec()),
+        (TextsOperator::NAME, hs::HsTextsOperator {
+            archive: archive.clone(),
+            folder: "work".to_owned(),
+            nomenclature: "work/nomenclature.csv".to_owned(),
+            correlation: "work/correlation.csv".to_owned(),
+        }.encode_to_vec()),
+        (RecommendOperator::NAME, hs::HsRecommendOperator {
+            archive: archive.clone(),
+            model: "models/hs/1/model.bin".to_owned(),
+            fast: true,
+            suggestions: true,
+            rates: "work/rates.json".to_owned(),
+            description_alone: true,
+        }.encode_to_vec()),
+        (WriteOperator::NAME, v1::WriteOperator {
+            archive,
+            table: "predictions/fraud".to_owned(),
+            country: "TW".to_owned(),
+            date_column: "acceptance_date".to_owned(),
+            name: "job".to_owned(),
+            memory_bytes: 1 << 20,
+        }.encode_to_vec()),
+        (
+            StagesOperator::NAME,
+            release::StagesOperator { stages: DEFAULT.to_owned(), ..release::StagesOperator::default() }
+                .encode_to_vec(),
+        ),
+        (CasesOperator::NAME, release::CasesOperator { parts: 1, ..release::CasesOperator::default() }.encode_to_vec()),
+        (EdgesOperator::NAME, release::EdgesOperator::default().encode_to_vec()),
+    ];
+    all.into_iter().map(|(name, payload)| v1::PlanOperator { name: name.to_owned(), payload }).collect()
+}
+
+/// The columns that any of the operators needs of its input.
+fn schema() -> Arc<Schema> {
+    let mut fields = tidewaiter_fraud::features::file_schema().fields().to_vec();
+    let more = [
+        ("task", DataType::Utf8),
+        ("net_mass", DataType::Float64),
+        ("part", DataType::Int64),
+        ("description", DataType::Utf8),
+        ("rows", DataType::Int64),
+        ("unit", DataType::Utf8),
+        ("mass_value", DataType::Float64),
+        ("unit_value", DataType::Float64),
+        ("true_illicit", DataType::Boolean),
+        ("true_revenue", DataType::Float64),
+    ];
+    fields.extend(more.map(|(name, kind)| Arc::new(Field::new(name, kind, true))));
+    Arc::new(Schema::new(fields))
+}
+
+#[tokio::test]
+async fn every_operator_travels_in_logical_and_physical_plans() {
+    let engine = Local::new(1, 1 << 20).expect("an engine");
+    let session = engine.session("job", Meter::new(|_| ())).expect("a session");
+    let task = session.task_ctx();
+    let messages = operators();
+    let mut names: Vec<_> = messages.iter().map(|message| message.name.as_str()).collect();
+    let mut known: Vec<_> = CATALOGUE.operator_names().collect();
+    names.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(names, known, "an operator has no example here");
+    for message in messages {
+        let operator = CATALOGUE.operator(&message).expect("an operator");
+        let source = ParquetSource {
+            archive: "memory://codec/archive".to_owned(),
+            source: Some(Source::Files(FileListSource::default())),
+        };
+        let provider = ParquetSourceProvider::try_new(source, schema()).expect("a provider");
+        let input = LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(provider)), None);
+        let input = input.expect("scans").build().expect("builds");
+        let node = OperatorNode::new(Arc::clone(&operator), input).expect("a node");
+        let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        let codec = LogicalCodec::new(CATALOGUE);
+        let bytes = logical_plan_to_bytes_with_extension_codec(&plan, &codec).expect("encodes");
+        let back = logical_plan_from_bytes_with_extension_codec(&bytes, &task, &codec).expect("decodes");
+        assert_eq!(back.display_indent_schema().to_string(), plan.display_indent_schema().to_string());
+        let LogicalPlan::Extension(Extension { node }) = back else { panic!("not a node of ours") };
+        let ours = node.as_any().downcast_ref::<OperatorNode>().expect("an operator");
+        assert_eq!(
+            (ours.operator().name(), ours.operator().payload()),
+            (message.name.as_str(), message.payload.clone())
+        );
+
+        let exec = OperatorExec::new(operator, Arc::new(EmptyExec::new(schema()))).expect("a node");
+        let exec: Arc<dyn ExecutionPlan> = Arc::new(exec);
+        let codec = PhysicalCodec::new(CATALOGUE);
+        let bytes = physical_plan_to_bytes_with_extension_codec(Arc::clone(&exec), &codec).expect("encodes");
+        let back = physical_plan_from_bytes_with_extension_codec(&bytes, &task, &codec).expect("decodes");
+        let ours = back.downcast_ref::<OperatorExec>().expect("an operator");
+        assert_eq!(
+            (ours.operator().name(), ours.operator().payload()),
+            (message.name.as_str(), message.payload.clone())
+        );
+        let show = |plan: &dyn ExecutionPlan| displayable(plan).indent(true).to_string();
+        assert_eq!(show(back.as_ref()), show(exec.as_ref()));
+    }
+}
+
+#[test]
+fn a_message_of_no_operator_is_refused() {
+    for bytes in [&[OURS][..], &[OURS, 1, 2, 3], &[OURS, 0x32, 0]] {
+        let error = PhysicalCodec::new(CATALOGUE).try_decode(
+            bytes,
+            &[Arc::new(EmptyExec::new(schema()))],
+            &TaskContext::default(),
+            &datafusion_proto::physical_plan::DefaultPhysicalProtoConverter {},
+        );
+        assert!(error.is_err());
+    }
+}

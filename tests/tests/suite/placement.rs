@@ -1,0 +1,125 @@
+//! Placement on a real cluster: a scheduler and two executors in this process, talking over loopback.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test stops where it cannot go on, and says what it skips"
+)]
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::Arc,
+};
+
+use arrow::{
+    array::{Int64Array, RecordBatch},
+    datatypes::{DataType, Field, Schema},
+    util::pretty::pretty_format_batches,
+};
+use ballista_core::extension::SessionStateExt;
+use datafusion::{
+    execution::SessionState,
+    physical_plan::ExecutionPlan,
+    prelude::{ParquetReadOptions, SessionContext},
+};
+use tidewaiter_archive::Archive;
+use tidewaiter_catalogue::CATALOGUE;
+use tidewaiter_scheduler::{driver::Sources, placement::Device, server};
+
+const QUERY: &str = "SELECT k % 7 AS k, count(*) AS n, sum(v) AS s FROM t GROUP BY k % 7 ORDER BY k";
+
+fn everything_needs_a_gpu(_: &Arc<dyn ExecutionPlan>) -> Device {
+    Device::Gpu
+}
+
+/// Writes four Parquet files, so that the scan has several partitions.
+fn write_table(folder: &std::path::Path) {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("k", DataType::Int64, false),
+        Field::new("v", DataType::Int64, false),
+    ]));
+    for part in 0..4i64 {
+        let keys = Int64Array::from_iter_values((0..1000).map(|n| n * 31 + part));
+        let values = Int64Array::from_iter_values((0..1000).map(|n| n * n % 101));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(keys), Arc::new(values)]);
+        let file = std::fs::File::create(folder.join(format!("{part}.parquet"))).expect("creates");
+        let mut writer =
+            parquet::arrow::ArrowWriter::try_new(file, Arc::clone(&schema), None).expect("opens");
+        writer.write(&batch.expect("a batch")).expect("writes");
+        writer.close().expect("closes");
+    }
+}
+
+async fn answer(context: &SessionContext, folder: &std::path::Path) -> String {
+    let path = folder.display().to_string();
+    context.register_parquet("t", &path, ParquetReadOptions::default()).await.expect("registers");
+    let batches = context.sql(QUERY).await.expect("plans").collect().await.expect("runs");
+    pretty_format_batches(&batches).expect("formats").to_string()
+}
+
+fn free_port() -> u16 {
+    let listener = StdListener::bind("127.0.0.1:0").expect("binds");
+    listener.local_addr().expect("has an address").port()
+}
+
+fn start_executor(device: &str, work: &std::path::Path, scheduler: SocketAddr) {
+    let options = tidewaiter_executor::Options {
+        catalogue: CATALOGUE,
+        name: "test".into(),
+        device: device.into(),
+        slots: 2,
+        host: "127.0.0.1".into(),
+        port: free_port(),
+        scheduler_host: "127.0.0.1".into(),
+        scheduler_port: scheduler.port(),
+        work_folder: Some(work.join(device)),
+        memory: Some(256 << 20),
+    };
+    tokio::spawn(tidewaiter_executor::run(options));
+}
+
+/// Which executors wrote shuffle or result files.
+fn executors_that_worked(work: &std::path::Path) -> BTreeSet<String> {
+    let mut worked = BTreeSet::new();
+    let mut folders: HashMap<&str, Vec<std::path::PathBuf>> =
+        ["cpu", "gpu"].map(|device| (device, vec![work.join(device)])).into();
+    for (device, pending) in &mut folders {
+        while let Some(folder) = pending.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.path().is_dir() {
+                    pending.push(entry.path());
+                } else {
+                    worked.insert((*device).to_owned());
+                }
+            }
+        }
+    }
+    worked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stages_that_need_a_gpu_run_only_where_one_is_and_the_rows_are_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (table, work) = (folder.path().join("t"), folder.path().join("work"));
+    std::fs::create_dir_all(&table).expect("creates");
+    write_table(&table);
+
+    let listener = server::bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
+    let scheduler = listener.local_addr().expect("has an address");
+    let options = server::Options {
+        archive: Archive::open("memory://placement").expect("opens"),
+        advertise: None,
+        needs: everything_needs_a_gpu,
+        sources: Sources { now_ms: || 0, new_id: || "job".to_owned() },
+        catalogue: CATALOGUE,
+    };
+    tokio::spawn(server::serve(listener, options));
+    start_executor("cpu", &work, scheduler);
+    start_executor("gpu", &work, scheduler);
+
+    let state = SessionState::new_ballista_state(format!("http://{scheduler}")).expect("a state");
+    let remote = answer(&SessionContext::new_with_state(state), &table).await;
+    assert_eq!(remote, answer(&SessionContext::new(), &table).await);
+    assert_eq!(executors_that_worked(&work), BTreeSet::from(["gpu".to_owned()]));
+}
