@@ -7,7 +7,11 @@ use tidewaiter_core::{Result, ResultExt};
 use crate::arguments::Output;
 
 /// Writes a command's result: the lines for people, or the JSON document.
-pub(crate) fn write(output: Output, json: &serde_json::Value, text: impl FnOnce() -> Vec<String>) -> Result<()> {
+pub(crate) fn write(
+    output: Output,
+    json: &serde_json::Value,
+    text: impl FnOnce() -> Vec<String>,
+) -> Result<()> {
     let text = match output {
         Output::Text => text().join("\n"),
         Output::Json => serde_json::to_string_pretty(json)?,

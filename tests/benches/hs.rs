@@ -34,6 +34,7 @@ use arrow::{
 use datafusion::datasource::MemTable;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use futures::StreamExt;
+use serde_json::json;
 use tidewaiter_archive::Archive;
 use tidewaiter_catalogue::CATALOGUE;
 use tidewaiter_core::plan::{self, Meter};
@@ -195,8 +196,8 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> BenchResult<(
     let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let sources = Sources { now_ms: || 0, new_id: || "bench".to_owned() };
-    let options =
-        Options { archive: archive.clone(), advertise: None, needs: server::needs_of_plan, sources };
+    let (needs, catalogue) = (server::needs_of_plan, CATALOGUE);
+    let options = Options { archive: archive.clone(), advertise: None, needs, sources, catalogue };
     let serving = tokio::spawn(server::serve(listener, options));
     let mut client = HsServiceClient::connect(url).await?;
     let ask = |description: &str| HsSuggestRequest {

@@ -33,7 +33,7 @@ use tidewaiter_learning::{
     logistic::{self, LogisticLeader},
     rows::Rows,
 };
-use tidewaiter_synth::{self, Synth};
+use tidewaiter_synth::{self as synth, Synth};
 use tidewaiter_tests::{is_bench, median, number};
 
 /// Rows of a batch that a scan gives.

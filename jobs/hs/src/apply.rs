@@ -1,13 +1,13 @@
 //! The job that applies the HS model to the items of some months: recommended codes, and doubtful declared ones.
 //!
-//! The description is scored, with origin, unit and value per unit where they are declared. Each item keeps the best code
-//! at 2, 4 and 6 digits and with national digits, each with its probability, the five best as JSON, and the
+//! The description is scored, with origin, unit and value per unit where they are declared. Each item keeps the best
+//! code at 2, 4 and 6 digits and with national digits, each with its probability, the five best as JSON, and the
 //! *misclassification* score: the probability of all codes but the declared one, null where no training text has that
-//! code. Where duty rates are declared, `duty_at_stake` is the additional duty under the recommended code: the median rate
-//! of that code's items up to those months, less the item's own rate, of the customs value. The median rates reach the
-//! scoring as a small file and not by a join, because the cluster's adaptive planner does not schedule a join below a plan
-//! node of ours. The rows are one commit to the table [`PREDICTIONS`]; a repeated apply adds rows of its own (`job` tells
-//! them apart). The steps are in [`apply`].
+//! code. Where duty rates are declared, `duty_at_stake` is the additional duty under the recommended code: the median
+//! rate of that code's items up to those months, less the item's own rate, of the customs value. The median rates reach
+//! the scoring as a small file and not by a join, because the cluster's adaptive planner does not schedule a join below
+//! a plan node of ours. The rows are one commit to the table [`PREDICTIONS`]; a repeated apply adds rows of its own
+//! (`job` tells them apart). The steps are in [`apply`].
 
 use std::collections::BTreeMap;
 
@@ -45,10 +45,10 @@ use crate::{
     recommend::RecommendOperator,
 };
 
-/// The table of recommended codes: `declaration_id`, `item_number`, `acceptance_date`, `hs_code` (declared), `code_L` and
-/// `probability_L` for L = 2, 4, 6 and `national` (null where the model knows no national digits), `rank_6` (the rank of
-/// the declared six digits, from 1),
-/// `misclassification` (0 to 1), `duty_at_stake` (national currency), `vague`, `suggestions`, `model`, `job`.
+/// The table of recommended codes: `declaration_id`, `item_number`, `acceptance_date`, `hs_code` (declared), `code_L`
+/// and `probability_L` for L = 2, 4, 6 and `national` (null where the model knows no national digits), `rank_6` (the
+/// rank of the declared six digits, from 1), `misclassification` (0 to 1), `duty_at_stake` (national currency),
+/// `vague`, `suggestions`, `model`, `job`.
 pub const PREDICTIONS: &str = "predictions/hs";
 
 /// A misclassification score from which an item counts as doubtful.
@@ -80,8 +80,8 @@ impl JobParameters for ApplyParameters {
 /// Recommends codes for the items of some months.
 ///
 /// # Errors
-/// [`tidewaiter_core::ErrorKind::NotFound`] for a model that does not exist, [`tidewaiter_core::ErrorKind::Input`] for months
-/// without items.
+/// [`tidewaiter_core::ErrorKind::NotFound`] for a model that does not exist, [`tidewaiter_core::ErrorKind::Input`] for
+/// months without items.
 async fn apply(job: &mut Job<'_>, parameters: &ApplyParameters) -> Result<()> {
     let version = job.step("model", choose_version(job, parameters)).await?;
     let scored = job.step("score", score(job, parameters, version)).await?;

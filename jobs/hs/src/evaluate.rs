@@ -1,7 +1,7 @@
 //! From scored rows to a verdict.
 //!
-//! [`add_rows`] and [`is_better`] are pure: rows of the plan node ([`crate::recommend`]) become measures, and the measures
-//! of two models on the same rows a decision. [`evaluate`] runs the query between them on a file of texts.
+//! [`add_rows`] and [`is_better`] are pure: rows of the plan node ([`crate::recommend`]) become measures, and the
+//! measures of two models on the same rows a decision. [`evaluate`] runs the query between them on a file of texts.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,8 @@ pub(crate) fn is_better(challenger: &Figures, champion: Option<&Figures>) -> boo
     champion.is_none_or(|champion| challenger[DECIDING] > champion[DECIDING])
 }
 
-/// Evaluates a model, by its path in the archive, on a file of texts: with their attributes, or by the descriptions alone.
+/// Evaluates a model, by its path in the archive, on a file of texts: with their attributes, or by the descriptions
+/// alone.
 ///
 /// # Errors
 /// Those of the query, and of reading the model.

@@ -1,15 +1,15 @@
 //! HS codes for descriptions of goods: a model that recommends them with reasons.
 //!
-//! A description becomes hashed words and character n-grams ([`features`]). Linear classifiers on the branches of the HS
-//! tree, the most similar past declarations and the nomenclature's texts give inputs to a log-linear model, whose
+//! A description becomes hashed words and character n-grams ([`features`]). Linear classifiers on the branches of the
+//! HS tree, the most similar past declarations and the nomenclature's texts give inputs to a log-linear model, whose
 //! probabilities of 2, 4 and 6 digits agree ([`model`]); origin, unit and value per unit are further inputs where they
 //! are declared, and a transformer can be one ([`encoder`]). On real declarations linear classifiers and precedents
-//! beat an embedding network (`docs/benchmarks.md`), train in seconds, and can name the words and past declarations that
-//! counted.
+//! beat an embedding network (`docs/benchmarks.md`), train in seconds, and can name the words and past declarations
+//! that counted.
 //!
-//! A retrain runs one way: [`parameters`], [`features`], [`fit`], [`evaluate`](mod@evaluate), publication, [`report`]. Start at
-//! [`retrain`] for training, at [`apply`] for the items of an archive, and at [`suggest`] for one description. What is
-//! absent: any other domain, and model weights.
+//! A retrain runs one way: [`parameters`], [`features`], [`fit`], [`evaluate`](mod@evaluate), publication, [`report`].
+//! Start at [`retrain`] for training, at [`apply`] for the items of an archive, and at [`suggest`] for one description.
+//! What is absent: any other domain, and model weights.
 
 pub mod apply;
 pub mod codes;

@@ -1,8 +1,8 @@
 //! Measures of recommendations: shares of items whose declared code is among the best k, calibration, and more.
 //!
-//! An item whose code no training text has counts as wrong at every k. `macro_f1/6` is the mean F1 over the codes that were
-//! declared or recommended (as scikit-learn computes it). Memory is bounded by the number of codes: probabilities are kept
-//! in bins. Start at [`Evaluation::add`].
+//! An item whose code no training text has counts as wrong at every k. `macro_f1/6` is the mean F1 over the codes that
+//! were declared or recommended (as scikit-learn computes it). Memory is bounded by the number of codes: probabilities
+//! are kept in bins. Start at [`Evaluation::add`].
 
 use std::collections::BTreeMap;
 
@@ -203,8 +203,8 @@ impl Evaluation {
         share(self.hits[level][place], self.items)
     }
 
-    /// The share of items whose declared code with national digits is among the best `RANKS[place]`, of the items that were
-    /// declared with such digits.
+    /// The share of items whose declared code with national digits is among the best `RANKS[place]`, of the items that
+    /// were declared with such digits.
     pub fn national_accuracy(&self, place: usize) -> f64 {
         share(self.national_hits[place], self.national)
     }
@@ -227,15 +227,15 @@ impl Evaluation {
         merged.collect()
     }
 
-    /// The mean absolute difference between mean probability and share of right items in the calibration bins, weighted by
-    /// items.
+    /// The mean absolute difference between mean probability and share of right items in the calibration bins, weighted
+    /// by items.
     pub fn calibration_error(&self, level: usize) -> f64 {
         let distance = |bin: &ProbabilityBin| (bin.probability - bin.right as f64).abs();
         self.calibration(level).iter().map(distance).sum::<f64>() / self.items.max(1) as f64
     }
 
-    /// The curve of coverage and precision when all items above a probability are automated, from the strictest threshold
-    /// on.
+    /// The curve of coverage and precision when all items above a probability are automated, from the strictest
+    /// threshold on.
     pub fn coverage(&self, level: usize) -> Vec<(f64, f64)> {
         let (mut items, mut right) = (0, 0);
         let mut curve = Vec::new();

@@ -1,12 +1,12 @@
 //! The plan node that recommends codes: codes and probabilities beside each row's description.
 //!
-//! It adds for L = 2, 4 and 6 digits the columns `code_L` (null where the description has no word), `probability_L` (0 to
-//! 1) and `rank_L` (the rank of the declared code, from 1; null where no training text has it); the same with national
-//! digits (`code_national`, `probability_national`, `rank_national`), null where the model knows none; then
-//! `declared_probability` (of the declared six digits), `usual_rate` (percent, of the recommended six digits, where rates
-//! are given), `vague`, and `suggestions` (JSON of the five best codes of each level; null unless requested). Codes that
-//! are invalid at a row's `acceptance_date` (or `month`) are not recommended, as far as the model knows editions of the
-//! HS. Start at [`RecommendOperator`].
+//! It adds for L = 2, 4 and 6 digits the columns `code_L` (null where the description has no word), `probability_L` (0
+//! to 1) and `rank_L` (the rank of the declared code, from 1; null where no training text has it); the same with
+//! national digits (`code_national`, `probability_national`, `rank_national`), null where the model knows none; then
+//! `declared_probability` (of the declared six digits), `usual_rate` (percent, of the recommended six digits, where
+//! rates are given), `vague`, and `suggestions` (JSON of the five best codes of each level; null unless requested).
+//! Codes that are invalid at a row's `acceptance_date` (or `month`) are not recommended, as far as the model knows
+//! editions of the HS. Start at [`RecommendOperator`].
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

@@ -1,10 +1,11 @@
 //! The job that retrains the HS model.
 //!
-//! Its steps: files of distinct texts ([`crate::features`]); the classifiers and, where one is given, the encoder's head
-//! ([`crate::fit::classifiers`], [`crate::encoder`]); the weights of all inputs on the validation months
-//! ([`crate::fit::assemble`]); the verdict on the test months ([`crate::evaluate`]), by which the version is published and
-//! promoted or not, and its report ([`crate::report`]). The test months are used once, for the challenger and the champion
-//! alike. The same snapshot, parameters and seed give the same model, byte for byte, on any number of executors.
+//! Its steps: files of distinct texts ([`crate::features`]); the classifiers and, where one is given, the encoder's
+//! head ([`crate::fit::classifiers`], [`crate::encoder`]); the weights of all inputs on the validation months
+//! ([`crate::fit::assemble`]); the verdict on the test months ([`crate::evaluate`]), by which the version is published
+//! and promoted or not, and its report ([`crate::report`]). The test months are used once, for the challenger and the
+//! champion alike. The same snapshot, parameters and seed give the same model, byte for byte, on any number of
+//! executors.
 
 use std::sync::Arc;
 
@@ -83,8 +84,8 @@ impl JobParameters for RetrainParameters {
 /// Retrains the HS model and promotes it where it is better than the champion.
 ///
 /// # Errors
-/// [`tidewaiter_core::ErrorKind::Input`] for parameters out of their ranges, periods that overlap or lack usable rows, and a
-/// nomenclature without the columns.
+/// [`tidewaiter_core::ErrorKind::Input`] for parameters out of their ranges, periods that overlap or lack usable rows,
+/// and a nomenclature without the columns.
 async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()> {
     let periods = parameters.validate()?;
     let texts = job.step("texts", write_texts(job, parameters, &periods)).await?;

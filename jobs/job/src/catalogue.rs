@@ -55,12 +55,15 @@ impl Domain {
     };
 }
 
+/// Makes an operator of its payload.
+pub type ReadOperator = fn(&[u8], &Extensions) -> Result<Arc<dyn Operator>>;
+
 /// A plan node by the name that its operator has ([`Operator::name`]).
 pub struct OperatorKind {
     /// The name.
     pub name: &'static str,
     /// Makes the operator of its payload.
-    pub read: fn(&[u8], &Extensions) -> Result<Arc<dyn Operator>>,
+    pub read: ReadOperator,
 }
 
 /// A command that is no job.

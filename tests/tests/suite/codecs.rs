@@ -35,7 +35,8 @@ use tidewaiter_job::engine::{Engine, Local};
 use tidewaiter_learning::fit_operator::FitOperator;
 use tidewaiter_proto::v1::{self, FileListSource, ParquetSource, parquet_source::Source};
 use tidewaiter_release::{
-    cases::CasesOperator, messages as release, process::EdgesOperator, stage_file::DEFAULT, stages::StagesOperator,
+    cases::CasesOperator, messages as release, process::EdgesOperator, stage_file::DEFAULT,
+    stages::StagesOperator,
 };
 
 /// First byte of what the codecs write.
@@ -144,6 +145,20 @@ fn schema() -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
+/// The columns of an operator's input: those of events for cases, and of cases for what is made of them.
+fn input_of(message: &v1::PlanOperator, all: &[v1::PlanOperator]) -> Arc<Schema> {
+    let of_cases = || {
+        let cases = all.iter().find(|message| message.name == CasesOperator::NAME).expect("an example");
+        let cases = CATALOGUE.operator(cases).expect("an operator");
+        cases.schema(&tidewaiter_release::table::schema()).expect("the columns of cases")
+    };
+    match message.name.as_str() {
+        CasesOperator::NAME => tidewaiter_release::table::schema(),
+        StagesOperator::NAME | EdgesOperator::NAME => of_cases(),
+        _ => schema(),
+    }
+}
+
 #[tokio::test]
 async fn every_operator_travels_in_logical_and_physical_plans() {
     let engine = Local::new(1, 1 << 20).expect("an engine");
@@ -155,8 +170,9 @@ async fn every_operator_travels_in_logical_and_physical_plans() {
     names.sort_unstable();
     known.sort_unstable();
     assert_eq!(names, known, "an operator has no example here");
-    for message in messages {
-        let operator = CATALOGUE.operator(&message).expect("an operator");
+    for message in &messages {
+        let operator = CATALOGUE.operator(message).expect("an operator");
+        let schema = || input_of(message, &messages);
         let source = ParquetSource {
             archive: "memory://codec/archive".to_owned(),
             source: Some(Source::Files(FileListSource::default())),

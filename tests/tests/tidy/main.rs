@@ -6,6 +6,7 @@
 
 #![allow(clippy::expect_used, reason = "a test stops where it cannot go on")]
 
+mod features;
 mod imports;
 mod source;
 
@@ -15,8 +16,9 @@ use source::{File, tree};
 const MOST_LINES: usize = 600;
 
 /// The crates' folders, each allowed to depend on those before it.
-const CRATES: [&str; 21] = [
+const CRATES: [&str; 22] = [
     "proto",
+    "jobs/features",
     "jobs/core",
     "jobs/archive",
     "jobs/collective",
@@ -110,10 +112,8 @@ fn dependencies(manifest: &str) -> Vec<(usize, String)> {
         if let Some(table) = line.strip_prefix('[') {
             let table = table.trim_end_matches(']');
             inside = table.ends_with("dependencies") && !table.ends_with("dev-dependencies");
-            if let Some((kind, name)) = table.split_once("dependencies.") {
-                if kind != "dev-" {
-                    found.push((number, name.trim_matches('"').to_owned()));
-                }
+            if let Some(name) = table.strip_prefix("dependencies.") {
+                found.push((number, name.trim_matches('"').to_owned()));
             }
         } else if inside && !line.is_empty() && !line.starts_with('#') {
             let name = line.split(['.', '=', ' ']).next().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The adaptive share of exploration: EXP3 over shares near the measured drift.
 //!
 //! Sources: Auer et al., "The nonstochastic multiarmed bandit problem" (SIAM J. Computing, 2002) for EXP3; Kim et
-//! al., "Customs fraud detection in the presence of concept drift" (ADAPT, arXiv:2109.14155) for its arms (0, 0.05 ..
-//! 1) and for allowing only the arms within five of that of the drift. In the reference the reward is the precision
+//! al., "Customs fraud detection in the presence of concept drift" (ADAPT, arXiv:2109.14155) for its arms (0 to 1 in
+//! steps of 0.05) and for allowing only the arms within five of that of the drift. In the reference the reward is the precision
 //! relative to the best possible one, which is not known outside a simulation; here it is the precision among
 //! inspected items relative to its mean so far. Start at [`AdaptiveShare::draw`].
 

@@ -1,15 +1,15 @@
 //! The nomenclature that the user gives: which codes there are, and their texts.
 //!
 //! A CSV table with a column of codes (`hscode`, `hs_code` or `code`) of 2, 4 or 6 digits, one of texts (`description`
-//! or `text`) and, where there is one, of the section (`section`). None is shipped with the program. The model keeps the
-//! table: a code that it lacks is not learned, and so never predicted.
+//! or `text`) and, where there is one, of the section (`section`). None is shipped with the program. The model keeps
+//! the table: a code that it lacks is not learned, and so never predicted.
 //!
 //! Editions of the HS come from the user's correlation table (`from_hs6`, `to_hs6` and, where there is one,
 //! `is_conversion_target`, 0 or 1). The model is trained in the nomenclature's edition: a code that the nomenclature
 //! lacks becomes its only counterpart there, in either direction of the table. A code with several counterparts is left
 //! out, because only the goods themselves could decide between them. Where the table names editions (`from_edition`,
-//! `to_edition`, which end in their years), a code is invalid in a year whose edition lacks it while another edition has
-//! it; this needs whole tables, not only the codes that changed. An edition is in force from its year on.
+//! `to_edition`, which end in their years), a code is invalid in a year whose edition lacks it while another edition
+//! has it; this needs whole tables, not only the codes that changed. An edition is in force from its year on.
 
 use std::collections::{BTreeMap, BTreeSet};
 

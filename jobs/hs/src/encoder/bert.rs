@@ -1,9 +1,9 @@
 //! BERT for inference: from the tokens of texts to the last hidden states.
 //!
-//! Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding", NAACL 2019,
-//! after Vaswani et al., "Attention Is All You Need", NeurIPS 2017. The names of weights and of `config.json`'s fields are
-//! those of Hugging Face's transformers. Layer norms run as a fast kernel that has no gradient; layers that are trained are
-//! in [`super::layers`]. Start at [`Bert::load`].
+//! Source: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding", NAACL
+//! 2019, after Vaswani et al., "Attention Is All You Need", NeurIPS 2017. The names of weights and of `config.json`'s
+//! fields are those of Hugging Face's transformers. Layer norms run as a fast kernel that has no gradient; layers that
+//! are trained are in [`super::layers`]. Start at [`Bert::load`].
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::{
@@ -92,8 +92,8 @@ impl Bert {
         Ok(Self { words, positions, token_types, norm, layers })
     }
 
-    /// The last hidden states, (texts, tokens, width), of tokens, (texts, tokens); `attention` is added to the attention
-    /// scores, (texts, 1, 1, tokens).
+    /// The last hidden states, (texts, tokens, width), of tokens, (texts, tokens); `attention` is added to the
+    /// attention scores, (texts, 1, 1, tokens).
     pub(super) fn forward(&self, tokens: &Tensor, attention: &Tensor) -> Result<Tensor> {
         let (_, length) = tokens.dims2()?;
         let words = self.words.forward(tokens)?;

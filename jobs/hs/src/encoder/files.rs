@@ -1,8 +1,8 @@
 //! An encoder's files in the archive, identified by their checksum.
 //!
 //! A folder of this machine is copied into the archive once, under its checksum, where every executor reads it. A model
-//! names folder and checksum and refuses other bytes, because a head has no meaning on another encoder. Only these files
-//! are read as safetensors; what is trained is part of the model's bytes.
+//! names folder and checksum and refuses other bytes, because a head has no meaning on another encoder. Only these
+//! files are read as safetensors; what is trained is part of the model's bytes.
 
 use std::path::Path;
 

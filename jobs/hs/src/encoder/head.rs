@@ -1,9 +1,9 @@
 //! The head: a softmax over the codes on a text's embedding.
 //!
-//! A code's weights are the sum of weights of its chapter, of its heading and of its own, so that codes with few texts learn
-//! from their neighbours in the HS tree (additive sharing along a hierarchy: Shahbaba and Neal, "Improving Classification
-//! When a Class Hierarchy is Available", Bayesian Analysis 2007). The three are trained apart ([`HeadLayout`]) and stored
-//! as sums ([`Head`]). An embedding ends with a 1 for the head, whose weight is the bias.
+//! A code's weights are the sum of weights of its chapter, of its heading and of its own, so that codes with few texts
+//! learn from their neighbours in the HS tree (additive sharing along a hierarchy: Shahbaba and Neal, "Improving
+//! Classification When a Class Hierarchy is Available", Bayesian Analysis 2007). The three are trained apart
+//! ([`HeadLayout`]) and stored as sums ([`Head`]). An embedding ends with a 1 for the head, whose weight is the bias.
 
 use candle_core::{D, Device, Result, Tensor, Var};
 

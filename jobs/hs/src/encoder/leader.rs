@@ -1,5 +1,5 @@
-//! The driver's part of the fit: counts, steps of the head, steps of the last layers, and the embeddings of the validation
-//! texts.
+//! The driver's part of the fit: counts, steps of the head, steps of the last layers, and the embeddings of the
+//! validation texts.
 
 use bytes::Bytes;
 use prost::Message;

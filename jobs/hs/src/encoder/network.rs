@@ -1,10 +1,10 @@
 //! The encoder at work: texts in, embeddings out.
 //!
 //! Texts are encoded in batches of similar length. An embedding is the mean of a text's last hidden states (Reimers and
-//! Gurevych, "Sentence-BERT", EMNLP 2019), scaled to the length √width, so that its numbers are about 1 for any encoder. Its
-//! last bits depend on the texts of its batch and on the kind of processor, because matrix products are summed in another
-//! order. It is computed on the first CUDA device where this program was built for CUDA and there is one, and on the
-//! processor otherwise. Start at [`EncoderParts::read`].
+//! Gurevych, "Sentence-BERT", EMNLP 2019), scaled to the length √width, so that its numbers are about 1 for any
+//! encoder. Its last bits depend on the texts of its batch and on the kind of processor, because matrix products are
+//! summed in another order. It is computed on the first CUDA device where this program was built for CUDA and there is
+//! one, and on the processor otherwise. Start at [`EncoderParts::read`].
 
 use std::{collections::HashMap, fmt};
 
@@ -50,7 +50,8 @@ pub(super) struct EncoderParts {
 }
 
 impl EncoderParts {
-    /// Reads the parts of files. Texts are cut after `most_tokens` tokens, or fewer where the encoder has fewer positions.
+    /// Reads the parts of files. Texts are cut after `most_tokens` tokens, or fewer where the encoder has fewer
+    /// positions.
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`] when a file is not what it should be.

@@ -51,8 +51,8 @@ impl Shared {
     /// Of an encoder's parts, training texts and validation texts.
     ///
     /// # Errors
-    /// [`tidewaiter_core::ErrorKind::Input`] when the encoder's files do not fit each other, or has fewer layers than are
-    /// to be trained.
+    /// [`tidewaiter_core::ErrorKind::Input`] when the encoder's files do not fit each other, or has fewer layers than
+    /// are to be trained.
     pub(super) fn new(
         parameters: Parameters,
         parts: EncoderParts,

@@ -13,7 +13,6 @@ use tidewaiter_collective::{Leader, Shard, fit::fit_in_process};
 use tidewaiter_core::{ErrorKind, chance::mix};
 
 use super::{
-    bert::Config,
     files::{Files, store},
     head::{Head, HeadLayout},
     layers::LayerShapes,

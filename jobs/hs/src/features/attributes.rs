@@ -1,9 +1,9 @@
 //! Attributes of goods that declarations state beside the description: origin, unit of quantity, and value per unit.
 //!
-//! An attribute ([`Attributes`]) is missing or one of some classes: an origin; a unit; the customs value per unit, or per
-//! kilogram, in half octaves (a class is a factor of √2 wide). They are counted by code in one query each ([`counts`]).
-//! A retrain's validation and test files hold each item's own attributes ([`expressions`], [`AttributeColumns`]); the
-//! training file does not. Start at [`Attributes`].
+//! An attribute ([`Attributes`]) is missing or one of some classes: an origin; a unit; the customs value per unit, or
+//! per kilogram, in half octaves (a class is a factor of √2 wide). They are counted by code in one query each
+//! ([`counts`]). A retrain's validation and test files hold each item's own attributes ([`expressions`],
+//! [`AttributeColumns`]); the training file does not. Start at [`Attributes`].
 
 use std::collections::BTreeMap;
 

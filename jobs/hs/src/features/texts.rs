@@ -22,10 +22,10 @@ use super::{
 };
 use crate::codes::digits::{national, six_digits};
 
-/// The columns of a file: `description`; `hs_code` (six digits); `national` (the whole code where it has more digits and
-/// belongs to the nomenclature's edition, else empty); `month` (12 × year + month - 1 in the test file, else 0); `rows`,
-/// the number of declared items with these values; and the attributes ([`attributes::COLUMNS`]; null in the training
-/// file).
+/// The columns of a file: `description`; `hs_code` (six digits); `national` (the whole code where it has more digits
+/// and belongs to the nomenclature's edition, else empty); `month` (12 × year + month - 1 in the test file, else 0);
+/// `rows`, the number of declared items with these values; and the attributes ([`attributes::COLUMNS`]; null in the
+/// training file).
 pub(crate) fn file_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let texts =
@@ -98,8 +98,8 @@ impl LabelledTexts {
     }
 }
 
-/// Reads a file's texts, each pair of description and code once. Of more than `most` pairs about `most` are taken: those
-/// with the lowest hashes.
+/// Reads a file's texts, each pair of description and code once. Of more than `most` pairs about `most` are taken:
+/// those with the lowest hashes.
 ///
 /// # Errors
 /// Those of the store, and [`tidewaiter_core::ErrorKind::Corrupt`] when the file is not one of texts.
@@ -132,8 +132,8 @@ pub(crate) struct LabelledItem {
     pub(crate) attributes: [Option<usize>; KINDS],
 }
 
-/// Reads a file's items that have attributes with a number. Of more than `most` items about `most` are taken: those with
-/// the lowest hashes.
+/// Reads a file's items that have attributes with a number. Of more than `most` items about `most` are taken: those
+/// with the lowest hashes.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Corrupt`] when the file is not one of texts.

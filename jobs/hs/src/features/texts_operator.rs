@@ -1,11 +1,11 @@
 //! The plan node that writes a retrain's files of texts, and the query below it.
 //!
 //! [`distinct_texts`] is the query: the distinct pairs of description and code of the training, validation and test
-//! months, with national digits and numbers of rows; those of the test months also by month, and those of the validation
-//! and test months also by attributes. [`TextsOperator`] writes one Parquet file for each period with the columns
-//! of [`file_schema`], and counts the items that cannot be used: descriptions without a letter or digit, codes of fewer
-//! than six digits, codes that the nomenclature lacks. A file is ordered by its texts, so that it does not depend on how the
-//! query was partitioned. Start at [`distinct_texts`].
+//! months, with national digits and numbers of rows; those of the test months also by month, and those of the
+//! validation and test months also by attributes. [`TextsOperator`] writes one Parquet file for each period with the
+//! columns of [`file_schema`], and counts the items that cannot be used: descriptions without a letter or digit, codes
+//! of fewer than six digits, codes that the nomenclature lacks. A file is ordered by its texts, so that it does not
+//! depend on how the query was partitioned. Start at [`distinct_texts`].
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Texts as sparse vectors of unit length over a vocabulary of hashed features (TF-IDF).
 //!
 //! A feature's value is the weight of its kind times its inverse document frequency, ln((1 + texts) / (1 + texts with
-//! it)) + 1, however often the text has it (Salton and Buckley, "Term-weighting approaches in automatic text retrieval",
-//! 1988). Start at [`Vocabulary`] and [`TextVectors`].
+//! it)) + 1, however often the text has it (Salton and Buckley, "Term-weighting approaches in automatic text
+//! retrieval", 1988). Start at [`Vocabulary`] and [`TextVectors`].
 
 use std::{
     collections::HashMap,

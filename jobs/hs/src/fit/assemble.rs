@@ -41,8 +41,8 @@ pub(crate) struct Validation {
     pub(crate) embeddings: Embeddings,
 }
 
-/// A model of descriptions: from the classifiers' fit, the training texts, those of them that are kept as precedents, and
-/// the validation texts.
+/// A model of descriptions: from the classifiers' fit, the training texts, those of them that are kept as precedents,
+/// and the validation texts.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Internal`] when the fit is not over or was of other texts.

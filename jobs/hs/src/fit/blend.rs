@@ -1,11 +1,11 @@
 //! Blends three linear classifiers of the same features into one.
 //!
-//! The first is discriminative: a support vector machine for each class ([`super::svm`]). The second is naive Bayes, smoothed
-//! along the HS tree ([`super::smoothing`]), which does better where texts are few (Ng and Jordan, "On Discriminative vs.
-//! Generative Classifiers", NIPS 2001). The third is the centroid of a subheading's texts (Rocchio's; Han and Karypis,
-//! "Centroid-Based Document Classification", PKDD 2000). Their errors differ, most where texts are few. Their weighted
-//! sum is linear again, so that scoring costs what one classifier costs; the weights are fitted on the validation texts.
-//! Start at [`Blend::of`].
+//! The first is discriminative: a support vector machine for each class ([`super::svm`]). The second is naive Bayes,
+//! smoothed along the HS tree ([`super::smoothing`]), which does better where texts are few (Ng and Jordan, "On
+//! Discriminative vs. Generative Classifiers", NIPS 2001). The third is the centroid of a subheading's texts
+//! (Rocchio's; Han and Karypis, "Centroid-Based Document Classification", PKDD 2000). Their errors differ, most where
+//! texts are few. Their weighted sum is linear again, so that scoring costs what one classifier costs; the weights are
+//! fitted on the validation texts. Start at [`Blend::of`].
 
 use super::{loglinear::Case, smoothing::smoothed_weights};
 use crate::{
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// The inputs of the fit: the margins of the support vector machines of the three levels, the logarithm of the number of
-/// training texts, the naive Bayes score, and the similarity to the centroid.
+/// The inputs of the fit: the margins of the support vector machines of the three levels, the logarithm of the number
+/// of training texts, the naive Bayes score, and the similarity to the centroid.
 const FREQUENCY: usize = LEVELS;
 const BAYES: usize = FREQUENCY + 1;
 const CENTROID: usize = BAYES + 1;
@@ -51,8 +51,8 @@ pub(crate) struct Blend<'a> {
 }
 
 impl<'a> Blend<'a> {
-    /// The support vector machines (chapters, headings, subheadings), and the other classifiers of the vectors of the training
-    /// texts, which are in the order of their codes.
+    /// The support vector machines (chapters, headings, subheadings), and the other classifiers of the vectors of the
+    /// training texts, which are in the order of their codes.
     pub(crate) fn of(
         vocabulary: &'a Vocabulary,
         classes: &'a CodeTree,
@@ -89,7 +89,8 @@ impl<'a> Blend<'a> {
             sums.push(entries.into_iter().map(|(class, _, sum)| (class, sum)).collect::<Vec<_>>());
         }
         let mut bayes = smoothed_weights(classes, &counts, PRIORS);
-        // A bias belongs to each feature of a text, times the feature's value; all texts have about the same sum of values.
+        // A bias belongs to each feature of a text, times the feature's value; all texts have about the same sum of
+        // values.
         let values: f64 =
             (0..vectors.len()).flat_map(|text| vectors.row(text).values).map(|value| f64::from(*value)).sum();
         let mean = (values / vectors.len().max(1) as f64) as f32;

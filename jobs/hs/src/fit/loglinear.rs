@@ -1,9 +1,9 @@
 //! Fits the weights and the label noise of a log-linear model by maximum likelihood.
 //!
 //! EM (Dempster, Laird and Rubin, "Maximum Likelihood from Incomplete Data", 1977): the expectation is how likely each
-//! label is not a random one, the maximisation is one Newton step. The fit also calibrates the probabilities (Platt, 1999,
-//! and Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, fit one weight). There are some twenty weights
-//! for thousands of cases, too few to overfit. Start at [`LogLinear::maximise_likelihood`].
+//! label is not a random one, the maximisation is one Newton step. The fit also calibrates the probabilities (Platt,
+//! 1999, and Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, fit one weight). There are some twenty
+//! weights for thousands of cases, too few to overfit. Start at [`LogLinear::maximise_likelihood`].
 
 #![allow(clippy::needless_range_loop, reason = "matrices are read best by their indices")]
 
@@ -11,8 +11,9 @@ use tidewaiter_core::statistics::linear::solve;
 
 use crate::model::loglinear::LogLinear;
 
-/// The penalty of a weight's squared distance from its initial value (a Gaussian prior of variance 1). Some thousand cases
-/// outweigh it; where all cases are separable it keeps the weights, and so the confidence, from growing without bound.
+/// The penalty of a weight's squared distance from its initial value (a Gaussian prior of variance 1). Some thousand
+/// cases outweigh it; where all cases are separable it keeps the weights, and so the confidence, from growing without
+/// bound.
 const PENALTY: f64 = 1.0;
 
 /// Candidates below this probability are left out of the derivatives.
@@ -84,9 +85,10 @@ impl<const INPUTS: usize> Case<INPUTS> {
 }
 
 impl<const INPUTS: usize> LogLinear<INPUTS> {
-    /// Changes the `free` weights until the likelihood of the cases grows no further. Inputs should be of the order of 1, and
-    /// the initial weights sensible, since the penalty draws towards them. Where the number of texts is given, the label
-    /// noise is fitted too; texts without a case, whose code has no training text, are counted as label noise.
+    /// Changes the `free` weights until the likelihood of the cases grows no further. Inputs should be of the order of
+    /// 1, and the initial weights sensible, since the penalty draws towards them. Where the number of texts is given,
+    /// the label noise is fitted too; texts without a case, whose code has no training text, are counted as label
+    /// noise.
     pub(crate) fn maximise_likelihood(
         &mut self,
         cases: &[Case<INPUTS>],
@@ -111,7 +113,8 @@ impl<const INPUTS: usize> LogLinear<INPUTS> {
         }
     }
 
-    /// The scores of a case's candidates; that of a candidate for several classes is raised by their number's logarithm.
+    /// The scores of a case's candidates; that of a candidate for several classes is raised by their number's
+    /// logarithm.
     fn scores(&self, case: &Case<INPUTS>) -> Vec<f64> {
         let score = |inputs: &[f64; INPUTS]| {
             self.weights.iter().zip(inputs).map(|(weight, value)| weight * value).sum::<f64>()

@@ -1,9 +1,9 @@
 //! Which texts each classifier of the HS tree is trained on.
 //!
-//! A chapter's classifier is trained on all texts, that of a heading or a subheading on the texts of its chapter only, so
-//! that most of them learn from few texts. Source: Prabhu et al., "Parabel", WWW 2018, section 4, with the customs
-//! nomenclature in the place of their learned tree. In that paper a leaf is told from its siblings only; here also from the
-//! subheadings of the chapter's other headings, whose texts are often as similar. Start at [`problem`].
+//! A chapter's classifier is trained on all texts, that of a heading or a subheading on the texts of its chapter only,
+//! so that most of them learn from few texts. Source: Prabhu et al., "Parabel", WWW 2018, section 4, with the customs
+//! nomenclature in the place of their learned tree. In that paper a leaf is told from its siblings only; here also from
+//! the subheadings of the chapter's other headings, whose texts are often as similar. Start at [`problem`].
 
 use std::ops::Range;
 
@@ -41,12 +41,12 @@ pub(crate) fn classifier_count(tree: &CodeTree) -> usize {
 /// [`tidewaiter_core::ErrorKind::Internal`] when the tree has no such classifier.
 pub(crate) fn problem(tree: &CodeTree, classifier: usize, codes: &[u32]) -> Result<BinaryProblem> {
     let mut class = classifier;
-    for level in 0..LEVELS {
+    for (level, divisor) in DIVISORS.iter().enumerate().take(LEVELS) {
         let of_level = tree.codes(level);
         if let Some(code) = of_level.get(class) {
             let scope = match level {
                 0 => 0..codes.len(),
-                _ => rows_of(code * DIVISORS[level] / DIVISORS[0], 0, codes),
+                _ => rows_of(code * divisor / DIVISORS[0], 0, codes),
             };
             return Ok(BinaryProblem { scope, positives: rows_of(*code, level, codes) });
         }

@@ -1,12 +1,12 @@
 //! Naive Bayes weights with shares that are smoothed along the HS tree.
 //!
-//! Values (words, origins and so on) are counted in the subheadings. With n of the N counts of a class being of one value,
-//! whose share is p in the class above, its share in the class is estimated as (n + prior × p) / (N + prior): a
-//! hierarchical Dirichlet prior (MacKay and Peto, "A Hierarchical Dirichlet Language Model", Natural Language Engineering
-//! 1995; for texts in a tree of classes, McCallum et al., "Improving Text Classification by Shrinkage in a Hierarchy of
-//! Classes", ICML 1998). The logarithm of that share less the logarithm of p is ln(prior / (N + prior)), a bias of the
-//! class, plus ln(1 + n / (prior × p)) where n is not 0. So it has the form of a linear classifier with few weights. Start
-//! at [`smoothed_weights`].
+//! Values (words, origins and so on) are counted in the subheadings. With n of the N counts of a class being of one
+//! value, whose share is p in the class above, its share in the class is estimated as (n + prior × p) / (N + prior): a
+//! hierarchical Dirichlet prior (MacKay and Peto, "A Hierarchical Dirichlet Language Model", Natural Language
+//! Engineering 1995; for texts in a tree of classes, McCallum et al., "Improving Text Classification by Shrinkage in a
+//! Hierarchy of Classes", ICML 1998). The logarithm of that share less the logarithm of p is ln(prior / (N + prior)), a
+//! bias of the class, plus ln(1 + n / (prior × p)) where n is not 0. So it has the form of a linear classifier with few
+//! weights. Start at [`smoothed_weights`].
 
 use crate::{
     codes::{digits::LEVELS, tree::CodeTree},

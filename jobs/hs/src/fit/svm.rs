@@ -1,8 +1,8 @@
 //! One linear classifier: a support vector machine with squared hinge loss, by dual coordinate descent.
 //!
-//! Minimises |w|²/2 + C Σ max(0, 1 - y w·x)² over the rows of its problem; the bias is the weight of a feature that is 1 in
-//! every row. Source: Hsieh et al., "A Dual Coordinate Descent Method for Large-scale Linear SVM", ICML 2008, algorithm 3
-//! with its shrinking. The result depends on rows, settings and seed only. Start at [`SvmTrainer::train`].
+//! Minimises |w|²/2 + C Σ max(0, 1 - y w·x)² over the rows of its problem; the bias is the weight of a feature that is
+//! 1 in every row. Source: Hsieh et al., "A Dual Coordinate Descent Method for Large-scale Linear SVM", ICML 2008,
+//! algorithm 3 with its shrinking. The result depends on rows, settings and seed only. Start at [`SvmTrainer::train`].
 
 use tidewaiter_core::chance::mix;
 

@@ -78,8 +78,8 @@ impl AttributeWeights {
         self.keys.iter().zip(&self.weights).map(stored).collect()
     }
 
-    /// The weights of a model's bytes; `None` when they do not fit each other or the tree. A model without attributes has
-    /// none.
+    /// The weights of a model's bytes; `None` when they do not fit each other or the tree. A model without attributes
+    /// has none.
     pub(crate) fn of_stored(stored: Vec<StoredAttributeWeights>, tree: &CodeTree) -> Option<Self> {
         if stored.is_empty() {
             return Some(Self::default());

@@ -25,8 +25,8 @@ pub(crate) fn members(mut chapters: ChapterSet) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The weights of headings and subheadings. A class has a *place* among the classes of all chapters: chapter by chapter,
-/// first the headings and then the subheadings.
+/// The weights of headings and subheadings. A class has a *place* among the classes of all chapters: chapter by
+/// chapter, first the headings and then the subheadings.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BeamWeights {
     features: Vec<Blocks>,
@@ -130,8 +130,8 @@ impl BeamWeights {
         place(self.firsts[chapter])..place(self.firsts[chapter + 1])
     }
 
-    /// Computes the margins of the classes below some chapters, by their places; those of other chapters are left as they
-    /// are. `buffers` are used again.
+    /// Computes the margins of the classes below some chapters, by their places; those of other chapters are left as
+    /// they are. `buffers` are used again.
     ///
     /// A text needs some hundred blocks that are not in the processor's caches. Loops without a dependency on what they
     /// load find the blocks and read the first entry of each, so that many cache lines are fetched at once.

@@ -28,7 +28,8 @@ impl HsModel {
     /// Reads a model and loads its encoder, where it has one.
     ///
     /// # Errors
-    /// As [`HsModel::from_bytes`]; [`tidewaiter_core::ErrorKind::Corrupt`] when the encoder has changed since the model was trained.
+    /// As [`HsModel::from_bytes`]; [`tidewaiter_core::ErrorKind::Corrupt`] when the encoder has changed since the model
+    /// was trained.
     pub async fn load(bytes: Bytes, archive: &Archive) -> Result<Self> {
         let mut model = on_cpu(move || Self::from_bytes(&bytes)).await?;
         if let Some(encoder) = &mut model.encoder {

@@ -1,7 +1,7 @@
 //! The model: a vocabulary, classifiers on the HS tree, precedents, and the weights that join them.
 //!
-//! Three linear classifiers are blended into one for each class; similar past declarations, the nomenclature's texts, an
-//! encoder and attributes are further inputs of a log-linear model ([`super::fusion`]). [`super::scorer`] computes
+//! Three linear classifiers are blended into one for each class; similar past declarations, the nomenclature's texts,
+//! an encoder and attributes are further inputs of a log-linear model ([`super::fusion`]). [`super::scorer`] computes
 //! probabilities with it, and [`super::bytes`] stores it.
 
 use tidewaiter_core::Result;

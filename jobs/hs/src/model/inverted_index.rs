@@ -1,8 +1,8 @@
 //! An inverted index of texts in memory, searched by cosine similarity.
 //!
-//! The similarity of two texts is the dot product of their unit vectors: 1 for the same text. A text is compared with all
-//! that share a feature with it (Manning, Raghavan and Schütze, "Introduction to Information Retrieval", 2008, figure
-//! 7.1). Equal similarities keep the order of the index. Start at [`InvertedIndex::search`].
+//! The similarity of two texts is the dot product of their unit vectors: 1 for the same text. A text is compared with
+//! all that share a feature with it (Manning, Raghavan and Schütze, "Introduction to Information Retrieval", 2008,
+//! figure 7.1). Equal similarities keep the order of the index. Start at [`InvertedIndex::search`].
 
 use crate::features::vectors::{SparseRow, TextVectors};
 

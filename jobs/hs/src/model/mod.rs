@@ -2,8 +2,8 @@
 //!
 //! [`hs_model`] is the model and [`bytes`] its file. [`scorer`] turns a description into probabilities of codes, using
 //! [`weights`] and [`beam`] (linear classifiers), [`inverted_index`] and [`precedents`] (similar past declarations),
-//! [`nomenclature_texts`], [`attributes`] and [`national`] (codes with national digits); [`fusion`] lists the inputs that
-//! the log-linear model ([`loglinear`]) joins. Nothing here is fitted. Start at [`scorer`].
+//! [`nomenclature_texts`], [`attributes`] and [`national`] (codes with national digits); [`fusion`] lists the inputs
+//! that the log-linear model ([`loglinear`]) joins. Nothing here is fitted. Start at [`scorer`].
 
 pub(crate) mod attributes;
 pub(crate) mod beam;

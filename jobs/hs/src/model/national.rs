@@ -1,4 +1,5 @@
-//! National digits: how a subheading's probability is divided among the codes of more than six digits that a country adds.
+//! National digits: how a subheading's probability is divided among the codes of more than six digits that a country
+//! adds.
 //!
 //! The shares of a subheading's national codes sum to 1, so that their probabilities sum to the subheading's. A share
 //! is a mean of the code's frequency among the subheading's training texts and of the votes of the similar past
@@ -62,8 +63,8 @@ impl NationalCodes {
         self.starts[class] as usize..self.starts[class + 1] as usize
     }
 
-    /// Computes the shares of a subheading's national codes, which sum to 1, from the votes for some of them; none where
-    /// it has no national code.
+    /// Computes the shares of a subheading's national codes, which sum to 1, from the votes for some of them; none
+    /// where it has no national code.
     pub(crate) fn shares(
         &self,
         class: usize,

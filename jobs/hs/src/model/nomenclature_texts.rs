@@ -1,8 +1,8 @@
 //! How similar a description is to the nomenclature's texts of each code.
 //!
-//! The texts of headings and subheadings are vectors as descriptions are ([`crate::features::vectors`]), with a vocabulary
-//! of their own in which every feature is kept; the similarity is the cosine. It helps for codes with few training texts
-//! and for words that no training text has. Start at [`NomenclatureTexts::similarities`].
+//! The texts of headings and subheadings are vectors as descriptions are ([`crate::features::vectors`]), with a
+//! vocabulary of their own in which every feature is kept; the similarity is the cosine. It helps for codes with few
+//! training texts and for words that no training text has. Start at [`NomenclatureTexts::similarities`].
 
 use super::inverted_index::InvertedIndex;
 use crate::{

@@ -1,10 +1,11 @@
 //! Scoring one description after the other: probabilities, ranks and reasons.
 //!
-//! The chapters are scored first, and the search continues in the likely ones only (a beam, see [`super::beam`]); classifiers
-//! below an unlikely chapter are not read, and its subheadings keep the probability of label noise. A chapter counts
-//! with the most that attributes add below it, because a unit may favour one subheading and disfavour its chapter. The fit
-//! of the weights searches all chapters, and so does a model with an encoder, which takes longer than the search.
-//! Probabilities of headings and chapters are sums of those of their subheadings, so that the three levels agree.
+//! The chapters are scored first, and the search continues in the likely ones only (a beam, see [`super::beam`]);
+//! classifiers below an unlikely chapter are not read, and its subheadings keep the probability of label noise. A
+//! chapter counts with the most that attributes add below it, because a unit may favour one subheading and disfavour
+//! its chapter. The fit of the weights searches all chapters, and so does a model with an encoder, which takes longer
+//! than the search. Probabilities of headings and chapters are sums of those of their subheadings, so that the three
+//! levels agree.
 //!
 //! A [`Scorer`] uses its buffers again and belongs to one thread. Start at [`Scorer::new`], then score a description
 //! and read its results.
@@ -42,9 +43,9 @@ const LEAST_SCORE: f32 = -17.0;
 /// published declarations this loses no accuracy.
 const BEAM: f32 = 4.0;
 
-/// Most chapters that are searched for a description without attributes and precedents (with precedents the search is not
-/// what takes long). A vague text would have all chapters in its beam. On the same validation texts, one in two hundred
-/// declared codes that were among the best ten is lost.
+/// Most chapters that are searched for a description without attributes and precedents (with precedents the search is
+/// not what takes long). A vague text would have all chapters in its beam. On the same validation texts, one in two
+/// hundred declared codes that were among the best ten is lost.
 const MOST_CHAPTERS: usize = 16;
 
 /// The k of the top-k classes of each level: more subheadings than are suggested, because national digits divide them.
@@ -204,7 +205,8 @@ impl<'a> Scorer<'a> {
         self.attribute_scores = numbers.iter().any(Option::is_some).then_some(scores);
     }
 
-    /// Computes each subheading's frequency score and label noise under the current edition; an invalid code gets neither.
+    /// Computes each subheading's frequency score and label noise under the current edition; an invalid code gets
+    /// neither.
     fn set_valid_codes(&mut self) {
         let model = self.model;
         let is_valid = |class: usize| {
@@ -235,16 +237,16 @@ impl<'a> Scorer<'a> {
         self.fusion.uses_encoder()
     }
 
-    /// Scores a description, given its embedding ([`HsModel::encode`]; empty without an encoder). The other methods then
-    /// give its results.
+    /// Scores a description, given its embedding ([`HsModel::encode`]; empty without an encoder). The other methods
+    /// then give its results.
     pub(crate) fn score(&mut self, description: &str, embedding: &[f32]) {
         // An encoder may favour any chapter, and takes far longer than a search of all of them.
         let distance = if self.fusion.uses_encoder() { f32::INFINITY } else { BEAM };
         self.score_within(description, embedding, distance);
     }
 
-    /// Scores a description in the chapters whose part of the score is at most `distance` below the best one's; subheadings
-    /// of other chapters get the probability of label noise.
+    /// Scores a description in the chapters whose part of the score is at most `distance` below the best one's;
+    /// subheadings of other chapters get the probability of label noise.
     pub(crate) fn score_within(&mut self, description: &str, embedding: &[f32], distance: f32) {
         self.prepare(description, embedding, distance);
         let Self { model, weights, beam, below, scores, .. } = self;
@@ -317,8 +319,8 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// The most likely classes of a level with their probabilities, at most [`TOP_K`], the most likely first; among equals
-    /// the one with the lower number.
+    /// The most likely classes of a level with their probabilities, at most [`TOP_K`], the most likely first; among
+    /// equals the one with the lower number.
     pub(crate) fn top(&self, level: usize) -> &[(usize, f32)] {
         &self.top[level]
     }
@@ -332,15 +334,16 @@ impl<'a> Scorer<'a> {
         self.top[level].iter().take(count).map(choice).collect()
     }
 
-    /// The rank of a six-digit code's class among a level's classes, from 1, and its probability; `None` when no training
-    /// text has it.
+    /// The rank of a six-digit code's class among a level's classes, from 1, and its probability; `None` when no
+    /// training text has it.
     pub(crate) fn rank(&self, code: u32, level: usize) -> Option<(u32, f32)> {
         let class = self.model.classes.number(at_level(code, level), level)?;
         let probabilities = &self.probabilities[level];
         Some((count_before(probabilities, class) + 1, probabilities[class]))
     }
 
-    /// The most likely codes with national digits, the most likely first; a subheading without national codes stands for itself.
+    /// The most likely codes with national digits, the most likely first; a subheading without national codes stands
+    /// for itself.
     pub fn best_national(&self, count: usize) -> Vec<Choice> {
         let (mut shares, mut codes) = (Vec::new(), Vec::new());
         for (class, probability) in self.top[LEVELS - 1].iter().copied() {
@@ -481,8 +484,8 @@ impl<'a> Scorer<'a> {
         self.model.weights_below.margins(self.vector.row(), self.beam, &mut self.below, &mut self.buffers);
     }
 
-    /// Chooses the chapters of the beam: those within the distance of the best one, or the best [`MOST_CHAPTERS`] of them
-    /// in a fast search; all for an infinite distance.
+    /// Chooses the chapters of the beam: those within the distance of the best one, or the best [`MOST_CHAPTERS`] of
+    /// them in a fast search; all for an infinite distance.
     fn choose_beam(&mut self, distance: f32) {
         let mut least = largest(&self.bounds) - distance;
         let fast = distance.is_finite() && !self.fusion.uses_precedents() && self.attribute_scores.is_none();
@@ -496,8 +499,8 @@ impl<'a> Scorer<'a> {
         self.beam = likely.fold(0, |beam, (chapter, _)| beam | 1 << chapter);
     }
 
-    /// Reads a description and computes what depends neither on the beam nor on the attributes. It is not called again for
-    /// the same description, which often follows itself in declarations.
+    /// Reads a description and computes what depends neither on the beam nor on the attributes. It is not called again
+    /// for the same description, which often follows itself in declarations.
     fn read(&mut self, description: &str, embedding: &[f32]) {
         let known = self.description.get_or_insert_default();
         known.clear();

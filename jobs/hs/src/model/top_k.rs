@@ -6,8 +6,8 @@
 /// Probabilities that are compared at once.
 const RUN: usize = 16;
 
-/// Finds the indices of the largest `count` probabilities with their values, the largest first; among equals the one with
-/// the lowest index. `maxima` is a buffer that is used again.
+/// Finds the indices of the largest `count` probabilities with their values, the largest first; among equals the one
+/// with the lowest index. `maxima` is a buffer that is used again.
 pub(crate) fn top_k(
     probabilities: &[f32],
     count: usize,

@@ -86,7 +86,8 @@ impl ClassWeights {
         sum
     }
 
-    /// Without the weights whose absolute value is below `least` (Babbar and Schölkopf, "DiSMEC", WSDM 2017, section 2.2).
+    /// Without the weights whose absolute value is below `least` (Babbar and Schölkopf, "DiSMEC", WSDM 2017, section
+    /// 2.2).
     pub(crate) fn pruned(&self, least: f32) -> Self {
         let mut pruned = Self { starts: vec![0], biases: self.biases.clone(), ..Self::default() };
         for feature in 0..self.starts.len().saturating_sub(1) {

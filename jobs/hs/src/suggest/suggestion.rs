@@ -119,8 +119,8 @@ pub struct ColumnTitles {
     pub unit_value: Option<String>,
 }
 
-/// Recommends codes for the rows of a CSV file with a header. Returns a CSV text with a row for each row of the file, in
-/// order, and the numbers of rows.
+/// Recommends codes for the rows of a CSV file with a header. Returns a CSV text with a row for each row of the file,
+/// in order, and the numbers of rows.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Input`] when the file is empty or has no such column.

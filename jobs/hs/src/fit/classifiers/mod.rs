@@ -3,8 +3,8 @@
 //! Classifiers are partitioned over the shards, not the texts: every worker holds all distinct training texts (at most
 //! [`Parameters::most_texts`]), and a shard trains its share of each round's classifiers on all of them. So nothing is
 //! averaged, and the model is the same, byte for byte, for any number of shards and workers. This is the division by
-//! label of Babbar and Schölkopf, "DiSMEC", WSDM 2017, section 2.1. A round is a range of classifiers of about equal cost;
-//! after each one the leader can be restored from its checkpoint. Start at [`ClassifierLeader`].
+//! label of Babbar and Schölkopf, "DiSMEC", WSDM 2017, section 2.1. A round is a range of classifiers of about equal
+//! cost; after each one the leader can be restored from its checkpoint. Start at [`ClassifierLeader`].
 
 mod corpus;
 mod leader;
