@@ -164,7 +164,7 @@ fn a_code_is_predicted_only_where_its_edition_has_it() {
     let model = fitted(&goods(&nouns, 40), &goods(&nouns, 10), nomenclature);
     let model = HsModel::from_bytes(&model.to_bytes()).expect("reads");
     for fast in [true, false] {
-        let mut scorer = Scorer::new(model, fast);
+        let mut scorer = Scorer::new(&model, fast);
         let mut best = |year: Option<i32>| {
             year.into_iter().for_each(|year| scorer.set_year(year));
             scorer.score("new smartphone", &[]);
@@ -251,7 +251,7 @@ fn attributes_count_where_they_favour_a_code_and_disfavour_its_chapter() {
     model.attributes = attribute_weights(&counts, &model.classes);
     for fast in [true, false] {
         model.fusion_mut(fast).weights[ATTRIBUTES + 1] = 10.0;
-        let mut scorer = Scorer::new(model, fast);
+        let mut scorer = Scorer::new(&model, fast);
         scorer.set_attributes(&Attributes { unit: Some("PAR"), ..Attributes::default() });
         scorer.score_within("new smartphone", &[], f32::INFINITY);
         let all = scorer.best(LEVELS - 1, 4);
