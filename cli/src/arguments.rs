@@ -11,29 +11,32 @@ use tidewaiter_catalogue::CATALOGUE;
 pub(crate) struct Arguments {
     /// Where the archive is: a folder, or a file://, s3:// or memory:// URL; default: ./archive, or what a
     /// pipeline names.
-    #[arg(long, global = true, env = "TIDEWAITER_ARCHIVE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "TIDEWAITER_ARCHIVE")]
     pub(crate) archive: Option<String>,
     /// How results are written to stdout.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) place: Place,
 }
 
+/// The heading of the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Where jobs and queries run.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
     /// Run on the cluster of this scheduler (http://host:port), in the scheduler's archive.
-    #[arg(long, global = true, env = "TIDEWAITER_SCHEDULER")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "TIDEWAITER_SCHEDULER")]
     pub(crate) scheduler: Option<String>,
     /// With --scheduler: submit the job, print its id, and do not follow it.
-    #[arg(long, global = true, requires = "scheduler")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, requires = "scheduler")]
     pub(crate) detach: bool,
     /// Without --scheduler: tasks that run at once; default: the machine's cores.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) workers: Option<usize>,
     /// Without --scheduler: memory for sorts and buffers, beyond which they spill to disk, in MiB.
-    #[arg(long, global = true, default_value_t = 1024)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, default_value_t = 1024)]
     pub(crate) memory_mib: usize,
 }
 
@@ -72,7 +75,9 @@ pub(crate) enum Command {
 pub(crate) fn command_line() -> clap::Command {
     let command = Command::augment_subcommands(Arguments::command()).subcommands(CATALOGUE.job_commands());
     let domains = CATALOGUE.commands().map(|command| (command.arguments)(clap::Command::new(command.name)));
-    command.subcommands(domains).subcommand_required(true).arg_required_else_help(true)
+    // The commands bring a text of their own, which takes the place of the program's.
+    let command = command.subcommands(domains).about("Batch analytics on a national customs archive");
+    command.subcommand_required(true).arg_required_else_help(true)
 }
 
 #[derive(Debug, Subcommand)]

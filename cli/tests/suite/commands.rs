@@ -11,7 +11,7 @@ use std::{
     process::Output,
 };
 
-use crate::support::{document, tidewaiter};
+use crate::support::{binary, document, tidewaiter};
 
 /// The error text of a command that must fail with a status.
 fn refusal(output: &Output, status: i32) -> String {
@@ -133,4 +133,28 @@ fn wrong_input_is_named_and_nothing_is_half_written() {
     assert!(refusal(&tidewaiter(&archive, &["models", "show", "fraud@7"]), 2).contains("fraud"));
     let period = ["retrain", "fraud", "--country", "TW", "--train", "2020-13", "--test", "2021-01"];
     assert!(refusal(&tidewaiter(&archive, &period), 2).contains("2020-13"));
+}
+
+#[test]
+fn help_says_what_the_program_and_each_command_are_about() {
+    let help = |words: &[&str]| {
+        let output = binary().args(words).arg("--help").output().expect("the binary starts");
+        assert!(output.status.success(), "{words:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let all = help(&[]);
+    assert!(all.starts_with("Batch analytics on a national customs archive"), "{all}");
+    for command in ["ingest", "quality", "release-study", "synth", "retrain", "apply", "backtest", "hs"] {
+        assert!(all.contains(&format!("\n  {command} ")), "{command}: {all}");
+    }
+    for (words, about) in [
+        (&["ingest", "releases"][..], "Release events: CSV or XES"),
+        (&["retrain", "fraud"], "The fraud model: which goods items"),
+        (&["apply", "hs"], "The HS model: recommended codes"),
+        (&["hs"], "Recommend HS codes at once"),
+    ] {
+        let text = help(words);
+        assert!(text.starts_with(about), "{words:?}: {text}");
+        assert!(text.contains("Options of every command:"), "{words:?}: {text}");
+    }
 }

@@ -147,14 +147,21 @@ fn schema() -> Arc<Schema> {
 
 /// The columns of an operator's input: those of events for cases, and of cases for what is made of them.
 fn input_of(message: &v1::PlanOperator, all: &[v1::PlanOperator]) -> Arc<Schema> {
-    let of_cases = || {
+    let events = || {
+        let mut fields = tidewaiter_release::table::schema().fields().to_vec();
+        fields.push(Arc::new(Field::new("done", DataType::Int64, true)));
+        Arc::new(Schema::new(fields))
+    };
+    let cases = || {
         let cases = all.iter().find(|message| message.name == CasesOperator::NAME).expect("an example");
-        let cases = CATALOGUE.operator(cases).expect("an operator");
-        cases.schema(&tidewaiter_release::table::schema()).expect("the columns of cases")
+        let cases = CATALOGUE.operator(cases).expect("an operator").schema(&events()).expect("columns");
+        let mut fields = cases.fields().to_vec();
+        fields.push(Arc::new(Field::new("period", DataType::Int64, true)));
+        Arc::new(Schema::new(fields))
     };
     match message.name.as_str() {
-        CasesOperator::NAME => tidewaiter_release::table::schema(),
-        StagesOperator::NAME | EdgesOperator::NAME => of_cases(),
+        CasesOperator::NAME => events(),
+        StagesOperator::NAME | EdgesOperator::NAME => cases(),
         _ => schema(),
     }
 }

@@ -57,8 +57,8 @@ enum Hs {
 
 /// Adds the command's help and sub-commands.
 pub(crate) fn arguments(command: Command) -> Command {
-    let command = command.about("Recommend HS codes at once, with reasons");
-    Hs::augment_subcommands(command).subcommand_required(true).arg_required_else_help(true)
+    let command = Hs::augment_subcommands(command).about("Recommend HS codes at once, with reasons");
+    command.subcommand_required(true).arg_required_else_help(true)
 }
 
 /// Runs the command.
