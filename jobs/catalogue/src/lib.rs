@@ -42,7 +42,10 @@ mod tests {
         for (text, says) in [
             ("", "missing field `job`"),
             ("job = []", "there is no [[job]]"),
-            ("[[job]]\nkind = \"quality\"\n[[job]]\nkind = \"qualify\"", "job 2: unknown kind `qualify`"),
+            (
+                "[[job]]\nkind = \"quality\"\n[[job]]\nkind = \"qualify\"",
+                "job 2: unknown kind `qualify`; the kinds are apply, backtest, ingest, pipeline, quality",
+            ),
             ("[[job]]\nmodel = \"fraud\"", "job 1: the job has no `kind`"),
             ("[[job]]\nkind = \"retrain\"\nmodel = \"tea\"", "say one of model = \"fraud\", model = \"hs\""),
             ("[[job]]\nkind = \"apply\"\nmodel = \"fraud\"\ncountry = \"TW\"\nmonths = \"x\"", "job 1"),

@@ -36,7 +36,7 @@ pub struct RetrainParameters {
     pub features: features::Parameters,
     /// What is fitted; default: gbdt.
     #[serde(default)]
-    #[arg(long = "model", value_enum, required = false)]
+    #[arg(long = "model", value_name = "MODEL", value_enum, required = false)]
     pub learner: Learner,
     /// How the trees are grown.
     #[serde(default)]

@@ -268,6 +268,7 @@ impl Catalogue {
         if of_kind.is_empty() {
             let mut known: Vec<_> = self.jobs().map(|job| job.kind).collect();
             known.push(PIPELINE);
+            known.sort_unstable();
             known.dedup();
             return Err(Error::input(format!("unknown kind `{kind}`; the kinds are {}", known.join(", "))));
         }

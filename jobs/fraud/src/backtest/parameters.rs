@@ -23,7 +23,7 @@ pub struct Parameters {
     #[arg(long)]
     pub to: Period,
     /// A strategy, such as random, risk-profile, gbdt, gbdt+random or date; several may be given.
-    #[arg(long = "strategy", required = true)]
+    #[arg(long = "strategy", value_name = "STRATEGY", required = true)]
     pub strategies: Vec<Strategy>,
     /// Files (Parquet) of the true outcomes, such as the generator's: `declaration_id`, `item_number`, `illicit`,
     /// `additional_revenue`; none: the archive's own outcomes are the truth.

@@ -11,7 +11,7 @@ use tidewaiter_core::{Error, Result};
 pub struct Parameters {
     /// Folder of a BERT sentence encoder (config.json, tokenizer.json, model.safetensors), in the archive or of this
     /// machine.
-    #[arg(long = "encoder", required = false)]
+    #[arg(long = "encoder", value_name = "FOLDER", required = false)]
     pub path: String,
     /// Tokens of a text that are read; the others are cut off.
     #[serde(default = "most_tokens")]
