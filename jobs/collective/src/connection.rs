@@ -10,9 +10,13 @@ use tokio::sync::mpsc;
 pub struct Connection {
     /// To the hub.
     pub outgoing: mpsc::Sender<WorkerMessage>,
-    /// From the hub; ends when the fit is over or the leader's process is gone.
-    pub incoming: mpsc::Receiver<LeaderMessage>,
+    /// From the hub; ends when the fit is over or the leader's process is gone or silent. It has no bound of its own, so
+    /// that a worker that does not read holds nobody up: a fit has few instructions under way at a time.
+    pub incoming: mpsc::UnboundedReceiver<LeaderMessage>,
 }
 
-/// How many messages wait in one direction at most. A worker has few instructions under way at a time.
+/// How many messages to the hub wait at most.
 pub(crate) const CHANNEL_DEPTH: usize = 16;
+
+/// How many rounds are open at most. With two, workers compute the next round while the leader absorbs the last.
+pub(crate) const OPEN_ROUNDS: usize = 2;

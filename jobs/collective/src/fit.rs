@@ -6,8 +6,10 @@
 //! are summed, and sums of integers do not depend on their order.
 
 use bytes::Bytes;
-use tidewaiter_core::{Error, Result};
+use tidewaiter_core::{Error, Result, threads::check};
 use tidewaiter_proto::v1::{Gathered, ShardAnswer, contribution::Answer};
+
+use crate::values::{Part, Values, mean};
 
 /// The answer of a shard, or of several shards merged, to one instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,11 @@ pub enum Contribution {
     Sum(Vec<i64>),
     /// One message of each shard, with the shard's number, in the order of the shards.
     Gather(Vec<(u32, Bytes)>),
+    /// Numbers of each shard that are averaged, with the shard's number, in the order of the shards. The leader is given
+    /// the mean part by part ([`Leader::fold`]), and then [`Contribution::Mean`].
+    Average(Vec<(u32, Values)>),
+    /// What the shards told beside the numbers of a mean, in the order of the shards. Only leaders are given it.
+    Mean(Vec<Part>),
 }
 
 impl Contribution {
@@ -50,25 +57,44 @@ impl Contribution {
                 mine.sort_by_key(|(shard, _)| *shard);
                 Ok(())
             }
+            (Self::Average(mine), Self::Average(theirs)) => {
+                mine.extend(theirs);
+                mine.sort_by_key(|(shard, _)| *shard);
+                Ok(())
+            }
             _ => Err(mismatch()),
         }
     }
 
-    /// The contribution as a message. The integers of a sum are not copied.
-    pub fn into_answer(self) -> Answer {
+    /// Bytes that it holds, about.
+    pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Sum(mut values) => {
-                values.iter_mut().for_each(|value| *value = value.to_le());
-                Answer::Sum(Bytes::from_owner(LittleEndian(values)))
-            }
-            Self::Gather(parts) => {
-                let answers = parts.into_iter().map(|(shard, answer)| ShardAnswer { shard, answer });
-                Answer::Gathered(Gathered { answers: answers.collect() })
-            }
+            Self::Sum(values) => size_of_val(values.as_slice()),
+            Self::Gather(parts) => parts.iter().map(|(_, part)| part.len()).sum(),
+            Self::Average(parts) => parts.iter().map(|(_, part)| part.values.as_slice().len()).sum(),
+            Self::Mean(parts) => parts.iter().map(|part| part.note.len()).sum(),
         }
     }
 
-    /// Merges the contribution of a message into the one that is there, if any.
+    /// A sum or what was gathered as a message. The integers of a sum are not copied.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::Internal`] when the numbers are averaged, which are not sent at once.
+    pub fn into_answer(self) -> Result<Answer> {
+        match self {
+            Self::Sum(mut values) => {
+                values.iter_mut().for_each(|value| *value = value.to_le());
+                Ok(Answer::Sum(Bytes::from_owner(LittleEndian(values))))
+            }
+            Self::Gather(parts) => {
+                let answers = parts.into_iter().map(|(shard, answer)| ShardAnswer { shard, answer });
+                Ok(Answer::Gathered(Gathered { answers: answers.collect() }))
+            }
+            Self::Average(_) | Self::Mean(_) => Err(mismatch()),
+        }
+    }
+
+    /// Merges the sum or gathered answers of a message into what is there, if anything.
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Corrupt`] when a sum is cut short, and as [`Contribution::merge`].
@@ -92,6 +118,7 @@ impl Contribution {
                 let parts = answers.into_iter().map(|ShardAnswer { shard, answer }| (shard, answer));
                 Self::Gather(parts.collect()).merge_onto(merged)
             }
+            Answer::Averaged(_) => Err(mismatch()),
         }
     }
 }
@@ -105,7 +132,7 @@ impl AsRef<[u8]> for LittleEndian {
     }
 }
 
-fn mismatch() -> Error {
+pub(crate) fn mismatch() -> Error {
     Error::internal("contributions of different kinds or lengths cannot be merged")
 }
 
@@ -136,6 +163,19 @@ pub trait Leader: Send + Sync {
     /// Takes the merged contribution of all shards to the oldest open round.
     fn absorb(&mut self, contribution: Contribution) -> Result<()>;
 
+    /// Takes the next numbers of the shards' mean in the oldest open round, from number `first` on; all of them come, in
+    /// their order, before [`Leader::absorb`]. So a leader can write them over those that the round began with, and never
+    /// holds both. Where the weights of all shards are 0 there is no mean, and this is not called. When a worker is lost
+    /// meanwhile, the round's instruction is sent again as it was given, and [`Leader::history`] must give what it gave
+    /// before.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::Internal`] when the leader expects no mean, or one of fewer numbers.
+    fn fold(&mut self, first: usize, mean: &[f32]) -> Result<()> {
+        let _ = (first, mean);
+        Err(mismatch())
+    }
+
     /// The leader's whole state between two rounds (after `absorb`, before `instruct`): enough to continue the fit after
     /// a restart.
     fn checkpoint(&self) -> Result<Bytes>;
@@ -152,7 +192,8 @@ pub trait Leader: Send + Sync {
     fn progress(&self) -> Progress;
 }
 
-/// A worker's side of a fit: one shard of the training data, in memory.
+/// A worker's side of a fit: one shard of the training data, in memory or read from where its loader put it.
+#[async_trait::async_trait]
 pub trait Shard: Send {
     /// Brings a newly loaded shard to the state described by [`Leader::history`].
     fn restore(&mut self, history: &[u8]) -> Result<()>;
@@ -162,6 +203,16 @@ pub trait Shard: Send {
     ///
     /// A shard with a large sum adds its integers to those of `merged` in place, without a copy of its own.
     fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()>;
+
+    /// As [`Shard::contribute`], which it is by default, for a shard that waits for data between its batches. It runs on a
+    /// thread for computation and may both compute and wait.
+    async fn contribute_async(
+        &mut self,
+        instruction: &[u8],
+        merged: &mut Option<Contribution>,
+    ) -> Result<()> {
+        self.contribute(instruction, merged)
+    }
 }
 
 /// Runs a fit to its end in this thread, without a collective.
@@ -172,11 +223,31 @@ pub fn fit_in_process(leader: &mut dyn Leader, shards: &mut [Box<dyn Shard>]) ->
     while let Some(instruction) = leader.instruct()? {
         let mut merged = None;
         for shard in &mut *shards {
+            check()?;
             shard.contribute(&instruction, &mut merged)?;
         }
-        leader.absorb(merged.ok_or_else(|| Error::internal("a fit needs at least one shard"))?)?;
+        let merged = merged.ok_or_else(|| Error::internal("a fit needs at least one shard"))?;
+        let merged = match merged {
+            Contribution::Average(shards) => average(leader, shards)?,
+            merged => merged,
+        };
+        leader.absorb(merged)?;
     }
     Ok(())
+}
+
+/// Gives the leader the whole mean of shards that are in this process.
+fn average(leader: &mut dyn Leader, shards: Vec<(u32, Values)>) -> Result<Contribution> {
+    let weight: u64 = shards.iter().map(|(_, values)| values.weight).sum();
+    if weight > 0 {
+        let share = |(_, shard): &(u32, Values)| (shard.weight as f64 / weight as f64, shard.values.bytes());
+        leader.fold(0, &mean(&shards.iter().map(share).collect::<Vec<_>>()))?;
+    }
+    let part = |(shard, Values { weight, note, values }): (u32, Values)| {
+        let length = values.len() as u64;
+        Part { shard, weight, note, length }
+    };
+    Ok(Contribution::Mean(shards.into_iter().map(part).collect()))
 }
 
 #[cfg(test)]
@@ -205,7 +276,8 @@ mod tests {
             let mut local = None;
             for part in [first, second] {
                 let in_process = part.clone().merge_onto(&mut local);
-                let by_message = Contribution::merge_answer(&mut sent, part.into_answer());
+                let answer = part.into_answer().expect("no mean");
+                let by_message = Contribution::merge_answer(&mut sent, answer);
                 prop_assert_eq!(in_process.is_ok(), by_message.is_ok());
                 prop_assert_eq!(&sent, &local);
             }

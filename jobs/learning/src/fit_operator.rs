@@ -2,7 +2,8 @@
 //!
 //! The node's input makes the engine start one task for each partition and has no other use: the training data are the
 //! shards that the collective assigns. A task that starts when the fit is over, or when no fit of its name exists, ends
-//! without work.
+//! without work. A worker that the fit goes on without, because it was silent or failed for a reason that passes, joins
+//! again after a moment.
 
 use std::{
     fmt,
@@ -10,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arrow::{
@@ -21,7 +23,7 @@ use futures::{StreamExt, stream::BoxStream};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use tidewaiter_collective::{
-    Connection, ShardLoader,
+    Connection, End, ShardLoader,
     grpc::{self, Hubs},
     work,
 };
@@ -46,6 +48,10 @@ pub struct FitOperator {
     loader: Arc<dyn ShardLoader>,
 }
 
+/// How long a worker waits, after it was lost or failed for a reason that passes, until it joins again.
+const REJOIN_WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
 impl FitOperator {
     /// The node's name in plans.
     pub const NAME: &'static str = "FitExec";
@@ -60,16 +66,38 @@ impl FitOperator {
         while let Some(batch) = rows.next().await {
             batch?;
         }
-        match self.join(partition, &task).await {
-            Ok(connection) => {
-                let rounds = work(connection, self.loader.as_ref()).await?;
-                Ok(Worked { rounds, joined: true })
+        let mut worked = Worked { rounds: 0, joined: false };
+        for wait in REJOIN_WAITS {
+            let connection = match self.join(partition, &task).await {
+                Ok(connection) => connection,
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Cancelled) => {
+                    return Ok(worked);
+                }
+                Err(error) => return Err(error),
+            };
+            worked.joined = true;
+            match work(connection, self.loader.as_ref()).await {
+                Ok(done) => {
+                    worked.rounds += done.rounds;
+                    if done.end == End::Dismissed {
+                        return Ok(worked);
+                    }
+                    tracing::warn!("the fit went on without this worker, which joins again");
+                }
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    let seconds = wait.as_secs();
+                    tracing::warn!(
+                        error = error.chain(),
+                        seconds,
+                        "a worker of a fit failed and joins again"
+                    );
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Cancelled) => {
-                Ok(Worked { rounds: 0, joined: false })
-            }
-            Err(error) => Err(error),
+            tokio::time::sleep(wait).await;
         }
+        let fit = &self.message.fit;
+        Err(Error::unavailable(format!("a worker of the fit {fit} was lost {} times", REJOIN_WAITS.len())))
     }
 
     async fn join(&self, partition: usize, task: &TaskContext) -> Result<Connection> {
@@ -113,6 +141,10 @@ impl Operator for FitOperator {
 
     fn needs_gpu(&self) -> bool {
         self.message.needs_gpu
+    }
+
+    fn tells_progress(&self) -> bool {
+        true
     }
 
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {

@@ -2,7 +2,8 @@
 //!
 //! Promise: a fit that is interrupted and run again goes on from the last stored checkpoint and gives the same model,
 //! because a leader's state between two rounds is its whole state ([`Leader::checkpoint`]). The checkpoint is one
-//! object of the archive, `<folder>/checkpoint`; it stays when the fit is over, until the job's folder is removed.
+//! object of the archive, `<folder>/checkpoint`; it stays when the fit is over, until the job's folder is removed. A
+//! store that cannot be reached costs a checkpoint, and not the fit.
 //! Start at [`Followed::lead`].
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use datafusion::prelude::SessionContext;
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::{Leader, Observer, Progress, ShardLoader};
-use tidewaiter_core::Result;
+use tidewaiter_core::{ErrorKind, Result};
 use tidewaiter_job::{Listener, engine::Engine};
 use tidewaiter_proto::v1;
 
@@ -103,19 +104,30 @@ impl Observer for Follower<'_> {
 
     async fn checkpoint(&mut self, checkpoint: Bytes) -> Result<()> {
         self.milestones += 1;
-        if self.milestones.is_multiple_of(self.followed.milestones_per_checkpoint) {
-            self.followed.archive.put(&self.checkpoint, checkpoint).await?;
+        if !self.milestones.is_multiple_of(self.followed.milestones_per_checkpoint) {
+            return Ok(());
         }
-        Ok(())
+        match self.followed.archive.put(&self.checkpoint, checkpoint).await {
+            // The next may be stored; until then the fit would go on from the one before.
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::warn!(path = self.checkpoint, error = error.chain(), "a checkpoint is not stored");
+                Ok(())
+            }
+            stored => stored,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    };
 
     use arrow::array::{ArrayRef, Date32Array, Float32Array, RecordBatch};
     use parquet::arrow::ArrowWriter;
+    use tidewaiter_collective::Shard;
     use tidewaiter_core::{Error, chance::mix, plan::Meter};
     use tidewaiter_job::engine::Local;
 
@@ -154,11 +166,11 @@ mod tests {
         v1::ParquetFile { path, size }
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_fit_goes_on_from_its_stored_checkpoint_and_gives_the_same_model() {
-        let archive = Archive::open("memory://follow/archive").expect("opens");
-        let engine = Local::new(2, 1 << 26).expect("an engine");
-        let session = engine.session("job", Meter::new(|_| ())).expect("a session");
+    /// The archive, two shards in it, and how they are read.
+    async fn data() -> (Archive, Vec<v1::ParquetFile>, Layout) {
+        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let folder = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let archive = Archive::open(&format!("memory://follow/archive-{folder}")).expect("opens");
         let shards = vec![shard(&archive, 0).await, shard(&archive, 1).await];
         let layout = Layout {
             features: vec!["amount".to_owned()],
@@ -166,6 +178,78 @@ mod tests {
             date: "date".to_owned(),
             validation_days: (4, 4),
         };
+        (archive, shards, layout)
+    }
+
+    fn parameters() -> Parameters {
+        Parameters { trees: 10, leaves: 4, early_stopping_rounds: 0, ..Parameters::default() }
+    }
+
+    /// Loads shards, after it has failed some times.
+    struct Failing {
+        shards: ParquetShards,
+        kind: ErrorKind,
+        left: AtomicUsize,
+    }
+
+    #[async_trait::async_trait]
+    impl ShardLoader for Failing {
+        async fn load(&self, shard: u32) -> Result<Box<dyn Shard>> {
+            let fails =
+                self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            match fails {
+                Ok(_) => Err(Error::new(self.kind, "the store is away")),
+                Err(_) => self.shards.load(shard).await,
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn workers_that_fail_for_a_while_join_again_and_damaged_data_end_the_fit() {
+        let (archive, shards, layout) = data().await;
+        let engine = Local::new(2, 1 << 26).expect("an engine");
+        let session = engine.session("job", Meter::new(|_| ())).expect("a session");
+        let fit = async |failures: usize, kind: ErrorKind| {
+            let loader = ParquetShards::new(archive.clone(), shards.clone(), layout.clone(), gbdt::shard_of);
+            let left = AtomicUsize::new(failures);
+            let fit = Fit {
+                archive: &archive,
+                engine: &engine,
+                session: &session,
+                name: &format!("{kind:?}-{failures}"),
+                folder: "work/fit",
+                task: v1::FitTask { shards: shards.clone(), ..v1::FitTask::default() },
+                loader: Arc::new(Failing { shards: loader, kind, left }),
+                gains_from_gpu: false,
+            };
+            let mut leader = GbdtLeader::new(parameters()).expect("parameters");
+            run(fit, &mut leader, &mut Silent).await?;
+            Ok::<_, Error>(leader.model().expect("a model").to_bytes())
+        };
+        let undisturbed = fit(0, ErrorKind::Unavailable).await.expect("the fit ends");
+        // Both workers fail, and one of them twice.
+        assert_eq!(fit(3, ErrorKind::Unavailable).await.expect("the fit ends"), undisturbed);
+        let error = fit(1, ErrorKind::Corrupt).await.expect_err("waiting does not help");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", error.chain());
+    }
+
+    /// Does nothing.
+    struct Silent;
+
+    #[async_trait::async_trait]
+    impl Observer for Silent {
+        fn progress(&mut self, _: Progress) {}
+
+        async fn checkpoint(&mut self, _: Bytes) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_fit_goes_on_from_its_stored_checkpoint_and_gives_the_same_model() {
+        let (archive, shards, layout) = data().await;
+        let engine = Local::new(2, 1 << 26).expect("an engine");
+        let session = engine.session("job", Meter::new(|_| ())).expect("a session");
         let listener = Arc::new(Recorded::default());
         let fit = |index: u64| Followed {
             archive: &archive,
@@ -187,10 +271,8 @@ mod tests {
             place: (1, 2),
             milestones_per_checkpoint: 4,
         };
-        let parameters =
-            Parameters { trees: 10, leaves: 4, early_stopping_rounds: 0, ..Parameters::default() };
         let first =
-            fit(0).lead(|| GbdtLeader::new(parameters), |_| Err(Error::internal("no checkpoint yet")));
+            fit(0).lead(|| GbdtLeader::new(parameters()), |_| Err(Error::internal("no checkpoint yet")));
         let first = first.await.expect("the fit ends");
 
         // The ten trees and the binning are eleven milestones: the last checkpoint is that of the eighth, with seven trees.

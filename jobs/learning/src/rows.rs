@@ -12,7 +12,10 @@ use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuild
 use serde::{Deserialize, Serialize};
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::{Shard, ShardLoader};
-use tidewaiter_core::{Error, Result, ResultExt, threads::on_cpu};
+use tidewaiter_core::{
+    Error, Result, ResultExt,
+    threads::{check, on_cpu},
+};
 use tidewaiter_proto::v1::ParquetFile;
 
 /// Which columns of a file are the features, label and date of its rows, and which rows are validation rows.
@@ -84,6 +87,7 @@ fn read(bytes: Bytes, layout: &Layout) -> Result<Rows> {
     let mut is_validation = Vec::with_capacity(rows);
     let (first, last) = layout.validation_days;
     for batch in builder.with_projection(mask).build()? {
+        check()?;
         let batch = batch?;
         let column = |name: &str, kind: &DataType| {
             let column = batch.column_by_name(name).filter(|column| column.data_type() == kind);

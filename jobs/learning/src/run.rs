@@ -2,17 +2,23 @@
 //!
 //! Start at [`run`]; [`crate::follow`] adds checkpoints and progress.
 
-use std::{pin::pin, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use datafusion::prelude::{DataFrame, SessionContext};
 use tidewaiter_archive::{Archive, tasks};
 use tidewaiter_collective::{Hub, Leader, Observer, ShardLoader, grpc::Hubs, lead};
-use tidewaiter_core::{Error, Result, plan};
+use tidewaiter_core::{Error, ErrorKind, Result, plan};
 use tidewaiter_job::engine::Engine;
 use tidewaiter_proto::v1;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 use crate::fit_operator::{FitOperator, Worked};
+
+/// How many workers a fit has.
+type Present = watch::Receiver<usize>;
 
 /// A fit to run.
 pub struct Fit<'a> {
@@ -37,30 +43,78 @@ pub struct Fit<'a> {
 
 /// Runs the fit to its end.
 ///
+/// The query may wait long for the workers of a lost executor; the fit goes on with those that are present, and does not
+/// need the query. When the query ends and no worker is left, another is started, a few times.
+///
 /// # Errors
-/// The leader's, the observer's, a worker's permanent failure, or [`tidewaiter_core::ErrorKind::Unavailable`] when all
-/// workers ended and none of them had joined.
+/// The leader's, the observer's, a worker's permanent failure, or [`ErrorKind::Unavailable`] when all
+/// workers ended and none of them had joined, and when the workers fail again and again.
 pub async fn run(fit: Fit<'_>, leader: &mut dyn Leader, observer: &mut dyn Observer) -> Result<()> {
     let shards = u32::try_from(fit.task.shards.len()).unwrap_or(u32::MAX);
-    let (hub, floor) = Hub::new();
+    let (hub, inbox) = Hub::new();
+    let present = hub.present();
     let _registered = Registered::new(fit.engine.hubs(), fit.name, hub);
     let gpu_tasks = if fit.gains_from_gpu { fit.engine.gpu_tasks().await } else { 0 };
     let most = if gpu_tasks > 0 { gpu_tasks } else { fit.engine.most_tasks().await };
     let count = most.min(fit.task.shards.len()).max(1);
-    let workers = workers(&fit, count, gpu_tasks > 0).await?;
 
     let (_running, cancelled) = oneshot::channel();
-    let mut leading = pin!(lead(floor, leader, shards, count, observer, cancelled));
+    let leading = lead(inbox, leader, shards, count, observer, cancelled);
     tokio::select! {
-        // The query may wait long for the workers of a lost executor; the fit does not need them.
-        led = &mut leading => led,
-        worked = plan::reports::<Worked>(workers) => {
-            if worked?.iter().any(|worked| worked.joined) {
-                // A worker succeeds only when it is dismissed, which is the last thing that a leader does.
-                return leading.await;
-            }
-            Err(Error::unavailable(format!("no worker of the fit {} found its leader", fit.name)))
+        // A leader knows of a worker's permanent failure from the worker, so its error is the better one.
+        biased;
+        led = leading => led,
+        failed = keep_workers(&fit, count, gpu_tasks > 0, present) => Err(failed),
+    }
+}
+
+/// Waits between an end of the query of the workers and the start of the next.
+const RESTART_WAITS: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(16)];
+
+/// A query that went well for so long was no failure at its start.
+const WENT_WELL: Duration = Duration::from_secs(60);
+
+/// Runs the query of the workers, and another when it has ended and no worker is left; gives the reason when that does
+/// not help.
+async fn keep_workers(fit: &Fit<'_>, count: usize, needs_gpu: bool, mut present: Present) -> Error {
+    let mut failures = 0;
+    loop {
+        let begun = Instant::now();
+        let worked = match workers(fit, count, needs_gpu).await {
+            Ok(workers) => plan::reports::<Worked>(workers).await,
+            Err(error) => Err(error),
+        };
+        if worked.as_ref().is_ok_and(|worked| worked.iter().all(|worked| !worked.joined)) {
+            return Error::unavailable(format!("no worker of the fit {} found its leader", fit.name));
         }
+        // The end of a worker, and of the whole query, does not end a fit while others are present. When the fit is over,
+        // they are dismissed and the leader ends, which ends this wait.
+        if present.wait_for(|present| *present == 0).await.is_err() {
+            return std::future::pending().await;
+        }
+        if begun.elapsed() > WENT_WELL {
+            failures = 0;
+        }
+        // An engine reports the loss of an executor as an internal error.
+        let passes = |error: &Error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal);
+        let error = match worked {
+            Err(error) if !passes(&error) => return error,
+            Err(error) => error,
+            Ok(_) => Error::unavailable("they left"),
+        };
+        let Some(wait) = RESTART_WAITS.get(failures) else {
+            let kind = error.kind();
+            let text = format!("the workers of the fit {} end again and again", fit.name);
+            return Error::new(kind, text).with_source(error);
+        };
+        tokio::time::sleep(*wait).await;
+        tracing::warn!(
+            fit = fit.name,
+            error = error.chain(),
+            "no worker of the fit is left; others are started"
+        );
+        failures += 1;
     }
 }
 
@@ -76,7 +130,7 @@ async fn workers(fit: &Fit<'_>, count: usize, needs_gpu: bool) -> Result<DataFra
         task: Some(fit.task.clone()),
         needs_gpu,
     };
-    plan::above(rows, FitOperator::new(message, Arc::clone(&fit.loader)))
+    plan::apply(rows, FitOperator::new(message, Arc::clone(&fit.loader)))
 }
 
 /// A hub that workers can find until this is dropped.

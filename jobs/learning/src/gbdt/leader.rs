@@ -11,14 +11,14 @@ use super::{
     fixed_point::{LOSS_SCALE, MOST_ROWS, hessian_bits},
     grow::{Grown, Next, TreeGrower},
     messages::{
-        Binning, FinishedTree, HistogramRequest, Instruction, LeaderState, Request, ShardHistory,
+        Binning, Candidates, FinishedTree, HistogramRequest, Instruction, LeaderState, Request, ShardHistory,
         ShardSummary, Summarise,
     },
     model::{Model, Tree},
     parameters::Parameters,
     split::GrowthRules,
 };
-use crate::binning::{self, BinEdges};
+use crate::binning::{self, Keys};
 
 /// Leads a fit of boosted trees.
 ///
@@ -31,13 +31,23 @@ pub struct GbdtLeader {
     grower: TreeGrower,
     /// The open requests, the oldest first.
     open: VecDeque<OpenRequest>,
+    /// The shards' summaries, while values are counted that they may lack.
+    summarised: Option<Summarised>,
     /// Whether the last contribution ended a tree.
     between_trees: bool,
+}
+
+/// The shards' summaries, and the values of each feature whose exact counts are needed besides.
+struct Summarised {
+    summaries: Vec<ShardSummary>,
+    candidates: Candidates,
 }
 
 /// A request whose contribution is awaited.
 enum OpenRequest {
     Summaries,
+    /// The counts of candidates.
+    Counts,
     /// The loss at the base score.
     BaseLoss,
     /// A histogram for the tree of this number.
@@ -73,7 +83,7 @@ impl GbdtLeader {
 
     fn of(parameters: Parameters, state: LeaderState) -> Self {
         let (grower, open) = (TreeGrower::default(), VecDeque::new());
-        Self { parameters, state, grower, open, between_trees: false }
+        Self { parameters, state, grower, open, summarised: None, between_trees: false }
     }
 
     /// The model: the trees up to the one with the best validation loss, or all trees when there are no
@@ -140,6 +150,20 @@ impl GbdtLeader {
                 parts[0].0
             )));
         }
+        let candidates = (0..features)
+            .map(|feature| binning::candidates(summaries.iter().map(|summary| &summary.features[feature])))
+            .collect::<Result<Vec<Keys>>>()?;
+        let summarised = Summarised { summaries, candidates: Candidates { features: candidates } };
+        if summarised.candidates.features.iter().all(|keys| keys.keys.is_empty()) {
+            return self.begin_binning(&summarised, &[]);
+        }
+        self.summarised = Some(summarised);
+        Ok(())
+    }
+
+    /// Sets the bins; `counts` are those of the candidates, feature after feature.
+    fn begin_binning(&mut self, summarised: &Summarised, mut counts: &[i64]) -> Result<()> {
+        let Summarised { summaries, candidates } = summarised;
         let total = |count: fn(&ShardSummary) -> u64| summaries.iter().map(count).sum::<u64>();
         let rows = total(|summary| summary.training_rows);
         let positives = total(|summary| summary.training_positives);
@@ -153,12 +177,13 @@ impl GbdtLeader {
         let validation_positives = total(|summary| summary.validation_positives);
         let validation_negatives = total(|summary| summary.validation_rows) - validation_positives;
         self.state.validation_weight = validation_positives as f64 * weight + validation_negatives as f64;
-        let edges = (0..features)
-            .map(|feature| {
-                let merged = binning::merge(summaries.iter().map(|summary| &summary.features[feature]))?;
-                Ok(binning::quantile_edges(&merged, self.parameters.bins as usize))
-            })
-            .collect::<Result<Vec<BinEdges>>>()?;
+        let mut edges = Vec::with_capacity(candidates.features.len());
+        for (feature, keys) in candidates.features.iter().enumerate() {
+            let own = counts.split_off(..keys.keys.len()).unwrap_or_default();
+            let merged =
+                binning::merge(summaries.iter().map(|summary| &summary.features[feature]), keys, own)?;
+            edges.push(binning::quantile_edges(&merged, self.parameters.bins as usize));
+        }
         if rows > MOST_ROWS {
             return Err(Error::input(format!(
                 "boosted trees: {rows} training rows are more than {MOST_ROWS}; train on fewer months"
@@ -224,9 +249,12 @@ impl GbdtLeader {
             if !self.open.is_empty() {
                 return Ok(None);
             }
-            match &self.state.binning {
-                None => (OpenRequest::Summaries, Request::Summarise(Summarise {})),
-                Some(binning) => (OpenRequest::BaseLoss, Request::Bin(binning.clone())),
+            match (&self.state.binning, &self.summarised) {
+                (None, None) => (OpenRequest::Summaries, Request::Summarise(Summarise {})),
+                (None, Some(summarised)) => {
+                    (OpenRequest::Counts, Request::Count(summarised.candidates.clone()))
+                }
+                (Some(binning), _) => (OpenRequest::BaseLoss, Request::Bin(binning.clone())),
             }
         } else {
             let Some(tree_number) = self.tree_under_way() else { return Ok(None) };
@@ -266,12 +294,19 @@ impl Leader for GbdtLeader {
     }
 
     fn absorb(&mut self, contribution: Contribution) -> Result<()> {
-        let unexpected =
-            || Error::internal("boosted trees: the shards answered another question than was asked");
+        let unexpected = || Error::internal("boosted trees: the shards answered another request");
         let open = self.open.pop_front().ok_or_else(unexpected)?;
         self.between_trees = matches!(open, OpenRequest::BaseLoss | OpenRequest::Loss(_));
         match (open, contribution) {
             (OpenRequest::Summaries, Contribution::Gather(parts)) => self.absorb_summaries(&parts),
+            (OpenRequest::Counts, Contribution::Sum(counts)) => {
+                let summarised = self.summarised.take().ok_or_else(unexpected)?;
+                let wanted: usize = summarised.candidates.features.iter().map(|keys| keys.keys.len()).sum();
+                if counts.len() != wanted {
+                    return Err(unexpected());
+                }
+                self.begin_binning(&summarised, &counts)
+            }
             (OpenRequest::BaseLoss, Contribution::Sum(sums)) => {
                 let [loss] = sums[..] else { return Err(unexpected()) };
                 self.absorb_loss(loss);

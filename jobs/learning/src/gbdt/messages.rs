@@ -1,12 +1,12 @@
 //! The messages between leader and shards, and the leader's checkpoint, as protobuf: floats travel bit for bit.
 
 use super::model::Tree;
-use crate::binning::{BinEdges, FeatureSummary};
+use crate::binning::{BinEdges, FeatureSummary, Keys};
 
 /// An instruction of the leader.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Instruction {
-    #[prost(oneof = "Request", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Request", tags = "1, 2, 3, 4, 5")]
     pub(super) request: Option<Request>,
 }
 
@@ -25,6 +25,16 @@ pub(super) enum Request {
     /// Add a finished tree to the scores: the sum of the validation loss.
     #[prost(message, tag = "4")]
     Finish(FinishedTree),
+    /// Count values of the training rows: the sum of the counts, feature after feature.
+    #[prost(message, tag = "5")]
+    Count(Candidates),
+}
+
+/// The values of each feature that are counted exactly.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Candidates {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) features: Vec<Keys>,
 }
 
 /// Nothing but the request.

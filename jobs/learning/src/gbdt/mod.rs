@@ -38,7 +38,7 @@ pub use model::{Model, Tree};
 pub use parameters::Parameters;
 pub use shard::{Dataset, GbdtShard};
 
-use tidewaiter_collective::Shard;
+use tidewaiter_collective::{Shard, fit::fit_in_process};
 use tidewaiter_core::Result;
 
 use crate::rows::Rows;
@@ -53,4 +53,14 @@ pub const LEARNER: &str = "gbdt";
 pub fn shard_of(index: u32, rows: Rows) -> Result<Box<dyn Shard>> {
     let Rows { features, labels, is_validation } = rows;
     Ok(Box::new(GbdtShard::new(index, Dataset::new(features, &labels, is_validation)?)))
+}
+
+/// Fits boosted trees on one shard, in this thread.
+///
+/// # Errors
+/// As [`GbdtLeader`]'s.
+pub fn fit_alone(data: Dataset, parameters: &Parameters) -> Result<Model> {
+    let mut leader = GbdtLeader::new(parameters.clone())?;
+    fit_in_process(&mut leader, &mut [Box::new(GbdtShard::new(0, data))])?;
+    leader.model()
 }

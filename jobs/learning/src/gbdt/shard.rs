@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::{
     fixed_point::{LOSS_SCALE, MOST_LOSS, count_bits, gradient_scale, hessian_scale},
     histogram::{BinMatrix, HistogramBuilder},
-    messages::{Binning, HistogramRequest, Instruction, Request, ShardHistory, ShardSummary},
+    messages::{Binning, Candidates, HistogramRequest, Instruction, Request, ShardHistory, ShardSummary},
     model::{Tree, partition},
 };
 use crate::{
@@ -140,6 +140,20 @@ impl GbdtShard {
         Contribution::Gather(vec![(self.index, Bytes::from(summary.encode_to_vec()))]).merge_onto(merged)
     }
 
+    /// Counts values of the training rows.
+    fn count(&self, candidates: &Candidates, merged: &mut Option<Contribution>) -> Result<()> {
+        if candidates.features.len() != self.raw.len() {
+            return Err(Error::internal(
+                "boosted trees: a shard was asked to count other features than it has",
+            ));
+        }
+        let columns = self.raw.iter().zip(&candidates.features);
+        let counts = columns.flat_map(|(column, keys)| {
+            binning::count_keys(self.training.iter().map(|row| column[*row as usize]), keys)
+        });
+        Contribution::Sum(counts.collect()).merge_onto(merged)
+    }
+
     /// Bins the rows. When they are binned in this way already, it only resets the scores.
     fn bin(&mut self, binning: Binning) -> Result<()> {
         if let Some(binned) = &mut self.binned {
@@ -190,7 +204,7 @@ impl GbdtShard {
 
     fn binned(&mut self) -> Result<&mut Binned> {
         self.binned.as_mut().ok_or_else(|| {
-            Error::internal("boosted trees: a shard was asked to grow a tree before it was restored")
+            Error::internal("boosted trees: a shard was requested to grow a tree before it was restored")
         })
     }
 
@@ -198,7 +212,7 @@ impl GbdtShard {
     fn apply_splits(&mut self, index: u32, tree: &Tree) -> Result<()> {
         let Self { positive, training, .. } = self;
         let binned = self.binned.as_mut().ok_or_else(|| {
-            Error::internal("boosted trees: a shard was asked to grow a tree before it was restored")
+            Error::internal("boosted trees: a shard was requested to grow a tree before it was restored")
         })?;
         if binned.finished != index {
             return Err(Error::internal(format!(
@@ -399,9 +413,10 @@ impl Shard for GbdtShard {
     fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()> {
         let request = Instruction::decode(instruction)?
             .request
-            .ok_or_else(|| Error::internal("boosted trees: an instruction asks for nothing"))?;
+            .ok_or_else(|| Error::internal("boosted trees: an instruction has no request"))?;
         match request {
             Request::Summarise(_) => self.summarise(merged),
+            Request::Count(candidates) => self.count(&candidates, merged),
             Request::Bin(binning) => {
                 self.bin(binning)?;
                 self.loss(merged)

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 use tidewaiter_collective::{Leader, Shard, fit::fit_in_process};
+use tidewaiter_core::chance::mix;
 
 use super::*;
 
@@ -333,4 +334,21 @@ proptest! {
             let _ = model.predict_probability(&vec![&row[..]; model.features.min(64) as usize]);
         }
     }
+}
+
+/// More distinct values than a summary holds, and a frequent one among them, whose rows alone are positive.
+#[test]
+fn a_frequent_value_among_many_is_split_off_exactly_on_any_shards() {
+    let rows = 60_000_u64;
+    let value = |row: u64| if row % 8 == 0 { 0.5 } else { (mix(row) % (1 << 24)) as f32 / (1 << 24) as f32 };
+    let data = Table {
+        features: vec![(0..rows).map(value).collect()],
+        labels: (0..rows).map(|row| f32::from(u8::from(row % 8 == 0))).collect(),
+        is_validation: vec![false; rows as usize],
+    };
+    let parameters = Parameters { trees: 3, leaves: 3, bins: 16, ..Parameters::default() };
+    let whole = fit(&data, &parameters, 1);
+    assert_eq!(whole, fit(&data, &parameters, 3));
+    let chances = whole.predict_probability(&[&[0.5, 0.49, 0.51]]).expect("predicts");
+    assert!(chances[0] > 2.0 * chances[1] && chances[0] > 2.0 * chances[2], "{chances:?}");
 }

@@ -8,14 +8,14 @@ use tidewaiter_core::{Error, Result, ResultExt};
 use super::{
     lbfgs::Objective,
     messages::{
-        Binning, Evaluation, Instruction, Lbfgs, LeaderState, Request, ShardHistory, ShardSummary, Summarise,
-        Terms,
+        Binning, Candidates, Evaluation, Instruction, Lbfgs, LeaderState, Request, ShardHistory,
+        ShardSummary, Summarise, Terms,
     },
     model::{Model, Scale},
     parameters::Parameters,
     shard::{LOSS_SCALE, MOST_ROWS, RESIDUAL_SCALE},
 };
-use crate::binning::{self, BinEdges};
+use crate::binning::{self, BinEdges, Keys};
 
 /// A penalty is done when a step lowers the mean loss of a row by less.
 const TOLERANCE: f64 = 1e-8;
@@ -27,8 +27,16 @@ const TOLERANCE: f64 = 1e-8;
 pub struct LogisticLeader {
     parameters: Parameters,
     state: LeaderState,
+    /// The shards' summaries, while values are counted that they may lack.
+    summarised: Option<Summarised>,
     /// See [`Objective::curvature`]; computed from the row counts, and empty before they are known.
     curvature: Vec<f64>,
+}
+
+/// The shards' summaries, and the values of each feature whose exact counts are needed besides.
+struct Summarised {
+    summaries: Vec<ShardSummary>,
+    candidates: Candidates,
 }
 
 impl LogisticLeader {
@@ -39,7 +47,7 @@ impl LogisticLeader {
     pub fn new(parameters: Parameters) -> Result<Self> {
         parameters.validate()?;
         let state = LeaderState { parameters: serde_json::to_string(&parameters)?, ..LeaderState::default() };
-        Ok(Self { parameters, state, curvature: Vec::new() })
+        Ok(Self { parameters, state, summarised: None, curvature: Vec::new() })
     }
 
     /// A fit that goes on from [`Leader::checkpoint`].
@@ -51,7 +59,7 @@ impl LogisticLeader {
         let parameters: Parameters = serde_json::from_str(&state.parameters)
             .map_err(|error| Error::corrupt("logistic regression: no checkpoint").with_source(error))?;
         parameters.validate().context(|| "read a checkpoint of logistic regression")?;
-        let mut leader = Self { parameters, state, curvature: Vec::new() };
+        let mut leader = Self { parameters, state, summarised: None, curvature: Vec::new() };
         leader.set_curvature();
         Ok(leader)
     }
@@ -122,11 +130,28 @@ impl LogisticLeader {
                 "logistic regression: shards have different features; load all shards with one schema",
             ));
         }
-        let edges = (0..features).map(|feature| {
-            let merged = binning::merge(summaries.iter().map(|summary| &summary.features[feature]))?;
-            Ok(binning::quantile_edges(&merged, self.parameters.bins as usize))
-        });
-        self.state.binning = Some(Binning { features: edges.collect::<Result<_>>()? });
+        let candidates = (0..features)
+            .map(|feature| binning::candidates(summaries.iter().map(|summary| &summary.features[feature])))
+            .collect::<Result<Vec<Keys>>>()?;
+        let summarised = Summarised { summaries, candidates: Candidates { features: candidates } };
+        if summarised.candidates.features.iter().all(|keys| keys.keys.is_empty()) {
+            return self.begin_binning(&summarised, &[]);
+        }
+        self.summarised = Some(summarised);
+        Ok(())
+    }
+
+    /// Sets the bins; `counts` are those of the candidates, feature after feature.
+    fn begin_binning(&mut self, summarised: &Summarised, mut counts: &[i64]) -> Result<()> {
+        let Summarised { summaries, candidates } = summarised;
+        let mut edges = Vec::with_capacity(candidates.features.len());
+        for (feature, keys) in candidates.features.iter().enumerate() {
+            let own = counts.split_off(..keys.keys.len()).unwrap_or_default();
+            let merged =
+                binning::merge(summaries.iter().map(|summary| &summary.features[feature]), keys, own)?;
+            edges.push(binning::quantile_edges(&merged, self.parameters.bins as usize));
+        }
+        self.state.binning = Some(Binning { features: edges });
         Ok(())
     }
 
@@ -198,7 +223,10 @@ impl Leader for LogisticLeader {
     fn instruct(&mut self) -> Result<Option<Bytes>> {
         let request = match (&self.state.binning, &self.state.minimiser) {
             _ if self.state.finished => return Ok(None),
-            (None, _) => Request::Summarise(Summarise {}),
+            (None, _) => match &self.summarised {
+                None => Request::Summarise(Summarise {}),
+                Some(summarised) => Request::Count(summarised.candidates.clone()),
+            },
             (Some(binning), None) => Request::Bin(binning.clone()),
             (Some(_), Some(minimiser)) => Request::Evaluate(Terms { values: minimiser.trial() }),
         };
@@ -206,15 +234,18 @@ impl Leader for LogisticLeader {
     }
 
     fn absorb(&mut self, contribution: Contribution) -> Result<()> {
+        let unexpected = || Error::internal("logistic regression: the shards answered another request");
         match contribution {
             Contribution::Gather(parts) if self.state.binning.is_none() => self.absorb_summaries(&parts),
+            Contribution::Sum(counts) if self.state.binning.is_none() => match self.summarised.take() {
+                Some(summarised) => self.begin_binning(&summarised, &counts),
+                None => Err(unexpected()),
+            },
             Contribution::Sum(counts) if self.state.binning.is_some() && self.state.minimiser.is_none() => {
                 self.absorb_counts(counts)
             }
             Contribution::Sum(sums) if self.state.minimiser.is_some() => self.absorb_evaluation(&sums),
-            _ => Err(Error::internal(
-                "logistic regression: the shards answered another question than was asked",
-            )),
+            _ => Err(unexpected()),
         }
     }
 

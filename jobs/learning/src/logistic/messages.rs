@@ -1,11 +1,11 @@
 //! The messages between leader and shards, and the leader's checkpoint, as protobuf: floats travel bit for bit.
 
-use crate::binning::{BinEdges, FeatureSummary};
+use crate::binning::{BinEdges, FeatureSummary, Keys};
 
 /// An instruction of the leader.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Instruction {
-    #[prost(oneof = "Request", tags = "1, 2, 3")]
+    #[prost(oneof = "Request", tags = "1, 2, 3, 4")]
     pub(super) request: Option<Request>,
 }
 
@@ -22,6 +22,16 @@ pub(super) enum Request {
     /// validation loss.
     #[prost(message, tag = "3")]
     Evaluate(Terms),
+    /// Count values of the training rows: the sum of the counts, feature after feature.
+    #[prost(message, tag = "4")]
+    Count(Candidates),
+}
+
+/// The values of each feature that are counted exactly.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Candidates {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) features: Vec<Keys>,
 }
 
 /// Nothing but the request.

@@ -7,7 +7,7 @@ use prost::Message;
 use tidewaiter_collective::{Contribution, Shard};
 use tidewaiter_core::{Error, Result};
 
-use super::messages::{Binning, Instruction, Request, ShardHistory, ShardSummary};
+use super::messages::{Binning, Candidates, Instruction, Request, ShardHistory, ShardSummary};
 use crate::{
     binning::{self, BinEdges},
     rows::Rows,
@@ -129,6 +129,18 @@ impl LogisticShard {
         Ok(Contribution::Gather(vec![(self.index, Bytes::from(ShardSummary { features }.encode_to_vec()))]))
     }
 
+    /// Counts values of the training rows.
+    fn count(&self, candidates: &Candidates) -> Result<Contribution> {
+        if candidates.features.len() != self.training.raw.len() {
+            return Err(Error::internal(
+                "logistic regression: a shard was asked to count other features than it has",
+            ));
+        }
+        let columns = self.training.raw.iter().zip(&candidates.features);
+        let counts = columns.flat_map(|(column, keys)| binning::count_keys(column.iter().copied(), keys));
+        Ok(Contribution::Sum(counts.collect()))
+    }
+
     fn bin(&mut self, binning: Binning) -> Result<()> {
         match &self.binning {
             Some(own) if *own == binning => return Ok(()),
@@ -207,9 +219,10 @@ impl Shard for LogisticShard {
     fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()> {
         let request = Instruction::decode(instruction)?.request;
         let request =
-            request.ok_or_else(|| Error::internal("logistic regression: an instruction asks for nothing"))?;
+            request.ok_or_else(|| Error::internal("logistic regression: an instruction has no request"))?;
         let answer = match request {
             Request::Summarise(_) => self.summarise()?,
+            Request::Count(candidates) => self.count(&candidates)?,
             Request::Bin(binning) => {
                 self.bin(binning)?;
                 self.row_counts()?

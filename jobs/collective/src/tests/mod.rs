@@ -1,20 +1,30 @@
 //! A fit ends with the same states when workers are lost, late or fail, in this process and over gRPC.
 
+mod chaos;
+mod faults;
+mod large;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use prost::Message;
 use tidewaiter_core::{Error, ErrorKind, Result};
 use tidewaiter_proto::v1::fit_service_server::FitServiceServer;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::{
-    Contribution, Hub, Leader, Observer, Progress, Shard, ShardLoader,
-    grpc::{Hubs, join},
-    lead, work,
+    Connection, Contribution, Hub, Leader, Observer, Progress, Shard, ShardLoader,
+    connection::CHANNEL_DEPTH,
+    grpc::{Hubs, heard, join, said},
+    lead,
+    liveness::Pace,
+    work,
 };
 
 /// A fit whose states can be computed without a collective: in each round a shard adds the state of two rounds before to
@@ -162,6 +172,39 @@ fn expected() -> Vec<i64> {
     chain.states
 }
 
+/// Whether a worker's process stands still.
+type Stopped = watch::Sender<bool>;
+
+/// A stream that gives nothing while a process stands still.
+fn running<T: Send + 'static>(
+    messages: impl Stream<Item = T> + Send + Unpin + 'static,
+    stopped: &Stopped,
+) -> impl Stream<Item = T> + Send + Unpin + 'static {
+    let stopped = stopped.subscribe();
+    Box::pin(stream::unfold((messages, stopped), |(mut messages, mut stopped)| async {
+        let next = messages.next().await?;
+        stopped.wait_for(|stopped| !*stopped).await.ok()?;
+        Some((next, (messages, stopped)))
+    }))
+}
+
+/// A worker's connection to a hub as gRPC makes it, without a network: streams of messages, of which none is large.
+async fn linked(hubs: &Hubs, worker: &str, stopped: &Stopped) -> Connection {
+    let (outgoing, sent) = mpsc::channel(CHANNEL_DEPTH);
+    let small = |bytes: usize| assert!(bytes < 5 << 20, "a message of {bytes} bytes");
+    let from_worker = said("fit", worker, sent, PACE).inspect(move |message| small(message.encoded_len()));
+    let to_hub = running(Box::pin(from_worker), stopped).map(Ok);
+    let from_hub = hubs.admit(to_hub, PACE).await.expect("there is a hub");
+    let from_hub = Box::pin(from_hub.inspect(move |message| small(message.encoded_len())));
+    Connection { outgoing, incoming: heard(running(from_hub, stopped).map(Ok), PATIENT) }
+}
+
+/// Heartbeats in quick succession.
+const PACE: Pace = Pace { every: Duration::from_millis(20), silent_ticks: 5 };
+
+/// Of those who give nobody up.
+const PATIENT: Pace = Pace { every: Duration::from_secs(60), silent_ticks: 60 };
+
 #[tokio::test]
 async fn a_fit_on_three_workers_equals_the_computation_on_none() {
     let (hub, inbox) = Hub::new();
@@ -230,7 +273,9 @@ async fn a_transient_failure_moves_the_shards_and_a_permanent_one_ends_the_fit()
             led.expect("the other worker carries on");
             assert_eq!(leader.states, expected());
         } else {
-            assert!(led.expect_err("it is permanent").chain().contains("no memory left"));
+            let error = led.expect_err("it is permanent");
+            assert!(error.chain().contains("no memory left"), "{}", error.chain());
+            assert_eq!(error.kind(), kind, "the remedy is that of the worker's error");
         }
     }
 }
