@@ -30,14 +30,19 @@ pub(crate) struct Place {
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "TIDEWAITER_SCHEDULER")]
     pub(crate) scheduler: Option<String>,
     /// With --scheduler: submit the job, print its id, and do not follow it.
-    #[arg(long, global = true, help_heading = EVERYWHERE, requires = "scheduler")]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) detach: bool,
+    /// Without --scheduler: go on with the last run of this very job that was interrupted or failed by a transient error,
+    /// from its last finished step.
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub(crate) resume: bool,
     /// Without --scheduler: tasks that run at once; default: the machine's cores.
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) workers: Option<usize>,
-    /// Without --scheduler: memory for sorts and buffers, beyond which they spill to disk, in MiB.
-    #[arg(long, global = true, help_heading = EVERYWHERE, default_value_t = 1024)]
-    pub(crate) memory_mib: usize,
+    /// Memory for sorts and buffers of this process, beyond which they spill to disk, in MiB; default: 1024, and seven
+    /// tenths of the machine's or container's for an executor.
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub(crate) memory_mib: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +64,8 @@ pub(crate) enum Command {
     /// Look at the scheduler's jobs.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// List a scheduler's executors: device, slots, memory, last sign of life.
+    Cluster,
     /// Look at the archive's tables.
     #[command(subcommand)]
     Archive(Archive),
@@ -82,13 +89,13 @@ pub(crate) fn command_line() -> clap::Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Jobs {
-    /// Every job, the newest first.
+    /// The newest jobs: begin, length, progress or error.
     List {
         /// Most jobs; 0: all.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// One job as it stands.
+    /// What happened to a job, what came of it, and what was asked.
     Show {
         /// Its id.
         job: String,
@@ -98,8 +105,13 @@ pub(crate) enum Jobs {
         /// Its id.
         job: String,
     },
-    /// End a job and free its executors.
+    /// End a job and free its executors, or give up one that failed.
     Cancel {
+        /// Its id.
+        job: String,
+    },
+    /// Go on with a job that failed, from its last finished step.
+    Retry {
         /// Its id.
         job: String,
     },
@@ -113,6 +125,11 @@ pub(crate) enum Archive {
     Snapshots {
         /// Name of the table.
         table: String,
+    },
+    /// The columns into which exports are read: type, check, meaning, and name in the WCO Data Model.
+    Columns {
+        /// Name of the table; default: every table.
+        table: Option<String>,
     },
     /// Run a query over the tables; `/` in a table's name is written `_`.
     Sql {
@@ -145,9 +162,26 @@ pub(crate) struct Scheduler {
     /// Address to listen on; port 0 takes a free one and prints it.
     #[arg(long, default_value = "127.0.0.1:50050")]
     pub(crate) bind: SocketAddr,
-    /// Address at which executors reach it, as http://host:port; default: the one it listens on.
+    /// Address at which executors reach it, as http://host:port; default: the one it listens on. Needed where --bind
+    /// means every address of the machine.
     #[arg(long)]
     pub(crate) advertise: Option<String>,
+    /// Folder in or below which jobs may name files: mappings, exports, truth, stages, encoders, a generator's output.
+    /// Links and `..` that lead out of it are refused. Several may be given; without any, jobs name no files.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) exports: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) exposure: Exposure,
+    /// How often a job is tried again after transient errors, from its last finished step and checkpoint; a step that is
+    /// finished starts the count anew.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) retries: u32,
+    /// Seconds from the first of these errors after which it is not tried again.
+    #[arg(long, default_value_t = 3600)]
+    pub(crate) retry_for: u64,
+    /// Seconds for which work that needs a GPU waits when no executor with one is there; then processors do it.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) gpu_wait: u64,
 }
 
 #[derive(Debug, Args)]
@@ -164,10 +198,67 @@ pub(crate) struct Executor {
     /// Address from which results are fetched.
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: String,
-    /// Port from which results are fetched.
+    /// Port from which results are fetched; 0 takes a free one.
     #[arg(long, default_value_t = 50051)]
     pub(crate) port: u16,
     /// Folder for shuffle data and spills.
     #[arg(long)]
     pub(crate) work_folder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) exposure: Exposure,
+}
+
+/// Who may reach a server.
+#[derive(Debug, Args)]
+pub(crate) struct Exposure {
+    /// Listen on an address that other machines reach. There is no TLS and no access control yet: whoever reaches the
+    /// port runs jobs with this process's rights, and reads and changes the archive. Use it only inside a network that
+    /// you protect.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_of_every_command_work_wherever_they_stand() {
+        let options: [&[&str]; 6] = [
+            &["--archive", "a"],
+            &["--output", "json"],
+            &["--scheduler", "http://s:1"],
+            &["--detach"],
+            &["--workers", "3"],
+            &["--memory-mib", "77"],
+        ];
+        let commands: [&[&str]; 3] = [
+            &["run", "p.toml"],
+            &["archive", "tables"],
+            &["apply", "fraud", "--country", "TW", "--months", "2020-12"],
+        ];
+        for command in commands {
+            for option in options {
+                let end = command.len();
+                for place in (0..=end).filter(|place| *place < 2 || *place == end) {
+                    let line = [&["tidewaiter"], &command[..place], option, &command[place..]].concat();
+                    let matches = command_line().try_get_matches_from(&line);
+                    let matches = matches.unwrap_or_else(|error| panic!("{line:?}: {error}"));
+                    let Arguments { archive, output, place } =
+                        Arguments::from_arg_matches(&matches).expect("reads");
+                    let given = [
+                        archive.as_deref() == Some("a"),
+                        output == Output::Json,
+                        place.scheduler.as_deref() == Some("http://s:1"),
+                        place.detach,
+                        place.workers == Some(3),
+                        place.memory_mib == Some(77),
+                    ];
+                    assert_eq!(given.iter().filter(|given| **given).count(), 1, "{line:?}");
+                }
+            }
+        }
+    }
 }

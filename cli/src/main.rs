@@ -1,20 +1,60 @@
 //! `tidewaiter`: the one binary, every user's and every server's entry.
 //!
 //! A command's result goes to stdout, as text or (with `--output json`) as one JSON document; progress and
-//! logs go to stderr. Exit status: 0 done, 1 the job failed, 2 the command line or a file is wrong.
+//! logs go to stderr. Exit status: 0 done, 1 the job failed, 2 the command line or a file is wrong, 130 interrupted
+//! (Ctrl-C).
 
 mod arguments;
 mod commands;
 mod output;
 mod progress;
 
-use std::process::ExitCode;
+use std::{
+    io::{IsTerminal as _, stderr},
+    process::ExitCode,
+    time::Duration,
+};
 
+use clap::ArgMatches;
+use tidewaiter_core::Error;
+use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
+
+/// The exit status of a command that its user interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// What is logged unless the user says otherwise: warnings, except the errors of queries that Ballista logs before it
+/// hands them back, since whoever receives an error reports it; and except what it says of tasks that it cannot cancel,
+/// because executors ask for tasks and are not called.
+const LOGS: &str = "warn,ballista_core::execution_plans::distributed_query=off,\
+                    ballista_scheduler::scheduler_server::query_stage_scheduler=off,\
+                    ballista_scheduler::scheduler_server::grpc=off,\
+                    ballista_scheduler::state::task_manager=off,\
+                    ballista_scheduler::state::executor_manager=off";
+
+/// How long computations that nobody awaits any more may take to notice it.
+const LAST_COMPUTATIONS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     keep_freed_memory_together();
-    run()
+    let matches = arguments::command_line().get_matches();
+    let filter = EnvFilter::try_from_env("TIDEWAITER_LOG").unwrap_or_else(|_| EnvFilter::new(LOGS));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(is_coloured()).init();
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            progress::say(&format!("error: start threads: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = runtime.block_on(run(matches));
+    runtime.shutdown_timeout(LAST_COMPUTATIONS);
+    status
+}
+
+/// Whether logs are coloured: on a terminal whose user has nothing against it (<https://no-color.org>).
+fn is_coloured() -> bool {
+    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 /// Gives glibc's allocator one arena a core, unless the user has said how many. It would make eight, each of which
@@ -31,16 +71,34 @@ fn keep_freed_memory_together() {
     }
 }
 
-#[tokio::main]
-async fn run() -> ExitCode {
-    let matches = arguments::command_line().get_matches();
-    let filter = EnvFilter::try_from_env("TIDEWAITER_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match commands::run(&matches).await {
+/// Runs a command to its end, or until its user interrupts it.
+async fn run(matches: ArgMatches) -> ExitCode {
+    let is_executor = matches.subcommand_name() == Some("executor");
+    // A task of its own, so that an interrupt is noticed whatever the command does.
+    let mut command = tokio::spawn(async move { commands::run(&matches).await });
+    let result = tokio::select! {
+        result = &mut command => result,
+        () = interrupt(is_executor) => {
+            // What the command had begun is dropped, and with it its queries, fits and computations.
+            command.abort();
+            // It may be in a computation that it does not leave at once.
+            let _ = tokio::time::timeout(LAST_COMPUTATIONS, command).await;
+            progress::say("interrupted");
+            return ExitCode::from(INTERRUPTED);
+        }
+    };
+    match result.unwrap_or_else(|error| Err(Error::internal("the command stopped").with_source(error))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             progress::say(&format!("error: {}", error.chain()));
             ExitCode::from(error.kind().exit_status())
         }
+    }
+}
+
+/// Ends when the user interrupts the command. An executor takes the interrupt itself: it tells its scheduler first.
+async fn interrupt(is_executor: bool) {
+    if is_executor || tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
     }
 }

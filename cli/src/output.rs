@@ -1,10 +1,23 @@
 //! A command's result on stdout: lines for people, or one JSON document.
+//!
+//! A query's rows are written as they come ([`Rows`]); of anything else the whole is known before ([`write`]).
 
-use std::io::Write;
+use std::io::{BufWriter, Write, stdout};
 
+use arrow::{
+    array::RecordBatch,
+    json::LineDelimitedWriter,
+    util::{
+        display::{ArrayFormatter, FormatOptions},
+        pretty::pretty_format_batches,
+    },
+};
 use tidewaiter_core::{Result, ResultExt};
 
 use crate::arguments::Output;
+
+/// Rows by which the widths of a table's columns are chosen.
+const SAMPLE_ROWS: usize = 1000;
 
 /// Writes a command's result: the lines for people, or the JSON document.
 pub(crate) fn write(
@@ -16,5 +29,157 @@ pub(crate) fn write(
         Output::Text => text().join("\n"),
         Output::Json => serde_json::to_string_pretty(json)?,
     };
-    writeln!(std::io::stdout(), "{text}").context(|| "write the result to stdout")
+    writeln!(stdout(), "{text}").context(doing)
+}
+
+/// The rows of a query: as a table, or as a JSON array with one object a line. It holds no more than the rows of a
+/// table's beginning.
+pub(crate) struct Rows<W: Write> {
+    out: BufWriter<W>,
+    form: Form,
+}
+
+enum Form {
+    /// An array that has elements or not.
+    Json { begun: bool },
+    /// The first rows of a table, which is not begun.
+    Sample(Vec<RecordBatch>),
+    /// A table whose head is written.
+    Table { border: String, widths: Vec<usize> },
+}
+
+impl Rows<std::io::Stdout> {
+    /// The rows on stdout.
+    pub(crate) fn on_stdout(output: Output) -> Self {
+        Self::new(stdout(), output)
+    }
+}
+
+impl<W: Write> Rows<W> {
+    fn new(out: W, output: Output) -> Self {
+        let form = match output {
+            Output::Json => Form::Json { begun: false },
+            Output::Text => Form::Sample(Vec::new()),
+        };
+        Self { out: BufWriter::new(out), form }
+    }
+
+    /// Writes rows; a batch without any still says which columns there are.
+    pub(crate) fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        match &mut self.form {
+            Form::Json { begun } => write_objects(&mut self.out, &batch, begun),
+            Form::Table { widths, .. } => write_cells(&mut self.out, &batch, widths),
+            Form::Sample(batches) => {
+                batches.push(batch);
+                if batches.iter().map(RecordBatch::num_rows).sum::<usize>() < SAMPLE_ROWS {
+                    return Ok(());
+                }
+                let table = pretty_format_batches(batches)?.to_string();
+                let (head, border) = table.rsplit_once('\n').unwrap_or_default();
+                let widths = border.trim_matches('+').split('+').map(|part| part.len().saturating_sub(2));
+                let table = Form::Table { border: border.to_owned(), widths: widths.collect() };
+                writeln!(self.out, "{head}").context(doing)?;
+                self.form = table;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let end = match &self.form {
+            Form::Json { begun: false } => "[]".to_owned(),
+            Form::Json { begun: true } => "\n]".to_owned(),
+            Form::Sample(batches) => pretty_format_batches(batches)?.to_string(),
+            Form::Table { border, .. } => border.clone(),
+        };
+        writeln!(self.out, "{end}").context(doing)?;
+        self.out.flush().context(doing)
+    }
+}
+
+fn doing() -> &'static str {
+    "write the result to stdout"
+}
+
+/// Writes rows as the next elements of an array.
+fn write_objects(out: &mut impl Write, batch: &RecordBatch, begun: &mut bool) -> Result<()> {
+    let mut writer = LineDelimitedWriter::new(Vec::new());
+    writer.write(batch)?;
+    writer.finish()?;
+    for object in writer.into_inner().split(|byte| *byte == b'\n').filter(|object| !object.is_empty()) {
+        let before: &[u8] = if *begun { b",\n" } else { b"[\n" };
+        *begun = true;
+        out.write_all(before).and_then(|()| out.write_all(object)).context(doing)?;
+    }
+    Ok(())
+}
+
+/// Writes rows as lines of a table whose head is written; longer cells push the border to the right.
+fn write_cells(out: &mut impl Write, batch: &RecordBatch, widths: &[usize]) -> Result<()> {
+    let options = FormatOptions::default();
+    let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+    let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+    for row in 0..batch.num_rows() {
+        let cells: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
+        let height = cells.iter().map(|cell| cell.lines().count()).max().unwrap_or(1).max(1);
+        for line in 0..height {
+            let mut text = String::from("|");
+            for (cell, width) in cells.iter().zip(widths) {
+                let part = cell.lines().nth(line).unwrap_or_default();
+                text.push_str(&format!(" {part:<width$} |"));
+            }
+            writeln!(out, "{text}").context(doing)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    fn batch(rows: std::ops::Range<i64>) -> RecordBatch {
+        let text = rows.clone().map(|row| (row % 7 != 0).then(|| format!("text \"{row}\"\nof two lines")));
+        let columns: [(&str, ArrayRef, bool); 2] = [
+            ("number", Arc::new(Int64Array::from_iter_values(rows)), false),
+            ("text", Arc::new(StringArray::from_iter(text)), true),
+        ];
+        RecordBatch::try_from_iter_with_nullable(columns).expect("a batch")
+    }
+
+    fn written(output: Output, batches: &[RecordBatch]) -> String {
+        let mut bytes = Vec::new();
+        let mut rows = Rows::new(&mut bytes, output);
+        for batch in batches {
+            rows.write(batch.clone()).expect("written");
+        }
+        rows.finish().expect("ended");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn rows_that_come_one_after_the_other_make_the_table_of_all() {
+        for ends in [vec![0], vec![3], vec![1100, 1400, 1400, 5000]] {
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            let batches: Vec<_> = starts.zip(&ends).map(|(from, to)| batch(from..*to)).collect();
+            let whole = pretty_format_batches(&batches).expect("formats").to_string();
+            assert_eq!(written(Output::Text, &batches), format!("{whole}\n"), "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_come_one_after_the_other_make_one_json_array() {
+        let batches = [batch(0..0), batch(0..2), batch(2..2), batch(2..9)];
+        let document: Vec<serde_json::Value> =
+            serde_json::from_str(&written(Output::Json, &batches)).expect("one document");
+        assert_eq!(document.len(), 9);
+        assert_eq!(document[0], serde_json::json!({"number": 0}));
+        assert_eq!(document[8]["text"], "text \"8\"\nof two lines");
+        assert_eq!(written(Output::Json, &batches[..1]), "[]\n");
+    }
 }

@@ -1,7 +1,8 @@
 //! How our table providers and plan nodes travel, beside everything that Ballista's codecs carry themselves.
 //!
 //! Providers travel by reference, nodes as their operators' messages. The same codecs sit in the client, the
-//! scheduler and the executors.
+//! scheduler and the executors. Whoever submitted the plan reads of an error here only its text, so errors are encoded
+//! in it ([`as_text`]).
 
 use std::sync::Arc;
 
@@ -26,12 +27,14 @@ use tidewaiter_core::plan::{self, Operator, OperatorExec, OperatorNode};
 use tidewaiter_job::Catalogue;
 use tidewaiter_proto::v1;
 
+use crate::failure::as_text;
+
 /// First byte of what these codecs write; Ballista's own messages begin with another.
 const OURS: u8 = 0xD5;
 
 fn decode_operator(message: &[u8], catalogue: &Catalogue) -> Result<Arc<dyn Operator>> {
-    let message = v1::PlanOperator::decode(message).map_err(tidewaiter_core::Error::from)?;
-    Ok(catalogue.operator(&message)?)
+    let message = v1::PlanOperator::decode(message).map_err(|error| as_text(error.into()))?;
+    catalogue.operator(&message).map_err(as_text)
 }
 
 fn one<T>(inputs: Vec<T>) -> Result<T> {
@@ -60,8 +63,8 @@ impl LogicalExtensionCodec for LogicalCodec {
     fn try_decode(&self, bytes: &[u8], inputs: &[LogicalPlan], context: &TaskContext) -> Result<Extension> {
         match bytes.split_first() {
             Some((&OURS, message)) => {
-                let node =
-                    OperatorNode::new(decode_operator(message, &self.catalogue)?, one(inputs.to_vec())?)?;
+                let operator = decode_operator(message, &self.catalogue)?;
+                let node = OperatorNode::new(operator, one(inputs.to_vec())?).map_err(as_text)?;
                 Ok(Extension { node: Arc::new(node) })
             }
             _ => self.ballista.try_decode(bytes, inputs, context),
@@ -87,7 +90,7 @@ impl LogicalExtensionCodec for LogicalCodec {
         context: &TaskContext,
     ) -> Result<Arc<dyn TableProvider>> {
         match bytes.split_first() {
-            Some((&OURS, reference)) => Ok(decode_provider(reference, schema)?),
+            Some((&OURS, reference)) => decode_provider(reference, schema).map_err(as_text),
             _ => self.ballista.try_decode_table_provider(bytes, table, schema, context),
         }
     }
@@ -168,10 +171,10 @@ impl PhysicalExtensionCodec for PhysicalCodec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match bytes.split_first() {
-            Some((&OURS, message)) => Ok(Arc::new(OperatorExec::new(
-                decode_operator(message, &self.catalogue)?,
-                one(inputs.to_vec())?,
-            )?)),
+            Some((&OURS, message)) => {
+                let operator = decode_operator(message, &self.catalogue)?;
+                Ok(Arc::new(OperatorExec::new(operator, one(inputs.to_vec())?).map_err(as_text)?))
+            }
             _ => self.ballista.try_decode(bytes, inputs, context, converter),
         }
     }

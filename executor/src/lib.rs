@@ -2,33 +2,54 @@
 //!
 //! It holds no durable state: losing it loses no committed work. Its slots are its virtual cores; its
 //! device class is the first part of its id, which is all that Ballista lets an executor say of itself.
-//! [`session`] makes the sessions of clients. Tasks are pulled, so that only the executor opens connections
-//! to the scheduler and not the other way.
+//! Tasks are pulled, so that only the executor opens connections to the scheduler and not the other way; what it
+//! therefore does not learn from Ballista, that a query is over, it asks for itself ([`reports`]).
+//! [`session`] makes the sessions of clients. Start at [`Executor`].
 
 pub mod codec;
+mod connections;
+pub mod failure;
+pub mod reports;
+pub mod rows;
+mod running;
 pub mod session;
+mod stoppable;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use ballista_core::config::TaskSchedulingPolicy;
-use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use arrow_flight::flight_service_server::FlightServiceServer;
+use ballista_core::{config::TaskSchedulingPolicy, utils::create_grpc_server};
+use ballista_executor::{
+    ArrowFlightServerProvider,
+    executor_process::{ExecutorProcessConfig, start_executor_process},
+    flight_service::BallistaFlightService,
+};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use tidewaiter_job::{Catalogue, engine::runtime};
+use tidewaiter_proto::LARGEST_MESSAGE;
+use tonic::transport::{Endpoint, server::TcpIncoming};
+
+use crate::{rows::Rows, running::Running, stoppable::StoppableEngine};
 
 /// What an executor is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The plan nodes that its tasks may hold.
     pub catalogue: Catalogue,
-    /// Unique name; with the device class it makes the executor's id.
-    pub name: String,
+    /// Unique name; with the device class it makes the executor's id. Absent: its port and its process's id.
+    pub name: Option<String>,
     /// `cpu` or `gpu`: the class that placement goes by.
     pub device: String,
     /// Tasks that may run at once.
     pub slots: usize,
     /// Address that other executors and clients fetch results from.
     pub host: String,
-    /// Port of the Flight service.
+    /// Port of the Flight service; 0 takes a free one.
     pub port: u16,
     /// Host of the scheduler.
     pub scheduler_host: String,
@@ -36,7 +57,8 @@ pub struct Options {
     pub scheduler_port: u16,
     /// Folder for shuffle data and spills; a temporary one when absent.
     pub work_folder: Option<PathBuf>,
-    /// Memory for the query engine's operators, in bytes; absent: seven tenths of the machine's.
+    /// Memory for the query engine's operators, in bytes, of which each slot has its share; absent: seven tenths of the
+    /// machine's, or of what its container may use.
     pub memory: Option<u64>,
 }
 
@@ -76,54 +98,137 @@ const HEARTBEAT_SECONDS: u64 = 5;
 /// Seconds to wait for a scheduler that is still starting.
 const SCHEDULER_WAIT_SECONDS: u16 = 10;
 
-/// Runs an executor until the process is told to stop.
-///
-/// # Errors
-/// [`Error::Options`] and [`Error::Listen`] at once; [`Error::Run`] when no scheduler answers.
-pub async fn run(options: Options) -> Result<(), Error> {
-    if options.slots == 0 {
-        return Err(Error::Options("an executor needs at least one slot".into()));
+/// An executor that has its port and serves nobody yet. It is displayed as what it serves and joins.
+#[derive(Debug)]
+pub struct Executor {
+    options: Options,
+    id: String,
+    address: SocketAddr,
+    listener: TcpListener,
+    /// Where the scheduler takes reports.
+    endpoint: Endpoint,
+}
+
+impl Executor {
+    /// An executor that listens on its port.
+    ///
+    /// # Errors
+    /// [`Error::Options`] and [`Error::Listen`].
+    pub fn bind(options: Options) -> Result<Self, Error> {
+        if options.slots == 0 {
+            return Err(Error::Options("an executor needs at least one slot".into()));
+        }
+        if !matches!(options.device.as_str(), "cpu" | "gpu") {
+            return Err(Error::Options(format!("the device is {:?}; use cpu or gpu", options.device)));
+        }
+        if let Some(folder) = &options.work_folder {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Error::Options(format!("create {}: {error}", folder.display())))?;
+        }
+        let url = format!("http://{}:{}", options.scheduler_host, options.scheduler_port);
+        let endpoint = Endpoint::from_shared(url.clone())
+            .map_err(|error| Error::Options(format!("the scheduler {url:?} is no address: {error}")))?;
+        let listen = || {
+            let listener = TcpListener::bind((options.host.as_str(), options.port))?;
+            listener.set_nonblocking(true)?;
+            Ok((listener.local_addr()?, listener))
+        };
+        let failed = |source| Error::Listen { host: options.host.clone(), port: options.port, source };
+        let (address, listener) = listen().map_err(failed)?;
+        let name = options.name.clone();
+        let name = name.unwrap_or_else(|| format!("{}-{}", address.port(), std::process::id()));
+        let id = format!("{}-{name}", options.device);
+        Ok(Self { options, id, address, listener, endpoint })
     }
-    if !matches!(options.device.as_str(), "cpu" | "gpu") {
-        return Err(Error::Options(format!("the device is {:?}; use cpu or gpu", options.device)));
+
+    /// Runs the executor until the process is told to stop.
+    ///
+    /// # Errors
+    /// [`Error::Run`] when no scheduler answers.
+    pub async fn run(self) -> Result<(), Error> {
+        let Self { options, id, address, listener, endpoint } = self;
+        let (spills, memory) = (options.work_folder.clone(), options.memory.unwrap_or(0));
+        let produce = move |_: &datafusion::prelude::SessionConfig| {
+            let builder = RuntimeEnvBuilder::new();
+            Ok(runtime(match &spills {
+                Some(folder) => builder.with_temp_file_path(folder),
+                None => builder,
+            })?)
+        };
+        let (running, rows) = (Running::default(), Rows::default());
+        let stoppable = StoppableEngine::new(running.clone());
+        let config = ExecutorProcessConfig {
+            executor_id: id.clone(),
+            bind_host: match address.ip() {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            },
+            external_host: Some(options.host),
+            port: address.port(),
+            scheduler_host: options.scheduler_host.clone(),
+            scheduler_port: options.scheduler_port,
+            scheduler_connect_timeout_seconds: SCHEDULER_WAIT_SECONDS,
+            vcores: options.slots,
+            executor_heartbeat_interval_seconds: HEARTBEAT_SECONDS,
+            grpc_max_decoding_message_size: LARGEST_MESSAGE as u32,
+            grpc_max_encoding_message_size: LARGEST_MESSAGE as u32,
+            task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
+            work_dir: options.work_folder.map(|folder| folder.display().to_string()),
+            memory_pool_size: options.memory,
+            override_execution_engine: Some(Arc::new(failure::Engine(rows::Engine::new(
+                stoppable,
+                rows.clone(),
+            )))),
+            override_logical_codec: Some(Arc::new(codec::LogicalCodec::new(options.catalogue))),
+            override_physical_codec: Some(Arc::new(codec::PhysicalCodec::new(options.catalogue))),
+            override_runtime_producer: Some(Arc::new(produce)),
+            override_arrow_flight_service: Some(flight_service(listener)),
+            ..ExecutorProcessConfig::default()
+        };
+        let ended = tokio::select! {
+            ended = start_executor_process(Arc::new(config)) => ended,
+            never = reports::report(endpoint, &id, memory, &running, &rows) => match never {},
+        };
+        ended.map_err(|source| Error::Run {
+            host: options.scheduler_host,
+            port: options.scheduler_port,
+            source: Box::new(source),
+        })
     }
-    if let Some(folder) = &options.work_folder {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Error::Options(format!("create {}: {error}", folder.display())))?;
+}
+
+impl fmt::Display for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options { slots, memory, scheduler_host, scheduler_port, .. } = &self.options;
+        let slots = if *slots == 1 { "1 slot".to_owned() } else { format!("{slots} slots") };
+        let memory = match memory {
+            Some(bytes) => format!("{} MiB", bytes >> 20),
+            None => "seven tenths of the memory".to_owned(),
+        };
+        let (id, address) = (&self.id, self.address);
+        write!(f, "executor {id} serves {slots} and {memory} on http://{address}")?;
+        write!(f, ", for the scheduler at http://{scheduler_host}:{scheduler_port}")
     }
-    // Ballista's own error says neither where it would listen nor why it cannot.
-    if let Err(source) = tokio::net::TcpListener::bind((options.host.as_str(), options.port)).await {
-        return Err(Error::Listen { host: options.host, port: options.port, source });
-    }
-    let spills = options.work_folder.clone();
-    let produce = move |_: &datafusion::prelude::SessionConfig| {
-        let builder = RuntimeEnvBuilder::new();
-        Ok(runtime(match &spills {
-            Some(folder) => builder.with_temp_file_path(folder),
-            None => builder,
-        })?)
-    };
-    let config = ExecutorProcessConfig {
-        executor_id: format!("{}-{}", options.device, options.name),
-        bind_host: options.host.clone(),
-        external_host: Some(options.host),
-        port: options.port,
-        scheduler_host: options.scheduler_host.clone(),
-        scheduler_port: options.scheduler_port,
-        scheduler_connect_timeout_seconds: SCHEDULER_WAIT_SECONDS,
-        vcores: options.slots,
-        executor_heartbeat_interval_seconds: HEARTBEAT_SECONDS,
-        task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
-        work_dir: options.work_folder.map(|folder| folder.display().to_string()),
-        memory_pool_size: options.memory,
-        override_logical_codec: Some(Arc::new(codec::LogicalCodec::new(options.catalogue))),
-        override_physical_codec: Some(Arc::new(codec::PhysicalCodec::new(options.catalogue))),
-        override_runtime_producer: Some(Arc::new(produce)),
-        ..ExecutorProcessConfig::default()
-    };
-    start_executor_process(Arc::new(config)).await.map_err(|source| Error::Run {
-        host: options.scheduler_host,
-        port: options.scheduler_port,
-        source: Box::new(source),
+}
+
+/// Ballista's Flight service on a port that is bound already. Ballista's own binds it itself, and says neither where nor
+/// why it cannot.
+fn flight_service(listener: TcpListener) -> Arc<ArrowFlightServerProvider> {
+    Arc::new(move |folder, _, mut shutdown, config| {
+        let listener = listener.try_clone();
+        tokio::spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener?)?;
+            let service = FlightServiceServer::new(BallistaFlightService::new(folder))
+                .max_decoding_message_size(LARGEST_MESSAGE)
+                .max_encoding_message_size(LARGEST_MESSAGE);
+            create_grpc_server(&config)
+                .add_service(service)
+                .serve_with_incoming_shutdown(
+                    TcpIncoming::from(listener).with_nodelay(Some(true)),
+                    shutdown.recv(),
+                )
+                .await?;
+            Ok(())
+        })
     })
 }

@@ -1,20 +1,17 @@
 //! The engine of a cluster: queries run on the executors of this process's Ballista scheduler.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use ballista_scheduler::scheduler_server::SchedulerServer;
+use ballista_core::JobId;
 use datafusion::prelude::SessionContext;
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tidewaiter_collective::grpc::Hubs;
 use tidewaiter_core::{Result, plan::Meter};
 use tidewaiter_executor::session;
 use tidewaiter_job::{Catalogue, engine::Engine};
+use tokio::time::Instant;
 
-use crate::placement::Device;
-
-/// Ballista's scheduler, with DataFusion's plans.
-pub(crate) type Ballista = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+use crate::{ballista::Ballista, executors::Executors, placement::Device};
 
 /// Tasks that a fit or an ingest asks for at least: executors that join later find work.
 const FEWEST_TASKS: usize = 8;
@@ -22,41 +19,99 @@ const FEWEST_TASKS: usize = 8;
 /// Bytes of rows and buffers that one task may hold.
 const TASK_MEMORY: usize = 256 << 20;
 
+/// How long the end of a job waits for its executors to stop; beyond that they are left to it.
+const STOP_WAIT: Duration = Duration::from_secs(20);
+
+/// How a scheduler is reached.
+pub(crate) struct Addresses {
+    /// By executors.
+    pub(crate) executors: String,
+    /// By its own driver.
+    pub(crate) driver: String,
+    /// What the driver shows there ([`crate::gate`]).
+    pub(crate) secret: String,
+}
+
 /// The executors of a scheduler.
 pub(crate) struct Cluster {
     scheduler: Ballista,
-    url: String,
+    executors: Executors,
+    addresses: Addresses,
     catalogue: Catalogue,
     hubs: Hubs,
 }
 
 impl Cluster {
-    /// The executors of a scheduler that they reach at `url`.
-    pub(crate) fn new(scheduler: Ballista, url: String, catalogue: Catalogue) -> Self {
-        Self { scheduler, url, catalogue, hubs: Hubs::default() }
+    /// The executors of a scheduler.
+    pub(crate) fn new(scheduler: Ballista, addresses: Addresses, catalogue: Catalogue) -> Self {
+        let executors = Executors::new(scheduler.clone());
+        tokio::spawn(executors.progress().clone().tell(scheduler.clone()));
+        Self { scheduler, executors, addresses, catalogue, hubs: Hubs::default() }
     }
 
-    /// Stops the queries of a job that is over, so that its executors are free.
-    pub(crate) async fn release(&self, job: &str) {
-        let tasks = &self.scheduler.state.task_manager;
-        let running = match tasks.get_running_jobs().await {
-            Ok(running) => running,
-            Err(error) => return tracing::warn!(job, %error, "the job's queries are not known"),
-        };
-        let queries: HashSet<_> =
-            running.into_iter().filter(|query| query.job_name == job).map(|query| query.job_id).collect();
-        for query in queries {
-            if let Err(error) = self.scheduler.cancel_job(query).await {
+    /// What the executors report.
+    pub(crate) fn executors(&self) -> &Executors {
+        &self.executors
+    }
+
+    /// Ends the queries of a job, and waits until no executor works on them, so that they are free and the job's files
+    /// can be deleted.
+    pub(crate) async fn stop(&self, job: &str) {
+        let deadline = Instant::now() + STOP_WAIT;
+        let (mut queries, mut since) = (HashSet::new(), self.executors.mark());
+        loop {
+            // Of which job a query is that is only now being planned is not known.
+            let planning = self.scheduler.pending() > 0;
+            let ended = self.release(job).await;
+            let quiet = !planning && ended.is_empty();
+            if !ended.is_empty() {
+                queries.extend(ended.into_iter().map(JobId::into_inner));
+                since = self.executors.mark();
+            }
+            self.executors.next_report().await;
+            if quiet && self.executors.stopped(&queries, &since) {
+                return;
+            }
+            if Instant::now() > deadline {
+                return tracing::warn!(job, "the job's queries are not stopped on every executor");
+            }
+        }
+    }
+
+    /// Ends the queries of a job that run, and gives their ids.
+    pub(crate) async fn release(&self, job: &str) -> Vec<JobId> {
+        let queries = self.queries(job).await;
+        for query in &queries {
+            if let Err(error) = self.scheduler.cancel(query.clone()).await {
                 tracing::warn!(job, %error, "a query of the job is not stopped");
             }
         }
+        queries
+    }
+
+    /// The queries of a job that run.
+    async fn queries(&self, job: &str) -> Vec<JobId> {
+        let running = self.scheduler.running();
+        let mut queries = Vec::new();
+        for (query, running) in running.iter() {
+            if running.execution_graph.read().await.job_name() == job {
+                queries.push(query.clone());
+            }
+        }
+        queries
     }
 }
 
 #[async_trait]
 impl Engine for Cluster {
-    fn session(&self, job: &str, _: Meter) -> Result<SessionContext> {
-        Ok(session::remote(&self.url, job, self.catalogue)?)
+    fn session(&self, job: &str, meter: Meter) -> Result<SessionContext> {
+        let Addresses { driver, secret, .. } = &self.addresses;
+        let session = session::remote(driver, job, self.catalogue, Some(secret))?;
+        let meter = Arc::new(meter);
+        self.executors.progress().follow(job, &meter);
+        // The session's queries are followed for as long as it lives.
+        session.state_ref().write().config_mut().set_extension(meter);
+        Ok(session)
     }
 
     fn hubs(&self) -> &Hubs {
@@ -64,18 +119,22 @@ impl Engine for Cluster {
     }
 
     fn collective(&self) -> &str {
-        &self.url
+        &self.addresses.executors
+    }
+
+    async fn stop(&self, job: &str) {
+        Cluster::stop(self, job).await;
     }
 
     async fn most_tasks(&self) -> usize {
-        let executors = self.scheduler.state.executor_manager.get_executors_state().await;
+        let executors = self.scheduler.executors().get_executors_state().await;
         let executors = executors.unwrap_or_default();
         let slots = executors.iter().map(|(executor, ..)| executor.specification.vcores);
         slots.map(|slots| slots as usize).sum::<usize>().max(FEWEST_TASKS)
     }
 
     async fn gpu_tasks(&self) -> usize {
-        let executors = self.scheduler.state.executor_manager.get_executors_state().await;
+        let executors = self.scheduler.executors().get_executors_state().await;
         let executors = executors.unwrap_or_default();
         let with_gpu =
             executors.iter().filter(|(executor, ..)| Device::of_executor(&executor.id) == Device::Gpu);

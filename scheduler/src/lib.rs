@@ -3,9 +3,19 @@
 //! Start at [`server`] (the process), then [`driver`] (jobs run), [`ledger`] (a job is its events) and
 //! [`placement`] (which executor takes which task).
 
+mod archive_service;
+mod ballista;
 mod cluster;
 pub mod driver;
+mod executors;
+#[cfg(test)]
+mod faulty;
+mod gate;
 pub mod ledger;
+mod members;
+mod model_service;
+mod pieces;
 pub mod placement;
+mod progress;
 pub mod server;
 mod services;

@@ -4,7 +4,11 @@
 //! gRPC health and reflection. Assembling the server here and not
 //! through Ballista's helper is what lets TLS, access control and our own services stand beside it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use ballista_core::optimizer::ballista_default_optimizer_rules;
 use ballista_core::{
@@ -18,24 +22,28 @@ use ballista_scheduler::{
 use datafusion::{
     execution::{SessionState, SessionStateBuilder, runtime_env::RuntimeEnvBuilder},
     physical_plan::ExecutionPlan,
-    prelude::SessionConfig,
+    prelude::{SessionConfig, SessionContext},
 };
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use futures::future::BoxFuture;
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::grpc::LARGEST_MESSAGE as LARGEST_FIT_MESSAGE;
 use tidewaiter_core::{
     Error, ErrorKind, Result,
     plan::{OperatorExec, QueryPlanner},
 };
-use tidewaiter_executor::codec::{LogicalCodec, PhysicalCodec};
+use tidewaiter_executor::{
+    codec::{LogicalCodec, PhysicalCodec},
+    failure::Planner,
+};
 use tidewaiter_job::{
-    Catalogue,
+    Catalogue, Roots,
     engine::{Engine, runtime},
 };
 use tidewaiter_proto::{
-    DESCRIPTORS,
+    DESCRIPTORS, LARGEST_MESSAGE,
     v1::{
-        archive_service_server::ArchiveServiceServer, fit_service_server::FitServiceServer,
+        archive_service_server::ArchiveServiceServer, cluster_service_server::ClusterServiceServer,
+        executor_service_server::ExecutorServiceServer, fit_service_server::FitServiceServer,
         job_service_server::JobServiceServer, model_service_server::ModelServiceServer,
     },
 };
@@ -43,14 +51,19 @@ use tidewaiter_registry::Registry;
 use tokio::net::TcpListener;
 use tonic::{
     service::RoutesBuilder,
-    transport::{Server, server::TcpIncoming},
+    transport::{Endpoint, Server, server::TcpIncoming},
 };
 
 use crate::{
-    cluster::Cluster,
-    driver::{Driver, Sources},
+    archive_service::Tables,
+    ballista::{self, Ballista},
+    cluster::{Addresses, Cluster},
+    driver::{Driver, Retries, Settings, Sources},
+    gate::{Gate, Rules},
+    members::Members,
+    model_service::Models,
     placement::{Device, DevicePlacement, StageNeeds},
-    services::{Jobs, Models, Tables},
+    services::Jobs,
 };
 
 /// Seconds without a heartbeat after which an executor counts as lost and its tasks run elsewhere.
@@ -62,8 +75,8 @@ const FIT_FRAME: u32 = 1 << 20;
 /// Bytes that a stream, and a connection, may have on the way.
 const FIT_WINDOW: u32 = 8 << 20;
 
-/// The largest message between scheduler, executors and clients, in bytes.
-const LARGEST_MESSAGE: u32 = 64 << 20;
+/// How often HTTP/2 asks whether the other side of a connection is there, and how long it waits for the answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The device that a stage's plan asks for: a GPU where one of its operators computes on one.
 pub fn needs_of_plan(plan: &Arc<dyn ExecutionPlan>) -> Device {
@@ -79,15 +92,20 @@ pub fn needs_of_plan(plan: &Arc<dyn ExecutionPlan>) -> Device {
 pub struct Options {
     /// The archive that holds the ledger, and that its jobs work on.
     pub archive: Archive,
-    /// The address at which executors and the driver reach this scheduler, `http://host:port`; absent: the
-    /// one it listens on.
-    pub advertise: Option<String>,
+    /// Where executors reach this scheduler ([`url`]).
+    pub url: String,
     /// Says which device a stage asks for.
     pub needs: StageNeeds,
+    /// How long what needs a GPU waits for an executor with one, before processors do it.
+    pub gpu_wait: Duration,
     /// Time and names.
     pub sources: Sources,
     /// What its jobs can be, and the services that domains add.
     pub catalogue: Catalogue,
+    /// Where the files may lie that jobs name.
+    pub exports: Roots,
+    /// When a job is tried again after a transient error.
+    pub retries: Retries,
 }
 
 /// Binds the scheduler's port; port 0 takes a free one.
@@ -100,23 +118,44 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+/// Where executors reach a scheduler: as its operator advertises it, otherwise the address that it listens on.
+///
+/// # Errors
+/// [`ErrorKind::Input`] when it listens on all addresses of the machine and none is advertised, or what is advertised is
+/// not `http://host:port`.
+pub fn url(listener: &TcpListener, advertise: Option<&str>) -> Result<String> {
+    let address = listener.local_addr()?;
+    match advertise {
+        Some(url) if Endpoint::from_shared(url.to_owned()).is_ok() && url.starts_with("http://") => {
+            Ok(url.trim_end_matches('/').to_owned())
+        }
+        Some(url) => Err(Error::input(format!("--advertise {url} is no address; write http://host:port"))),
+        None if address.ip().is_unspecified() => Err(Error::input(format!(
+            "{address} means every address of this machine, and executors must know one: say it with \
+             --advertise http://host:{}",
+            address.port()
+        ))),
+        None => Ok(format!("http://{address}")),
+    }
+}
+
 /// Serves until the process is told to stop.
 ///
 /// # Errors
 /// When the scheduler cannot be assembled or its port fails.
 pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
-    let Options { archive, advertise, needs, sources, catalogue } = options;
+    let Options { archive, url, needs, gpu_wait, sources, catalogue, exports, retries } = options;
     let address = listener.local_addr()?;
-    let url = advertise.unwrap_or_else(|| format!("http://{address}"));
+    let largest = u32::try_from(LARGEST_MESSAGE).unwrap_or(u32::MAX);
     let config = SchedulerConfig {
         external_host: address.ip().to_string(),
         bind_host: address.ip().to_string(),
         bind_port: address.port(),
         scheduling_policy: TaskSchedulingPolicy::PullStaged,
-        task_distribution: TaskDistributionPolicy::Custom(Arc::new(DevicePlacement::new(needs))),
-        grpc_server_max_decoding_message_size: LARGEST_MESSAGE,
-        grpc_server_max_encoding_message_size: LARGEST_MESSAGE,
-        grpc_client_max_message_size: LARGEST_MESSAGE,
+        task_distribution: TaskDistributionPolicy::Custom(Arc::new(DevicePlacement::new(needs, gpu_wait))),
+        grpc_server_max_decoding_message_size: largest,
+        grpc_server_max_encoding_message_size: largest,
+        grpc_client_max_message_size: largest,
         override_logical_codec: Some(Arc::new(LogicalCodec::new(catalogue))),
         override_physical_codec: Some(Arc::new(PhysicalCodec::new(catalogue))),
         override_session_builder: Some(Arc::new(session_state)),
@@ -124,20 +163,24 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         expire_dead_executor_interval_seconds: EXECUTOR_TIMEOUT_SECONDS / 4,
         ..SchedulerConfig::default()
     };
-    let assemble = |error: ballista_core::error::BallistaError| {
-        Error::internal("assemble the scheduler").with_source(error)
+    // Names are made of chance, too: two of them cannot be guessed.
+    let secret = format!("{}{}", (sources.new_id)(), (sources.new_id)());
+    let rules = Rules {
+        archive: archive.clone(),
+        secret: secret.clone(),
+        codec: LogicalCodec::new(catalogue),
+        context: SessionContext::new_with_state(session_state(SessionConfig::new())?).task_ctx(),
     };
-    let cluster = BallistaCluster::new_from_config(&config).await.map_err(assemble)?;
-    let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config)).await;
-    let scheduler = scheduler.map_err(assemble)?;
-    let driver =
-        Driver::new(archive.clone(), Cluster::new(scheduler.clone(), url, catalogue), sources, catalogue);
+    let mut routes = RoutesBuilder::default();
+    let ballista = assemble(config, rules, &mut routes).await?;
+    let addresses = Addresses { executors: url, driver: own_url(address), secret };
+    let cluster = Cluster::new(ballista.clone(), addresses, catalogue);
+    let settings = Settings { archive: archive.clone(), cluster, sources, catalogue, exports, retries };
+    let driver = Driver::new(settings);
+    let members = Members { ballista, executors: driver.cluster().executors().clone() };
     let fits = FitServiceServer::new(driver.cluster().hubs().clone())
         .max_decoding_message_size(LARGEST_FIT_MESSAGE)
         .max_encoding_message_size(LARGEST_FIT_MESSAGE);
-    let scheduler = SchedulerGrpcServer::new(scheduler)
-        .max_decoding_message_size(LARGEST_MESSAGE as usize)
-        .max_encoding_message_size(LARGEST_MESSAGE as usize);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -147,10 +190,12 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         .build_v1()
         .map_err(|error| Error::internal("describe the services").with_source(error))?;
 
-    let mut domains = RoutesBuilder::default();
-    catalogue.add_services(&archive, &mut domains);
+    catalogue.add_services(&archive, &mut routes);
+    let tables = Tables::new(archive.clone(), driver.clone(), sources.new_id);
 
-    driver.resume().await?;
+    // Beside serving: a long ledger, or a store that does not answer, keeps nobody waiting.
+    let resumed = driver.clone();
+    tokio::spawn(async move { resumed.resume().await });
     tracing::info!(%address, "scheduler is listening");
     // A fit's rounds are small messages there and back: none may wait to be sent together with another.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -159,17 +204,49 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         .max_frame_size(Some(FIT_FRAME))
         .initial_stream_window_size(Some(FIT_WINDOW))
         .initial_connection_window_size(Some(FIT_WINDOW))
-        .add_routes(domains.routes())
-        .add_service(scheduler)
+        // A process that stands still, or whose host is gone, closes no connection.
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .add_routes(routes.routes())
         .add_service(fits)
+        .add_service(ExecutorServiceServer::new(driver.cluster().executors().clone()))
+        .add_service(ClusterServiceServer::new(members))
         .add_service(JobServiceServer::new(Jobs(driver)))
         .add_service(ModelServiceServer::new(Models(Registry::new(&archive))))
-        .add_service(ArchiveServiceServer::new(Tables(archive)))
+        .add_service(ArchiveServiceServer::new(tables))
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming(incoming)
         .await
         .map_err(|error| Error::unavailable(format!("serve on {address}")).with_source(error))
+}
+
+/// Starts Ballista's scheduler, and adds its service to the routes.
+async fn assemble(config: SchedulerConfig, rules: Rules, routes: &mut RoutesBuilder) -> Result<Ballista> {
+    let failed = |error: ballista_core::error::BallistaError| {
+        Error::internal("assemble the scheduler").with_source(error)
+    };
+    let cluster = BallistaCluster::new_from_config(&config).await.map_err(failed)?;
+    // Boxed, so that no future around this one holds the type with its parameters.
+    let created: BoxFuture<'_, _> = Box::pin(create_scheduler(cluster, Arc::new(config)));
+    let server: ballista::Server = created.await.map_err(failed)?;
+    let ballista = Ballista::new(server.clone());
+    routes.add_service(
+        SchedulerGrpcServer::new(Gate::new(server, rules))
+            .max_decoding_message_size(LARGEST_MESSAGE)
+            .max_encoding_message_size(LARGEST_MESSAGE),
+    );
+    Ok(ballista)
+}
+
+/// Where a scheduler itself reaches the address that it listens on.
+fn own_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 /// The state in which a client's query is planned: Ballista's rules, and every archive's store.
@@ -178,7 +255,31 @@ fn session_state(config: SessionConfig) -> datafusion::error::Result<SessionStat
         .with_default_features()
         .with_config(config)
         .with_runtime_env(runtime(RuntimeEnvBuilder::new())?)
-        .with_query_planner(Arc::new(QueryPlanner))
+        .with_query_planner(Arc::new(Planner(QueryPlanner)))
         .with_optimizer_rules(ballista_default_optimizer_rules())
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn executors_are_told_an_address_that_leads_back() {
+        let listen = async |address: &str| bind(address.parse().expect("an address")).await.expect("binds");
+        let loopback = listen("127.0.0.1:0").await;
+        let port = loopback.local_addr().expect("an address").port();
+        assert_eq!(url(&loopback, None).expect("its own"), format!("http://127.0.0.1:{port}"));
+
+        let all = listen("0.0.0.0:0").await;
+        let error = url(&all, None).expect_err("0.0.0.0 leads nowhere");
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.chain().contains("--advertise http://host:"), "{}", error.chain());
+        assert_eq!(url(&all, Some("http://customs:5000/")).expect("as said"), "http://customs:5000");
+        for wrong in ["customs", "customs:5000", "https://customs:5000", "http://a b"] {
+            url(&all, Some(wrong)).expect_err(wrong);
+        }
+        let address = all.local_addr().expect("an address");
+        assert_eq!(own_url(address), format!("http://127.0.0.1:{}", address.port()));
+    }
 }

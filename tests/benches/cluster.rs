@@ -58,6 +58,8 @@ impl Cluster {
         let mut scheduler = Command::new(binary())
             .args(["scheduler", "--bind", "127.0.0.1:0", "--archive"])
             .arg(folder.join("archive"))
+            .arg("--exports")
+            .arg(env::temp_dir())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary is built");

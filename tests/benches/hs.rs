@@ -40,7 +40,7 @@ use tidewaiter_catalogue::CATALOGUE;
 use tidewaiter_core::plan::{self, Meter};
 use tidewaiter_hs::{RecommendOperator, messages};
 use tidewaiter_job::{
-    Job, Listener, NoLog, Outcome, Setting,
+    Job, Listener, NoLog, Outcome, Roots, Setting,
     engine::{Engine, Local},
 };
 use tidewaiter_proto::v1::{HsSuggestRequest, hs_service_client::HsServiceClient};
@@ -119,7 +119,8 @@ fn take_part(table: &Path, part: u32, to: &Path) -> BenchResult<Vec<(String, Str
 async fn run(archive: &Archive, engine: &Local, specification: &serde_json::Value) -> BenchResult<Outcome> {
     let specification = CATALOGUE.read(&specification.to_string())?;
     let (id, listener, extensions) = (specification.kind(), Arc::new(Silent), CATALOGUE.extensions());
-    let setting = Setting { archive, engine, extensions, listener, log: &NoLog, id, submitted_ms: 0 };
+    let roots = Roots::Anywhere;
+    let setting = Setting { archive, engine, extensions, listener, log: &NoLog, id, submitted_ms: 0, roots };
     let mut job = Job::new(id, setting);
     let result = specification.run(&mut job).await;
     let outcome = job.finish(&result);
@@ -180,7 +181,7 @@ async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> Ben
         rates: String::new(),
         description_alone: false,
     })?;
-    let mut stream = plan::above(rows, operator)?.execute_stream().await?;
+    let mut stream = plan::apply(rows, operator)?.execute_stream().await?;
     // The model is read with the first batch, which does not count; its rows do, at the others' speed.
     let mut rows = stream.next().await.ok_or("no rows")??.num_rows();
     let (first, start) = (rows, Instant::now());
@@ -194,10 +195,11 @@ async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> Ben
 /// Asks a server for suggestions, one after the other, and prints how long each took.
 async fn suggest(archive: &Archive, texts: &[(String, String)]) -> BenchResult<()> {
     let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let url = format!("http://{}", listener.local_addr()?);
+    let url = server::url(&listener, None)?;
     let sources = Sources { now_ms: || 0, new_id: || "bench".to_owned() };
     let (needs, catalogue) = (server::needs_of_plan, CATALOGUE);
-    let options = Options { archive: archive.clone(), advertise: None, needs, sources, catalogue };
+    let (archive, exports) = (archive.clone(), Roots::below(&[])?);
+    let options = Options { archive, url: url.clone(), needs, sources, catalogue, exports };
     let serving = tokio::spawn(server::serve(listener, options));
     let mut client = HsServiceClient::connect(url).await?;
     let ask = |description: &str| HsSuggestRequest {

@@ -127,7 +127,7 @@ async fn score(folder: &std::path::Path, model: &FraudModel, batches: &[RecordBa
         reasons_from: None,
         revenue_from: None,
     });
-    let scored = plan::above(rows, operator.expect("an operator")).expect("a plan");
+    let scored = plan::apply(rows, operator.expect("an operator")).expect("a plan");
     let start = Instant::now();
     let mut stream = scored.execute_stream().await.expect("runs");
     let mut count = 0;

@@ -1,20 +1,25 @@
-//! `tidewaiter archive`: tables, snapshots, SQL.
+//! `tidewaiter archive`: tables, snapshots, SQL; of a scheduler's archive where one is named.
 
-use arrow::{array::RecordBatch, json::ArrayWriter, util::pretty::pretty_format_batches};
+use arrow::{array::RecordBatch, buffer::Buffer, ipc::reader::StreamDecoder};
+use futures::StreamExt;
 use serde_json::json;
 use tidewaiter_archive::{
-    Archive,
-    provider::snapshot_provider,
+    Archive, sql,
     table::{Table, list_tables},
 };
 use tidewaiter_catalogue::CATALOGUE;
-use tidewaiter_core::{Result, plan::Meter};
-use tidewaiter_executor::session;
-use tidewaiter_job::engine::Engine;
+use tidewaiter_core::{Error, Result, ResultExt, plan::Meter};
+use tidewaiter_job::{engine::Engine, remote};
+use tidewaiter_proto::{
+    LARGEST_MESSAGE,
+    v1::{self, archive_service_client::ArchiveServiceClient},
+};
+use tonic::transport::Channel;
 
+use super::embedded;
 use crate::{
     arguments::{self, Output, Place},
-    output::write,
+    output::{Rows, write},
 };
 
 pub(super) async fn run(
@@ -24,77 +29,153 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<()> {
     match command {
-        arguments::Archive::Tables => tables(archive, output).await,
-        arguments::Archive::Snapshots { table } => snapshots(archive, &table, output).await,
-        arguments::Archive::Sql { query } => sql(archive, place, &query, output).await,
+        arguments::Archive::Tables => show_tables(&tables(archive, place).await?, output),
+        arguments::Archive::Snapshots { table } => {
+            show_snapshots(&snapshots(archive, place, table).await?, output)
+        }
+        arguments::Archive::Columns { table } => show_columns(table.as_deref(), output),
+        arguments::Archive::Sql { query } => match &place.scheduler {
+            None => sql_here(archive, place, &query, output).await,
+            Some(url) => sql_there(url, query, output).await,
+        },
     }
 }
 
-async fn tables(archive: &Archive, output: Output) -> Result<()> {
-    let mut rows = Vec::new();
-    for name in list_tables(archive).await? {
-        let snapshot = Table::open(archive, &name).await?.snapshot(None).await?;
-        rows.push((name, snapshot.version, snapshot.rows(), snapshot.files.len(), snapshot.bytes()));
+/// Shows the columns of one table that exports are read into, or of all.
+fn show_columns(table: Option<&str>, output: Output) -> Result<()> {
+    let extensions = CATALOGUE.extensions();
+    let layouts: Vec<_> =
+        extensions.tables().iter().filter(|layout| table.is_none_or(|table| layout.table == table)).collect();
+    if layouts.is_empty() {
+        let known: Vec<_> = extensions.tables().iter().map(|layout| layout.table).collect();
+        return Err(Error::not_found(format!(
+            "exports are read into {}, and not into {}",
+            known.join(", "),
+            table.unwrap_or_default()
+        )));
     }
-    let documents: Vec<_> = rows
-        .iter()
-        .map(|(name, version, rows, files, bytes)| {
-            json!({"table": name, "version": version, "rows": rows, "files": files, "bytes": bytes})
+    let columns =
+        || layouts.iter().flat_map(|layout| layout.columns.iter().map(move |column| (layout.table, column)));
+    let document: Vec<_> = columns()
+        .map(|(table, column)| {
+            json!({
+                "table": table, "column": column.name, "type": column.kind.name(), "required": column.required,
+                "check": column.check.words(), "meaning": column.meaning, "wco_data_model": column.data_model,
+            })
         })
         .collect();
-    write(output, &json!(documents), || {
+    let line = |cells: [&str; 6]| {
+        format!(
+            "{:<14} {:<20} {:<14} {:<9} {:<60} {}",
+            cells[0], cells[1], cells[2], cells[3], cells[4], cells[5]
+        )
+    };
+    write(output, &json!(document), || {
+        let mut lines =
+            vec![line(["table", "column", "type", "required", "meaning and check", "WCO Data Model"])];
+        lines.extend(columns().map(|(table, column)| {
+            let check = column.check.words();
+            let meaning = match check.is_empty() {
+                true => column.meaning.to_owned(),
+                false => format!("{}; {check}", column.meaning),
+            };
+            let required = if column.required { "yes" } else { "" };
+            line([table, column.name, column.kind.name(), required, &meaning, column.data_model])
+                .trim_end()
+                .to_owned()
+        }));
+        lines
+    })
+}
+
+/// A client of the archive of the scheduler at a URL.
+async fn connect(url: &str) -> Result<ArchiveServiceClient<Channel>> {
+    let client = ArchiveServiceClient::new(remote::connect(url).await?);
+    Ok(client.max_decoding_message_size(LARGEST_MESSAGE))
+}
+
+async fn tables(archive: &Archive, place: &Place) -> Result<Vec<v1::Table>> {
+    if let Some(url) = &place.scheduler {
+        return Ok(connect(url).await?.tables(v1::TablesRequest {}).await?.into_inner().tables);
+    }
+    let mut tables = Vec::new();
+    for name in list_tables(archive).await? {
+        let snapshot = Table::open(archive, &name).await?.snapshot(None).await?;
+        let (rows, bytes) = (snapshot.rows(), snapshot.bytes());
+        let (version, files) = (snapshot.version, snapshot.files.len() as u64);
+        tables.push(v1::Table { name, version, rows, files, bytes });
+    }
+    Ok(tables)
+}
+
+fn show_tables(tables: &[v1::Table], output: Output) -> Result<()> {
+    let documents = tables.iter().map(|v1::Table { name, version, rows, files, bytes }| {
+        json!({"table": name, "version": version, "rows": rows, "files": files, "bytes": bytes})
+    });
+    write(output, &documents.collect(), || {
         let mut lines =
             vec![format!("{:<28} {:>8} {:>14} {:>8} {:>16}", "table", "version", "rows", "files", "bytes")];
-        lines.extend(rows.iter().map(|(name, version, rows, files, bytes)| {
+        lines.extend(tables.iter().map(|v1::Table { name, version, rows, files, bytes }| {
             format!("{name:<28} {version:>8} {rows:>14} {files:>8} {bytes:>16}")
         }));
         lines
     })
 }
 
-async fn snapshots(archive: &Archive, table: &str, output: Output) -> Result<()> {
-    let entries = Table::open(archive, table).await?.snapshots().await?;
-    let documents: Vec<_> = entries
-        .iter()
-        .map(|entry| json!({"version": entry.version, "committed_ms": entry.committed_ms, "operation": entry.operation}))
-        .collect();
-    write(output, &json!(documents), || {
+async fn snapshots(archive: &Archive, place: &Place, table: String) -> Result<Vec<v1::Snapshot>> {
+    if let Some(url) = &place.scheduler {
+        let request = v1::SnapshotsRequest { table };
+        return Ok(connect(url).await?.snapshots(request).await?.into_inner().snapshots);
+    }
+    let entries = Table::open(archive, &table).await?.snapshots().await?;
+    let snapshots = entries.into_iter().map(|entry| v1::Snapshot {
+        version: entry.version,
+        committed_ms: entry.committed_ms,
+        operation: entry.operation,
+    });
+    Ok(snapshots.collect())
+}
+
+fn show_snapshots(snapshots: &[v1::Snapshot], output: Output) -> Result<()> {
+    let documents = snapshots.iter().map(|v1::Snapshot { version, committed_ms, operation }| {
+        json!({"version": version, "committed_ms": committed_ms, "operation": operation})
+    });
+    write(output, &documents.collect(), || {
         let mut lines = vec![format!("{:>8}  {:<24} operation", "version", "committed (ms)")];
-        lines.extend(
-            entries
-                .iter()
-                .map(|entry| format!("{:>8}  {:<24} {}", entry.version, entry.committed_ms, entry.operation)),
-        );
+        lines.extend(snapshots.iter().map(|v1::Snapshot { version, committed_ms, operation }| {
+            format!("{version:>8}  {committed_ms:<24} {operation}")
+        }));
         lines
     })
 }
 
-async fn sql(archive: &Archive, place: &Place, query: &str, output: Output) -> Result<()> {
-    let context = match &place.scheduler {
-        Some(url) => {
-            super::jobs::connect(url).await?;
-            session::remote(url, "sql", CATALOGUE)?
-        }
-        None => super::jobs::engine(place)?.session("sql", Meter::new(|_| ()))?,
-    };
-    for name in list_tables(archive).await? {
-        let provider = snapshot_provider(archive, &name, None).await?;
-        context.register_table(name.replace('/', "_"), provider)?;
+/// Runs a query in this process; its rows are written as they come.
+async fn sql_here(archive: &Archive, place: &Place, query: &str, output: Output) -> Result<()> {
+    let session = embedded::engine(place)?.session("sql", Meter::new(|_| ()))?;
+    let mut batches = sql::query(&session, archive, query).await?.execute_stream().await?;
+    let mut rows = Rows::on_stdout(output);
+    // Without a row there are still columns to show.
+    rows.write(RecordBatch::new_empty(batches.schema()))?;
+    while let Some(batch) = batches.next().await {
+        rows.write(batch?)?;
     }
-    let batches = context.sql(query).await?.collect().await?;
-    let rows = match output {
-        Output::Json => rows(&batches)?,
-        Output::Text => serde_json::Value::Null,
-    };
-    let table = pretty_format_batches(&batches)?.to_string();
-    write(output, &rows, || vec![table])
+    rows.finish()
 }
 
-/// The rows of a result as JSON objects.
-fn rows(batches: &[RecordBatch]) -> Result<serde_json::Value> {
-    let mut writer = ArrayWriter::new(Vec::new());
-    writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
-    writer.finish()?;
-    let bytes = writer.into_inner();
-    Ok(if bytes.is_empty() { json!([]) } else { serde_json::from_slice(&bytes)? })
+/// Runs a query on the cluster of a scheduler; its rows are written as they come.
+async fn sql_there(url: &str, sql: String, output: Output) -> Result<()> {
+    let doing = || format!("read the answer of the scheduler at {url}");
+    let mut answer = connect(url).await?.query(v1::QueryRequest { sql }).await?.into_inner();
+    let mut decoder = StreamDecoder::new();
+    let mut rows = Rows::on_stdout(output);
+    while let Some(v1::QueryRows { arrow }) = answer.message().await? {
+        let mut bytes = Buffer::from(arrow);
+        while !bytes.is_empty() {
+            if let Some(batch) = decoder.decode(&mut bytes).context(doing)? {
+                rows.write(batch)?;
+            }
+        }
+    }
+    decoder.finish().context(doing)?;
+    rows.finish()
 }

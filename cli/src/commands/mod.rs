@@ -1,10 +1,15 @@
 //! What each command does.
 
 mod archive;
+mod cluster;
+mod embedded;
+mod history;
 mod jobs;
 mod models;
 mod servers;
+mod sources;
 mod summary;
+mod times;
 
 use clap::{ArgMatches, FromArgMatches};
 use tidewaiter_archive::Archive;
@@ -21,8 +26,16 @@ use crate::{
 /// Runs one command to its end.
 pub(crate) async fn run(matches: &ArgMatches) -> Result<()> {
     let Arguments { archive, output, place } = read(matches)?;
+    if place.detach && place.scheduler.is_none() {
+        return Err(Error::input(
+            "--detach submits a job to a scheduler; say to which, with --scheduler URL",
+        ));
+    }
     let open = || Archive::open(archive.as_deref().unwrap_or(DEFAULT_ARCHIVE));
     if let Some((name, options)) = matches.subcommand() {
+        if let Some(text) = tidewaiter_catalogue::text_instead(name, options)? {
+            return write(output, &serde_json::json!({ "text": text }), || vec![text.trim_end().to_owned()]);
+        }
         if let Some(specification) = CATALOGUE.specification(name, options)? {
             return jobs::run(&open()?, &place, specification, output).await;
         }
@@ -37,8 +50,9 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<()> {
         Command::Scheduler(options) => servers::scheduler(open()?, options).await,
         Command::Executor(options) => servers::executor(place, options).await,
         Command::Jobs(command) => jobs::look(&place, command, output).await,
+        Command::Cluster => cluster::run(&place, output).await,
         Command::Archive(command) => archive::run(&open()?, &place, command, output).await,
-        Command::Models(command) => models::run(&open()?, command, output).await,
+        Command::Models(command) => models::run(&open()?, &place, command, output).await,
         Command::Run { pipeline } => {
             let (named, specification) = CATALOGUE.read_pipeline(&pipeline)?;
             let archive = archive.or(named);

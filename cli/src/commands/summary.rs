@@ -31,10 +31,19 @@ fn results(outcome: &Outcome) -> Vec<String> {
         results.push(format!("{} rows", grouped(outcome.rows.read)));
     }
     if let Some(model) = &outcome.model {
-        let promoted = match outcome.metrics.get("promoted") {
-            Some(Value::Bool(true)) => ", promoted: it is the champion now",
-            Some(Value::Bool(false)) => ", not promoted: no better than the champion",
-            _ => "",
+        let name = model.split('@').next().unwrap_or(model);
+        let overtaken_by = outcome.metrics.get("overtaken_by").and_then(Value::as_u64);
+        let promoted = match (outcome.metrics.get("promoted"), overtaken_by) {
+            (Some(Value::Bool(true)), None) => ", promoted: it is the champion now".to_owned(),
+            (Some(Value::Bool(true)), Some(other)) => {
+                format!(", promoted, but {name}@{other} was promoted after it and is the champion")
+            }
+            (Some(Value::Bool(false)), None) => ", not promoted: no better than the champion".to_owned(),
+            (Some(Value::Bool(false)), Some(other)) => format!(
+                ", not promoted though it was better: {name}@{other} became the champion since they were compared; \
+                 compare the two"
+            ),
+            _ => String::new(),
         };
         results.push(format!("model {model}{promoted}"));
     }

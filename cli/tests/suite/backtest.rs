@@ -87,7 +87,7 @@ fn strategies_are_compared_over_a_generated_past_and_a_repetition_gives_the_same
     let again = run(&archive, &[&months[..], &strategies, &small, &["1"]].concat(), &truth);
     let again = written(&again);
     assert_eq!(first.keys().collect::<Vec<_>>(), again.keys().collect::<Vec<_>>());
-    assert_eq!(first.len(), 11, "a page, and five tables as CSV and Parquet");
+    assert_eq!(first.len(), 19, "a page, and six tables as CSV, Parquet and JSON");
     for (name, bytes) in &first {
         assert!(bytes == &again[name], "{name} differs");
     }
@@ -133,10 +133,10 @@ fn a_challenger_is_compared_beyond_chance_and_items_are_ranked_by_expected_reven
         assert_eq!(again["metrics"]["promoted"], false, "{comparison}");
         assert!(comparison["low"].as_f64().expect("a bound") <= 0.0);
     }
-    let shown = run(&archive, &["models", "show", "fraud@3"], &[]);
+    let shown = run(&archive, &["models", "show", "fraud-TW@3"], &[]);
     assert!(shown["metrics"]["comparison"]["difference"].as_f64().expect("a figure") < 0.0, "{shown}");
-    let card = std::fs::read_to_string(archive.join("models/fraud/3/card.html")).expect("the card");
-    assert!(card.contains("paired draws") && card.contains("fraud@1 stays the model in use"));
+    let card = std::fs::read_to_string(archive.join("models/fraud-TW/3/card.html")).expect("the card");
+    assert!(card.contains("paired resamples") && card.contains("fraud-TW@1 stays the model in use"));
 
     let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12", "--rank-by", "revenue"];
     let applied = run(&archive, &apply, &[]);

@@ -331,14 +331,14 @@ fn damaged_data_and_a_damaged_champion_are_named_and_nothing_is_promoted() {
         let size = ["--trees", "4", "--leaves", "4", "--shards", "2"];
         place.run(&[&["retrain", "fraud", "--country", "TW"][..], &periods, &size].concat())
     };
-    assert_eq!(document(&retrain())["model"], "fraud@1");
-    let (models, moves) = (place.models(), place.files("models/fraud/champion"));
+    assert_eq!(document(&retrain())["model"], "fraud-TW@1");
+    let (models, moves) = (place.models(), place.files("models/fraud-TW/champion"));
 
-    let champion = place.path("archive/models/fraud/1/model.bin");
+    let champion = place.path("archive/models/fraud-TW/1/model.bin");
     let sound = fs::read(&champion).expect("read");
     damage(&champion);
-    place.refuses(1, &["models/fraud/1/model.bin", "SHA-256", "backup"], retrain);
-    assert_eq!((place.models(), place.files("models/fraud/champion")), (models.clone(), moves.clone()));
+    place.refuses(1, &["models/fraud-TW/1/model.bin", "SHA-256", "backup"], retrain);
+    assert_eq!((place.models(), place.files("models/fraud-TW/champion")), (models.clone(), moves.clone()));
     fs::write(&champion, sound).expect("mended");
 
     let data = place.files("declarations").into_iter();
@@ -350,5 +350,5 @@ fn damaged_data_and_a_damaged_champion_are_named_and_nothing_is_promoted() {
     let told = ["Parquet file", "damaged", "backup"];
     place.refuses(1, &told, || place.run(&["archive", "sql", query]));
     place.refuses(1, &[&told[..], &["features of declarations@"]].concat(), retrain);
-    assert_eq!((place.models(), place.files("models/fraud/champion")), (models, moves));
+    assert_eq!((place.models(), place.files("models/fraud-TW/champion")), (models, moves));
 }

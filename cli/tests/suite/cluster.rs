@@ -149,10 +149,10 @@ impl Cluster {
         let channel =
             Channel::from_shared(self.url.clone()).expect("a URL").connect().await.expect("it answers");
         let mut models = ModelServiceClient::new(channel.clone());
-        let request = GetModelRequest { name: "fraud".to_owned(), version: 0 };
+        let request = GetModelRequest { name: "fraud-TW".to_owned(), version: 0 };
         let champion = models.get(request).await.expect("there is a champion").into_inner();
         assert_eq!((champion.version, champion.champion), (1, true));
-        let request = PromoteRequest { name: "fraud".to_owned(), version: 9 };
+        let request = PromoteRequest { name: "fraud-TW".to_owned(), version: 9 };
         let refused = models.promote(request).await.expect_err("there is no such version");
         assert_eq!(refused.code(), Code::NotFound);
         let listed = models.list(ListModelsRequest::default()).await.expect("answers").into_inner();
@@ -194,7 +194,7 @@ impl Cluster {
     fn assert_same_model(&self) {
         document(&tidewaiter(&self.path("alone"), &RETRAIN));
         let model = |archive: &str| {
-            std::fs::read(self.path(archive).join("models/fraud/1/model.bin")).expect("the model")
+            std::fs::read(self.path(archive).join("models/fraud-TW/1/model.bin")).expect("the model")
         };
         assert_eq!(model("archive"), model("alone"), "the model does not depend on where it was made");
     }
@@ -222,7 +222,9 @@ const RETRAIN: [&str; 16] = [
 /// A scheduler that listens, its stderr, and its URL.
 fn start_scheduler(archive: &Path, address: &str) -> (Server, BufReader<ChildStderr>, String) {
     let mut command = binary();
-    command.args(["scheduler", "--bind", address, "--archive"]).arg(archive).stderr(Stdio::piped());
+    let exports = archive.parent().expect("the test's folder");
+    command.args(["scheduler", "--bind", address, "--exports"]).arg(exports);
+    command.arg("--archive").arg(archive).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
     let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
     let mut line = String::new();
@@ -323,7 +325,7 @@ fn date_is_trained_and_applied_on_a_cluster_as_in_one_process() {
     let (there, here) = (document(&cluster.run(&retrain)), document(&tidewaiter(&alone, &retrain)));
     assert!(there["metrics"]["test"]["roc_auc"].as_f64() > Some(0.5), "{}", there["metrics"]);
     assert_eq!(there["metrics"], here["metrics"]);
-    let model = |archive: &str| std::fs::read(cluster.path(archive).join("models/fraud/1/model.bin"));
+    let model = |archive: &str| std::fs::read(cluster.path(archive).join("models/fraud-TW/1/model.bin"));
     assert_eq!(model("archive").expect("a model"), model("alone").expect("a model"));
 
     let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12", "--rank-by", "revenue"];
@@ -383,10 +385,8 @@ async fn a_killed_scheduler_goes_on_from_the_last_checkpoint_with_the_same_model
     assert!(resumed.done >= 10, "it goes on from a checkpoint and not from tree {}", resumed.done);
     let end = cluster.end(&job).await;
     assert_eq!(end.status(), JobStatus::Succeeded, "{}", end.outcome);
-    let events = std::fs::read_dir(cluster.path("archive/ledger").join(&job)).expect("the ledger");
-    let events = events.map(|event| std::fs::read_to_string(event.expect("an entry").path()).expect("read"));
-    let begun = events.filter(|event| event.contains("\"step_started\"") && event.contains("\"features\""));
-    assert_eq!(begun.count(), 1, "a finished step is not repeated");
+    let features = end.steps.iter().find(|step| step.name == "features").expect("a step");
+    assert_eq!(features.tries, 1, "a finished step is not repeated");
     cluster.assert_same_model();
 }
 

@@ -64,6 +64,19 @@ fn a_generated_archive_is_ingested_profiled_and_taught_from() {
     for report in quality["reports"].as_array().expect("reports") {
         assert!(PathBuf::from(report.as_str().expect("a path")).exists());
     }
+    let report = quality["reports"][1].as_str().expect("a document");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(report).expect("is read")).expect("is JSON");
+    assert_eq!(report["quarantined"].as_u64(), Some(rows("quarantined")), "what ingest refused is counted");
+    let valid = |scores: &serde_json::Value| scores["validity"].as_f64().expect("a share");
+    assert!(valid(&report["scores"]) <= rows("archived") as f64 / rows("in") as f64);
+    assert_eq!(report["countries"][0]["quarantined"].as_u64(), Some(rows("quarantined")));
+    let folder = PathBuf::from(quality["reports"][2].as_str().expect("a folder"));
+    for table in ["scores", "countries", "rules", "columns", "months", "quarantine"] {
+        for ending in ["csv", "parquet", "json"] {
+            assert!(folder.join(format!("{table}.{ending}")).exists(), "{table}.{ending}");
+        }
+    }
 
     let periods =
         ["--train", "2020-01..2020-08", "--valid", "2020-09..2020-10", "--test", "2020-11..2020-12"];
@@ -80,7 +93,7 @@ fn a_generated_archive_is_ingested_profiled_and_taught_from() {
         assert!((0.5..1.0).contains(&auc), "{auc}");
     }
     assert_eq!(models[0], models[1], "the model does not depend on shards or workers");
-    let listed = document(&tidewaiter(&archive, &["models", "list", "fraud"]));
+    let listed = document(&tidewaiter(&archive, &["models", "list", "fraud-TW"]));
     assert_eq!((listed[0]["champion"].clone(), listed[1]["champion"].clone()), (true.into(), false.into()));
 
     let one_class =

@@ -197,7 +197,7 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
             "{items}"
         );
         assert!(items["agreeing"].as_u64().expect("a count") >= 238, "{items}");
-        assert_eq!(items["never_taught"], 2, "{items}");
+        assert_eq!(items["unknown_code"], 2, "{items}");
     }
     let query = "SELECT declaration_id, code_6, code_national, misclassification, duty_at_stake, suggestions FROM predictions_hs \
                  WHERE hs_code = '0303890000' ORDER BY job, declaration_id LIMIT 1";

@@ -4,11 +4,23 @@
 
 mod backtest;
 mod bad_input;
+mod bad_input_cluster;
+#[cfg(target_os = "linux")]
+mod cancel;
 mod cluster;
 mod commands;
+#[cfg(target_os = "linux")]
+mod doors;
+mod executors;
+#[cfg(target_os = "linux")]
+mod faults;
 mod fraud_input;
 mod hs;
 mod hs_particulars;
 mod learners;
+mod placement;
+mod progress;
 mod release;
+mod resume;
 mod support;
+mod trials;

@@ -67,7 +67,7 @@ fn every_public_log_gives_the_figures_of_pm4py() {
         for count in ["events", "cases", "variants"] {
             assert_eq!(study[count], wanted[count], "{file}: {count}");
         }
-        assert_eq!(study["ways"][0]["cases"], wanted["top_variant"], "{file}");
+        assert_eq!(study["frequent_variants"][0]["cases"], wanted["top_variant"], "{file}");
         let (found, wanted_times) = (&study["stages"][0]["elapsed"], &wanted["throughput"]);
         let number = |value: &Value| value.as_f64().expect("a number");
         assert_eq!(found["count"], wanted_times["count"]);
@@ -175,18 +175,27 @@ fn a_study_of_the_receipt_log_has_its_strata_comparison_and_tables() {
     let html = std::fs::read_to_string(html).expect("is read");
     assert!(html.contains("lang=\"fr\"") && html.contains("Goulets d'étranglement"));
     let tables = outcome["reports"][2].as_str().expect("a folder");
-    for table in ["stages", "edges", "drivers", "tree", "variants", "anomalies"] {
-        for ending in ["csv", "parquet"] {
+    for table in
+        ["stages", "edges", "drivers", "tree", "variants", "anomalies", "survival", "time_shares", "queues"]
+    {
+        for ending in ["csv", "parquet", "json"] {
             assert!(Path::new(tables).join(format!("{table}.{ending}")).exists(), "{table}.{ending}");
         }
     }
 
     let periods = ["--from", "2011-01", "--to", "2011-12-31", "--compare", "2010-10..2010-12"];
     let (_, compared) = study(folder.path(), &periods);
-    let test = &compared["comparisons"][0]["test"];
-    let count = |figure: &str| test[figure].as_u64().expect("a count");
-    assert_eq!(count("after"), compared["cases"].as_u64().expect("a count"));
-    assert!(count("before") > 0 && count("before") + count("after") < 1434);
+    let comparison = &compared["comparisons"][0];
+    let count = |period: &str, figure: &str| comparison[period][figure].as_u64().expect("a count");
+    assert_eq!(count("after", "cases"), compared["cases"].as_u64().expect("a count"));
+    assert!(count("before", "cases") > 0 && count("before", "cases") + count("after", "cases") < 1434);
+    for period in ["before", "after"] {
+        let (followed, cases) = (count(period, "followed"), count(period, "cases"));
+        assert!(followed * 10 >= cases * 9 && followed <= cases, "{comparison}");
+        assert_eq!(comparison["test"][period].as_u64(), Some(followed));
+    }
+    let p = comparison["log_rank"]["p_value"].as_f64().expect("a p-value");
+    assert!((0.0..=1.0).contains(&p), "{p}");
     // Half a year after the start the later cases are unknown: they are open or not there.
     let (_, cut) = study(folder.path(), &["--from", "2010-10", "--to", "2011-03", "--cut-off", "2011-03-31"]);
     let open = cut["stages"]
@@ -358,15 +367,15 @@ fn a_generated_archive_is_studied_as_it_was_planted() {
     assert_eq!(measures.len(), 4, "{measures:?}");
     assert!(measures.iter().all(|measure| measure["loss"].is_null()), "the archive has no predictions");
     // The busiest office's inspectors are a queue that is found again.
-    let stations = found["stations"].as_array().expect("stations");
-    let station = stations.iter().find(|station| station["event"] == "inspection").expect("a station");
-    assert!(station["distance"].as_f64().expect("a distance") < 0.15, "{station}");
+    let queues = found["queues"].as_array().expect("queues");
+    let queue = queues.iter().find(|queue| queue["event"] == "inspection").expect("a queue");
+    assert!(queue["distance"].as_f64().expect("a distance") < 0.15, "{queue}");
     // What is done there reaches the release, and no more of it than the work itself.
     let number = |value: &Value| value.as_f64().expect("a number");
-    for measure in station["measures"].as_array().expect("measures") {
+    for measure in queue["measures"].as_array().expect("measures") {
         let release = &measure["release"];
         let touched = release["touched"].as_u64().expect("cases");
-        assert!(touched > 0 && Some(touched) <= station["work"].as_u64(), "{measure}");
+        assert!(touched > 0 && Some(touched) <= queue["work"].as_u64(), "{measure}");
         for figure in ["mean", "median", "p90"] {
             let [_, low, high] = [0, 1, 2].map(|place| number(&release[figure][place]));
             assert!(low <= high && low <= 0.0, "{figure} {measure}");
@@ -392,7 +401,8 @@ fn fewer_inspections_cost_what_the_fraud_model_expects_of_them() {
     run(&[&["retrain", "fraud", "--country", "TW"][..], &train, &size].concat());
     run(&["apply", "fraud", "--country", "TW", "--months", "2020-10..2020-12"]);
     let stages = of("releases-stages.toml");
-    let of_the_study = ["--stages", &stages, "--from", "2020-10", "--to", "2020-12"];
+    // Every case of these months began so long before the last event that nearly all like it are over.
+    let of_the_study = ["--stages", &stages, "--from", "2020-10", "--to", "2020-11"];
 
     let (outcome, found) = study(&archive, &of_the_study);
     let measures = found["measures"].as_array().expect("measures");
@@ -401,15 +411,16 @@ fn fewer_inspections_cost_what_the_fraud_model_expects_of_them() {
     let number = |value: &Value| value.as_f64().expect("a number");
     let (items, revenue) = (number(&red["loss"]["items"]), number(&red["loss"]["revenue"]));
     // Every declaration of these months was scored, and the loss is that of the fifth of the inspected ones of which the
-    // least revenue is expected. Read by other means it is nearly so: a few of those are not yet released.
+    // least revenue is expected. Read by other means it is nearly so: a case belongs to the month of its first event, and a
+    // few are not released.
     assert!(red["touched"].as_u64() > Some(20) && red["loss"]["predicted"] == red["touched"], "{red}");
     let query = "SELECT sum(items) AS items, sum(revenue) AS revenue FROM (SELECT items, revenue, row_number() OVER \
                  (ORDER BY revenue, id) AS place, count(*) OVER () AS n FROM (SELECT declaration_id AS id, \
-                 sum(probability) AS items, sum(expected_revenue) AS revenue FROM predictions_fraud WHERE declaration_id IN \
+                 sum(probability) AS items, sum(expected_revenue) AS revenue FROM predictions_fraud WHERE acceptance_date < DATE '2020-12-01' AND declaration_id IN \
                  (SELECT case_id FROM releases WHERE role = 'inspection-end') GROUP BY declaration_id)) WHERE place <= round(n * 0.2)";
     let least = &run(&["archive", "sql", query])[0];
     for (found, least) in [(items, &least["items"]), (revenue, &least["revenue"])] {
-        assert!(found > 0.0 && (found / number(least) - 1.0).abs() < 0.03, "{red} {least}");
+        assert!(found > 0.0 && (found / number(least) - 1.0).abs() < 0.06, "{red} {least}");
     }
     let saved = number(&red["median"][0]);
     assert!(

@@ -24,7 +24,8 @@ use tidewaiter_core::{
 /// Where queries and fits run.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// A session for the queries of a job; operators that run in this process tell `meter` of rows done.
+    /// A session for the queries of a job, by the id under which it was submitted; operators that run in this process
+    /// tell `meter` of rows done.
     ///
     /// # Errors
     /// Those of the engine's assembly.
@@ -35,6 +36,12 @@ pub trait Engine: Send + Sync {
 
     /// The address of those hubs for a worker; empty: this process.
     fn collective(&self) -> &str;
+
+    /// Ends what still runs of a job's queries, and waits until it has. In this process a query ends with the future that
+    /// waits for it.
+    async fn stop(&self, job: &str) {
+        let _ = job;
+    }
 
     /// The most tasks that a fit or an ingest asks for.
     async fn most_tasks(&self) -> usize;

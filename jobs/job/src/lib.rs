@@ -12,16 +12,19 @@ mod job;
 mod outcome;
 pub mod parameters;
 pub mod remote;
+mod roots;
 mod specification;
 pub mod summary;
 #[cfg(test)]
 mod tests;
+pub mod user_file;
 
 pub use async_trait::async_trait;
 
 pub use catalogue::{Catalogue, Domain};
 pub use extensions::Extensions;
-pub use job::{Job, Listener, NoLog, Setting, StepLog, work_folder};
+pub use job::{FinishedStep, Job, Listener, NoLog, Setting, StepLog, work_folder};
 pub use outcome::{Outcome, Rows, Step};
 pub use parameters::{JobKind, JobParameters};
+pub use roots::Roots;
 pub use specification::Specification;

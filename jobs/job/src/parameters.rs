@@ -38,7 +38,9 @@ pub trait JobParameters: Args + Serialize + DeserializeOwned + Clone + Send + Sy
         with_arguments(matches)
     }
 
-    /// The paths among the parameters that mean something on the caller's machine.
+    /// The paths among the parameters that mean something on the caller's machine: made absolute there, and on a
+    /// server taken only where its operator lets jobs name files ([`crate::Roots`]). A file that the job opens by a
+    /// name of its parameters must be among them.
     fn paths(&mut self) -> Vec<&mut String> {
         Vec::new()
     }

@@ -8,6 +8,7 @@ use tidewaiter_core::{Result, ResultExt};
 use crate::{
     job::Job,
     parameters::{JobKind, Work},
+    roots::Roots,
 };
 
 /// The kind of a list of jobs.
@@ -86,18 +87,24 @@ impl Specification {
         }
     }
 
-    /// Does the job. What it did is in its outcome; what nobody needs once it is over is deleted, however it ended.
+    /// Does the job. What it did is in its outcome. Its work folder is deleted if it succeeded; otherwise it stays, for
+    /// whoever keeps its steps may do it again from the last finished one.
     ///
     /// # Errors
     /// The job's own.
     pub fn run<'a>(&'a self, job: &'a mut Job<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let result = match &self.0 {
-                Asked::Job { work, .. } => work.run(job).await,
+                Asked::Job { work, .. } => match within(work.as_ref(), &job.roots) {
+                    Ok(work) => work.run(job).await,
+                    Err(refused) => Err(refused),
+                },
                 Asked::Pipeline(jobs) => pipeline(job, jobs).await,
             };
-            let cleared = job.archive.delete_folder(job.work_folder()).await;
-            result.and(cleared)
+            if result.is_ok() {
+                job.archive.delete_folder(job.work_folder()).await?;
+            }
+            result
         })
     }
 }
@@ -111,12 +118,26 @@ impl Clone for Specification {
     }
 }
 
+/// A job whose files lie where they may.
+fn within(work: &dyn Work, roots: &Roots) -> Result<Box<dyn Work>> {
+    let mut work = work.boxed();
+    for path in work.paths() {
+        *path = roots.resolve(path)?;
+    }
+    Ok(work)
+}
+
 /// Does jobs one after the other, up to the first that fails.
 async fn pipeline(job: &mut Job<'_>, jobs: &[Specification]) -> Result<()> {
     for (number, specification) in jobs.iter().enumerate() {
-        let mut part = job.part(specification.kind(), number + 1);
-        let result = specification.run(&mut part).await;
-        let outcome = part.finish(&result);
+        let (outcome, result) = match job.finished_part(specification.kind(), number + 1)? {
+            Some(outcome) => (outcome, Ok(())),
+            None => {
+                let mut part = job.begin_part(specification.kind(), number + 1).await?;
+                let result = specification.run(&mut part).await;
+                (job.finish_part(part, &result).await?, result)
+            }
+        };
         job.outcome.tables.extend(outcome.tables.iter().cloned());
         job.outcome.reports.extend(outcome.reports.iter().cloned());
         if outcome.model.is_some() {

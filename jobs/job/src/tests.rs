@@ -11,7 +11,7 @@ use futures::{StreamExt, stream::BoxStream};
 use tidewaiter_archive::{Archive, tasks};
 use tidewaiter_core::{
     Result,
-    plan::{Input, Meter, Operator, above, report, report_schema, reports},
+    plan::{Input, Meter, Operator, apply, report, report_schema, reports},
 };
 
 use super::engine::{Engine, Local};
@@ -35,7 +35,7 @@ impl Operator for Seen {
         Ok(report_schema())
     }
 
-    fn order(&self) -> &[&'static str] {
+    fn sort_columns(&self) -> &[&'static str] {
         self.order
     }
 
@@ -71,7 +71,7 @@ fn numbers() -> MemTable {
 async fn an_operator_with_an_order_sees_everything_sorted_in_one_partition() {
     let rows = session().read_table(Arc::new(numbers())).expect("reads");
     let seen: Vec<Vec<i64>> =
-        reports(above(rows, Seen { order: &["n"] }).expect("plans")).await.expect("runs");
+        reports(apply(rows, Seen { order: &["n"] }).expect("plans")).await.expect("runs");
     let [seen] = seen.as_slice() else { panic!("one partition: {seen:?}") };
     assert_eq!(seen.len(), 300);
     assert!(seen.is_sorted());
@@ -80,7 +80,7 @@ async fn an_operator_with_an_order_sees_everything_sorted_in_one_partition() {
 #[tokio::test]
 async fn an_operator_without_an_order_keeps_the_partitions() {
     let rows = session().read_table(Arc::new(numbers())).expect("reads");
-    let seen: Vec<Vec<i64>> = reports(above(rows, Seen { order: &[] }).expect("plans")).await.expect("runs");
+    let seen: Vec<Vec<i64>> = reports(apply(rows, Seen { order: &[] }).expect("plans")).await.expect("runs");
     assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [100, 100, 100]);
 }
 

@@ -4,13 +4,19 @@
 //! properties, each held by a test:
 //!
 //! - a stage that needs a GPU goes to executors that have one, and nowhere else;
-//! - other stages go to executors without a GPU while those have room, so that GPUs stay free;
-//! - no executor is given more than its free slots, no stage more than it has pending;
+//! - other stages go to executors without a GPU while those have room, and to others only when nothing waits for a
+//!   GPU, so that GPUs stay free;
+//! - no executor is given more tasks than it has free slots, no stage more partitions than it has pending;
 //! - nothing that could run is left while a suitable slot is free;
-//! - partitions that must run as one task are given to one executor or to none.
+//! - a task has one partition and one slot, or, where all partitions must run as one, all of them.
+//!
+//! An executor asks for tasks when it has a free slot, and is answered with what falls to it when all executors are
+//! considered: [`Roster`](roster::Roster) knows the others by their last requests.
 
 mod policy;
+mod roster;
 
+pub(crate) use policy::collapses_its_input;
 pub use policy::{DevicePlacement, StageNeeds};
 
 use std::fmt;
@@ -47,10 +53,8 @@ pub struct Pending {
     pub partitions: usize,
     /// The device that its plan asks for.
     pub needs: Device,
-    /// All partitions make one task on one slot (the stage collapses its input).
+    /// All partitions make one task (the stage collapses its input).
     pub as_one: bool,
-    /// Most partitions in one task; 0: as many as fit.
-    pub per_task: usize,
 }
 
 /// An executor with free slots.
@@ -62,7 +66,7 @@ pub struct Free {
     pub device: Device,
 }
 
-/// One task: a number of a stage's partitions on one executor.
+/// One task: partitions of a stage on one slot of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Task {
     /// Index of the stage in the problem.
@@ -71,8 +75,6 @@ pub struct Task {
     pub executor: usize,
     /// Partitions it takes.
     pub partitions: usize,
-    /// Slots it occupies.
-    pub slots: usize,
 }
 
 /// Places stages, in their order, on executors.
@@ -87,11 +89,10 @@ pub fn place(stages: &[Pending], executors: &[Free]) -> Vec<Task> {
         let mut left = pending.partitions;
         while left > 0 {
             let Some(executor) = best_executor(pending.needs, executors, &free) else { break };
-            let slots = if pending.as_one { 1 } else { task_size(pending, left, free[executor]) };
-            let partitions = if pending.as_one { left } else { slots };
-            free[executor] -= slots;
+            let partitions = if pending.as_one { left } else { 1 };
+            free[executor] -= 1;
             left -= partitions;
-            tasks.push(Task { stage, executor, partitions, slots });
+            tasks.push(Task { stage, executor, partitions });
         }
     }
     tasks
@@ -108,11 +109,6 @@ fn best_executor(needs: Device, executors: &[Free], free: &[usize]) -> Option<us
         })
 }
 
-fn task_size(pending: Pending, left: usize, free: usize) -> usize {
-    let most = if pending.per_task == 0 { usize::MAX } else { pending.per_task };
-    left.min(free).min(most)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -124,8 +120,11 @@ mod tests {
     }
 
     fn stage() -> impl Strategy<Value = Pending> {
-        (0usize..10, device(), any::<bool>(), 0usize..4)
-            .prop_map(|(partitions, needs, as_one, per_task)| Pending { partitions, needs, as_one, per_task })
+        (0usize..10, device(), any::<bool>()).prop_map(|(partitions, needs, as_one)| Pending {
+            partitions,
+            needs,
+            as_one,
+        })
     }
 
     fn executor() -> impl Strategy<Value = Free> {
@@ -140,7 +139,7 @@ mod tests {
         ) {
             let tasks = place(&stages, &executors);
             let used = |executor: usize| -> usize {
-                tasks.iter().filter(|task| task.executor == executor).map(|task| task.slots).sum()
+                tasks.iter().filter(|task| task.executor == executor).count()
             };
             for (index, executor) in executors.iter().enumerate() {
                 prop_assert!(used(index) <= executor.slots);
@@ -155,8 +154,8 @@ mod tests {
                 }
                 if stage.as_one {
                     prop_assert!(mine.is_empty() || (mine.len() == 1 && given == stage.partitions));
-                } else if stage.per_task > 0 {
-                    prop_assert!(mine.iter().all(|task| task.partitions <= stage.per_task));
+                } else {
+                    prop_assert!(mine.iter().all(|task| task.partitions == 1));
                 }
                 if given < stage.partitions {
                     let suitable_and_free = executors.iter().enumerate().any(|(index, executor)| {
@@ -169,21 +168,32 @@ mod tests {
         }
     }
 
+    fn on_gpus(tasks: &[Task], executors: &[Free]) -> usize {
+        tasks.iter().filter(|task| executors[task.executor].device == Device::Gpu).count()
+    }
+
     #[test]
     fn processor_work_leaves_the_gpu_free() {
-        let stages = [
-            Pending { partitions: 3, needs: Device::Cpu, as_one: false, per_task: 0 },
-            Pending { partitions: 2, needs: Device::Gpu, as_one: false, per_task: 1 },
-        ];
-        let executors = [Free { slots: 2, device: Device::Gpu }, Free { slots: 3, device: Device::Cpu }];
-        let tasks = place(&stages, &executors);
-        assert_eq!(
-            tasks,
-            [
-                Task { stage: 1, executor: 0, partitions: 1, slots: 1 },
-                Task { stage: 1, executor: 0, partitions: 1, slots: 1 },
-                Task { stage: 0, executor: 1, partitions: 3, slots: 3 },
-            ]
-        );
+        let executors = [Free { slots: 4, device: Device::Gpu }, Free { slots: 8, device: Device::Cpu }];
+        let work = |partitions| Pending { partitions, needs: Device::Cpu, as_one: false };
+        let tasks = place(&[work(8)], &executors);
+        assert_eq!((tasks.len(), on_gpus(&tasks, &executors)), (8, 0));
+        // What has no room elsewhere may use a GPU's slots.
+        let tasks = place(&[work(10)], &executors);
+        assert_eq!((tasks.len(), on_gpus(&tasks, &executors)), (10, 2));
+        // Not while something waits for them.
+        let waits = Pending { partitions: 4, needs: Device::Gpu, as_one: false };
+        let tasks = place(&[work(10), waits], &executors);
+        assert_eq!((tasks.len(), on_gpus(&tasks, &executors)), (12, 4));
+        assert!(tasks.iter().all(|task| (task.executor == 0) == (task.stage == 1)));
+    }
+
+    #[test]
+    fn work_is_spread_over_the_executors() {
+        let executors = [Free { slots: 4, device: Device::Cpu }; 2];
+        let work = [Pending { partitions: 4, needs: Device::Cpu, as_one: false }];
+        let tasks = place(&work, &executors);
+        let first = tasks.iter().filter(|task| task.executor == 0).count();
+        assert_eq!((tasks.len(), first), (4, 2));
     }
 }

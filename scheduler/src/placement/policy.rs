@@ -1,11 +1,13 @@
 //! The thin shell around [`place`]: reads Ballista's running stages and free slots, and binds what the
 //! decision says.
+//!
+//! A poll names one executor. The decision is made for all that are present and all that waits, and the poll is answered
+//! with the share of the one that polls; the others come for theirs.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc, time::Duration};
 
 use ballista_core::{
     JobId,
-    config::BallistaConfig,
     execution_plans::{RangeShuffleReaderExec, ShuffleReaderExec},
     serde::{
         protobuf::{AvailableVcores, job_status},
@@ -15,30 +17,56 @@ use ballista_core::{
 use ballista_scheduler::{
     cluster::{BoundTask, DistributionPolicy},
     state::{
-        execution_graph::{TaskDescription, create_task_info},
+        execution_graph::{ExecutionGraphBox, TaskDescription, create_task_info},
         execution_stage::RunningStage,
         task_manager::JobInfoCache,
     },
 };
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::{
+    common::tree_node::{Transformed, TreeNode},
+    datasource::{
+        physical_plan::{FileScanConfig, FileScanConfigBuilder},
+        source::DataSourceExec,
+    },
+    error::Result,
+    physical_plan::ExecutionPlan,
+};
+use tokio::{
+    sync::{Mutex, RwLockWriteGuard},
+    time::Instant,
+};
 
-use super::{Device, Free, Pending, Task, place};
+use super::{Device, Pending, Task, place, roster::Roster};
 
 /// Says which device a stage's plan asks for.
 pub type StageNeeds = fn(&Arc<dyn ExecutionPlan>) -> Device;
 
 /// Ballista's task distribution by [`place`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct DevicePlacement {
     needs: StageNeeds,
+    gpu_wait: Duration,
+    roster: Mutex<Roster>,
 }
 
 impl DevicePlacement {
-    /// Placement by what `needs` says of each stage's plan.
-    pub fn new(needs: StageNeeds) -> Self {
-        Self { needs }
+    /// Placement by what `needs` says of each stage's plan. Stages that need a GPU run on processors when no executor
+    /// with a GPU has been heard of for `gpu_wait`.
+    pub fn new(needs: StageNeeds, gpu_wait: Duration) -> Self {
+        Self { needs, gpu_wait, roster: Mutex::new(Roster::new(Instant::now())) }
+    }
+
+    fn pending(&self, stage: &RunningStage, roster: &Roster, now: Instant) -> Pending {
+        let mut needs = (self.needs)(&stage.plan);
+        if needs == Device::Gpu && roster.without_gpu(now) >= self.gpu_wait {
+            needs = Device::Cpu;
+        }
+        Pending { partitions: stage.pending.remaining(), needs, as_one: collapses_its_input(&stage.plan) }
     }
 }
+
+/// A running query, while it is decided what of it runs where.
+type Graph<'a> = RwLockWriteGuard<'a, ExecutionGraphBox>;
 
 #[async_trait::async_trait]
 impl DistributionPolicy for DevicePlacement {
@@ -46,24 +74,45 @@ impl DistributionPolicy for DevicePlacement {
         &self,
         mut budgets: Vec<&mut AvailableVcores>,
         running_jobs: Arc<HashMap<JobId, JobInfoCache>>,
-    ) -> datafusion::error::Result<Vec<BoundTask>> {
-        let mut bound = Vec::new();
-        // The order of a hash map is not the order of anything: go by the jobs' ids.
-        let mut jobs: Vec<_> = running_jobs.iter().collect();
-        jobs.sort_by_key(|(id, _)| id.to_string());
-        for (job, info) in jobs {
-            if !matches!(info.status, Some(job_status::Status::Running(_))) {
-                continue;
-            }
-            let mut graph = info.execution_graph.write().await;
-            let session = graph.session_id().to_string();
+    ) -> Result<Vec<BoundTask>> {
+        // One decision at a time: each must see what the one before gave away.
+        let mut roster = self.roster.lock().await;
+        let now = Instant::now();
+        for budget in &budgets {
+            roster.hear(&budget.executor_id, budget.vcores as usize, now);
+        }
+        if budgets.iter().all(|budget| budget.vcores == 0) {
+            return Ok(Vec::new());
+        }
+        let mut graphs = running(&running_jobs).await;
+        let mut waiting = Vec::new();
+        for (query, graph) in graphs.iter_mut().enumerate() {
             let mut seen = Vec::new();
             while let Some(stage) = graph.fetch_running_stage(&seen) {
                 seen.push(stage.stage_id);
-                let free: Vec<Free> = budgets.iter().map(|budget| free(budget)).collect();
-                for task in place(&[pending(stage, self.needs)], &free) {
-                    bound.extend(bind(stage, &session, job, budgets[task.executor], task));
+                waiting.push((query, stage.stage_id, self.pending(stage, &roster, now)));
+            }
+        }
+        waiting.sort_by_key(|(query, stage, _)| (*query, *stage));
+        let pending: Vec<Pending> = waiting.iter().map(|(.., pending)| *pending).collect();
+        let (executors, free) = roster.present(now);
+        let executors: Vec<String> = executors.into_iter().map(str::to_owned).collect();
+
+        let mut bound = Vec::new();
+        for task in place(&pending, &free) {
+            let executor = &executors[task.executor];
+            // What falls to others they are given when they ask.
+            let budget = budgets.iter_mut().find(|budget| budget.executor_id == *executor);
+            let Some(budget) = budget else { continue };
+            let (query, stage, _) = waiting[task.stage];
+            if let Some(task) = bind(&mut graphs[query], stage, executor, task) {
+                if (self.needs)(&task.plan) == Device::Gpu && Device::of_executor(executor) == Device::Cpu {
+                    let (query, waited) = (task.key.job_id.as_str(), self.gpu_wait);
+                    tracing::warn!(query, ?waited, "no executor with a GPU is there: processors do its work");
                 }
+                budget.vcores = budget.vcores.saturating_sub(1);
+                roster.give(executor);
+                bound.push((executor.clone(), task));
             }
         }
         Ok(bound)
@@ -74,58 +123,67 @@ impl DistributionPolicy for DevicePlacement {
     }
 }
 
-fn free(budget: &AvailableVcores) -> Free {
-    Free { slots: budget.vcores as usize, device: Device::of_executor(&budget.executor_id) }
-}
-
-fn pending(stage: &RunningStage, needs: StageNeeds) -> Pending {
-    let per_task = stage
-        .session_config
-        .options()
-        .extensions
-        .get::<BallistaConfig>()
-        .map_or(0, BallistaConfig::max_partitions_per_task);
-    Pending {
-        partitions: stage.pending.remaining(),
-        needs: needs(&stage.plan),
-        as_one: collapses_its_input(&stage.plan),
-        per_task,
+/// The running queries, the oldest first.
+async fn running(jobs: &HashMap<JobId, JobInfoCache>) -> Vec<Graph<'_>> {
+    // Locked in one order, whoever asks.
+    let mut jobs: Vec<_> = jobs.iter().collect();
+    jobs.sort_by_key(|(id, _)| id.as_str());
+    let mut graphs = Vec::new();
+    for (_, info) in jobs {
+        if matches!(info.status, Some(job_status::Status::Running(_))) {
+            graphs.push(info.execution_graph.write().await);
+        }
     }
+    graphs.sort_by_key(|graph| graph.start_time());
+    graphs
 }
 
-/// Takes the task's partitions from the stage, notes the task there and debits the executor's slots.
-fn bind(
-    stage: &mut RunningStage,
-    session: &str,
-    job: &JobId,
-    budget: &mut AvailableVcores,
-    task: Task,
-) -> Option<BoundTask> {
+/// Takes the task's partitions from the stage and notes the task there.
+fn bind(graph: &mut Graph<'_>, stage: usize, executor: &str, task: Task) -> Option<TaskDescription> {
+    let (query, session) = (graph.job_id().clone(), graph.session_id().to_owned());
+    let others: Vec<usize> = graph.stages().keys().copied().filter(|other| *other != stage).collect();
+    let stage = graph.fetch_running_stage(&others)?;
     let partitions = stage.pending.next_slice(task.partitions);
     let attempt = partitions.iter().map(|partition| stage.task_failure_numbers[*partition]).max()?;
     let task_id = stage.task_infos.len();
-    let slots = u32::try_from(task.slots).unwrap_or(u32::MAX);
-    let mut info = create_task_info(budget.executor_id.clone(), task_id);
+    let mut info = create_task_info(executor.to_owned(), task_id);
     info.global_input_partition_ids.clone_from(&partitions);
-    info.vcores_consumed = slots;
+    info.vcores_consumed = 1;
     stage.task_infos.push(info);
-    budget.vcores = budget.vcores.saturating_sub(slots);
-    let description = TaskDescription {
-        session_id: session.to_owned(),
-        key: TaskKey { job_id: job.clone(), stage_id: stage.stage_id, task_id },
+    Some(TaskDescription {
+        session_id: session,
+        key: TaskKey { job_id: query, stage_id: stage.stage_id, task_id },
         stage_attempt_num: stage.stage_attempt_num,
         task_attempt: attempt,
         global_input_partition_ids: partitions,
-        vcores_consumed: slots,
-        plan: Arc::clone(&stage.plan),
+        vcores_consumed: 1,
+        // A plan that cannot be rewritten is still right.
+        plan: without_declared_partitions(&stage.plan).unwrap_or_else(|_| Arc::clone(&stage.plan)),
         session_config: Arc::clone(&stage.session_config),
-    };
-    Some((budget.executor_id.clone(), description))
+    })
+}
+
+/// A stage's plan, whose scans do not declare how many partitions they have. The declaration keeps the optimizer from
+/// dividing the files anew, which is over; a task's slice of a scan has fewer partitions than the scan.
+fn without_declared_partitions(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = Arc::clone(plan).transform_down(|node| {
+        let scan = node.downcast_ref::<DataSourceExec>();
+        let scan =
+            scan.and_then(|scan| (scan.data_source().as_ref() as &dyn Any).downcast_ref::<FileScanConfig>());
+        Ok(match scan {
+            Some(scan) if scan.output_partitioning.is_some() => {
+                let scan = FileScanConfigBuilder::from(scan.clone()).with_output_partitioning(None);
+                Transformed::yes(DataSourceExec::from_data_source(scan.build()) as Arc<dyn ExecutionPlan>)
+            }
+            _ => Transformed::no(node),
+        })
+    })?;
+    Ok(plan.data)
 }
 
 /// Whether all of a stage's partitions must be one task: somewhere above its shuffle inputs the plan has
 /// one partition, so a split would give partial results that nothing merges.
-fn collapses_its_input(root: &Arc<dyn ExecutionPlan>) -> bool {
+pub(crate) fn collapses_its_input(root: &Arc<dyn ExecutionPlan>) -> bool {
     fn walk(node: &Arc<dyn ExecutionPlan>) -> bool {
         if node.is::<ShuffleReaderExec>() || node.is::<RangeShuffleReaderExec>() {
             return false;

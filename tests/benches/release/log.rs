@@ -112,7 +112,7 @@ pub(super) fn archive(archive: &Path, events: u64) -> BenchResult<u64> {
             RELEASES,
             &releases(),
             "UG",
-            "event_time",
+            &["event_time", "case_id", "file_order"],
             "bench-0",
             WriterSettings::default(),
         )?;

@@ -39,7 +39,7 @@ use std::{
 use serde_json::{Map, Value, json};
 use tidewaiter_archive::Archive;
 use tidewaiter_catalogue::CATALOGUE;
-use tidewaiter_job::{Job, Listener, NoLog, Outcome as Done, Setting, engine::Local};
+use tidewaiter_job::{Job, Listener, NoLog, Outcome as Done, Roots, Setting, engine::Local};
 use tidewaiter_release::stage_file::{DEFAULT, StageFile};
 use tidewaiter_tests::{BenchResult, answer, is_bench, median, number, peak_kib, python};
 
@@ -250,6 +250,7 @@ fn run(archive: &str, memory_mib: usize, specification: &Value) -> BenchResult<D
         log: &NoLog,
         id: "bench",
         submitted_ms: 0,
+        roots: Roots::Anywhere,
     };
     let mut job = Job::new("bench", setting);
     let result = runtime.block_on(specification.run(&mut job));

@@ -61,7 +61,9 @@ fn operators() -> Vec<v1::PlanOperator> {
                       hs_code = { from = \"hs\" }"
                 .to_owned(),
             memory_bytes: 1 << 20,
-            first: 3,
+            nomenclature: "0901\n090111".to_owned(),
+            today: 20_000,
+            most_quarantined: 0.5,
         }.encode_to_vec()),
         (FeaturesOperator::NAME, fraud::FeaturesOperator {
             archive: archive.clone(),
@@ -112,6 +114,7 @@ fn operators() -> Vec<v1::PlanOperator> {
             table: "predictions/fraud".to_owned(),
             country: "TW".to_owned(),
             date_column: "acceptance_date".to_owned(),
+            sort_columns: vec!["declaration_id".to_owned(), "item_number".to_owned()],
             name: "job".to_owned(),
             memory_bytes: 1 << 20,
         }.encode_to_vec()),

@@ -8,8 +8,9 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::{SocketAddr, TcpListener as StdListener},
+    net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use arrow::{
@@ -17,15 +18,17 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
     util::pretty::pretty_format_batches,
 };
-use ballista_core::extension::SessionStateExt;
-use datafusion::{
-    execution::SessionState,
-    physical_plan::ExecutionPlan,
-    prelude::{ParquetReadOptions, SessionContext},
-};
-use tidewaiter_archive::Archive;
+use datafusion::{physical_plan::ExecutionPlan, prelude::SessionContext};
+use tidewaiter_archive::{Archive, provider::ParquetSourceProvider};
 use tidewaiter_catalogue::CATALOGUE;
-use tidewaiter_scheduler::{driver::Sources, placement::Device, server};
+use tidewaiter_executor::session;
+use tidewaiter_job::Roots;
+use tidewaiter_proto::v1;
+use tidewaiter_scheduler::{
+    driver::{Retries, Sources},
+    placement::Device,
+    server,
+};
 
 const QUERY: &str = "SELECT k % 7 AS k, count(*) AS n, sum(v) AS s FROM t GROUP BY k % 7 ORDER BY k";
 
@@ -33,12 +36,14 @@ fn everything_needs_a_gpu(_: &Arc<dyn ExecutionPlan>) -> Device {
     Device::Gpu
 }
 
+fn schema() -> Arc<Schema> {
+    let fields = ["k", "v"].map(|name| Field::new(name, DataType::Int64, false));
+    Arc::new(Schema::new(fields.to_vec()))
+}
+
 /// Writes four Parquet files, so that the scan has several partitions.
 fn write_table(folder: &std::path::Path) {
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("k", DataType::Int64, false),
-        Field::new("v", DataType::Int64, false),
-    ]));
+    let schema = schema();
     for part in 0..4i64 {
         let keys = Int64Array::from_iter_values((0..1000).map(|n| n * 31 + part));
         let values = Int64Array::from_iter_values((0..1000).map(|n| n * n % 101));
@@ -51,32 +56,35 @@ fn write_table(folder: &std::path::Path) {
     }
 }
 
-async fn answer(context: &SessionContext, folder: &std::path::Path) -> String {
-    let path = folder.display().to_string();
-    context.register_parquet("t", &path, ParquetReadOptions::default()).await.expect("registers");
+async fn answer(context: &SessionContext, archive: &Archive) -> String {
+    let objects = archive.list("t").await.expect("lists");
+    let files = objects.iter().map(|object| {
+        let path = archive.relative(&object.location).expect("a file of the archive");
+        v1::ParquetFile { path, size: object.size }
+    });
+    let list = v1::FileListSource { files: files.collect(), partition_per_file: true };
+    let source = Some(v1::parquet_source::Source::Files(list));
+    let message = v1::ParquetSource { archive: archive.url().to_string(), source };
+    let table = ParquetSourceProvider::try_new(message, schema()).expect("a table");
+    context.register_table("t", Arc::new(table)).expect("registers");
     let batches = context.sql(QUERY).await.expect("plans").collect().await.expect("runs");
     pretty_format_batches(&batches).expect("formats").to_string()
-}
-
-fn free_port() -> u16 {
-    let listener = StdListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("has an address").port()
 }
 
 fn start_executor(device: &str, work: &std::path::Path, scheduler: SocketAddr) {
     let options = tidewaiter_executor::Options {
         catalogue: CATALOGUE,
-        name: "test".into(),
+        name: Some("test".into()),
         device: device.into(),
         slots: 2,
         host: "127.0.0.1".into(),
-        port: free_port(),
+        port: 0,
         scheduler_host: "127.0.0.1".into(),
         scheduler_port: scheduler.port(),
         work_folder: Some(work.join(device)),
         memory: Some(256 << 20),
     };
-    tokio::spawn(tidewaiter_executor::run(options));
+    tokio::spawn(tidewaiter_executor::Executor::bind(options).expect("listens").run());
 }
 
 /// Which executors wrote shuffle or result files.
@@ -107,19 +115,23 @@ async fn stages_that_need_a_gpu_run_only_where_one_is_and_the_rows_are_the_same(
 
     let listener = server::bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
     let scheduler = listener.local_addr().expect("has an address");
+    let archive = Archive::open(&folder.path().display().to_string()).expect("opens");
+    let url = server::url(&listener, None).expect("a URL");
     let options = server::Options {
-        archive: Archive::open("memory://placement").expect("opens"),
-        advertise: None,
+        archive: archive.clone(),
+        url: url.clone(),
         needs: everything_needs_a_gpu,
         sources: Sources { now_ms: || 0, new_id: || "job".to_owned() },
         catalogue: CATALOGUE,
+        retries: Retries::NONE,
+        gpu_wait: Duration::MAX,
+        exports: Roots::below(&[]).expect("no folder"),
     };
     tokio::spawn(server::serve(listener, options));
     start_executor("cpu", &work, scheduler);
     start_executor("gpu", &work, scheduler);
 
-    let state = SessionState::new_ballista_state(format!("http://{scheduler}")).expect("a state");
-    let remote = answer(&SessionContext::new_with_state(state), &table).await;
-    assert_eq!(remote, answer(&SessionContext::new(), &table).await);
+    let remote = session::remote(&url, "test", CATALOGUE, None).expect("a session");
+    assert_eq!(answer(&remote, &archive).await, answer(&SessionContext::new(), &archive).await);
     assert_eq!(executors_that_worked(&work), BTreeSet::from(["gpu".to_owned()]));
 }

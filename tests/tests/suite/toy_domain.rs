@@ -5,17 +5,20 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it cannot go on")]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tidewaiter_archive::Archive;
 use tidewaiter_executor::Options as ExecutorOptions;
 use tidewaiter_job::{
-    Catalogue, Job, Listener, NoLog, Outcome, Setting, Specification,
+    Catalogue, Job, Listener, NoLog, Outcome, Roots, Setting, Specification,
     engine::{Engine, Local},
     remote,
 };
 use tidewaiter_proto::v1::{JobStatus, SubmitRequest, WatchRequest, job_service_client::JobServiceClient};
-use tidewaiter_scheduler::{driver::Sources, server};
+use tidewaiter_scheduler::{
+    driver::{Retries, Sources},
+    server,
+};
 
 /// The one entry of the catalogue.
 static CATALOGUE: Catalogue = Catalogue::new(&[&tidewaiter_ingest::DOMAIN, &port_calls::DOMAIN]);
@@ -60,6 +63,7 @@ mod port_calls {
         about: "Calls of ships at ports: one row per call",
         columns: COLUMNS,
         date_column: "day",
+        sort_columns: &["ship"],
         schema,
     };
 
@@ -98,7 +102,7 @@ mod port_calls {
             let counted = async move {
                 let calls = session?.read_table(snapshot_provider(archive, LAYOUT.table, None).await?)?;
                 let calls = calls.select_columns(&["containers"])?;
-                let counts: Vec<f64> = plan::reports(plan::above(calls, operator)?).await?;
+                let counts: Vec<f64> = plan::reports(plan::apply(calls, operator)?).await?;
                 Ok(counts.iter().sum::<f64>())
             };
             let containers = job.step("count", counted).await?;
@@ -167,7 +171,8 @@ impl Listener for Silent {
 
 async fn run_here(archive: &Archive, engine: &dyn Engine, specification: &Specification) -> Outcome {
     let (id, listener, extensions) = (specification.kind(), Arc::new(Silent), CATALOGUE.extensions());
-    let setting = Setting { archive, engine, extensions, listener, log: &NoLog, id, submitted_ms: 0 };
+    let roots = Roots::Anywhere;
+    let setting = Setting { archive, engine, extensions, listener, log: &NoLog, id, submitted_ms: 0, roots };
     let mut job = Job::new(id, setting);
     let result = specification.run(&mut job).await;
     job.finish(&result)
@@ -214,26 +219,28 @@ async fn a_toy_domain_is_ingested_and_counted_here_and_on_a_cluster() {
     let address = listener.local_addr().expect("has an address");
     let options = server::Options {
         archive,
-        advertise: None,
+        url: server::url(&listener, None).expect("a URL"),
         needs: server::needs_of_plan,
         sources: Sources { now_ms: || 0, new_id },
         catalogue: CATALOGUE,
+        retries: Retries::NONE,
+        gpu_wait: Duration::MAX,
+        exports: Roots::below(&[folder.path().to_owned()]).expect("a folder"),
     };
     tokio::spawn(server::serve(listener, options));
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("an address").port();
-    tokio::spawn(tidewaiter_executor::run(ExecutorOptions {
+    let executor = ExecutorOptions {
         catalogue: CATALOGUE,
-        name: "toy".into(),
+        name: Some("toy".into()),
         device: "cpu".into(),
         slots: 2,
         host: "127.0.0.1".into(),
-        port,
+        port: 0,
         scheduler_host: "127.0.0.1".into(),
         scheduler_port: address.port(),
         work_folder: Some(folder.path().join("work")),
         memory: Some(64 << 20),
-    }));
+    };
+    tokio::spawn(tidewaiter_executor::Executor::bind(executor).expect("listens").run());
     let url = format!("http://{address}");
     assert_eq!(run_on_cluster(&url, &ingest).await.rows.archived, 2);
     assert_eq!(run_on_cluster(&url, &count).await.metrics["containers"], 4.0);

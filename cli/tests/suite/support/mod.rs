@@ -2,6 +2,7 @@
 
 #[allow(dead_code, reason = "few tests have an encoder")]
 pub(crate) mod encoder;
+pub(crate) mod processes;
 
 use std::{
     path::Path,

@@ -24,8 +24,9 @@ use datafusion::{
 use futures::TryStreamExt;
 
 use super::{
+    meter::Meter,
     node::OperatorNode,
-    operator::{Input, Meter, Operator},
+    operator::{Input, Operator},
 };
 use crate::{Error, Result};
 
@@ -52,14 +53,14 @@ impl OperatorExec {
             let options = arrow::compute::SortOptions { descending: false, nulls_first: false };
             Ok(PhysicalSortRequirement::new(Arc::new(column), Some(options)))
         };
-        let columns: DataFusionResult<Vec<_>> = operator.order().iter().map(ascending).collect();
+        let columns: DataFusionResult<Vec<_>> = operator.sort_columns().iter().map(ascending).collect();
         let required = LexRequirement::new(columns?).map(OrderingRequirements::new);
         let keys = operator
-            .meets()
+            .partition_keys()
             .iter()
             .map(|name| Ok(Arc::new(Column::new_with_schema(name, &input_schema)?) as Arc<dyn PhysicalExpr>));
         let keys: Vec<_> = keys.collect::<DataFusionResult<_>>()?;
-        let single = required.is_some() || operator.undivided();
+        let single = required.is_some() || operator.single_partition();
         let distribution = match (single, keys.is_empty()) {
             (true, _) => Distribution::SinglePartition,
             (false, false) => Distribution::KeyPartitioned(keys),

@@ -1,6 +1,6 @@
 //! Plan nodes that carry an operator: work of Tidewaiter's own inside a DataFusion plan, on any engine.
 //!
-//! An [`Operator`] turns a stream of batches into another. [`above`] puts it over a query as a logical node
+//! An [`Operator`] turns a stream of batches into another. [`apply`] puts it over a query as a logical node
 //! ([`OperatorNode`]), and [`QueryPlanner`] plans that as a physical node ([`OperatorExec`]). Both are serialised as
 //! the operator's name and payload ([`encode`]). An operator that writes files answers with [`report`] rows, which
 //! [`reports`] reads.
@@ -15,11 +15,13 @@
 //! What is absent: any operator. Start at [`Operator`].
 
 mod exec;
+mod meter;
 mod node;
 mod operator;
 mod report;
 
 pub use exec::{OperatorExec, QueryPlanner};
-pub use node::{OperatorNode, above};
-pub use operator::{Input, Meter, Operator, encode, unknown};
+pub use meter::{Meter, QueryProgress};
+pub use node::{OperatorNode, apply};
+pub use operator::{Input, Operator, encode, unknown};
 pub use report::{report, report_schema, reports};

@@ -43,7 +43,7 @@ impl OperatorNode {
 ///
 /// # Errors
 /// As [`OperatorNode::new`].
-pub fn above(query: DataFrame, operator: impl Operator) -> Result<DataFrame> {
+pub fn apply(query: DataFrame, operator: impl Operator) -> Result<DataFrame> {
     let (state, plan) = query.into_parts();
     let node = OperatorNode::new(Arc::new(operator), plan)?;
     Ok(DataFrame::new(state, LogicalPlan::Extension(Extension { node: Arc::new(node) })))

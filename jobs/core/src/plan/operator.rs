@@ -12,6 +12,7 @@ use prost::Message;
 use tidewaiter_proto::v1;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::meter::Meter;
 use crate::{Error, Result};
 
 /// The work of a plan node: a stream of batches in, another out.
@@ -30,22 +31,28 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// Columns by which the whole input must be sorted (ascending, nulls last), in one partition; empty: any order, any
     /// partitions.
-    fn order(&self) -> &[&'static str] {
+    fn sort_columns(&self) -> &[&'static str] {
         &[]
     }
 
     /// Whether the input must come in one partition, in the order in which it is read, though not sorted.
-    fn undivided(&self) -> bool {
+    fn single_partition(&self) -> bool {
         false
     }
 
     /// Key columns: rows with equal values in them must be in the same partition of the input; empty: no such rule.
-    fn meets(&self) -> &[&'static str] {
+    fn partition_keys(&self) -> &[&'static str] {
         &[]
     }
 
     /// Whether the operator computes on a GPU.
     fn needs_gpu(&self) -> bool {
+        false
+    }
+
+    /// Whether its progress is told in another way, as the leader of a fit does; a query with such an operator is not
+    /// followed by its tasks and rows.
+    fn tells_progress(&self) -> bool {
         false
     }
 
@@ -73,21 +80,6 @@ impl Input {
             Some(task) => format!("{:016x}-{}", xxh3_64(task.as_bytes()), self.partition),
             None => self.partition.to_string(),
         }
-    }
-}
-
-/// Receives the numbers of rows processed by operators in this process; a session carries it as an extension.
-pub struct Meter(Box<dyn Fn(u64) + Send + Sync>);
-
-impl Meter {
-    /// A meter that calls `callback` with the number of rows processed since the last call.
-    pub fn new(callback: impl Fn(u64) + Send + Sync + 'static) -> Self {
-        Self(Box::new(callback))
-    }
-
-    /// Reports that `rows` more rows are processed.
-    pub fn advance(&self, rows: u64) {
-        (self.0)(rows);
     }
 }
 

@@ -1,0 +1,257 @@
+//! What becomes of real processes when a user cancels a job: nobody computes for it any more, its slots serve the next
+//! job, and its files are gone. Time is the processor time of the processes, which no other load changes.
+
+use std::{
+    fs,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::{ChildStderr, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{
+    binary, document,
+    processes::{Process, pause, started},
+    tidewaiter,
+};
+
+/// Within so long after a cancellation nobody computes for the job.
+const IDLE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a job may take to begin its work, on a busy machine.
+const BEGINS_WITHIN: Duration = Duration::from_secs(120);
+
+/// How often every exported row is repeated, so that a job takes long enough to be cancelled in it.
+const REPEATED: usize = 8;
+
+/// A scheduler and two executors of two slots each.
+struct Cluster {
+    folder: TempDir,
+    url: String,
+    scheduler: Process,
+    _stderr: BufReader<ChildStderr>,
+    executors: Vec<Process>,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = binary();
+        command.args(["scheduler", "--bind", "127.0.0.1:0", "--archive"]).arg(folder.path().join("archive"));
+        command.arg("--exports").arg(folder.path());
+        let (scheduler, stderr, line) = started(&mut command);
+        let url = line.rsplit(' ').next().expect("a word").to_owned();
+        let executors = (0..2).map(|number| {
+            let mut command = binary();
+            command.args(["executor", "--scheduler", &url, "--port", "0", "--slots", "2", "--work-folder"]);
+            Process(command.arg(folder.path().join(format!("executor-{number}"))).spawn().expect("starts"))
+        });
+        let executors = executors.collect();
+        Self { folder, url, scheduler, _stderr: stderr, executors }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The document of a command of a user of this cluster, which must succeed.
+    fn run(&self, arguments: &[&str]) -> Value {
+        let mut command = binary();
+        document(
+            &command
+                .args(["--output", "json", "--scheduler", &self.url])
+                .args(arguments)
+                .output()
+                .expect("starts"),
+        )
+    }
+
+    /// Submits a job, cancels it while a process computes for it, and looks at what is left of it.
+    fn cancel(&self, what: &str, step: &str, computes: &[&Process], arguments: &[&str]) {
+        let submitted = self.run(&[&["--detach"], arguments].concat());
+        let job = submitted["job"].as_str().expect("an id");
+        let begin = Instant::now();
+        let ticks = || computes.iter().map(|process| process.ticks()).sum::<u64>();
+        let mut since = None;
+        loop {
+            let shown = self.run(&["jobs", "show", job]);
+            let status = shown["status"].as_str().expect("a status");
+            assert!(
+                ["queued", "running"].contains(&status),
+                "{what} ended before it could be cancelled: {shown}"
+            );
+            if shown["step"].as_str().is_some_and(|now| now.ends_with(step)) {
+                // Some tenths of a second of work for this step.
+                let since = *since.get_or_insert_with(ticks);
+                if ticks() > since + 40 {
+                    break;
+                }
+            }
+            assert!(begin.elapsed() < BEGINS_WITHIN, "{what} does not begin its step {step}: {shown}");
+        }
+        assert_eq!(self.run(&["jobs", "cancel", job])["status"], "cancelled", "{what}");
+        let cancelled = Instant::now();
+        for process in self.executors.iter().chain([&self.scheduler]) {
+            let left = IDLE_WITHIN.saturating_sub(cancelled.elapsed());
+            assert!(
+                process.is_idle(left),
+                "{what}: a process computes on {IDLE_WITHIN:?} after the cancellation"
+            );
+        }
+        assert!(!self.path("archive/work").join(job).exists(), "{what} leaves its files");
+        let begin = Instant::now();
+        self.run(&["archive", "sql", "SELECT count(*) AS n FROM declarations WHERE month = 1"]);
+        let next = begin.elapsed();
+        assert!(next < IDLE_WITHIN, "{what}: the next query took {next:?}");
+    }
+}
+
+/// Arguments that ingest exports, written below `folder`, in which each row of the generated ones stands so often.
+fn ingest(folder: &Path, name: &str, times: usize) -> Vec<String> {
+    let generated = folder.join("generated");
+    if !generated.exists() {
+        let out = generated.display().to_string();
+        let options =
+            ["--country", "TW", "--years", "1", "--rows-per-year", "9000", "--inspection-rate", "0.4"];
+        document(&tidewaiter(&folder.join("unused"), &[&["synth", &out], &options[..]].concat()));
+    }
+    fs::create_dir_all(folder.join(name)).expect("a folder");
+    let mapping = generated.join("mapping.toml").display().to_string();
+    let mut arguments = ["ingest", "declarations", "--mapping", &mapping].map(str::to_owned).to_vec();
+    for entry in fs::read_dir(&generated).expect("exports") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "csv") {
+            let text = fs::read_to_string(&path).expect("is read");
+            let (header, rows) = text.split_once('\n').expect("a header");
+            let file = folder.join(name).join(path.file_name().expect("a name"));
+            fs::write(&file, format!("{header}\n{}", rows.repeat(times))).expect("is written");
+            arguments.push(file.display().to_string());
+        }
+    }
+    arguments
+}
+
+fn borrowed(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+const RETRAIN: [&str; 9] = [
+    "retrain",
+    "fraud",
+    "--country",
+    "TW",
+    "--train",
+    "2020-01..2020-08",
+    "--test",
+    "2020-10..2020-11",
+    "--trees",
+];
+
+const BACKTEST: [&str; 14] = [
+    "backtest",
+    "fraud",
+    "--country",
+    "TW",
+    "--from",
+    "2020-05",
+    "--to",
+    "2020-12",
+    "--seeds",
+    "4",
+    "--strategy",
+    "gbdt+badge",
+    "--trees",
+    "300",
+];
+
+/// The same backtest as a part of another job.
+const PIPELINE: &str = "[[job]]\nkind = \"backtest\"\nmodel = \"fraud\"\ncountry = \"TW\"\nfrom = \"2020-05\"\n\
+                        to = \"2020-12\"\nseeds = 4\nstrategies = [\"gbdt+badge\"]\ntrees = { trees = 300 }\n";
+
+/// An event log of so many cases.
+fn write_events(path: &Path, cases: u32) {
+    let mut rows = String::from("case,event,begin,end,office\n");
+    for case in 0..cases {
+        let (day, office) = (1 + case % 27, ["A", "B", "C"][(case / 7 % 3) as usize]);
+        rows +=
+            &format!("{case},lodge,2024-02-{day:02}T08:00Z,2024-02-{day:02}T08:{:02}Z,{office}\n", case % 60);
+        rows += &format!(
+            "{case},check,2024-02-{day:02}T09:10Z,2024-02-{day:02}T09:{:02}Z,\n",
+            10 + case * 7 % 50
+        );
+        let hour = 10 + case % 13;
+        rows += &format!("{case},free,2024-03-{day:02}T{hour}:00Z,2024-03-{day:02}T{hour}:05Z,\n");
+    }
+    fs::write(path, rows).expect("is written");
+}
+
+const EVENTS: &str = "table = \"releases\"\ncountry = \"UG\"\n[columns]\ncase_id = { from = \"case\" }\n\
+                      event = { from = \"event\" }\nevent_time = { from = \"end\" }\nstart_time = { from = \"begin\" }\n\
+                      role = { from = \"event\", other = \"\", values = { lodge = \"lodgement\", free = \"release\" } }\n\
+                      office = { from = \"office\" }\n";
+
+#[test]
+fn executors_stand_still_when_a_job_of_any_kind_is_cancelled() {
+    let cluster = Cluster::new();
+    let executors: Vec<&Process> = cluster.executors.iter().collect();
+    let folder = cluster.folder.path();
+    cluster.run(&borrowed(&ingest(folder, "exports", REPEATED)));
+
+    let more = ingest(folder, "more", REPEATED + 1);
+    cluster.cancel("ingest", "", &executors, &borrowed(&more));
+    cluster.cancel("quality", "profile", &executors, &["quality"]);
+    let long = [&RETRAIN[..], &["3000"]].concat();
+    cluster.cancel("retrain fraud", "features", &executors, &long);
+    cluster.cancel("retrain fraud", "fit", &executors, &long);
+    let date = ["--model", "date", "--epochs", "200"];
+    cluster.cancel("retrain fraud --model date", "fit", &executors, &[&RETRAIN[..], &["10"], &date].concat());
+    let hs = ["retrain", "hs", "--country", "TW", "--train", "2020-01..2020-08", "--valid", "2020-09"];
+    cluster.cancel("retrain hs", "texts", &executors, &[&hs[..], &["--test", "2020-10..2020-11"]].concat());
+    cluster.cancel("backtest fraud", "runs", &executors, &BACKTEST);
+
+    let pipeline = cluster.path("pipeline.toml");
+    fs::write(&pipeline, PIPELINE).expect("is written");
+    let pipeline = pipeline.display().to_string();
+    cluster.cancel("a pipeline", "runs", &executors, &["run", &pipeline]);
+
+    let out = cluster.path("synth").display().to_string();
+    let synth = ["synth", &out, "--country", "TW", "--years", "20", "--rows-per-year", "200000"];
+    cluster.cancel("synth", "generate", &[&cluster.scheduler], &synth);
+
+    // Applying needs a model; that one is trained shows that nothing is left of the cancelled ones.
+    cluster.run(&[&RETRAIN[..], &["2"]].concat());
+    let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12"];
+    cluster.cancel("apply fraud", "features", &executors, &apply);
+
+    let (mapping, events) = (cluster.path("events.toml"), cluster.path("events.csv"));
+    fs::write(&mapping, EVENTS).expect("is written");
+    write_events(&events, 60_000);
+    let (mapping, events) = (mapping.display().to_string(), events.display().to_string());
+    cluster.run(&["ingest", "releases", "--mapping", &mapping, &events]);
+    let study = ["release-study", "--by", "office", "--from", "2024-02-01"];
+    cluster.cancel("release-study", "cases", &executors, &study);
+}
+
+#[test]
+fn an_interrupted_job_of_this_process_ends_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    document(&tidewaiter(&archive, &borrowed(&ingest(folder.path(), "exports", 6))));
+    let mut command = binary();
+    command.arg("--archive").arg(&archive).args(BACKTEST).stdout(Stdio::null());
+    let mut job = Process(command.spawn().expect("starts"));
+    let begin = Instant::now();
+    while job.ticks() < 300 {
+        assert!(begin.elapsed() < BEGINS_WITHIN, "the job computes nothing");
+        assert!(
+            job.0.try_wait().expect("it is a child").is_none(),
+            "the job ended before it was interrupted"
+        );
+        pause(Duration::from_millis(50));
+    }
+    job.interrupt();
+    assert_eq!(job.ended(IDLE_WITHIN).code(), Some(130));
+}

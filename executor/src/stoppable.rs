@@ -1,0 +1,178 @@
+//! Ballista's execution of tasks, in which a task can be stopped.
+//!
+//! Ballista can abort the future of a task, but the tasks of the runtime that write its rows go on. So the rows end
+//! instead: [`StoppableExec`] stands between a stage's writer and the plan whose rows it writes.
+
+use std::{fmt, sync::Arc};
+
+use ballista_core::JobId;
+use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
+use datafusion::{
+    common::tree_node::TreeNodeRecursion,
+    error::Result,
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_expr::PhysicalExpr,
+    physical_plan::{
+        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        ReplaceChildrenOptions, metrics::MetricsSet, stream::RecordBatchStreamAdapter,
+    },
+    prelude::SessionConfig,
+};
+
+use crate::{
+    connections::Connections,
+    running::{Running, Task},
+};
+
+/// Ballista's own engine, over plans that can be stopped.
+pub(crate) struct StoppableEngine {
+    ballista: DefaultExecutionEngine,
+    running: Running,
+}
+
+impl StoppableEngine {
+    /// An engine that notes its tasks in `running`.
+    pub(crate) fn new(running: Running) -> Self {
+        let connections = Arc::new(Connections::default());
+        Self { ballista: DefaultExecutionEngine::with_client_pool(connections), running }
+    }
+}
+
+impl ExecutionEngine for StoppableEngine {
+    fn create_query_stage_exec(
+        &self,
+        query: JobId,
+        stage: usize,
+        task: usize,
+        partitions: Vec<usize>,
+        plan: Arc<dyn ExecutionPlan>,
+        work_folder: &str,
+        config: &SessionConfig,
+    ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let running = self.running.begin(query.as_str());
+        let stoppable = |input: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
+            Arc::new(StoppableExec { inner: Arc::clone(input), task: Arc::clone(&running) })
+        };
+        let inputs = plan.children().into_iter().map(stoppable).collect();
+        let plan = plan.replace_children(inputs, RECOMPUTE)?;
+        self.ballista.create_query_stage_exec(query, stage, task, partitions, plan, work_folder, config)
+    }
+}
+
+const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+
+/// A plan whose rows end when its task is stopped. For Ballista, which looks for nodes of its own in a stage, it is the
+/// plan itself; only over a leaf, which Ballista replaces, it is a node of its own.
+#[derive(Debug)]
+struct StoppableExec {
+    inner: Arc<dyn ExecutionPlan>,
+    task: Arc<Task>,
+}
+
+impl StoppableExec {
+    fn is_over_leaf(&self) -> bool {
+        self.inner.children().is_empty()
+    }
+}
+
+impl DisplayAs for StoppableExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_over_leaf() {
+            true => f.write_str(self.name()),
+            false => self.inner.fmt_as(format, f),
+        }
+    }
+}
+
+impl ExecutionPlan for StoppableExec {
+    fn name(&self) -> &str {
+        if self.is_over_leaf() { "StoppableExec" } else { self.inner.name() }
+    }
+
+    fn downcast_delegate(&self) -> Option<&dyn ExecutionPlan> {
+        (!self.is_over_leaf()).then_some(self.inner.as_ref())
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.inner.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        if self.is_over_leaf() { vec![&self.inner] } else { self.inner.children() }
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let inner = match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
+            Ok([leaf]) if self.is_over_leaf() => leaf,
+            Ok(children) => Arc::clone(&self.inner).replace_children(children.into(), options)?,
+            Err(children) => Arc::clone(&self.inner).replace_children(children, options)?,
+        };
+        Ok(Arc::new(Self { inner, task: Arc::clone(&self.task) }))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, RECOMPUTE)
+    }
+
+    fn apply_expressions(
+        &self,
+        apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        match self.is_over_leaf() {
+            true => Ok(TreeNodeRecursion::Continue),
+            false => self.inner.apply_expressions(apply),
+        }
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        if self.is_over_leaf() { None } else { self.inner.metrics() }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = self.inner.execute(partition, context)?;
+        let (schema, guarded) = (rows.schema(), Arc::clone(&self.task).guard(rows));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, guarded)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::{
+        arrow::datatypes::Schema,
+        physical_plan::{coalesce_partitions::CoalescePartitionsExec, empty::EmptyExec},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_plan_is_for_others_what_it_is_without_the_guard() {
+        let running = Running::default();
+        let task = running.begin("query");
+        let leaf: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(Arc::new(Schema::empty())));
+        let merge: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(Arc::clone(&leaf)));
+        let guarded = |inner: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
+            Arc::new(StoppableExec { inner: Arc::clone(inner), task: Arc::clone(&task) })
+        };
+
+        let over_merge = guarded(&merge);
+        assert!(over_merge.is::<CoalescePartitionsExec>());
+        assert!(over_merge.children()[0].is::<EmptyExec>());
+        // Ballista replaces the leaves of a stage, and rebuilds what is above them.
+        let rebuilt = over_merge.replace_children(vec![Arc::clone(&leaf)], RECOMPUTE).expect("one input");
+        let as_any = rebuilt.as_ref() as &dyn std::any::Any;
+        assert!(as_any.is::<StoppableExec>() && rebuilt.is::<CoalescePartitionsExec>());
+
+        let over_leaf = guarded(&leaf);
+        assert!(!over_leaf.is::<EmptyExec>(), "Ballista would put another leaf in its place");
+        assert!(over_leaf.children()[0].is::<EmptyExec>());
+        let rebuilt = over_leaf.replace_children(vec![leaf], RECOMPUTE).expect("one input");
+        assert_eq!(rebuilt.name(), "StoppableExec");
+    }
+}

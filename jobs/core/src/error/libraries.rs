@@ -1,0 +1,90 @@
+//! The errors of libraries other than the query engine.
+
+use std::{error::Error as StdError, io};
+
+use super::kind::{Error, ErrorKind};
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        // An IO error that only carries one of ours through an engine becomes ours again.
+        if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return Self::new(inner.kind(), inner.chain());
+        }
+        Self::new(io_kind(error.kind()), error.to_string()).with_source(error)
+    }
+}
+
+/// The remedy for an error of the file system or of a connection.
+pub(super) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
+    match kind {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+        io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
+        io::ErrorKind::InvalidData
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::NotADirectory => ErrorKind::Input,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        Self::new(store_kind(&error), error.to_string()).with_source(error)
+    }
+}
+
+/// The remedy for an error of an object store.
+pub(super) fn store_kind(error: &object_store::Error) -> ErrorKind {
+    use object_store::Error as E;
+    match error {
+        E::NotFound { .. } => ErrorKind::NotFound,
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => ErrorKind::Denied,
+        E::AlreadyExists { .. } | E::Precondition { .. } => ErrorKind::Conflict,
+        E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Input,
+        E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Internal,
+        other => file_system_kind(other).unwrap_or(ErrorKind::Unavailable),
+    }
+}
+
+/// The remedy by the file system's own error, which is below whatever a store wraps around it.
+fn file_system_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<io::Error>() {
+            return match io.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some(ErrorKind::Denied)
+                }
+                io::ErrorKind::NotADirectory => Some(ErrorKind::Input),
+                _ => None,
+            };
+        }
+        cause = current.source();
+    }
+    None
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::corrupt(format!("JSON: {error}")).with_source(error)
+    }
+}
+
+impl From<prost::DecodeError> for Error {
+    fn from(error: prost::DecodeError) -> Self {
+        Self::corrupt(format!("protobuf: {error}")).with_source(error)
+    }
+}
+
+impl From<deltalake_core::DeltaTableError> for Error {
+    fn from(error: deltalake_core::DeltaTableError) -> Self {
+        use deltalake_core::DeltaTableError as E;
+        match error {
+            E::ObjectStore { source } => source.into(),
+            E::NotATable(_) | E::InvalidTableLocation(_) => Self::not_found(error.to_string()),
+            E::VersionAlreadyExists(_) => Self::conflict(error.to_string()),
+            _ => Self::corrupt(error.to_string()).with_source(error),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The gRPC service over the archive's tables, and the queries over them.
+//!
+//! A query's answer goes out while it comes in, a piece at a time: neither side holds more than a few. A client that
+//! hangs up stops its query. Start at [`Tables`].
+
+use futures::stream::{BoxStream, StreamExt, try_unfold};
+use tidewaiter_archive::{
+    Archive, sql,
+    table::{Table, list_tables},
+};
+use tidewaiter_core::{Error, plan::Meter};
+use tidewaiter_job::engine::Engine;
+use tidewaiter_proto::v1;
+use tonic::{Request, Response, Status};
+
+use crate::{driver::Driver, pieces::Pieces};
+
+/// Shows the archive's tables, and answers queries over them.
+pub(crate) struct Tables {
+    archive: Archive,
+    driver: Driver,
+    new_id: fn() -> String,
+}
+
+impl Tables {
+    /// The service over an archive; its queries run on the driver's cluster, under names that begin with `sql-`.
+    pub(crate) fn new(archive: Archive, driver: Driver, new_id: fn() -> String) -> Self {
+        Self { archive, driver, new_id }
+    }
+}
+
+/// A query that is stopped unless it ended.
+struct Running {
+    driver: Driver,
+    name: Option<String>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            let driver = self.driver.clone();
+            tokio::spawn(async move { driver.cluster().stop(&name).await });
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::archive_service_server::ArchiveService for Tables {
+    type QueryStream = BoxStream<'static, Result<v1::QueryRows, Status>>;
+
+    async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
+        let name = format!("sql-{}", (self.new_id)());
+        let session = self.driver.cluster().session(&name, Meter::new(|_| ()))?;
+        let frame = sql::query(&session, &self.archive, &request.into_inner().sql).await?;
+        let running = Running { driver: self.driver.clone(), name: Some(name) };
+        let rows = frame.execute_stream().await.map_err(Error::from)?;
+        let pieces = Pieces::new(rows.schema())?;
+        let stream = try_unfold((rows, pieces, running), |(mut rows, mut pieces, mut running)| async move {
+            loop {
+                if let Some(arrow) = pieces.next() {
+                    return Ok(Some((v1::QueryRows { arrow }, (rows, pieces, running))));
+                }
+                match rows.next().await {
+                    Some(batch) => pieces.add(&batch.map_err(Error::from)?)?,
+                    None if running.name.take().is_some() => pieces.finish()?,
+                    None => return Ok(None),
+                }
+            }
+        });
+        let stream = stream.boxed();
+        Ok(Response::new(stream))
+    }
+
+    async fn tables(&self, _: Request<v1::TablesRequest>) -> Result<Response<v1::TablesResponse>, Status> {
+        let mut tables = Vec::new();
+        for name in list_tables(&self.archive).await? {
+            let snapshot = Table::open(&self.archive, &name).await?.snapshot(None).await?;
+            tables.push(v1::Table {
+                name,
+                version: snapshot.version,
+                rows: snapshot.rows(),
+                files: snapshot.files.len() as u64,
+                bytes: snapshot.bytes(),
+            });
+        }
+        Ok(Response::new(v1::TablesResponse { tables }))
+    }
+
+    async fn snapshots(
+        &self,
+        request: Request<v1::SnapshotsRequest>,
+    ) -> Result<Response<v1::SnapshotsResponse>, Status> {
+        let table = Table::open(&self.archive, &request.into_inner().table).await?;
+        let snapshots = table.snapshots().await?.into_iter().map(|entry| v1::Snapshot {
+            version: entry.version,
+            committed_ms: entry.committed_ms,
+            operation: entry.operation,
+        });
+        Ok(Response::new(v1::SnapshotsResponse { snapshots: snapshots.collect() }))
+    }
+
+    async fn partitions(
+        &self,
+        request: Request<v1::PartitionsRequest>,
+    ) -> Result<Response<v1::PartitionsResponse>, Status> {
+        let v1::PartitionsRequest { table, version } = request.into_inner();
+        let snapshot = Table::open(&self.archive, &table).await?.snapshot(version).await?;
+        let mut partitions = std::collections::BTreeMap::<_, v1::Partition>::new();
+        for file in snapshot.files {
+            let partition = partitions.entry((file.country, file.year, file.month)).or_default();
+            partition.rows += file.rows;
+            partition.files += 1;
+            partition.bytes += file.size;
+        }
+        let partitions = partitions.into_iter().map(|((country, year, month), partition)| v1::Partition {
+            values: [
+                ("country".to_owned(), country),
+                ("year".to_owned(), year.to_string()),
+                ("month".to_owned(), month.to_string()),
+            ]
+            .into(),
+            ..partition
+        });
+        Ok(Response::new(v1::PartitionsResponse { partitions: partitions.collect() }))
+    }
+}
