@@ -2,7 +2,8 @@
 //!
 //! An [`Archive`] is a place in an object store. A table in it is a folder of Parquet files with a Delta log. Rows are
 //! written as files first ([`writer`], or [`write_operator`] as a plan node) and become part of the table by one commit
-//! ([`table`]). Queries name a snapshot ([`provider`]), and whoever plans them resolves the files.
+//! ([`table`]). Queries name a snapshot ([`provider`]), and whoever plans them resolves the files. A user's
+//! SQL goes through [`sql`].
 //!
 //! What is absent: any domain's table (they are described by [`schema::Layout`] and registered by the domains), and
 //! Delta's own queries, updates and deletes. Start at [`Archive::open`] and [`Table::open_or_create`].
@@ -10,6 +11,7 @@
 pub mod location;
 pub mod provider;
 pub mod schema;
+pub mod sql;
 pub mod stores;
 pub mod table;
 pub mod tasks;

@@ -9,6 +9,7 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     path::PathBuf,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
@@ -42,8 +43,17 @@ impl Archive {
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`] when the location is not of these forms.
     pub fn open(location: &str) -> Result<Self> {
+        let store = store_for(&parse_location(location)?)?;
+        Self::of_store(location, store)
+    }
+
+    /// The archive at `location` in a store that the caller has made, such as one of a test. A process that is sent the
+    /// archive's URL opens its own store.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    pub fn of_store(location: &str, store: Arc<dyn ObjectStore>) -> Result<Self> {
         let url = parse_location(location)?;
-        let store = store_for(&url)?;
         let prefix = Path::from_url_path(url.path())
             .map_err(|error| Error::input(format!("archive location {location}: {error}")))?;
         Ok(Self { url, store, prefix })
@@ -112,16 +122,46 @@ impl Archive {
         put.map(|_| ()).context(|| format!("write {}", self.display(relative)))
     }
 
-    /// Writes an object unless there is one of the same path; `false` when there is.
+    /// Writes an object unless there is one of the same path; `false` when there is. What is written survives a loss of
+    /// power ([`Archive::sync`]): this is how things are committed.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store. The object may have been written all the same.
     pub async fn put_new(&self, relative: &str, bytes: impl Into<Bytes>) -> Result<bool> {
         let options = PutOptions::from(PutMode::Create);
         match self.store.put_opts(&self.path(relative), bytes.into().into(), options).await {
-            Ok(_) => Ok(true),
+            Ok(_) => self.sync(relative).await.map(|()| true),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(error).context(|| format!("write {}", self.display(relative))),
+        }
+    }
+
+    /// Makes an object that was written survive a loss of power. A remote store promises this of every write; a file
+    /// and the folders above it are flushed to their disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub async fn sync(&self, relative: &str) -> Result<()> {
+        let (Ok(root), Ok(file)) = (self.url.to_file_path(), self.url_of(relative).to_file_path()) else {
+            return Ok(());
+        };
+        let flush = move || {
+            let folders = file.ancestors().skip(1).take_while(|folder| folder.starts_with(&root));
+            std::iter::once(file.as_path()).chain(folders).try_for_each(|path| File::open(path)?.sync_all())
+        };
+        let flushed = tokio::task::spawn_blocking(flush).await;
+        let flushed = flushed.map_err(|error| Error::internal("flush a file").with_source(error))?;
+        flushed.context(|| format!("flush {} to disk", self.display(relative)))
+    }
+
+    /// Deletes an object; there may be none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn delete(&self, relative: &str) -> Result<()> {
+        match self.store.delete(&self.path(relative)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error).context(|| format!("delete {}", self.display(relative))),
         }
     }
 
@@ -178,11 +218,34 @@ impl Archive {
     /// Those of the store.
     pub async fn delete_folder(&self, folder: &str) -> Result<()> {
         for object in self.list(folder).await? {
-            let deleted = self.store.delete(&object.location).await;
-            deleted.context(|| format!("delete {}", object.location))?;
+            match self.store.delete(&object.location).await {
+                // Somebody else deletes the folder, too.
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => Err(error).context(|| format!("delete {}", object.location))?,
+            }
         }
+        self.remove_empty(folder).await;
         Ok(())
     }
+
+    /// Removes a folder of this machine's file system in which no objects are left; in other stores there is none. A
+    /// folder that stays does no harm.
+    pub async fn remove_empty(&self, folder: &str) {
+        if let Ok(path) = self.url_of(folder).to_file_path() {
+            drop(tokio::task::spawn_blocking(move || remove_empty(&path)).await);
+        }
+    }
+}
+
+/// Removes a folder and those in it, as far as they are empty.
+fn remove_empty(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty(&entry.path());
+        }
+    }
+    // The file system refuses where something is in it.
+    drop(std::fs::remove_dir(folder));
 }
 
 /// The object store that serves a URL, opened once per process.

@@ -22,15 +22,14 @@ pub struct Layout {
     pub columns: &'static [Column],
     /// The required column, a date or a time, whose month is the row's partition.
     pub date_column: &'static str,
+    /// Columns by which the rows of a data file are sorted after their date, in this order.
+    pub sort_columns: &'static [&'static str],
     /// The Arrow schema, without the partition columns.
     pub schema: fn() -> SchemaRef,
 }
 
 /// The partition columns of every table, in order.
 pub const PARTITION_COLUMNS: [&str; 3] = ["country", "year", "month"];
-
-/// Columns by which the rows of a data file are sorted after their date, in this order, where a table has them.
-pub const SORT_COLUMNS: [&str; 4] = ["declaration_id", "item_number", "case_id", "file_order"];
 
 /// What the ingest checks of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +61,47 @@ pub struct Column {
     pub check: Check,
     /// What a value means, and its unit.
     pub meaning: &'static str,
+    /// The class and element of the WCO Data Model that it is; empty: none.
+    pub data_model: &'static str,
+}
+
+impl Column {
+    /// With its class and element of the WCO Data Model.
+    #[must_use]
+    pub const fn in_data_model(mut self, name: &'static str) -> Self {
+        self.data_model = name;
+        self
+    }
+}
+
+impl Kind {
+    /// What a value is, in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Date => "date",
+            Self::Integer => "whole number",
+            Self::Number => "number",
+            Self::Flag => "true or false",
+            Self::Time => "time",
+            Self::Offset => "minutes",
+            Self::Position => "position",
+        }
+    }
+}
+
+impl Check {
+    /// What a value must satisfy, in a few words; empty where any value of the type does.
+    pub fn words(self) -> String {
+        match self {
+            Self::Any => String::new(),
+            Self::NotNegative => "0 or more".to_owned(),
+            Self::Country => "ISO 3166-1 alpha-2, in force on the row's day".to_owned(),
+            Self::Currency => "ISO 4217, in force on the row's day".to_owned(),
+            Self::HsCode => "2 to 12 digits, an even number unless the mapping says otherwise".to_owned(),
+            Self::OneOf(words) => format!("one of {}", words.join(", ")),
+        }
+    }
 }
 
 /// The type of a column.
@@ -112,7 +152,7 @@ pub const fn column(
     check: Check,
     meaning: &'static str,
 ) -> Column {
-    Column { name, kind, required, check, meaning }
+    Column { name, kind, required, check, meaning, data_model: "" }
 }
 
 /// The Arrow schema of data files with these columns; a required column is not nullable.

@@ -59,8 +59,9 @@ fn numbered(from: i32, days: &[i32]) -> RecordBatch {
 /// Writes the files of a table, without committing them.
 pub(crate) async fn write(archive: &Archive, table: &str, job: &str, rows: &RecordBatch) -> Vec<DataFile> {
     let settings = WriterSettings::default();
-    let mut writer = PartitionWriter::new(archive, table, &schema(), "KR", "acceptance_date", job, settings)
-        .expect("a writer");
+    let order = ["acceptance_date", "declaration_id", "item_number"];
+    let mut writer =
+        PartitionWriter::new(archive, table, &schema(), "KR", &order, job, settings).expect("a writer");
     writer.write(rows).await.expect("takes");
     writer.finish().await.expect("finishes")
 }

@@ -54,7 +54,7 @@ impl WriteOperator {
     }
 
     async fn write(&self, mut input: Input) -> Result<Vec<DataFile>> {
-        let v1::WriteOperator { table, country, date_column, name, .. } = &self.message;
+        let v1::WriteOperator { table, country, date_column, sort_columns, name, .. } = &self.message;
         let mut settings = WriterSettings::default();
         if let Some(memory) = usize::try_from(self.message.memory_bytes).ok().filter(|memory| *memory > 0) {
             settings.memory_bytes = memory;
@@ -64,8 +64,9 @@ impl WriteOperator {
         if date_column.is_empty() {
             return self.write_own_file(input, &schema, format!("{name}.parquet")).await;
         }
+        let order: Vec<&str> = std::iter::once(date_column).chain(sort_columns).map(String::as_str).collect();
         let mut writer =
-            PartitionWriter::new(&self.archive, table, &schema, country, date_column, &name, settings)?;
+            PartitionWriter::new(&self.archive, table, &schema, country, &order, &name, settings)?;
         while let Some(batch) = input.rows.next().await {
             let rows = with_schema(&batch?, &schema)?;
             writer.write(&rows).await?;

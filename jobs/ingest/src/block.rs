@@ -13,9 +13,14 @@ pub struct ParsedBlock {
     pub batch: RecordBatch,
     /// The rows that did not, with the schema [`quarantine_schema`](crate::quarantine_schema).
     pub quarantined: RecordBatch,
+    /// What was corrected in good rows: column, correction, number of cells.
+    pub repairs: Vec<Repair>,
 }
 
-/// Numbers of a file's records; `read` is always `archived + quarantined`.
+/// A correction: the column, what was corrected, and in how many cells.
+pub type Repair = (&'static str, &'static str, u64);
+
+/// Numbers of a file's records, or of the events that they hold; `read` is always `archived + quarantined`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Data records read.

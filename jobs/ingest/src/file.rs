@@ -7,9 +7,9 @@
 //! What is absent: the commit ([`Table::commit`]), which is the caller's and makes the rows visible. Start at
 //! [`ingest_file`].
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
 use futures::{FutureExt, future::BoxFuture};
 use object_store::buffered::BufWriter;
 use parquet::arrow::AsyncArrowWriter;
@@ -17,14 +17,15 @@ use tidewaiter_archive::{
     Archive, DataFile, PartitionWriter, Table, WriterSettings,
     upload::{UPLOAD_BYTES, store_error, upload},
 };
-use tidewaiter_core::{Error, Result, ResultExt, threads::on_cpu};
+use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, threads::on_cpu};
 use tokio::sync::mpsc;
 
 use crate::{
     block::{BLOCK_SIZE, ParsedBlock, RowCounts},
     mapping::Mapping,
-    quarantine::quarantine_schema,
+    quarantine::stored_schema,
     readers::{ExportReader, source_digest},
+    tally::Tally,
 };
 
 /// The number of parsed blocks that may wait for the writer, at least and at most; the reader pauses when it is so far
@@ -45,6 +46,8 @@ pub struct FileOutcome {
     pub files: Vec<DataFile>,
     /// Whether the table had the file's rows already; then nothing was written.
     pub already_there: bool,
+    /// The rules that rows broke, and what was corrected.
+    pub tally: Tally,
 }
 
 /// Reads and checks one export file and writes its rows below the table's folder. Rows that fail a check go to
@@ -64,32 +67,42 @@ pub async fn ingest_file(
     settings: WriterSettings,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<FileOutcome> {
+    ingest_within(table, mapping, file, name, settings, 1.0, progress).await
+}
+
+/// [`ingest_file`], which fails and leaves no data file where more than a share of the file's rows fail a check.
+pub(crate) async fn ingest_within(
+    table: &Table,
+    mapping: &Mapping,
+    file: &Path,
+    name: &str,
+    settings: WriterSettings,
+    most_quarantined: f64,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<FileOutcome> {
     // Most files are new, so reading begins while the digest is computed; nothing is written before it is known.
     let ahead = settings.memory_bytes / MEMORY_AHEAD / BLOCK_SIZE;
     let mut blocks = ReadAhead::start(file, mapping, ahead.clamp(BLOCKS_AHEAD.0, BLOCKS_AHEAD.1));
     let path = file.to_owned();
-    let digest = on_cpu(move || source_digest(&path)).await?;
+    let digest = on_cpu(move || source_digest(&path)).await.map_err(unreadable)?;
     if !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
-        tracing::warn!(file = %file.display(), "file was ingested before: nothing is added");
-        return Ok(FileOutcome {
-            counts: RowCounts::default(),
-            digest,
-            files: Vec::new(),
-            already_there: true,
-        });
+        let (counts, tally) = (RowCounts::default(), Tally::default());
+        return Ok(FileOutcome { counts, digest, files: Vec::new(), already_there: true, tally });
     }
     let layout = mapping.layout();
+    let order = [&[layout.date_column][..], layout.sort_columns].concat();
     let mut writer = PartitionWriter::new(
         table.archive(),
         table.name(),
         &(layout.schema)(),
         &mapping.file.country,
-        layout.date_column,
+        &order,
         name,
         settings,
     )?;
-    let mut quarantine = QuarantineWriter::new(table.archive(), name);
-    let counts = match copy(&mut blocks, &mut writer, &mut quarantine, progress).await {
+    let mut quarantine = QuarantineWriter::new(table, &mapping.file.country, name);
+    let mut tally = Tally::default();
+    let counts = match copy(&mut blocks, &mut writer, &mut quarantine, &mut tally, progress).await {
         Ok(counts) => counts,
         Err(error) => {
             quarantine.abort().await;
@@ -101,8 +114,35 @@ pub async fn ingest_file(
         writer.abort().await;
         return Err(error);
     }
+    let share = check_share(&file.display().to_string(), counts, &tally, most_quarantined);
+    if let Err(error) = share.context(|| table.archive().display(&quarantine_file(name))) {
+        writer.abort().await;
+        return Err(error);
+    }
     let files = writer.finish().await?;
-    Ok(FileOutcome { counts, digest, files, already_there: false })
+    Ok(FileOutcome { counts, digest, files, already_there: false, tally })
+}
+
+/// Fails where more than a share of a file's rows fail a check.
+pub(crate) fn check_share(file: &str, counts: RowCounts, tally: &Tally, most: f64) -> Result<()> {
+    if counts.quarantined as f64 <= most * counts.read as f64 {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!(
+        "{file}: {} of {} rows fail a check, more than max_quarantined allows ({} %), and none is archived; first: {}",
+        counts.quarantined,
+        counts.read,
+        100.0 * most,
+        tally.first.as_deref().unwrap_or("none")
+    )))
+}
+
+/// The error of an export that cannot be read. It is not the archive's, so that no engine tries again for it.
+pub(crate) fn unreadable(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Unavailable => Error::corrupt(error.chain()),
+        _ => error,
+    }
 }
 
 /// Passes the rows of every block to the writer and to the quarantine.
@@ -110,10 +150,13 @@ async fn copy(
     blocks: &mut ReadAhead,
     writer: &mut PartitionWriter,
     quarantine: &mut QuarantineWriter,
+    tally: &mut Tally,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<RowCounts> {
     let mut counts = RowCounts::default();
-    while let Some(block) = blocks.next().await? {
+    while let Some(block) = blocks.next().await.map_err(unreadable)? {
+        tally.correct(&block.repairs);
+        tally.add(&block.quarantined)?;
         counts.archived += block.batch.num_rows() as u64;
         counts.quarantined += block.quarantined.num_rows() as u64;
         writer.write(&block.batch).await?;
@@ -162,20 +205,32 @@ impl ReadAhead {
     }
 }
 
+/// The file of the quarantined rows of data files whose names begin with `name`.
+pub(crate) fn quarantine_file(name: &str) -> String {
+    let job = name.rsplit_once('-').map_or(name, |(job, _)| job);
+    format!("quarantine/{job}/{name}.parquet")
+}
+
 /// The writer of one file's quarantined rows, as one Parquet file; without rows there is no file.
-struct QuarantineWriter {
+pub(crate) struct QuarantineWriter {
     archive: Archive,
     path: String,
+    /// The table and the country of the rows, in the columns of [`stored_schema`] that come last.
+    origin: [String; 2],
     writer: Option<AsyncArrowWriter<BufWriter>>,
 }
 
 impl QuarantineWriter {
-    fn new(archive: &Archive, name: &str) -> Self {
-        let job = name.rsplit_once('-').map_or(name, |(job, _)| job);
-        Self { archive: archive.clone(), path: format!("quarantine/{job}/{name}.parquet"), writer: None }
+    pub(crate) fn new(table: &Table, country: &str, name: &str) -> Self {
+        Self {
+            archive: table.archive().clone(),
+            path: quarantine_file(name),
+            origin: [table.name().to_owned(), country.to_owned()],
+            writer: None,
+        }
     }
 
-    async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+    pub(crate) async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
@@ -183,10 +238,15 @@ impl QuarantineWriter {
             Some(writer) => writer,
             none => {
                 let upload = upload(&self.archive, &self.path);
-                none.insert(AsyncArrowWriter::try_new(upload, quarantine_schema(), None)?)
+                none.insert(AsyncArrowWriter::try_new(upload, stored_schema(), None)?)
             }
         };
-        let mut written = writer.write(rows).await;
+        let mut columns = rows.columns().to_vec();
+        for text in &self.origin {
+            columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows.num_rows()))));
+        }
+        let rows = RecordBatch::try_new(stored_schema(), columns)?;
+        let mut written = writer.write(&rows).await;
         // Raw records can be long: a row group is written when it fills an upload.
         if written.is_ok() && writer.in_progress_size() >= UPLOAD_BYTES {
             written = writer.flush().await;
@@ -194,13 +254,13 @@ impl QuarantineWriter {
         written.map_err(store_error).context(|| format!("write {}", self.archive.display(&self.path)))
     }
 
-    async fn finish(self) -> Result<()> {
+    pub(crate) async fn finish(self) -> Result<()> {
         let Some(writer) = self.writer else { return Ok(()) };
         let closed = writer.close().await.map_err(store_error);
         closed.map(|_| ()).context(|| format!("write {}", self.archive.display(&self.path)))
     }
 
-    async fn abort(self) {
+    pub(crate) async fn abort(self) {
         if let Some(writer) = self.writer
             && let Err(error) = writer.into_inner().abort().await
         {
@@ -267,6 +327,7 @@ mod tests {
             digest: done.digest,
             files: Vec::new(),
             already_there: true,
+            tally: Tally::default(),
         };
         assert_eq!(again, expected);
     }

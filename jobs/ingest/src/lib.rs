@@ -1,7 +1,7 @@
 //! The ingest: export files of declarations, events and the like into the tables of the archive.
 //!
 //! A [`Mapping`] says what the columns of an export mean. An [`ExportReader`] reads a file (CSV of RFC 4180 with the
-//! mapping's delimiter, quote and encoding; Parquet; XES of IEEE 1849) as blocks of checked rows and of rows for
+//! mapping's delimiter, quote, escape and encoding; Parquet; XES of IEEE 1849) as blocks of checked rows and of rows for
 //! quarantine. [`ingest_file`] writes them below a table of the archive, [`IngestOperator`] does so on executors, and
 //! the job ([`job`]) commits what they wrote.
 //!
@@ -13,13 +13,22 @@
 
 mod block;
 mod cells;
+mod dry_run;
+mod encoding;
+mod entities;
 mod file;
+mod group;
+pub mod guess;
 pub mod job;
+mod listing;
 mod mapping;
 pub mod messages;
+mod nomenclature;
 mod operator;
 mod quarantine;
 mod readers;
+mod records;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -28,13 +37,18 @@ use std::sync::Arc;
 use tidewaiter_job::{Domain, JobKind, catalogue::OperatorKind};
 
 pub use self::{
-    block::{BLOCK_SIZE, ParsedBlock, RowCounts},
+    block::{BLOCK_SIZE, ParsedBlock, Repair, RowCounts},
     cells::Zone,
+    encoding::Encoding,
+    entities::decoded,
     file::{FileOutcome, ingest_file},
-    mapping::{ColumnMapping, Encoding, Format, Mapping, MappingFile},
-    operator::{FileReport, FileStatus, IngestOperator},
-    quarantine::quarantine_schema,
+    group::{Group, GroupReport, SourceStatus},
+    mapping::{ColumnMapping, Digits, Format, Mapping, MappingFile, Milestone},
+    operator::IngestOperator,
+    quarantine::{quarantine_schema, stored_schema},
     readers::{ExportReader, source_digest},
+    records::{TextForm, records},
+    tally::Tally,
 };
 
 /// What this crate adds to a program.

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-/// Ingests export files, one for each input row (`number`, `task`: the path of the file).
+/// Ingests groups of export files, one for each input row (`number`, `task`: the group as JSON).
 #[derive(Clone, PartialEq, Message)]
 pub struct IngestOperator {
     /// URL of the archive.
@@ -17,7 +17,13 @@ pub struct IngestOperator {
     /// Bytes of rows and buffers that the writer of one file may hold.
     #[prost(uint64, tag = "4")]
     pub memory_bytes: u64,
-    /// The number, in the job's list, of the first file of the query.
-    #[prost(uint32, tag = "5")]
-    pub first: u32,
+    /// The codes of the nomenclature that the mapping names, one a line.
+    #[prost(string, tag = "6")]
+    pub nomenclature: String,
+    /// The day of the ingest, in days since 1970-01-01.
+    #[prost(sint32, tag = "7")]
+    pub today: i32,
+    /// The largest share of a file's rows that may fail a check, 0 to 1.
+    #[prost(double, tag = "8")]
+    pub most_quarantined: f64,
 }

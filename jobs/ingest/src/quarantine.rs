@@ -3,7 +3,10 @@
 //! What is absent: the file that they are written to, which is the ingest's ([`crate::ingest_file`]). Start at
 //! [`quarantine_schema`].
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use arrow::{
     array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder},
@@ -18,7 +21,8 @@ const RAW_BYTES: usize = 64 << 10;
 ///
 /// `file`; `row_number`, the number of the data record, from 1; `line`, its line in the text, from 1 (null for Parquet
 /// and XES); `column`, the first standard column that failed (null when the record as a whole did); `rule`, the reason;
-/// `value`, the text of the cell; `raw`, the text of the record, at most 64 KiB of it.
+/// `value`, the text of the cell; `raw`, the text of the record, at most 64 KiB of it, with NUL bytes
+/// shown as U+2400.
 pub fn quarantine_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Arc::new(Schema::new(vec![
@@ -34,12 +38,23 @@ pub fn quarantine_schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
 }
 
+/// The schema of the files of quarantined rows: that of the rows, then `table` and `country`, into which the record would
+/// have gone.
+pub fn stored_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let rows = quarantine_schema();
+        let origin = ["table", "country"].map(|name| Arc::new(Field::new(name, DataType::Utf8, false)));
+        Arc::new(Schema::new(rows.fields().iter().cloned().chain(origin).collect::<Vec<_>>()))
+    });
+    Arc::clone(&SCHEMA)
+}
+
 /// A record for quarantine; its fields are the columns of [`quarantine_schema`].
 pub(crate) struct BadRecord {
     row: i64,
     line: Option<i64>,
     column: Option<&'static str>,
-    rule: &'static str,
+    rule: Cow<'static, str>,
     value: String,
     raw: String,
 }
@@ -50,13 +65,19 @@ impl BadRecord {
         row: i64,
         line: Option<i64>,
         column: Option<&'static str>,
-        rule: &'static str,
+        rule: impl Into<Cow<'static, str>>,
         value: String,
         raw: &[u8],
     ) -> Self {
         let kept = String::from_utf8_lossy(&raw[..raw.len().min(RAW_BYTES)]);
-        Self { row, line, column, rule, value, raw: kept.trim_end_matches(['\r', '\n']).to_owned() }
+        let raw = shown(kept.trim_end_matches(['\r', '\n']));
+        Self { row, line, column, rule: rule.into(), value: shown(&value), raw }
     }
+}
+
+/// A text with NUL bytes shown as U+2400, because programs that read the archive end a text at a NUL byte.
+fn shown(text: &str) -> String {
+    text.replace('\0', "\u{2400}")
 }
 
 /// The rows of a file's bad records, in the order of their numbers.

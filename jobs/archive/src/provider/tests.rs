@@ -2,7 +2,11 @@
 
 use std::process::Command;
 
-use arrow::{compute::concat_batches, datatypes::Int32Type, util::pretty::pretty_format_batches};
+use arrow::{
+    compute::concat_batches,
+    datatypes::{Field, Int32Type},
+    util::pretty::pretty_format_batches,
+};
 use datafusion::{
     physical_plan::collect,
     prelude::{SessionConfig, SessionContext},
@@ -236,4 +240,30 @@ proptest! {
         let _ = decode_provider(&bytes, Arc::clone(&schema));
         let _ = decode_provider(&damaged, schema);
     }
+}
+
+#[tokio::test]
+async fn the_plan_of_a_scan_of_many_files_fits_a_message() {
+    let archive = memory("provider-many-files");
+    let columns = |column: i32| Field::new(format!("column_{column:02}"), DataType::Float64, true);
+    let schema = Schema::new((0..40).map(columns).collect::<Vec<_>>());
+    let table = Table::open_or_create(&archive, "many", &schema).await.expect("creates");
+    let mut sizes = Vec::new();
+    for (from, to) in [(0, 900), (900, 2000)] {
+        let mut files = Vec::new();
+        for number in from..to {
+            let path =
+                format!("country=KR/year=2020/month=5/01J0ABCDEFGHJKMNPQRSTVWXYZ-{number:06}-0.parquet");
+            archive.put(&format!("many/{path}"), "four").await.expect("written");
+            let (country, year, month) = ("KR".to_owned(), 2020, 5);
+            files.push(DataFile { path, size: 4, rows: 1, country, year, month, statistics: None });
+        }
+        table.commit(&files, &[format!("to {to}")], "ingest").await.expect("commits");
+        let session = SessionContext::new();
+        let provider = snapshot_provider(&archive, "many", None).await.expect("provides");
+        let plan = provider.scan(&session.state(), None, &[], None).await.expect("plans");
+        sizes.push(physical_plan_to_bytes(plan).expect("encodes").len() / to);
+    }
+    let most = tidewaiter_proto::LARGEST_MESSAGE / sizes[1];
+    assert!(sizes[1] * 4 < sizes[0] && most > 200_000, "{sizes:?} bytes a file: room for {most}");
 }

@@ -11,7 +11,11 @@
 //! and the build is shorter. What is absent: updates, deletes, and Delta's own plan nodes; [`crate::provider`] scans.
 //! Start at [`Table::open_or_create`].
 
-use std::{collections::HashMap, error::Error as StdError, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error as StdError,
+    sync::Arc,
+};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use deltalake_core::{
@@ -43,6 +47,12 @@ const ATTEMPTS: usize = 256;
 
 /// Requests to the store that are made at the same time while files or commits are looked up.
 const REQUESTS: usize = 16;
+
+/// What the names of the application transactions that record sources begin with.
+const SOURCE: &str = "tidewaiter-source-";
+
+/// Sources that are looked up one by one, at most.
+const FEW_SOURCES: usize = 8;
 
 /// The key of a commit's metadata that names the operation by which it was made.
 const OPERATION: &str = "tidewaiterOperation";
@@ -400,6 +410,11 @@ impl Table {
     }
 
     async fn recorded(&self, state: &DeltaTableState, sources: &[String]) -> Result<Vec<String>> {
+        if sources.len() > FEW_SOURCES
+            && let Some(all) = self.all_recorded(state.version()).await?
+        {
+            return Ok(sources.iter().filter(|digest| all.contains(*digest)).cloned().collect());
+        }
         let mut known = Vec::new();
         for digest in sources {
             let version = state.transaction_version(self.log.as_ref(), application(digest)).await;
@@ -408,6 +423,21 @@ impl Table {
             }
         }
         Ok(known)
+    }
+
+    /// The digests of all sources, from the commits up to a version; `None` where the log lacks one of them. Delta looks
+    /// up one application at a time, and reads the log for each.
+    async fn all_recorded(&self, newest: u64) -> Result<Option<HashSet<String>>> {
+        let read = (0..=newest).map(|version| async move {
+            let entry = self.log.read_commit_entry(version).await.map_err(classify)?;
+            Ok::<_, Error>(entry.map(|entry| sources_of(&entry)))
+        });
+        let read: Vec<_> = read.collect();
+        let read: Vec<Option<Vec<String>>> = stream::iter(read).buffered(REQUESTS).try_collect().await?;
+        Ok(read
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .map(|sources| sources.into_iter().flatten().collect()))
     }
 
     /// Holds the invariant of a commit: every file is in the store with its full size.
@@ -476,7 +506,17 @@ pub async fn list_tables(archive: &Archive) -> Result<Vec<String>> {
 
 /// The name of the Delta application transaction that records a source.
 fn application(digest: &str) -> String {
-    format!("tidewaiter-source-{digest}")
+    format!("{SOURCE}{digest}")
+}
+
+/// The digests of the sources that a commit records.
+fn sources_of(entry: &[u8]) -> Vec<String> {
+    let lines = entry.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"txn\""));
+    let digest = |line: &[u8]| {
+        let action: Value = serde_json::from_slice(line).ok()?;
+        Some(action["txn"]["appId"].as_str()?.strip_prefix(SOURCE)?.to_owned())
+    };
+    lines.filter_map(digest).collect()
 }
 
 fn history_entry(version: u64, entry: &[u8]) -> Result<SnapshotEntry> {

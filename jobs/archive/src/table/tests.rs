@@ -121,3 +121,17 @@ async fn a_folder_that_cannot_be_written_is_denied() {
     let created = Table::open_or_create(&in_folder(&folder), "declarations", &schema()).await;
     assert_eq!(created.expect_err("not writable").kind(), ErrorKind::Denied);
 }
+
+#[tokio::test]
+async fn the_sources_of_one_commit_are_known_together_and_one_by_one() {
+    let archive = memory("table-many-sources");
+    let table = Table::open_or_create(&archive, "declarations", &schema()).await.expect("creates");
+    let sources: Vec<String> = (0..100).map(|number| format!("digest{number}")).collect();
+    let files = write(&archive, "declarations", "job-0", &rows(0, 40)).await;
+    table.commit(&files, &sources[..90], "ingest").await.expect("commits");
+    assert_eq!(table.known_sources(&sources).await.expect("reads"), sources[..90]);
+    assert_eq!(table.known_sources(&sources[88..92]).await.expect("reads"), sources[88..90]);
+    assert_eq!(table.commit(&files, &sources[..90], "ingest").await.expect("answers"), Commit::AlreadyThere);
+    let error = table.commit(&files, &sources, "ingest").await.expect_err("some are there");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+}

@@ -1,7 +1,7 @@
 //! A writer of a table's rows as Parquet files, partitioned by country, year and month.
 //!
 //! [`PartitionWriter`] takes batches in any order. It buffers the rows of each month, sorts them by date or time and
-//! then by [`SORT_COLUMNS`], and writes them as row groups; a month whose rows come together and fit half of the memory
+//! then by the columns given, and writes them as row groups; a month whose rows come together and fit half of the memory
 //! is sorted as a whole. A month is sorted, encoded and sent on a thread of its own while the next rows are taken: when
 //! later rows come, so that it seems to be over, or when it holds the most rows and memory is short.
 //!
@@ -44,7 +44,7 @@ use self::{
     files::{MonthFiles, Target},
     order::{SortedRows, taken},
 };
-use crate::{Archive, schema::SORT_COLUMNS, table::DataFile, upload::UPLOAD_BYTES};
+use crate::{Archive, table::DataFile, upload::UPLOAD_BYTES};
 
 /// The fewest buffered rows of a month that is written because it seems to be over.
 const ROWS_OF_A_MONTH: usize = order::SLICE_ROWS;
@@ -100,21 +100,23 @@ type FilesReceiver = oneshot::Receiver<Result<MonthFiles>>;
 
 impl PartitionWriter {
     /// A writer for the rows of one country. They have `schema` (without the partition columns), and the month of a row
-    /// is that of its `date_column`. The names of the files begin with `job`: two writers of one table must not share
-    /// it.
+    /// is that of its date. `order` names the columns by which rows are sorted: the date or time first, then others, of
+    /// which those that the schema lacks are passed over. The names of the files begin with `job`: two writers of one
+    /// table must not share it.
     ///
     /// # Errors
-    /// [`tidewaiter_core::ErrorKind::Input`] when the schema has no dates or times of the name `date_column`, or
+    /// [`tidewaiter_core::ErrorKind::Input`] when the schema has no dates or times of the first name in `order`, or
     /// `country` or `job` is not of its form.
     pub fn new(
         archive: &Archive,
         table: &str,
         schema: &SchemaRef,
         country: &str,
-        date_column: &str,
+        order: &[&str],
         job: &str,
         settings: WriterSettings,
     ) -> Result<Self> {
+        let (date_column, others) = order.split_first().map_or(("", order), |(date, others)| (*date, others));
         let date = schema.index_of(date_column).ok();
         let dated = |kind: &DataType| matches!(kind, DataType::Date32 | DataType::Timestamp(..));
         let Some(date) = date.filter(|date| dated(schema.field(*date).data_type())) else {
@@ -130,7 +132,7 @@ impl PartitionWriter {
         if job.is_empty() || !job.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
             return Err(Error::input(format!("{job:?} is not a job's name; use letters, digits, - and _")));
         }
-        let after = SORT_COLUMNS.iter().filter_map(|name| schema.index_of(name).ok());
+        let after = others.iter().filter_map(|name| schema.index_of(name).ok());
         Ok(Self {
             date,
             sort: std::iter::once(date).chain(after).collect(),

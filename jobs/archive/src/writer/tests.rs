@@ -13,7 +13,8 @@ use super::{order::SLICE_ROWS, *};
 use crate::testing::{memory, rows, rows_on, schema};
 
 fn writer(archive: &Archive, job: &str, settings: WriterSettings) -> PartitionWriter {
-    PartitionWriter::new(archive, "t", &schema(), "KR", "acceptance_date", job, settings).expect("a writer")
+    let order = ["acceptance_date", "declaration_id", "item_number"];
+    PartitionWriter::new(archive, "t", &schema(), "KR", &order, job, settings).expect("a writer")
 }
 
 async fn read(archive: &Archive, file: &DataFile) -> RecordBatch {

@@ -1,8 +1,9 @@
 //! How the cells of the standard columns are read, and the faults that are found in them.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct Rules {
     pub(crate) columns: Vec<ColumnRule>,
     /// The schema of the table's data files.
     pub(crate) schema: SchemaRef,
+    /// The column of a row's day, by which the code lists are read.
+    pub(crate) date_column: &'static str,
     pub(crate) nulls: Nulls,
 }
 
@@ -64,6 +67,16 @@ pub(crate) struct ColumnRule {
     /// The zone of times that are written without one.
     pub(crate) zone: Option<Zone>,
     pub(crate) decimal_comma: bool,
+    /// The marks between thousands; a space stands for all spaces.
+    pub(crate) thousands: Vec<char>,
+    /// Codes that the mapping adds to the code list of the column.
+    pub(crate) user_codes: Vec<String>,
+    /// How long the HS codes of the column are, and which there are.
+    pub(crate) hs: HsRule,
+    /// The days that the mapping allows.
+    pub(crate) days: Days,
+    /// Whether typed values are read by their text, because the reader does not pass typed columns on.
+    pub(crate) as_text: bool,
     /// Replacements of whole cells. They are looked up for each cell, so that the hash function is a fast one.
     pub(crate) values: HashMap<String, String, ahash::RandomState>,
     /// What replaces every cell that has no replacement in `values`.
@@ -74,14 +87,52 @@ pub(crate) struct ColumnRule {
     pub(crate) text_bytes: Cell<usize>,
 }
 
+/// Which HS codes a column may have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HsRule {
+    /// The numbers of digits of a whole code; empty: any even number from 2 to 12.
+    pub(crate) digits: Vec<usize>,
+    /// The codes of a nomenclature, of 2, 4 and 6 digits, by which a lost zero is restored; empty: none is given.
+    pub(crate) nomenclature: Arc<BTreeSet<String>>,
+}
+
+/// The days that a date or time may lie on, since 1970-01-01, both ends included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Days {
+    pub(crate) first: i32,
+    pub(crate) last: i32,
+}
+
+/// The first and the last day that any column holds: 1900-01-01 and 2200-12-31.
+pub(crate) const ALL_DAYS: Days = Days { first: -25_567, last: 84_370 };
+
+impl Days {
+    /// Why a day is refused.
+    pub(crate) fn fault(self, day: i32) -> Option<&'static str> {
+        if (self.first..=self.last).contains(&day) {
+            None
+        } else if !(ALL_DAYS.first..=ALL_DAYS.last).contains(&day) {
+            Some(OUTSIDE)
+        } else if day < self.first {
+            Some("date before first_day of the mapping")
+        } else {
+            Some("date after the day of ingest, or after last_day of the mapping")
+        }
+    }
+}
+
+/// The fault of a day that no column holds.
+pub(crate) const OUTSIDE: &str = "date outside the years 1900 to 2200";
+
 /// A cell that failed.
 #[derive(Debug)]
 pub(crate) struct Fault {
     /// The place of its row in the block, from 0.
     pub(crate) row: usize,
-    pub(crate) column: &'static str,
+    /// The standard column; `None`: the record as a whole.
+    pub(crate) column: Option<&'static str>,
     /// The reason, as the quarantine states it.
-    pub(crate) rule: &'static str,
+    pub(crate) rule: Cow<'static, str>,
     /// The text of the cell.
     pub(crate) value: String,
 }
@@ -90,17 +141,39 @@ pub(crate) struct Fault {
 pub(crate) struct Faults {
     pub(super) good: Vec<bool>,
     pub(crate) list: Vec<Fault>,
+    /// What was corrected in good cells: column, correction, number of cells.
+    pub(crate) repairs: Vec<(&'static str, &'static str, u64)>,
 }
 
 impl Faults {
     pub(crate) fn new(rows: usize) -> Self {
-        Self { good: vec![true; rows], list: Vec::new() }
+        Self { good: vec![true; rows], list: Vec::new(), repairs: Vec::new() }
     }
 
     /// Adds a fault, unless its row has one already.
-    pub(crate) fn add(&mut self, row: usize, column: &'static str, rule: &'static str, value: &str) {
+    pub(crate) fn add(
+        &mut self,
+        row: usize,
+        column: &'static str,
+        rule: impl Into<Cow<'static, str>>,
+        value: &str,
+    ) {
         if std::mem::replace(&mut self.good[row], false) {
-            self.list.push(Fault { row, column, rule, value: value.to_owned() });
+            self.list.push(Fault { row, column: Some(column), rule: rule.into(), value: value.to_owned() });
+        }
+    }
+
+    /// Adds a fault that was found elsewhere, unless its row has one already.
+    pub(crate) fn push(&mut self, fault: Fault) {
+        if std::mem::replace(&mut self.good[fault.row], false) {
+            self.list.push(fault);
+        }
+    }
+
+    /// Counts corrected cells.
+    pub(super) fn repaired(&mut self, column: &'static str, correction: &'static str, cells: u64) {
+        if cells > 0 {
+            self.repairs.push((column, correction, cells));
         }
     }
 }
@@ -113,6 +186,6 @@ impl ColumnRule {
             let is_word = ["nan", "inf", "-inf", "true", "false"].contains(&null.to_lowercase().as_str());
             is_word || null.bytes().any(|byte| byte.is_ascii_digit())
         };
-        self.values.is_empty() && self.other.is_none() && !self.nulls.iter().any(is_value)
+        !self.as_text && self.values.is_empty() && self.other.is_none() && !self.nulls.iter().any(is_value)
     }
 }

@@ -1,28 +1,40 @@
-//! Delimited text (RFC 4180): records are split at the delimiters where nothing is quoted, and by `csv-core` elsewhere.
+//! Delimited text: records and fields by [`super::split`], checked and gathered in blocks.
 //!
 //! A block is read, its whole records are split into fields, and the rest of the last record stays in the buffer for
-//! the next block. The splitter is reset at the first record of each block, so that the result does not depend on where
-//! blocks end. Memory holds one block, or one record where that is longer, up to [`LONGEST_RECORD`]. Start at
-//! [`Delimited::new`].
+//! the next block. A record that is not as it should be is put aside with its line, and a second look finds where the
+//! next one begins ([`Delimited::second_look`]), so that a quote that is never closed costs its own line only. Neither
+//! depends on where blocks end. Memory holds one block, or one record where that is longer, up to [`LONGEST_RECORD`].
+//! Start at [`Delimited::new`].
 
-use std::sync::Arc;
-
-use arrow::datatypes::Schema;
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use encoding_rs::WINDOWS_1252;
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::{memchr_iter, memchr2};
 use tidewaiter_core::{Error, Result};
 
-use super::source::Bytes;
+use super::{
+    source::Bytes,
+    split::{Dialect, Fields, Split},
+};
 use crate::{
     block::ParsedBlock,
-    cells::{Nulls, Rules, assemble},
-    mapping::{Encoding, Mapping},
+    cells::{Rules, assemble},
+    encoding::Encoding,
+    mapping::Mapping,
     quarantine::{BadRecord, quarantined},
 };
 
-/// The longest record, in bytes: a longer one is a quote that is never closed.
+/// The longest record, in bytes: what a quote opens and does not close by then is no record.
 const LONGEST_RECORD: usize = 16 << 20;
+
+/// The lines after a record that is not as it should be in which the next one is looked for.
+const LINES_OF_LOOK: usize = 16;
+
+/// The lines at the start of a file among which the header is looked for.
+const LINES_OF_TITLE: usize = 20;
+
+/// Bytes that are read first, by which a line `sep=;` and binary files are recognised.
+const START: usize = 4096;
+
+/// Bytes of the text that a fault shows of a record.
+const SHOWN: usize = 60;
 
 /// The place of a record: its number and line in the file, and its bytes in the buffer.
 #[derive(Clone, Copy)]
@@ -33,133 +45,221 @@ struct Record {
     end: usize,
 }
 
+/// A record that is no row: its bytes, the rule that it breaks, and the text that shows it.
+struct Fault {
+    taken: usize,
+    rule: &'static str,
+    value: String,
+}
+
 /// A reader of delimited text, block by block.
 pub(super) struct Delimited {
     name: String,
     bytes: Bytes,
-    latin1: bool,
     block_size: usize,
-    splitter: Reader,
-    delimiter: u8,
-    quote: u8,
-    rules: Rules,
+    dialect: Dialect,
+    /// Whether bytes that are no text come from UTF-8, or from another encoding.
+    is_utf_8: bool,
+    sets: Vec<Rules>,
     width: usize,
     buffer: Vec<u8>,
-    chunk: Vec<u8>,
     at_end: bool,
+    /// Data records so far.
     row: i64,
     line: i64,
-    /// The text of the fields of the block's good records, one after the other, and where each field ends. Both vectors
-    /// are longer than what is used of them.
-    fields: Vec<u8>,
-    fields_used: usize,
-    ends: Vec<usize>,
-    ends_used: usize,
-    /// The first quote or carriage return in the buffer, at or after the record for which it was searched.
+    /// Rows made so far, good and bad.
+    made: i64,
+    /// Lines before the header that no setting names.
+    title_lines: u64,
+    /// The fields of the block's good records.
+    fields: Fields,
+    /// The first special byte in the buffer, at or after the record for which it was searched.
     special: Option<usize>,
-}
-
-enum Split {
-    /// A whole record: its bytes in the buffer, the line ends in them, and the number of its fields.
-    Record { taken: usize, lines: i64, count: usize },
-    /// The buffer ends before the record does.
-    Unfinished,
 }
 
 impl Delimited {
     pub(super) fn new(name: &str, bytes: Bytes, mapping: &Mapping, block_size: usize) -> Result<Self> {
         let byte = |character: char| u8::try_from(character).unwrap_or(b',');
-        let (delimiter, quote) = (byte(mapping.file.delimiter), byte(mapping.file.quote));
-        let mut splitter = ReaderBuilder::new();
-        splitter.delimiter(delimiter).quote(quote);
+        let dialect = Dialect {
+            delimiter: byte(mapping.file.delimiter),
+            quote: byte(mapping.file.quote),
+            escape: mapping.file.escape.map(byte),
+        };
+        let marked = Encoding::of_mark(bytes.start()).map(|(encoding, _)| encoding);
+        let encoding = marked.or(mapping.file.encoding);
+        if encoding.is_none_or(Encoding::is_utf_8)
+            && let Some(encoding) = Encoding::of_nul_bytes(bytes.start())
+        {
+            let name_of = encoding.name().to_lowercase();
+            return Err(Error::input(format!(
+                "{name} is {} text without a byte order mark; set encoding = {name_of:?} in the mapping, or save it \
+                 as UTF-8",
+                encoding.name()
+            )));
+        }
         let mut new = Self {
             name: name.to_owned(),
-            bytes,
-            latin1: mapping.file.encoding == Encoding::Latin1,
+            bytes: bytes.decoded(mapping.file.encoding)?,
             block_size: block_size.max(1),
-            splitter: splitter.build(),
-            delimiter,
-            quote,
-            rules: Rules { columns: Vec::new(), schema: Arc::new(Schema::empty()), nulls: Nulls::default() },
+            dialect,
+            is_utf_8: encoding.is_none_or(Encoding::is_utf_8),
+            sets: Vec::new(),
             width: 0,
             buffer: Vec::new(),
-            chunk: Vec::new(),
             at_end: false,
             row: 0,
             line: 1,
-            fields: Vec::new(),
-            fields_used: 0,
-            ends: Vec::new(),
-            ends_used: 0,
+            made: 0,
+            title_lines: 0,
+            fields: Fields::default(),
             special: None,
         };
+        new.skip_lines(mapping)?;
         new.read_header(mapping)?;
         Ok(new)
     }
 
-    fn read_header(&mut self, mapping: &Mapping) -> Result<()> {
-        let name = self.name.clone();
-        // Enough to recognise a binary file and a byte order mark, whatever the block size.
-        while self.buffer.len() < 4096 && !self.at_end {
-            self.fill(4096)?;
-        }
-        if self.buffer.contains(&0) {
-            return Err(Error::input(format!("{name} is not delimited text: it holds NUL bytes")));
-        }
-        if self.buffer.starts_with(&[0xef, 0xbb, 0xbf]) {
-            self.buffer.drain(..3);
-        }
-        let (taken, lines, count) = loop {
-            self.restart();
-            match self.split(0) {
-                Split::Record { taken, lines, count } => break (taken, lines, count),
-                Split::Unfinished if self.at_end => {
-                    let blank = self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
-                    let what = if blank { "holds no records" } else { "opens a quote that is never closed" };
-                    return Err(Error::input(format!("{name} {what}")));
-                }
-                Split::Unfinished => self.fill_more()?,
+    /// Skips the line `sep=;` by which spreadsheets name the delimiter, and the lines that the mapping names.
+    fn skip_lines(&mut self, mapping: &Mapping) -> Result<()> {
+        self.fill(START)?;
+        let separator = self.buffer.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sep="));
+        if separator && let Some(&[delimiter, b'\r' | b'\n']) = self.buffer.get(4..6) {
+            if delimiter != self.dialect.delimiter {
+                return Err(Error::input(format!(
+                    "{} says sep={}, and the mapping {:?}; set delimiter = {:?}",
+                    self.name,
+                    delimiter.escape_ascii(),
+                    mapping.file.delimiter,
+                    char::from(delimiter).to_string()
+                )));
             }
-        };
-        let mapped = mapping.named_sources().len();
-        if count == 1 && mapped > 1 {
-            return Err(Error::input(format!(
-                "{name} has a single column where the mapping names {}: it is not text delimited by {:?}; \
-                 check `delimiter` in the mapping",
-                mapped, mapping.file.delimiter
-            )));
+            self.skip_line()?;
         }
-        self.width = count;
-        let columns: Vec<String> = if mapping.file.header {
-            let mut start = 0;
-            let field = |&end: &usize| {
-                let field = &self.fields[start..end];
-                start = end;
-                String::from_utf8_lossy(field).trim().to_owned()
-            };
-            self.ends[..count].iter().map(field).collect()
-        } else {
-            (1..=count).map(|position| position.to_string()).collect()
-        };
-        self.rules = mapping.rules_for(&name, &columns)?;
-        if mapping.file.header {
-            self.line += lines;
-            self.buffer.drain(..taken);
+        for _ in 0..mapping.file.skip_rows {
+            self.skip_line()?;
         }
         Ok(())
     }
 
+    /// Skips a line of the text, which may have any form.
+    fn skip_line(&mut self) -> Result<()> {
+        let end = loop {
+            match line_end(&self.buffer) {
+                // What follows a carriage return may be the second half of the line end.
+                Some(end) if end < self.buffer.len() || self.at_end => break end,
+                None if self.at_end => break self.buffer.len(),
+                _ => self.fill_more()?,
+            }
+        };
+        self.buffer.drain(..end);
+        self.line += 1;
+        Ok(())
+    }
+
+    /// Finds the header, which may stand after some lines of titles, or for a file without one the first record that is
+    /// long enough.
+    fn read_header(&mut self, mapping: &Mapping) -> Result<()> {
+        let name = self.name.clone();
+        let (mut start, mut first_error) = (0, None);
+        for _ in 0..=LINES_OF_TITLE {
+            let Some((begin, taken, columns)) = self.next_header(start, mapping.file.header)? else { break };
+            match mapping.rules_for(&name, &columns) {
+                Ok(sets) => {
+                    (self.width, self.sets) = (columns.len(), sets);
+                    if mapping.file.header {
+                        let titles = self.buffer[..begin].split(|byte| *byte == b'\n');
+                        self.title_lines = titles.filter(|line| !line.trim_ascii().is_empty()).count() as u64;
+                        self.line += lines(&self.buffer[..begin + taken]);
+                        self.buffer.drain(..begin + taken);
+                    }
+                    return Ok(());
+                }
+                Err(error) => {
+                    first_error = first_error.or_else(|| Some(self.no_header(mapping, &columns, error)));
+                }
+            }
+            start = begin + taken;
+        }
+        if self.buffer[..self.buffer.len().min(START)].contains(&0) {
+            return Err(Error::input(format!("{name} is not delimited text: it holds NUL bytes")));
+        }
+        Err(first_error.unwrap_or_else(|| {
+            let blank = self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+            let what = if blank {
+                "holds no records"
+            } else {
+                "opens a quote in its first line that is never closed"
+            };
+            Error::input(format!("{name} {what}"))
+        }))
+    }
+
+    /// The next record that may be a header: where it begins, its length, and its columns; `None` at the end.
+    fn next_header(&mut self, mut start: usize, named: bool) -> Result<Option<(usize, usize, Vec<String>)>> {
+        loop {
+            while self.buffer.get(start).is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+                start += 1;
+            }
+            if start == self.buffer.len() {
+                if self.at_end {
+                    return Ok(None);
+                }
+                self.fill_more()?;
+                continue;
+            }
+            self.fields.clear();
+            match self.dialect.split(&self.buffer[start..], &mut self.fields) {
+                Split::Record { taken, count } => {
+                    let columns = match named {
+                        true => {
+                            let text =
+                                |field| String::from_utf8_lossy(&self.fields.text()[self.fields.span(field)]);
+                            (0..count).map(|field| text(field).trim().to_owned()).collect()
+                        }
+                        false => (1..=count).map(|position| position.to_string()).collect(),
+                    };
+                    return Ok(Some((start, taken, columns)));
+                }
+                Split::Malformed { .. } => match line_end(&self.buffer[start..]) {
+                    Some(end) => return Ok(Some((start, end, Vec::new()))),
+                    None if self.at_end => return Ok(None),
+                    None => self.fill_more()?,
+                },
+                Split::Unfinished if self.at_end => return Ok(None),
+                Split::Unfinished => self.fill_more()?,
+            }
+        }
+    }
+
+    /// The error of a file whose first line is no header of the mapping.
+    fn no_header(&self, mapping: &Mapping, columns: &[String], error: Error) -> Error {
+        let wanted = mapping.named_sources().len();
+        if columns.len() > 1 || wanted < 2 {
+            return error;
+        }
+        let line = &self.buffer[..line_end(&self.buffer).unwrap_or(self.buffer.len())];
+        let count = |delimiter: &&u8| memchr_iter(**delimiter, line).count();
+        let seen =
+            [b',', b';', b'\t', b'|'].iter().filter(|delimiter| count(delimiter) > 0).max_by_key(count);
+        let remedy = match seen {
+            Some(delimiter) => {
+                format!("set delimiter = {:?} in the mapping", char::from(*delimiter).to_string())
+            }
+            None => "check `delimiter` in the mapping; if title lines stand before the header, set skip_rows"
+                .to_owned(),
+        };
+        Error::input(format!(
+            "{} has a single column where the mapping names {wanted}: it is not text delimited by {:?}; {remedy}",
+            self.name, mapping.file.delimiter
+        ))
+    }
+
     /// Reads more bytes into the buffer; at the end of the file ends the last record by a line end.
     fn fill(&mut self, wanted: usize) -> Result<()> {
-        let length = if self.latin1 {
-            self.chunk.clear();
-            let length = self.bytes.fill(&mut self.chunk, wanted)?;
-            let (text, _) = WINDOWS_1252.decode_without_bom_handling(&self.chunk);
-            self.buffer.extend_from_slice(text.as_bytes());
-            length
-        } else {
-            self.bytes.fill(&mut self.buffer, wanted)?
-        };
+        if self.at_end {
+            return Ok(());
+        }
+        let length = self.bytes.fill(&mut self.buffer, wanted)?;
         if length < wanted {
             self.at_end = true;
             self.buffer.push(b'\n');
@@ -169,111 +269,18 @@ impl Delimited {
 
     /// Reads a block, or for a record that is longer than the buffer as much as doubles it.
     fn fill_more(&mut self) -> Result<()> {
-        if self.buffer.len() > LONGEST_RECORD {
-            return Err(Error::input(format!(
-                "{} has a record of more than {} MiB at line {}: a quote is opened and never closed",
-                self.name,
-                LONGEST_RECORD >> 20,
-                self.line
-            )));
-        }
         self.fill(self.block_size.max(self.buffer.len()))
     }
 
-    /// Resets the splitter to the start of a record. It is given a line end first, after which it takes no bytes for a
-    /// byte order mark.
-    fn restart(&mut self) {
-        self.splitter.reset();
-        let _ = self.splitter.read_record(b"\n", &mut [], &mut []);
-        self.fields_used = 0;
-        self.ends_used = 0;
-        self.special = None;
-    }
-
-    /// Splits the record at `start`, appending its fields.
-    fn split(&mut self, start: usize) -> Split {
-        self.split_plain(start).unwrap_or_else(|| self.split_quoted(start))
-    }
-
-    /// Splits a record that is one line without a quote; `None` where it is not.
-    fn split_plain(&mut self, start: usize) -> Option<Split> {
-        let input = &self.buffer[start..];
-        let taken = memchr(b'\n', input)? + 1;
-        let line = &input[..taken - 1];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let special = match self.special.filter(|special| *special >= start) {
-            Some(special) => special,
-            None => memchr2(self.quote, b'\r', input).map_or(self.buffer.len(), |place| start + place),
-        };
-        self.special = Some(special);
-        // A carriage return also ends a record, and there may be blank lines before the first one.
-        if line.is_empty() || special < start + line.len() {
-            return None;
-        }
-        if self.fields.len() < self.fields_used + line.len() {
-            self.fields.resize(self.fields_used + line.len().max(4096), 0);
-        }
-        let (mut from, mut count) = (0, 0);
-        for to in memchr_iter(self.delimiter, line).chain([line.len()]) {
-            let field = &line[from..to];
-            let end = self.fields_used + field.len();
-            self.fields[self.fields_used..end].copy_from_slice(field);
-            if self.ends.len() == self.ends_used {
-                self.ends.resize(self.ends_used + 4096, 0);
-            }
-            self.ends[self.ends_used] = end;
-            (self.fields_used, self.ends_used) = (end, self.ends_used + 1);
-            (from, count) = (to + 1, count + 1);
-        }
-        Some(Split::Record { taken, lines: 1, count })
-    }
-
-    /// Splits any record.
-    fn split_quoted(&mut self, start: usize) -> Split {
-        let (fields_base, ends_base) = (self.fields_used, self.ends_used);
-        let (mut taken, mut length, mut count) = (0, 0, 0);
-        let input = &self.buffer[start..];
-        while taken < input.len() {
-            if self.fields.len() < fields_base + length + 1024 {
-                self.fields.resize(fields_base + length + 4096.max(length), 0);
-            }
-            if self.ends.len() < ends_base + count + 64 {
-                self.ends.resize(ends_base + count + 256.max(count), 0);
-            }
-            let (result, read, wrote, ended) = self.splitter.read_record(
-                &input[taken..],
-                &mut self.fields[fields_base + length..],
-                &mut self.ends[ends_base + count..],
-            );
-            taken += read;
-            length += wrote;
-            count += ended;
-            let record = match result {
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => continue,
-                ReadRecordResult::Record => Split::Record { taken, lines: newlines(&input[..taken]), count },
-                ReadRecordResult::InputEmpty | ReadRecordResult::End => Split::Unfinished,
-            };
-            self.fields_used += length;
-            self.ends_used += count;
-            for end in &mut self.ends[ends_base..self.ends_used] {
-                *end += fields_base;
-            }
-            return record;
-        }
-        Split::Unfinished
-    }
-
-    /// Data records read so far.
+    /// Rows made so far, good and bad.
     pub(super) fn read(&self) -> i64 {
-        self.row
+        self.made
     }
 
     pub(super) fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
         loop {
-            if !self.at_end {
-                self.fill_more()?;
-            }
-            let (records, used, bad) = self.split_block()?;
+            self.fill_more()?;
+            let (records, used, bad) = self.split_block();
             if records.is_empty() && bad.is_empty() {
                 if self.at_end {
                     return Ok(None);
@@ -288,8 +295,9 @@ impl Delimited {
     }
 
     /// Splits every whole record of the buffer: the good ones, the bytes used, and the bad ones.
-    fn split_block(&mut self) -> Result<(Vec<Record>, usize, Vec<BadRecord>)> {
-        self.restart();
+    fn split_block(&mut self) -> (Vec<Record>, usize, Vec<BadRecord>) {
+        self.fields.clear();
+        self.special = None;
         let (mut records, mut bad) = (Vec::new(), Vec::new());
         let mut position = 0;
         let valid = match std::str::from_utf8(&self.buffer) {
@@ -302,73 +310,139 @@ impl Delimited {
                 self.line += i64::from(*byte == b'\n');
                 position += 1;
             }
-            // Without bytes the splitter would report the end of the text.
             if position == self.buffer.len() {
                 break;
             }
-            let (fields_base, ends_base) = (self.fields_used, self.ends_used);
-            let split = self.split(position);
-            let (taken, lines, fault) = match split {
-                Split::Unfinished if self.at_end && position < self.buffer.len() => {
-                    let rest = &self.buffer[position..];
-                    (rest.len(), newlines(rest), Some(("unclosed quote", String::new())))
+            let mark = self.fields.mark();
+            let (taken, fault) = match self.split(position) {
+                Split::Record { taken, count } if count == self.width => {
+                    let end = position + taken;
+                    (taken, if end <= valid { None } else { self.no_text(position, taken) })
                 }
-                Split::Unfinished => break,
-                Split::Record { taken, lines, count } if count != self.width => {
-                    let value = format!("{count} fields where the file has {}", self.width);
-                    (taken, lines, Some(("wrong number of fields", value)))
-                }
-                Split::Record { taken, lines, .. } if position + taken <= valid => (taken, lines, None),
-                Split::Record { taken, lines, .. } => {
-                    let text = std::str::from_utf8(&self.buffer[position..position + taken]);
-                    (taken, lines, text.err().map(|error| ("invalid UTF-8", error.to_string())))
-                }
+                split => match self.second_look(position, split) {
+                    Some(fault) => (fault.taken, Some(fault)),
+                    None => {
+                        self.fields.truncate(mark);
+                        break;
+                    }
+                },
             };
             self.row += 1;
             let record = Record { row: self.row, line: self.line, start: position, end: position + taken };
-            self.line += lines;
+            position += taken;
+            self.line += lines(&self.buffer[record.start..position]);
             match fault {
                 None => records.push(record),
-                Some((rule, value)) => {
+                Some(Fault { rule, value, .. }) => {
                     let raw = &self.buffer[record.start..record.end];
-                    self.fields_used = fields_base;
-                    self.ends_used = ends_base;
+                    self.fields.truncate(mark);
                     bad.push(BadRecord::new(record.row, Some(record.line), None, rule, value, raw));
                 }
             }
-            position += taken;
         }
-        // The fields of an unfinished record are dropped: it is split again with the next block.
-        self.ends_used = records.len() * self.width;
-        self.fields_used = self.ends[..self.ends_used].last().copied().unwrap_or(0);
-        Ok((records, position, bad))
+        (records, position, bad)
     }
 
-    fn parse(&self, records: &[Record], mut bad: Vec<BadRecord>) -> Result<ParsedBlock> {
-        let text = std::str::from_utf8(&self.fields[..self.fields_used])
-            .map_err(|error| Error::internal(format!("{}: checked text is not UTF-8: {error}", self.name)))?;
-        let cell = |row: usize, field: usize| {
-            let place = row * self.width + field;
-            let start = if place == 0 { 0 } else { self.ends[place - 1] };
-            text.get(start..self.ends[place])
+    /// Splits the record at `start`, appending its fields.
+    fn split(&mut self, start: usize) -> Split {
+        let input = &self.buffer[start..];
+        let special = match self.special.filter(|special| *special >= start) {
+            Some(special) => special,
+            None => self.dialect.special(input).map_or(self.buffer.len(), |place| start + place),
         };
-        let (batch, faults) = assemble(&self.rules, records.len(), |row| records[row].row, |_| None, cell)?;
-        for fault in faults {
+        self.special = Some(special);
+        let plain = self.dialect.split_plain(input, special - start, &mut self.fields);
+        plain.unwrap_or_else(|| self.dialect.split(input, &mut self.fields))
+    }
+
+    /// The fault of a record whose bytes are no text.
+    fn no_text(&self, start: usize, taken: usize) -> Option<Fault> {
+        let error = std::str::from_utf8(&self.buffer[start..start + taken]).err()?;
+        let rule = if self.is_utf_8 { "invalid UTF-8" } else { "bytes that are no text of the encoding" };
+        Some(Fault { taken, rule, value: error.to_string() })
+    }
+
+    /// What is wrong with the record at `start`, and how far it goes; `None` where more bytes are needed to tell.
+    ///
+    /// A quote that is not closed swallows the lines after its own: where one of them begins a record of the right
+    /// width, only the line of the quote is put aside.
+    fn second_look(&self, start: usize, split: Split) -> Option<Fault> {
+        let input = &self.buffer[start..];
+        let is_last = self.at_end || input.len() > LONGEST_RECORD;
+        let end_after = |place: usize| match line_end(&input[place..]) {
+            Some(end) => Some(place + end),
+            None => is_last.then_some(input.len()),
+        };
+        let (taken, rule, value) = match split {
+            Split::Record { taken, count } => {
+                let value = format!("{count} fields where the file has {}", self.width);
+                (taken, "wrong number of fields", value)
+            }
+            Split::Malformed { at } => {
+                let rule = match at >= 2 && input[at - 2] == b'\\' && self.dialect.escape.is_none() {
+                    true => {
+                        "text after a closing quote: where \\\" is a quote of the text, set escape = \"\\\\\""
+                    }
+                    false => "text after a closing quote",
+                };
+                let shown = &input[at - 1..input.len().min(at + SHOWN)];
+                let shown = &shown[..line_end(shown).unwrap_or(shown.len())];
+                (end_after(at)?, rule, String::from_utf8_lossy(shown.trim_ascii_end()).into_owned())
+            }
+            Split::Unfinished if is_last => (end_after(0)?, "unclosed quote", String::new()),
+            Split::Unfinished => return None,
+        };
+        let whole = Fault { taken, rule, value };
+        let first_line = end_after(0)?;
+        let mut next = first_line;
+        for _ in 0..LINES_OF_LOOK {
+            if next >= taken {
+                return Some(whole);
+            }
+            match self.dialect.begins_record(&input[next..], self.width) {
+                Some(true) => {
+                    return Some(Fault { taken: first_line, rule: "unclosed quote", value: String::new() });
+                }
+                None if !is_last => return None,
+                _ => next = end_after(next)?,
+            }
+        }
+        Some(whole)
+    }
+
+    fn parse(&mut self, records: &[Record], mut bad: Vec<BadRecord>) -> Result<ParsedBlock> {
+        let text = std::str::from_utf8(self.fields.text())
+            .map_err(|error| Error::internal(format!("{}: checked text is not UTF-8: {error}", self.name)))?;
+        let cell = |row: usize, field: usize| text.get(self.fields.span(row * self.width + field));
+        let number = |row: usize| records[row].row;
+        let assembled = assemble(&self.sets, records.len(), number, |_| None, cell, Vec::new())?;
+        self.made += i64::try_from(bad.len() + assembled.rows).unwrap_or(i64::MAX);
+        for fault in assembled.faults {
             let record = records[fault.row];
             let raw = &self.buffer[record.start..record.end];
             bad.push(BadRecord::new(
                 record.row,
                 Some(record.line),
-                Some(fault.column),
+                fault.column,
                 fault.rule,
                 fault.value,
                 raw,
             ));
         }
-        Ok(ParsedBlock { batch, quarantined: quarantined(&self.name, bad)? })
+        let mut repairs = assembled.repairs;
+        if self.title_lines > 0 {
+            repairs.push(("header", "lines before it skipped", std::mem::take(&mut self.title_lines)));
+        }
+        Ok(ParsedBlock { batch: assembled.batch, quarantined: quarantined(&self.name, bad)?, repairs })
     }
 }
 
-fn newlines(bytes: &[u8]) -> i64 {
+/// The length of the first line with its line end, of which a carriage return alone is one; `None` without a line end.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    let place = memchr2(b'\n', b'\r', bytes)?;
+    Some(place + if bytes[place..].starts_with(b"\r\n") { 2 } else { 1 })
+}
+
+fn lines(bytes: &[u8]) -> i64 {
     i64::try_from(memchr_iter(b'\n', bytes).count()).unwrap_or(i64::MAX)
 }

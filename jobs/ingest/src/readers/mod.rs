@@ -6,8 +6,12 @@
 
 mod columnar;
 mod delimited;
+mod gzip;
+mod kinds;
 mod source;
+mod split;
 mod xes;
+mod zip;
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -117,4 +121,16 @@ impl ExportReader {
     pub fn counts(&self) -> RowCounts {
         self.counts
     }
+}
+
+/// The first bytes of a text file, decompressed.
+///
+/// # Errors
+/// As [`ExportReader::from_read`].
+pub(crate) fn sample(path: &Path, most: usize) -> Result<Vec<u8>> {
+    let name = path.display().to_string();
+    let file = File::open(path).context(|| format!("read {name}"))?;
+    let mut bytes = Vec::new();
+    Bytes::new(&name, Box::new(file))?.fill(&mut bytes, most)?;
+    Ok(bytes)
 }

@@ -1,4 +1,5 @@
-//! The bytes of an export: decompressed by their magic bytes, and their digest, by which a file is recognised.
+//! The bytes of an export: decompressed by their magic bytes, read as UTF-8, and their digest, by which a file is
+//! recognised. Start at [`Bytes::new`].
 
 use std::{
     fs::File,
@@ -6,42 +7,81 @@ use std::{
     path::Path,
 };
 
-use flate2::read::MultiGzDecoder;
+use bzip2::read::MultiBzDecoder;
+use liblzma::read::XzDecoder;
 use sha2::{Digest, Sha256};
-use tidewaiter_core::{Error, Result, ResultExt};
+use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, threads::check};
+
+use super::{gzip::GzipMembers, kinds, zip};
+use crate::encoding::{Decoded, Encoding};
+
+/// The bytes by which the kind and the encoding of a text are recognised.
+const START: usize = 4096;
 
 /// A decompressed stream with the name of its file.
 pub(super) struct Bytes {
     name: String,
     compression: Option<&'static str>,
+    /// The first bytes, decompressed.
+    start: Vec<u8>,
     read: Box<dyn Read + Send>,
 }
 
 impl Bytes {
-    /// The stream of a file: gzip (of any number of members) and zstd are recognised by their first bytes.
+    /// The stream of a file. Its compression (gzip of any number of members, zstd, bzip2, xz, a zip archive of one file)
+    /// is recognised by its first bytes; anything else that is no text is refused by its name.
     pub(super) fn new(name: &str, mut read: Box<dyn Read + Send>) -> Result<Self> {
-        let mut magic = Vec::with_capacity(4);
-        let peeked = read.by_ref().take(4).read_to_end(&mut magic);
+        let mut magic = Vec::with_capacity(8);
+        let peeked = read.by_ref().take(8).read_to_end(&mut magic);
         peeked.context(|| format!("read {name}"))?;
         if magic.is_empty() {
             return Err(Error::input(format!("{name} is empty")));
         }
-        let kind: [u8; 4] = std::array::from_fn(|place| magic.get(place).copied().unwrap_or(0));
+        let kind: [u8; 6] = std::array::from_fn(|place| magic.get(place).copied().unwrap_or(0));
         let whole = Cursor::new(magic).chain(read);
         let (compression, read): (_, Box<dyn Read + Send>) = match kind {
-            [0x1f, 0x8b, ..] => (Some("gzip"), Box::new(MultiGzDecoder::new(whole))),
-            [0x28, 0xb5, 0x2f, 0xfd] => {
+            [0x1f, 0x8b, ..] => (Some("gzip"), Box::new(GzipMembers::new(whole))),
+            // The second is a skippable frame, with which parallel compressors begin.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 let decoder = zstd::stream::read::Decoder::new(whole);
                 (Some("zstd"), Box::new(decoder.context(|| format!("read {name}"))?))
             }
-            [b'P', b'A', b'R', b'1'] => {
-                return Err(Error::input(format!(
-                    "{name} is a Parquet file; set format = \"parquet\" in the mapping"
-                )));
-            }
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => (Some("bzip2"), Box::new(MultiBzDecoder::new(whole))),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => (Some("xz"), Box::new(XzDecoder::new_multi_decoder(whole))),
+            [b'P', b'K', 1..=8, 1..=8, ..] => (Some("zip"), zip::only_file(name, Box::new(whole))?),
             _ => (None, Box::new(whole)),
         };
-        Ok(Self { name: name.to_owned(), compression, read })
+        let mut bytes = Self { name: name.to_owned(), compression, start: Vec::new(), read };
+        let mut start = Vec::with_capacity(START);
+        bytes.fill(&mut start, START)?;
+        if let Some(refusal) = kinds::refusal(&start) {
+            return Err(Error::input(format!("{name} {refusal}")));
+        }
+        let rest = std::mem::replace(&mut bytes.read, Box::new(io::empty()));
+        bytes.read = Box::new(Cursor::new(start.clone()).chain(rest));
+        bytes.start = start;
+        Ok(bytes)
+    }
+
+    /// The first bytes, which are still to be read.
+    pub(super) fn start(&self) -> &[u8] {
+        &self.start
+    }
+
+    /// The stream as UTF-8, without a byte order mark. The encoding is that of the mark, or else the one given, or else
+    /// UTF-8.
+    pub(super) fn decoded(mut self, encoding: Option<Encoding>) -> Result<Self> {
+        let (encoding, mark) = match Encoding::of_mark(&self.start) {
+            Some((encoding, length)) => (encoding, length),
+            None => (encoding.unwrap_or(Encoding::UTF_8), 0),
+        };
+        let mut skipped = Vec::new();
+        self.fill(&mut skipped, mark)?;
+        if !encoding.is_utf_8() {
+            let read = std::mem::replace(&mut self.read, Box::new(io::empty()));
+            self.read = Box::new(Decoded::new(read, encoding));
+        }
+        Ok(self)
     }
 
     /// Appends `wanted` bytes to the buffer, fewer only at the end, and gives their number.
@@ -84,11 +124,18 @@ impl Read for Bytes {
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::NotFound`] when there is no such file; the kind of the failure when it cannot be read.
 pub fn source_digest(path: &Path) -> Result<String> {
+    if path.is_dir() {
+        return Err(Error::new(
+            ErrorKind::Denied,
+            format!("{0} is a folder; name its files, such as {0}/*.csv", path.display()),
+        ));
+    }
     let digest = || -> Result<String> {
         let mut file = File::open(path)?;
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; 1 << 18];
         loop {
+            check()?;
             let length = file.read(&mut buffer)?;
             if length == 0 {
                 break;

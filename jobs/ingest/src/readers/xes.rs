@@ -1,8 +1,10 @@
 //! XES event logs (IEEE 1849-2016): traces of events whose attributes are the cells of a row.
 //!
 //! A mapping names an attribute of an event by its key, and one of a trace by `case:` and its key, as in tables that
-//! are made from such logs. Attributes of attributes, globals, classifiers and extensions are skipped. The attributes
-//! of a trace must come before its events. Memory holds a few blocks and one element. Start at [`Xes::new`].
+//! are made from such logs. Attributes of attributes, globals, classifiers and extensions are skipped. An event beside
+//! the traces is a row without the attributes of a trace. The attributes of a trace must come before its events. The
+//! encoding is that of the byte order mark, of the mapping, or of the XML declaration. Memory holds a few blocks and one
+//! element. Start at [`Xes::new`].
 
 use std::{
     io::BufReader,
@@ -21,6 +23,7 @@ use super::source::Bytes;
 use crate::{
     block::ParsedBlock,
     cells::{Rules, assemble},
+    encoding::Encoding,
     mapping::Mapping,
     quarantine::{BadRecord, quarantined},
 };
@@ -39,10 +42,12 @@ pub(super) struct Xes {
     name: String,
     /// `None` at the end of the log.
     blocks: Receiver<Result<Option<Block>>>,
-    rules: Rules,
+    sets: Vec<Rules>,
     /// The keys that the mapping names. A rule's field is a place in this list.
     keys: Vec<String>,
     row: i64,
+    /// Rows made so far, good and bad.
+    made: i64,
     ended: bool,
 }
 
@@ -53,6 +58,9 @@ struct Events {
     block_size: usize,
     /// The attributes of the current trace, by the place of their key.
     trace: Vec<Option<String>>,
+    /// Whether a trace is open, and whether it has had an event.
+    in_trace: bool,
+    has_event: bool,
     ended: bool,
 }
 
@@ -63,6 +71,8 @@ struct Elements {
     buffer: Vec<u8>,
     /// The number of open elements, of which the first is the log.
     depth: usize,
+    /// The depth of the open event: 3, or 2 beside the traces; 0 outside of events.
+    event: usize,
     /// Key and value of the attribute that was read last.
     key: String,
     value: String,
@@ -81,12 +91,15 @@ enum Next {
     /// The log begins.
     Log,
     TraceBegins,
+    TraceEnds,
     EventBegins,
     /// An attribute of the current trace.
     TraceAttribute,
     /// An attribute of the current event.
     EventAttribute,
     EventEnds,
+    /// An event without attributes, from its begin to its end.
+    EmptyEvent,
     Other,
     End,
 }
@@ -94,7 +107,9 @@ enum Next {
 impl Xes {
     pub(super) fn new(name: &str, bytes: Bytes, mapping: &Mapping, block_size: usize) -> Result<Self> {
         let keys: Vec<String> = mapping.named_sources().into_iter().map(str::to_owned).collect();
-        let rules = mapping.rules_for(name, &keys)?;
+        let sets = mapping.rules_for(name, &keys)?;
+        let encoding = mapping.file.encoding.or_else(|| Encoding::of_xml(bytes.start()));
+        let bytes = bytes.decoded(encoding)?;
         let mut reader = Reader::from_reader(BufReader::with_capacity(READ_BYTES, bytes));
         // There is only white space between elements.
         reader.config_mut().trim_text_start = true;
@@ -103,13 +118,22 @@ impl Xes {
             reader,
             buffer: Vec::new(),
             depth: 0,
+            event: 0,
             key: String::new(),
             value: String::new(),
         };
         elements.find_log()?;
         let trace = vec![None; keys.len()];
-        let mut events =
-            Events { elements, keys: keys.clone(), block_size: block_size.max(1), trace, ended: false };
+        let block_size = block_size.max(1);
+        let mut events = Events {
+            elements,
+            keys: keys.clone(),
+            block_size,
+            trace,
+            in_trace: false,
+            has_event: false,
+            ended: false,
+        };
         let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
         let read = move || {
             loop {
@@ -121,12 +145,12 @@ impl Xes {
             }
         };
         thread::Builder::new().name("xes-reader".to_owned()).spawn(read)?;
-        Ok(Self { name: name.to_owned(), blocks, rules, keys, row: 0, ended: false })
+        Ok(Self { name: name.to_owned(), blocks, sets, keys, row: 0, made: 0, ended: false })
     }
 
-    /// Events read so far.
+    /// Rows made so far, good and bad.
     pub(super) fn read(&self) -> i64 {
-        self.row
+        self.made
     }
 
     pub(super) fn next_block(&mut self) -> Result<Option<ParsedBlock>> {
@@ -146,9 +170,9 @@ impl Xes {
             let (start, end) = block.cells[row * width + field]?;
             block.text.get(start..end)
         };
-        let (batch, faults) = assemble(&self.rules, block.rows, number, |_| None, cell)?;
-        let mut bad = Vec::with_capacity(faults.len());
-        for fault in faults {
+        let assembled = assemble(&self.sets, block.rows, number, |_| None, cell, Vec::new())?;
+        let mut bad = Vec::with_capacity(assembled.faults.len());
+        for fault in assembled.faults {
             let mut raw = String::new();
             for (place, key) in self.keys.iter().enumerate() {
                 if let Some(value) = cell(fault.row, place) {
@@ -156,10 +180,12 @@ impl Xes {
                 }
             }
             let (row, raw) = (number(fault.row), raw.trim_end().as_bytes());
-            bad.push(BadRecord::new(row, None, Some(fault.column), fault.rule, fault.value, raw));
+            bad.push(BadRecord::new(row, None, fault.column, fault.rule, fault.value, raw));
         }
         self.row = number(block.rows) - 1;
-        Ok(ParsedBlock { batch, quarantined: quarantined(&self.name, bad)? })
+        self.made += i64::try_from(assembled.rows).unwrap_or(i64::MAX);
+        let quarantined = quarantined(&self.name, bad)?;
+        Ok(ParsedBlock { batch: assembled.batch, quarantined, repairs: assembled.repairs })
     }
 }
 
@@ -170,17 +196,28 @@ impl Events {
         let mut event: Option<usize> = None;
         while !self.ended && (event.is_some() || block.text.len() < self.block_size) {
             match self.elements.next()? {
-                Next::TraceBegins => self.trace.fill(None),
-                Next::EventBegins => {
-                    let cells = *event.get_or_insert(block.cells.len());
-                    block.cells.truncate(cells);
-                    block.cells.resize(cells + self.keys.len(), None);
+                // What follows a trace has none of its attributes.
+                next @ (Next::TraceBegins | Next::TraceEnds) => {
+                    self.trace.fill(None);
+                    self.in_trace = matches!(next, Next::TraceBegins);
+                    self.has_event = false;
                 }
-                Next::TraceAttribute => {
+                Next::EventBegins => {
+                    event = Some(block.cells.len());
+                    block.cells.resize(block.cells.len() + self.keys.len(), None);
+                }
+                Next::TraceAttribute if self.in_trace => {
                     for (wanted, value) in self.keys.iter().zip(&mut self.trace) {
-                        if wanted.strip_prefix("case:") == Some(self.elements.key.as_str()) {
-                            *value = Some(self.elements.value.clone());
+                        if wanted.strip_prefix("case:") != Some(self.elements.key.as_str()) {
+                            continue;
                         }
+                        if self.has_event {
+                            return Err(Error::input(format!(
+                                "{} has the attribute {wanted} of a trace after an event of it; attributes come first",
+                                self.elements.name
+                            )));
+                        }
+                        *value = Some(self.elements.value.clone());
                     }
                 }
                 Next::EventAttribute => {
@@ -189,8 +226,12 @@ impl Events {
                         block.cells[cells + place] = Some(block.keep(&self.elements.value));
                     }
                 }
-                Next::EventEnds => {
-                    let Some(cells) = event.take() else { continue };
+                Next::EventEnds | Next::EmptyEvent => {
+                    let cells = event.take().unwrap_or_else(|| {
+                        block.cells.resize(block.cells.len() + self.keys.len(), None);
+                        block.cells.len() - self.keys.len()
+                    });
+                    self.has_event = true;
                     for (place, of_trace) in self.trace.iter().enumerate() {
                         if let (None, Some(value)) = (block.cells[cells + place], of_trace) {
                             block.cells[cells + place] = Some(block.keep(value));
@@ -199,7 +240,7 @@ impl Events {
                     block.rows += 1;
                 }
                 Next::End => self.ended = true,
-                Next::Log | Next::Other => {}
+                Next::TraceAttribute | Next::Log | Next::Other => {}
             }
         }
         Ok((block.rows > 0).then_some(block))
@@ -231,7 +272,7 @@ impl Elements {
     }
 
     fn next(&mut self) -> Result<Next> {
-        let Self { name, reader, buffer, depth, key, value } = self;
+        let Self { name, reader, buffer, depth, event, key, value } = self;
         let damaged = |error: quick_xml::Error| {
             Error::input(format!("{name} is cut off or damaged XML: {error}")).with_source(error)
         };
@@ -239,20 +280,32 @@ impl Elements {
         match reader.read_event_into(buffer).map_err(damaged)? {
             Event::Start(element) => {
                 *depth += 1;
-                begin(&element, *depth, key, value).map_err(damaged)
+                let next = begin(&element, *depth, *event, key, value).map_err(damaged)?;
+                if matches!(next, Next::EventBegins) {
+                    *event = *depth;
+                }
+                Ok(next)
             }
             Event::Empty(element) => {
-                let next = begin(&element, *depth + 1, key, value).map_err(damaged)?;
-                Ok(if matches!(next, Next::TraceAttribute | Next::EventAttribute) {
-                    next
-                } else {
-                    Next::Other
+                let next = begin(&element, *depth + 1, *event, key, value).map_err(damaged)?;
+                Ok(match next {
+                    Next::TraceAttribute | Next::EventAttribute => next,
+                    Next::EventBegins => Next::EmptyEvent,
+                    _ => Next::Other,
                 })
             }
             Event::End(element) => {
-                let is_event = *depth == 3 && element.local_name().as_ref() == b"event";
+                let is_event = *event == *depth && *depth > 0;
+                let is_trace = *depth == 2 && !is_event && element.local_name().as_ref() == b"trace";
                 *depth = depth.saturating_sub(1);
-                Ok(if is_event { Next::EventEnds } else { Next::Other })
+                Ok(if is_event {
+                    *event = 0;
+                    Next::EventEnds
+                } else if is_trace {
+                    Next::TraceEnds
+                } else {
+                    Next::Other
+                })
             }
             Event::Eof if *depth > 0 => Err(Error::input(format!("{name} is cut off: its XML does not end"))),
             Event::Eof => Ok(Next::End),
@@ -261,19 +314,24 @@ impl Elements {
     }
 }
 
-/// What begins with an element, by its name and depth (1: the log); key and value of an attribute are stored.
+/// What begins with an element, by its name, its depth (1: the log) and that of the open event (0: none); key and value
+/// of an attribute are stored.
 fn begin(
     element: &BytesStart<'_>,
     depth: usize,
+    event: usize,
     key: &mut String,
     value: &mut String,
 ) -> std::result::Result<Next, quick_xml::Error> {
     let next = match (depth, element.local_name().as_ref()) {
         (1, b"log") => return Ok(Next::Log),
         (2, b"trace") => return Ok(Next::TraceBegins),
-        (3, b"event") => return Ok(Next::EventBegins),
-        (3, b"string" | b"date" | b"int" | b"float" | b"boolean" | b"id") => Next::TraceAttribute,
-        (4, b"string" | b"date" | b"int" | b"float" | b"boolean" | b"id") => Next::EventAttribute,
+        (2 | 3, b"event") if event == 0 => return Ok(Next::EventBegins),
+        (_, b"string" | b"date" | b"int" | b"float" | b"boolean" | b"id") => match depth {
+            _ if event > 0 && depth == event + 1 => Next::EventAttribute,
+            3 if event == 0 => Next::TraceAttribute,
+            _ => return Ok(Next::Other),
+        },
         _ => return Ok(Next::Other),
     };
     key.clear();
@@ -387,7 +445,7 @@ mod tests {
             let read = |attributes: &str| {
                 let element = BytesStart::from_content(format!("string {attributes}"), 6);
                 let (mut key, mut value) = (String::new(), String::new());
-                begin(&element, 4, &mut key, &mut value).map(|_| (key, value)).expect("is XML")
+                begin(&element, 4, 3, &mut key, &mut value).map(|_| (key, value)).expect("is XML")
             };
             let plain = read(&format!("key=\"{key}\" value=\"{value}\""));
             prop_assert_eq!(&plain, &read(&format!("value=\"{value}\" key=\"{key}\"")));

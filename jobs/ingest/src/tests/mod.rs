@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr)]
 
+mod kinds;
+
 use std::{
     io::{Cursor, Write},
     path::Path,
@@ -23,7 +25,7 @@ use tidewaiter_core::{ErrorKind, Result};
 use super::*;
 
 /// The tables of the program in these tests.
-const TABLES: &[&Layout] = &[&tidewaiter_declarations::LAYOUT, &tidewaiter_release::table::LAYOUT];
+pub(crate) const TABLES: &[&Layout] = &[&tidewaiter_declarations::LAYOUT, &tidewaiter_release::table::LAYOUT];
 
 const MAPPING: &str = r#"
 country = "KR"
@@ -122,7 +124,7 @@ fn every_broken_row_is_quarantined_with_its_reason() {
         ("8,2020-01-01,0101,KR,,-1,A", "net_mass: negative"),
         ("9,2020-01-01,0101,KR,,many,A", "net_mass: not a number"),
         ("9,2020-01-01,0101,KR,,NaN,A", "net_mass: not a number"),
-        ("10,2020-01-01,0101,KR,,1,B", "channel: not one of the column's words"),
+        ("10,2020-01-01,0101,KR,,1,B", "channel: not one of green, yellow, red"),
         ("11,2020-01-01,0101,KR,,1", "null: wrong number of fields"),
         ("12,2020-01-01,0101,KR,,1,A,9", "null: wrong number of fields"),
         ("13,2020-01-01,0101,KR,,1,\"A", "null: unclosed quote"),
@@ -175,7 +177,13 @@ fn a_wrong_mapping_is_refused_with_its_fault() {
         ("{ from = \"hs\" }", "{ form = \"hs\" }", "form"),
         ("{ from = \"date\" }", "{ from = \"date\", format = \"%Q\" }", "strftime"),
         ("{ from = \"hs\" }", "{ from = \"hs\", format = \"%Y\" }", "dates and times only"),
-        ("[columns]", "delimeter = \";\"\n[columns]", "delimeter"),
+        ("[columns]", "delimeter = \";\"\n[columns]", "no field of that name"),
+        ("[columns]", "escape = \",\"\n[columns]", "escape"),
+        ("[columns]", "encoding = \"latin-99\"\n[columns]", "expected utf-8"),
+        ("[columns]", "first_day = \"2020-01-01\"\nlast_day = \"2019-01-01\"\n[columns]", "first_day"),
+        ("[columns]", "user_countries = [\"DE\"]\n[columns]", "user_countries"),
+        ("{ from = \"date\" }", "{ from = \"date\", digits = 8 }", "HS codes only"),
+        ("{ from = \"hs\" }", "{ from = \"hs\", digits = [6, 14] }", "from 2 to 12"),
         ("[columns]", "delimiter = \"\\\"\"\n[columns]", "same"),
         ("[columns]", "date_formats = []\n[columns]", "empty"),
     ] {
@@ -326,7 +334,7 @@ fn the_digest_is_that_of_the_bytes() {
 
 #[test]
 fn the_korean_files_are_read_whole() {
-    let mapping = Mapping::parse(include_str!("../../../examples/korea.toml"), TABLES).expect("right");
+    let mapping = Mapping::parse(include_str!("../../../../examples/korea.toml"), TABLES).expect("right");
     for (file, rows) in [("train", 37_385), ("valid", 8_134), ("test", 8_481)] {
         let name = format!("../../../shared/data/declarations/df_syn_{file}_eng.csv.gz");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

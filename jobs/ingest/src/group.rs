@@ -1,0 +1,330 @@
+//! The ingest of the files of one task, up to their commit: one file, or many small ones together.
+//!
+//! Small files share data files and a commit, so that a hundred thousand of them make neither as many Parquet files nor
+//! as many versions of the table. Each is read as a whole before any of its rows is written, so that a file that turns
+//! out damaged leaves nothing. The data files are named by the group, whose files the driver chooses, so that a repeated
+//! task replaces its own. What is absent: the commit. Start at [`ingest_group`].
+
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use arrow::{array::RecordBatch, compute::concat_batches};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::{Deserialize, Serialize};
+use tidewaiter_archive::{DataFile, PartitionWriter, Table, WriterSettings};
+use tidewaiter_core::{
+    Error, ErrorKind, Result, ResultExt,
+    threads::{check, on_cpu},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    block::{Repair, RowCounts},
+    file::{QuarantineWriter, check_share, ingest_within, quarantine_file, unreadable},
+    mapping::Mapping,
+    readers::{ExportReader, source_digest},
+    tally::Tally,
+};
+
+/// Read files that may wait for the writer.
+const FILES_AHEAD: usize = 16;
+
+/// Rows that are gathered from small files before they are written.
+const ROWS_TOGETHER: usize = 16 << 10;
+
+/// Export files that are ingested together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The place of its first file in the job's list, from 0, by which its data files are named.
+    pub number: usize,
+    /// The paths of the files.
+    pub files: Vec<String>,
+}
+
+/// How the ingest of a group ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GroupReport {
+    /// The group.
+    pub group: Group,
+    /// How each file ended, in the order of the group.
+    pub sources: Vec<SourceStatus>,
+    /// The data files that the commit must add.
+    pub files: Vec<DataFile>,
+    /// What this job has committed of the group before it was taken up again.
+    pub resumed: Option<(RowCounts, Tally)>,
+}
+
+/// The status of an export file after its ingest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceStatus {
+    /// It was read, and its good rows are in the data files of its group.
+    Read {
+        /// The numbers of its records.
+        rows: RowCounts,
+        /// The SHA-256 of its bytes.
+        digest: String,
+        /// The rules that rows broke, and what was corrected.
+        tally: Tally,
+    },
+    /// The same bytes were ingested before.
+    AlreadyThere,
+    /// It cannot be ingested.
+    Failed {
+        /// What went wrong, where, and what to do.
+        error: String,
+        /// The remedy.
+        kind: ErrorKind,
+    },
+}
+
+impl SourceStatus {
+    fn failed(error: &Error) -> Self {
+        Self::Failed { error: error.chain(), kind: error.kind() }
+    }
+}
+
+/// How a group is ingested.
+pub(crate) struct Options<'a> {
+    /// The name with which its data files begin.
+    pub(crate) name: &'a str,
+    pub(crate) settings: WriterSettings,
+    /// The largest share of a file's rows that may fail a check.
+    pub(crate) most_quarantined: f64,
+    /// Is called with the number of new rows.
+    pub(crate) progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// Ingests the files of a group.
+///
+/// # Errors
+/// Those of the store. A file that cannot be ingested is part of the report.
+pub(crate) async fn ingest_group(
+    table: &Table,
+    mapping: &Mapping,
+    group: Group,
+    options: Options<'_>,
+) -> Result<GroupReport> {
+    let (sources, files) = match group.files.as_slice() {
+        [file] => {
+            let (source, files) = ingest_one(table, mapping, Path::new(file), &options).await?;
+            (vec![source], files)
+        }
+        files => ingest_many(table, mapping, files, &options).await?,
+    };
+    let is_known = |source: &SourceStatus| matches!(source, SourceStatus::AlreadyThere);
+    let resumed = match sources.iter().any(is_known) {
+        true => committed_before(table, options.name).await?,
+        false => None,
+    };
+    Ok(GroupReport { group, sources, files, resumed })
+}
+
+async fn ingest_one(
+    table: &Table,
+    mapping: &Mapping,
+    file: &Path,
+    options: &Options<'_>,
+) -> Result<(SourceStatus, Vec<DataFile>)> {
+    let done = AtomicU64::new(0);
+    // The ingest reports all rows of the file so far.
+    let progress = |rows: u64| (options.progress)(rows.saturating_sub(done.swap(rows, Ordering::Relaxed)));
+    let Options { name, settings, most_quarantined, .. } = options;
+    match ingest_within(table, mapping, file, name, *settings, *most_quarantined, &progress).await {
+        Ok(outcome) if outcome.already_there => Ok((SourceStatus::AlreadyThere, Vec::new())),
+        Ok(outcome) => {
+            let (rows, digest, tally) = (outcome.counts, outcome.digest, outcome.tally);
+            Ok((SourceStatus::Read { rows, digest, tally }, outcome.files))
+        }
+        Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
+        Err(error) => Ok((SourceStatus::failed(&error), Vec::new())),
+    }
+}
+
+/// A small file, read as a whole.
+struct ReadFile {
+    good: Vec<RecordBatch>,
+    bad: Vec<RecordBatch>,
+    repairs: Vec<Repair>,
+    counts: RowCounts,
+}
+
+fn read_file(path: &Path, mapping: &Mapping) -> Result<ReadFile> {
+    check()?;
+    let mut reader = ExportReader::open(path, mapping)?;
+    let (mut good, mut bad, mut repairs) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(block) = reader.next_block()? {
+        good.push(block.batch);
+        bad.push(block.quarantined);
+        repairs.extend(block.repairs);
+    }
+    Ok(ReadFile { good, bad, repairs, counts: reader.counts() })
+}
+
+async fn ingest_many(
+    table: &Table,
+    mapping: &Mapping,
+    files: &[String],
+    options: &Options<'_>,
+) -> Result<(Vec<SourceStatus>, Vec<DataFile>)> {
+    let paths = files.to_vec();
+    let digests = on_cpu(move || {
+        Ok(paths.iter().map(|path| check().and_then(|()| source_digest(Path::new(path)))).collect::<Vec<_>>())
+    });
+    let digests: Vec<Result<String>> = digests.await?;
+    let named: Vec<String> = digests.iter().filter_map(|digest| digest.as_ref().ok().cloned()).collect();
+    // Equal files of a group are ingested once.
+    let mut seen: HashSet<String> = table.known_sources(&named).await?.into_iter().collect();
+    let mut statuses: Vec<Option<SourceStatus>> = Vec::with_capacity(files.len());
+    let mut to_read = Vec::new();
+    for (place, digest) in digests.into_iter().enumerate() {
+        statuses.push(match digest {
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            Err(error) => Some(SourceStatus::failed(&unreadable(error))),
+            Ok(digest) if !seen.insert(digest.clone()) => Some(SourceStatus::AlreadyThere),
+            Ok(digest) => {
+                to_read.push((place, files[place].clone(), digest));
+                None
+            }
+        });
+    }
+    let mut output = Output::new(table, mapping, options)?;
+    let (sender, mut read) = mpsc::channel(FILES_AHEAD);
+    let own_mapping = mapping.clone();
+    let reading = on_cpu(move || {
+        for (place, path, digest) in to_read {
+            let file = read_file(Path::new(&path), &own_mapping);
+            if sender.blocking_send((place, path, digest, file)).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    let writing = async {
+        while let Some((place, path, digest, file)) = read.recv().await {
+            statuses[place] = Some(output.take(&path, digest, file).await?);
+        }
+        output.flush().await
+    };
+    let done = futures::future::try_join(reading, writing).await;
+    let files = match done {
+        Ok(_) => output.finish().await?,
+        Err(error) => {
+            output.abort().await;
+            return Err(error);
+        }
+    };
+    let lost = || Error::internal("a file of a group was not read");
+    let statuses: Result<Vec<_>> = statuses.into_iter().map(|status| status.ok_or_else(lost)).collect();
+    Ok((statuses?, files))
+}
+
+/// The data files and the quarantine of a group.
+struct Output<'a> {
+    options: &'a Options<'a>,
+    writer: PartitionWriter,
+    quarantine: QuarantineWriter,
+    gathered: Vec<RecordBatch>,
+    rows: usize,
+}
+
+impl<'a> Output<'a> {
+    fn new(table: &Table, mapping: &Mapping, options: &'a Options<'a>) -> Result<Self> {
+        let layout = mapping.layout();
+        let order = [&[layout.date_column][..], layout.sort_columns].concat();
+        let writer = PartitionWriter::new(
+            table.archive(),
+            table.name(),
+            &(layout.schema)(),
+            &mapping.file.country,
+            &order,
+            options.name,
+            options.settings,
+        )?;
+        let quarantine = QuarantineWriter::new(table, &mapping.file.country, options.name);
+        Ok(Self { options, writer, quarantine, gathered: Vec::new(), rows: 0 })
+    }
+
+    /// Takes the rows of a file, all or none.
+    async fn take(&mut self, path: &str, digest: String, file: Result<ReadFile>) -> Result<SourceStatus> {
+        let file = match file {
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            Err(error) => return Ok(SourceStatus::failed(&unreadable(error))),
+            Ok(file) => file,
+        };
+        let mut tally = Tally::default();
+        tally.correct(&file.repairs);
+        for bad in &file.bad {
+            tally.add(bad)?;
+            self.quarantine.write(bad).await?;
+        }
+        if let Err(error) = check_share(path, file.counts, &tally, self.options.most_quarantined) {
+            return Ok(SourceStatus::failed(&error));
+        }
+        self.rows += file.good.iter().map(RecordBatch::num_rows).sum::<usize>();
+        self.gathered.extend(file.good);
+        if self.rows >= ROWS_TOGETHER {
+            self.flush().await?;
+        }
+        (self.options.progress)(file.counts.read);
+        Ok(SourceStatus::Read { rows: file.counts, digest, tally })
+    }
+
+    /// Writes the gathered rows.
+    async fn flush(&mut self) -> Result<()> {
+        let Some(first) = self.gathered.first() else { return Ok(()) };
+        let rows = concat_batches(&first.schema(), &self.gathered)?;
+        self.gathered.clear();
+        self.rows = 0;
+        self.writer.write(&rows).await
+    }
+
+    async fn finish(self) -> Result<Vec<DataFile>> {
+        if let Err(error) = self.quarantine.finish().await {
+            self.writer.abort().await;
+            return Err(error);
+        }
+        self.writer.finish().await
+    }
+
+    async fn abort(self) {
+        self.quarantine.abort().await;
+        self.writer.abort().await;
+    }
+}
+
+/// What data files of a name say that were committed before: the numbers of their records, and the rules that those in
+/// quarantine broke. `None` where there are none of them in the table.
+pub(crate) async fn committed_before(table: &Table, name: &str) -> Result<Option<(RowCounts, Tally)>> {
+    let snapshot = table.snapshot(None).await?;
+    let prefix = format!("{name}-");
+    let is_own =
+        |file: &&DataFile| file.path.rsplit('/').next().is_some_and(|file| file.starts_with(&prefix));
+    let mut own = snapshot.files.iter().filter(is_own).peekable();
+    if own.peek().is_none() {
+        return Ok(None);
+    }
+    let archived = own.map(|file| file.rows).sum();
+    let mut tally = Tally::default();
+    let bytes = match table.archive().get(&quarantine_file(name)).await {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let mut quarantined = 0;
+    if let Some(bytes) = bytes {
+        let doing = || format!("read {}", table.archive().display(&quarantine_file(name)));
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(bytes).context(doing)?.build().context(doing)?;
+        for rows in reader {
+            let rows = rows?;
+            quarantined += rows.num_rows() as u64;
+            tally.add(&rows)?;
+        }
+    }
+    let counts = RowCounts { read: archived + quarantined, archived, quarantined };
+    Ok(Some((counts, tally)))
+}

@@ -1,0 +1,174 @@
+//! What the values of an export's column are: dates of a format, numbers with marks, codes, flags. Start at
+//! [`Profile::of`].
+
+use chrono::{NaiveDate, NaiveDateTime};
+
+use crate::cells::{is_country, is_currency};
+
+/// Formats of dates, the likelier of two that both fit first.
+const DATES: [&str; 12] = [
+    "%Y-%m-%d", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d/%m/%y", "%d.%m.%y",
+    "%d-%b-%Y", "%d-%b-%y", "%d %b %Y",
+];
+
+/// Formats of times of a day.
+const CLOCKS: [&str; 3] = ["%H:%M:%S", "%H:%M", "%H:%M:%S%.f"];
+
+/// What is known of a column's values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Profile {
+    /// Some values, to show.
+    pub(super) shown: Vec<String>,
+    /// The format of all dates, or of all dates and times.
+    pub(super) date: Option<String>,
+    pub(super) time: Option<String>,
+    /// The first format that would fit as well.
+    pub(super) other_date: Option<String>,
+    /// The decimal mark and the mark between thousands of numbers.
+    pub(super) number: Option<(char, Option<char>)>,
+    pub(super) is_hs_code: bool,
+    pub(super) is_country: bool,
+    pub(super) is_currency: bool,
+    /// The two values of a flag: true, false.
+    pub(super) flag: Option<(String, String)>,
+    /// The different values, where they are few.
+    pub(super) few: Vec<String>,
+}
+
+/// Words of flags, true and false.
+const FLAGS: [(&str, &str); 9] = [
+    ("1", "0"),
+    ("true", "false"),
+    ("yes", "no"),
+    ("y", "n"),
+    ("si", "no"),
+    ("sim", "nao"),
+    ("oui", "non"),
+    ("s", "n"),
+    ("o", "n"),
+];
+
+impl Profile {
+    /// The profile of a column's values; empty ones do not count.
+    pub(super) fn of<'a>(values: impl Iterator<Item = &'a str>) -> Self {
+        let values: Vec<&str> = values.map(str::trim).filter(|value| !value.is_empty()).collect();
+        if values.is_empty() {
+            return Self::default();
+        }
+        let mut different = values.clone();
+        different.sort_unstable();
+        different.dedup();
+        let mut dates = DATES.iter().filter(|format| values.iter().all(|value| is_date(value, format)));
+        let (date, other_date) = (dates.next(), dates.next());
+        let time = DATES.iter().flat_map(|date| {
+            CLOCKS.iter().flat_map(move |clock| [format!("{date} {clock}"), format!("{date}T{clock}")])
+        });
+        let is_time =
+            |format: &String| values.iter().all(|value| NaiveDateTime::parse_from_str(value, format).is_ok());
+        let all = |is: fn(&str) -> bool| values.iter().all(|value| is(value));
+        Self {
+            shown: different.iter().take(3).map(|value| (*value).to_owned()).collect(),
+            date: date.map(|format| (*format).to_owned()),
+            other_date: other_date.map(|format| (*format).to_owned()),
+            time: time.into_iter().find(is_time),
+            number: number_form(&values),
+            is_hs_code: all(is_hs_code),
+            is_country: all(is_country),
+            is_currency: all(is_currency),
+            flag: flag_of(&different),
+            few: if different.len() <= 6 {
+                different.iter().map(|value| (*value).to_owned()).collect()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+}
+
+/// Whether a value is a date of a format with a year that can be.
+fn is_date(value: &str, format: &str) -> bool {
+    let is_short = !value.bytes().any(|byte| !byte.is_ascii_digit()) && value.len() != 8;
+    !is_short
+        && NaiveDate::parse_from_str(value, format)
+            .is_ok_and(|date| (1950..2100).contains(&chrono::Datelike::year(&date)))
+}
+
+fn is_hs_code(value: &str) -> bool {
+    (6..=12).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The decimal mark and the mark between thousands with which all values are numbers.
+fn number_form(values: &[&str]) -> Option<(char, Option<char>)> {
+    let forms = [
+        ('.', None),
+        (',', None),
+        ('.', Some(',')),
+        (',', Some('.')),
+        (',', Some(' ')),
+        ('.', Some(' ')),
+        ('.', Some('\'')),
+    ];
+    forms.into_iter().find(|form| values.iter().all(|value| is_number(value, *form)))
+}
+
+fn is_number(value: &str, (decimal, thousands): (char, Option<char>)) -> bool {
+    let value = value.strip_prefix('-').unwrap_or(value);
+    let (whole, fraction) = value.split_once(decimal).unwrap_or((value, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_mark = |character: char| match thousands {
+        Some(' ') => matches!(character, ' ' | '\u{a0}' | '\u{202f}'),
+        mark => mark == Some(character),
+    };
+    let groups: Vec<&str> = whole.split(is_mark).collect();
+    let grouped =
+        groups.len() == 1 || (groups[0].len() <= 3 && groups[1..].iter().all(|group| group.len() == 3));
+    !whole.is_empty()
+        && grouped
+        && groups.iter().all(|group| !group.is_empty() && is_digits(group))
+        && is_digits(fraction)
+}
+
+/// The two values of a flag, as the export writes them.
+fn flag_of(different: &[&str]) -> Option<(String, String)> {
+    if different.len() > 2 {
+        return None;
+    }
+    FLAGS.iter().find_map(|(yes, no)| {
+        let find = |word: &str| {
+            different.iter().find(|value| {
+                let value = value.strip_suffix(".0").unwrap_or(value);
+                super::names::plain(value) == word
+            })
+        };
+        match (find(yes), find(no)) {
+            (Some(yes), Some(no)) => Some(((*yes).to_owned(), (*no).to_owned())),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[&str]) -> Profile {
+        Profile::of(values.iter().copied())
+    }
+
+    #[test]
+    fn values_say_what_they_are() {
+        assert_eq!(of(&["31/12/2024", "01/02/2024"]).date.as_deref(), Some("%d/%m/%Y"));
+        let open = of(&["01/02/2024"]);
+        assert_eq!((open.date.as_deref(), open.other_date.as_deref()), (Some("%d/%m/%Y"), Some("%m/%d/%Y")));
+        assert_eq!(of(&["2024-02-01 08:00"]).time.as_deref(), Some("%Y-%m-%d %H:%M"));
+        assert_eq!(of(&["1.234.567,89", "12"]).number, Some((',', Some('.'))));
+        assert_eq!(of(&["1,234.50", "12"]).number, Some(('.', Some(','))));
+        assert_eq!(of(&["12.5", "3"]).number, Some(('.', None)));
+        assert_eq!(of(&["12,5", "3"]).number, Some((',', None)));
+        assert_eq!(of(&["many", "3"]).number, None);
+        assert!(of(&["8703231128", "090111"]).is_hs_code && of(&["KR", "CN"]).is_country);
+        assert_eq!(of(&["Sí", "No", ""]).flag, Some(("Sí".to_owned(), "No".to_owned())));
+        assert_eq!(of(&["1.0", "0.0"]).flag, Some(("1.0".to_owned(), "0.0".to_owned())));
+        assert_eq!(of(&[""]), Profile::default());
+    }
+}
