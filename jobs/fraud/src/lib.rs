@@ -13,7 +13,8 @@
 //! | [`features`] | features of goods items, from the past only |
 //! | [`model`], [`date`] | the model and its bytes; DATE, the network over the leaves of boosted trees |
 //! | `fit` | fitting the model on shards |
-//! | [`scored`], [`metrics`], [`evaluation`] | scored rows; metrics of a ranking; the verdict on a new model |
+//! | [`scored`], [`metrics`], [`population`] | scored rows; metrics of a ranking; of which items these speak |
+//! | `champion`, [`evaluation`] | the model in use, and the verdict on a new one |
 //! | `retrain`, [`apply`], [`backtest`] | the jobs |
 //! | [`report`] | the pages of a retrain and of an apply |
 //!
@@ -22,6 +23,7 @@
 pub mod apply;
 pub mod backtest;
 mod calendar;
+mod champion;
 pub mod date;
 pub mod evaluation;
 pub mod features;
@@ -30,6 +32,7 @@ pub mod messages;
 pub mod metrics;
 pub mod model;
 pub mod parameters;
+pub mod population;
 pub mod report;
 mod retrain;
 pub mod scored;

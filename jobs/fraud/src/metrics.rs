@@ -4,12 +4,13 @@
 //! scores are taken in the order of the rows, so a metric never depends on a sort. Rows whose outcome is unknown are
 //! left out and counted. The area under the ROC curve is the Mann-Whitney statistic with average ranks for ties;
 //! average precision is the step sum over distinct scores, without interpolation (both as scikit-learn defines them);
-//! precision, F1 and revenue at K are DATE's (Kim et al., KDD 2020). Start at [`Metrics::of`].
+//! precision, F1 and revenue at K are DATE's (Kim et al., KDD 2020). Start at [`Metrics::of`];
+//! [`RankedMetrics`] does the same for rows that come in the order of their ranking.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidewaiter_core::{Error, Result, statistics::average_precision};
+use tidewaiter_core::{Error, Result};
 
 use crate::calendar::date_of;
 
@@ -52,44 +53,15 @@ impl Metrics {
     /// range.
     pub fn of(scores: &[f64], labels: &[f32], revenue: Option<&[f64]>) -> Result<Self> {
         let ranking = Ranking::new(scores, labels, revenue)?;
-        let rows = ranking.rows();
-        let illicit = ranking.found(rows);
-        if illicit == 0 || illicit == rows {
-            return Err(Error::input(format!(
-                "a period has {illicit} illicit rows among {rows} with a known outcome: a ranking cannot be judged \
-                 without both kinds, choose a longer period"
-            )));
+        let mut metrics = RankedMetrics::new(ranking.rows() as u64);
+        for row in 0..ranking.rows() {
+            let score = ranking.scores[row];
+            let label = f32::from(u8::from(ranking.illicit[row]));
+            let revenue = ranking.revenue.as_ref().map_or(0.0, |revenue| revenue[row]);
+            metrics.push(RankedRow { score, probability: score, label, revenue });
         }
-        let (mut found, mut pairs) = (0_u64, 0.0);
-        for (hits, tied) in ranking.ties() {
-            // Each illicit row above a clean row is a pair in the right order; one of the same score is half a pair.
-            pairs += (tied - hits) as f64 * (found as f64 + hits as f64 / 2.0);
-            found += hits;
-        }
-        let loss = ranking.scores.iter().zip(&ranking.illicit).map(|(score, illicit)| {
-            let probability = if *illicit { *score } else { 1.0 - *score };
-            -probability.clamp(LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY).ln()
-        });
-        let mut at = BTreeMap::new();
-        for percent in PERCENTS {
-            let inspected = inspected(rows, percent);
-            let found = ranking.found(inspected) as f64;
-            at.insert(format!("precision@{percent}"), found / inspected as f64);
-            at.insert(format!("recall@{percent}"), found / illicit as f64);
-            at.insert(format!("f1@{percent}"), 2.0 * found / (inspected + illicit) as f64);
-            if let Some(share) = ranking.revenue_share(inspected) {
-                at.insert(format!("revenue_recall@{percent}"), share);
-            }
-        }
-        Ok(Self {
-            rows: rows as u64,
-            unlabelled: ranking.unlabelled,
-            illicit: illicit as u64,
-            roc_auc: pairs / (illicit as f64 * (rows - illicit) as f64),
-            average_precision: average_precision(ranking.ties()).unwrap_or_default(),
-            log_loss: loss.sum::<f64>() / rows as f64,
-            at,
-        })
+        metrics.unlabelled = ranking.unlabelled;
+        metrics.finish()
     }
 
     /// Illicit share of the K percent inspected first; K is one of [`PERCENTS`].
@@ -110,6 +82,126 @@ impl Metrics {
     /// Share of the additional revenue among the K percent inspected first.
     pub fn revenue_recall_at(&self, percent: f64) -> Option<f64> {
         self.at.get(&format!("revenue_recall@{percent}")).copied()
+    }
+}
+
+/// A row of a ranking.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RankedRow {
+    /// What the rows are ranked by.
+    pub score: f64,
+    /// Probability of fraud, 0 to 1.
+    pub probability: f64,
+    /// 1 illicit, 0 not, NaN unknown.
+    pub label: f32,
+    /// Additional revenue; what is unknown or not above 0 counts as none.
+    pub revenue: f64,
+}
+
+/// Computes [`Metrics`] of rows that come in the order of a ranking, the highest score first, without keeping them.
+#[derive(Debug, Clone)]
+pub struct RankedMetrics {
+    /// At each of [`PERCENTS`]: how many rows are inspected, and the illicit ones and the revenue among them.
+    cuts: [(u64, u64, f64); PERCENTS.len()],
+    rows: u64,
+    unlabelled: u64,
+    illicit: u64,
+    revenue: f64,
+    loss: f64,
+    /// The score of the last rows, and how many rows and illicit rows have it.
+    tie: (f64, u64, u64),
+    /// Pairs in the right order and the sum of the average precision, without the last rows of one score.
+    pairs: f64,
+    precisions: f64,
+}
+
+impl RankedMetrics {
+    /// The metrics of a ranking of which so many rows have a known outcome.
+    pub fn new(rows: u64) -> Self {
+        let inspected = |percent| inspected(usize::try_from(rows).unwrap_or(usize::MAX), percent) as u64;
+        Self {
+            cuts: PERCENTS.map(|percent| (inspected(percent), 0, 0.0)),
+            rows: 0,
+            unlabelled: 0,
+            illicit: 0,
+            revenue: 0.0,
+            loss: 0.0,
+            tie: (f64::NAN, 0, 0),
+            pairs: 0.0,
+            precisions: 0.0,
+        }
+    }
+
+    /// Takes the next row.
+    pub fn push(&mut self, row: RankedRow) {
+        if row.label.is_nan() {
+            self.unlabelled += 1;
+            return;
+        }
+        if row.score != self.tie.0 {
+            self.end_tie();
+            self.tie.0 = row.score;
+        }
+        let illicit = row.label == 1.0;
+        self.rows += 1;
+        self.tie.1 += 1;
+        self.tie.2 += u64::from(illicit);
+        self.illicit += u64::from(illicit);
+        if row.revenue.is_finite() && row.revenue > 0.0 {
+            self.revenue += row.revenue;
+        }
+        let probability = if illicit { row.probability } else { 1.0 - row.probability };
+        self.loss -= probability.clamp(LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY).ln();
+        for (inspected, found, revenue) in &mut self.cuts {
+            if self.rows == *inspected {
+                (*found, *revenue) = (self.illicit, self.revenue);
+            }
+        }
+    }
+
+    /// Counts the rows of the last score, which are in no order among themselves.
+    fn end_tie(&mut self) {
+        let (_, tied, hits) = std::mem::replace(&mut self.tie, (f64::NAN, 0, 0));
+        let found = self.illicit - hits;
+        // Each illicit row above a clean row is a pair in the right order; one of the same score is half a pair.
+        self.pairs += (tied - hits) as f64 * (found as f64 + hits as f64 / 2.0);
+        if hits > 0 {
+            self.precisions += hits as f64 * self.illicit as f64 / self.rows as f64;
+        }
+    }
+
+    /// The metrics of all rows.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::Input`] when the known outcomes are all the same.
+    pub fn finish(mut self) -> Result<Metrics> {
+        self.end_tie();
+        let Self { rows, illicit, .. } = self;
+        if illicit == 0 || illicit == rows {
+            return Err(Error::input(format!(
+                "a period has {illicit} illicit rows among {rows} with a known outcome: a ranking cannot be evaluated \
+                 without both kinds, choose a longer period"
+            )));
+        }
+        let mut at = BTreeMap::new();
+        for (percent, (inspected, found, revenue)) in PERCENTS.into_iter().zip(self.cuts) {
+            let found = found as f64;
+            at.insert(format!("precision@{percent}"), found / inspected as f64);
+            at.insert(format!("recall@{percent}"), found / illicit as f64);
+            at.insert(format!("f1@{percent}"), 2.0 * found / (inspected + illicit) as f64);
+            if self.revenue > 0.0 {
+                at.insert(format!("revenue_recall@{percent}"), revenue / self.revenue);
+            }
+        }
+        Ok(Metrics {
+            rows,
+            unlabelled: self.unlabelled,
+            illicit,
+            roc_auc: self.pairs / (illicit as f64 * (rows - illicit) as f64),
+            average_precision: self.precisions / illicit as f64,
+            log_loss: self.loss / rows as f64,
+            at,
+        })
     }
 }
 
@@ -201,16 +293,6 @@ impl Ranking {
     fn revenue_share(&self, inspected: usize) -> Option<f64> {
         let revenue = self.revenue.as_ref()?;
         Some(revenue[..inspected].iter().sum::<f64>() / revenue.iter().sum::<f64>())
-    }
-
-    /// Illicit rows and rows of each distinct score, the highest score first.
-    fn ties(&self) -> impl Iterator<Item = (u64, u64)> {
-        let mut start = 0;
-        self.scores.chunk_by(|a, b| a == b).map(move |tie| {
-            let range = start..start + tie.len();
-            start = range.end;
-            (self.illicit[range].iter().filter(|illicit| **illicit).count() as u64, tie.len() as u64)
-        })
     }
 }
 

@@ -8,7 +8,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Period, Periods, Result};
 use tidewaiter_learning::{gbdt, logistic};
-use tidewaiter_registry::comparison::Against;
+use tidewaiter_registry::{comparison::Against, scope::Scope};
+use tidewaiter_report::words::Language;
 
 use crate::{date, features, model::Learner, scored::RankBy};
 
@@ -17,9 +18,10 @@ use crate::{date, features, model::Learner, scored::RankBy};
 #[group(skip)]
 #[serde(deny_unknown_fields)]
 pub struct RetrainParameters {
-    /// Reporting country whose rows are used, ISO 3166-1 alpha-2.
+    /// Reporting country whose rows are used, ISO 3166-1 alpha-2; several, as KR,TW, make one regional model for all of
+    /// them. The countries are part of the model's name, and models of different countries are never compared.
     #[arg(long)]
-    pub country: String,
+    pub country: Scope,
     /// Training months, such as 2020-01..2020-12.
     #[arg(long)]
     pub train: Period,
@@ -27,7 +29,7 @@ pub struct RetrainParameters {
     #[serde(default)]
     #[arg(long)]
     pub valid: Option<Period>,
-    /// Test months, looked at once.
+    /// Test months, used once, to evaluate the model.
     #[arg(long)]
     pub test: Period,
     /// How features are computed.
@@ -59,10 +61,15 @@ pub struct RetrainParameters {
     #[serde(default = "eight")]
     #[arg(long, required = false)]
     pub shards: u32,
-    /// What must be beaten beyond chance for a promotion; default: the champion's average precision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_enum)]
-    pub compare: Option<Against>,
+    /// What must be beaten beyond chance for a promotion; default: champion, in average precision on the test months,
+    /// which must lie after the months that it learned from.
+    #[serde(default)]
+    #[arg(long, value_enum, required = false)]
+    pub compare: Against,
+    /// Language of the report; default: en.
+    #[serde(default)]
+    #[arg(long, value_enum, required = false)]
+    pub language: Language,
 }
 
 impl RetrainParameters {
@@ -101,6 +108,10 @@ pub struct ApplyParameters {
     /// Reporting country whose items are scored, ISO 3166-1 alpha-2.
     #[arg(long)]
     pub country: String,
+    /// Countries of the model, as KR,TW for a regional one; default: the country's own model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long)]
+    pub scope: Option<Scope>,
     /// Months whose items are scored, such as 2021-04..2021-06.
     #[arg(long)]
     pub months: Period,
@@ -116,17 +127,31 @@ pub struct ApplyParameters {
     #[serde(default)]
     #[arg(long, value_enum, required = false)]
     pub rank_by: RankBy,
+    /// Language of the report; default: en.
+    #[serde(default)]
+    #[arg(long, value_enum, required = false)]
+    pub language: Language,
 }
 
 impl ApplyParameters {
-    /// Checks the capacity against its range.
+    /// Checks the capacity against its range, and gives the countries of the model.
     ///
     /// # Errors
-    /// [`tidewaiter_core::ErrorKind::Input`] when it is out of it.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// [`tidewaiter_core::ErrorKind::Input`] when the capacity is out of it, or the model is for other countries.
+    pub(crate) fn check(&self) -> Result<Scope> {
+        let scope = match &self.scope {
+            Some(scope) => scope.clone(),
+            None => self.country.parse()?,
+        };
+        if !scope.contains(&self.country) {
+            return Err(Error::input(format!(
+                "the model of {scope} is not for {}; name a --scope with it, or none for its own model",
+                self.country
+            )));
+        }
         let capacity = self.capacity_percent;
         if capacity > 0.0 && capacity <= 100.0 {
-            return Ok(());
+            return Ok(scope);
         }
         Err(Error::input(format!(
             "the capacity is {capacity} percent; give a number above 0 and at most 100"
@@ -155,6 +180,17 @@ mod tests {
         let text = r#"{"country":"TW","train":"2020-01..2020-12","test":"2021-01","trees":{"seed":3}}"#;
         let read: RetrainParameters = serde_json::from_str(text).expect("reads");
         assert_eq!((read.shards, read.trees.seed, read.trees.trees), (8, 3, 300));
-        assert_eq!(read.learner, Learner::Gbdt);
+        assert_eq!((read.learner, read.compare), (Learner::Gbdt, Against::Champion));
+    }
+
+    #[test]
+    fn a_model_of_other_countries_is_refused() {
+        let apply = |scope: &str| {
+            let text = format!(r#"{{"country":"TW","months":"2021-01","scope":"{scope}"}}"#);
+            serde_json::from_str::<ApplyParameters>(&text).expect("reads").check()
+        };
+        assert_eq!(apply("TW,KR").expect("has it").model("fraud"), "fraud-KR-TW");
+        let error = apply("KR").expect_err("refused");
+        assert!(error.to_string().contains("the model of KR is not for TW"), "{error}");
     }
 }

@@ -1,29 +1,33 @@
-//! Retraining the fraud model: parameters → features → fit → evaluation → publication → report.
+//! Retraining the fraud model: parameters → champion → features → fit → evaluation → publication → report.
 //!
 //! The rows of a snapshot pass once, in time order. Those with a known outcome go to the shards (training and
-//! validation months) or to the test files, by their month. The validation months stop the fit. The test months are
-//! used once, for the new model and the champion alike. The same snapshot, parameters and seed give the same model,
-//! byte for byte, on any number of executors. Start at [`retrain`].
+//! validation months), all of the test months to the test files. The validation months stop the fit. The test months
+//! are used once, for the new model and the champion alike; each is scored on the features that it was trained with. The
+//! same snapshot, parameters and seed give the same model, byte for byte, on any number of executors. Start at
+//! [`retrain`].
 
 use std::sync::Arc;
 
 use clap::ArgMatches;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidewaiter_core::{Error, Periods, Result};
+use tidewaiter_core::{Error, Periods, Result, threads::on_cpu};
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{
     Job, JobParameters, Outcome, async_trait, parameters::with_arguments, summary::evaluated,
 };
 use tidewaiter_registry::{
-    Card, Champion, Facts, Publication, Registry, TrainingSnapshot, Which,
-    promotion::{champion_before, publish},
+    Card, Facts, Publication, Registry, TrainingSnapshot,
+    comparison::Against,
+    promotion::{Published, publish},
 };
+use tidewaiter_report::data;
 
 use crate::{
+    champion::{Standing, standing},
     evaluation::{TestRows, Verdict, evaluate},
-    features::{ExtractedFeatures, Extraction, FeatureFile, Outcomes, extract, feature_output, features},
-    fit::ModelFit,
+    features::{Extraction, FeatureFile, Outcomes, extract, feature_output, features},
+    fit::{ModelFit, chances_of_inspection},
     model::{self, FraudModel},
     parameters::RetrainParameters,
     report::{LISTED, ModelFacts, SelectedItem, listed_items, model_report},
@@ -57,24 +61,35 @@ impl JobParameters for RetrainParameters {
     }
 }
 
-/// Retrains the fraud model and promotes it where it is better than the champion.
+/// Retrains the fraud model and promotes it where it is better than the champion of its countries.
 ///
 /// # Errors
-/// [`tidewaiter_core::ErrorKind::Input`] for months that overlap, have no rows, or have outcomes of one kind only.
+/// [`tidewaiter_core::ErrorKind::Input`] for months that overlap, have no rows, have outcomes of one kind only, or that
+/// the champion learned from.
 async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()> {
     let periods = parameters.check()?;
-    let features = job.step("features", extract(extraction(job, parameters, &periods)?)).await?;
-    job.outcome.rows.read = features.files.rows;
+    let standing = job.step("champion", standing(job, parameters, &periods)).await?;
+    let features = job.step("features", training_features(job, parameters, &periods)?).await?;
+    job.outcome.rows.read = features.rows;
     check_outcomes(&features, parameters, &periods)?;
+    let of_champion = champion_features(job, parameters, &periods, &standing, &features)?;
+    let of_champion = match of_champion {
+        None => None,
+        Some(extracting) => Some(job.step("champion features", extracting).await?),
+    };
     let fitted = job.step("fit", fit(job, parameters, &periods, &features)).await?;
-    let evaluating = evaluate_and_publish(job, parameters, &periods, &features, &fitted);
-    let Evaluated { version, promoted, verdict, report } = job.step("evaluate", evaluating).await?;
+    let champion = (&standing, of_champion.as_deref());
+    let evaluating = evaluate_and_publish(job, parameters, &periods, &features, champion, &fitted);
+    let Evaluated { version, promoted, overtaken_by, verdict, report } =
+        job.step("evaluate", evaluating).await?;
 
-    job.outcome.model = Some(format!("{}@{version}", model::NAME));
+    job.outcome.model = Some(format!("{}@{version}", parameters.country.model(model::NAME)));
     if let Some(loss) = fitted.validation_loss {
         job.outcome.metrics.insert("validation".into(), json!({ "log_loss": loss }));
     }
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
+    job.outcome.metrics.insert("test_population".into(), serde_json::to_value(&verdict.population)?);
+    job.outcome.metrics.insert("test_looks".into(), json!(standing.looks));
     if let Some(champion) = &verdict.champion {
         job.outcome.metrics.insert("champion".into(), serde_json::to_value(champion)?);
     }
@@ -85,49 +100,148 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
         job.outcome.metrics.insert("comparison".into(), serde_json::to_value(comparison)?);
     }
     job.outcome.metrics.insert("promoted".into(), json!(promoted));
+    if let Some(champion) = overtaken_by {
+        job.outcome.metrics.insert("overtaken_by".into(), json!(champion));
+    }
     job.outcome.reports.push(job.archive.display(&report));
     Ok(())
 }
 
-/// What features are extracted: the shards with the training and validation months, and the test files.
-fn extraction<'a>(
+/// The feature files of all countries.
+#[derive(Debug, Serialize, Deserialize)]
+struct TrainingFeatures {
+    /// The version of the declarations.
+    version: u64,
+    /// Rows read.
+    rows: u64,
+    /// Rows of the training and validation months with a known outcome.
+    shards: Vec<FeatureFile>,
+    /// All rows of the test months.
+    test: Vec<FeatureFile>,
+    /// Rows of the training, the validation and the test months.
+    outcomes: [Outcomes; 3],
+}
+
+/// A country's part of a name: none for a model of one country.
+fn part(parameters: &RetrainParameters, country: &str, name: &str) -> String {
+    match parameters.country.countries() {
+        [_] => name.to_owned(),
+        _ => format!("{name}-{country}"),
+    }
+}
+
+/// Extracts the shards with the training and validation months, and the test files, country after country from one
+/// snapshot: features of the past are those of a country.
+fn training_features<'a>(
     job: &Job<'a>,
     parameters: &'a RetrainParameters,
     periods: &Periods,
-) -> Result<Extraction<'a>> {
+) -> Result<impl Future<Output = Result<TrainingFeatures>> + use<'a>> {
     let fitted = [periods.train.days(), periods.valid.days()];
-    Ok(Extraction {
-        session: job.session("features")?,
-        archive: job.archive,
-        folder: job.work_folder().to_owned(),
-        country: &parameters.country,
-        last_month: periods.test.last_month_number(),
-        parameters: parameters.features,
-        outputs: vec![
-            feature_output("shard", parameters.shards, &fitted, true),
-            feature_output("test", parameters.shards, &[periods.test.days()], true),
-        ],
+    let countries = parameters.country.countries();
+    let shards = parameters.shards.div_ceil(countries.len() as u32);
+    let extraction = |country: &'a String| {
+        Ok(Extraction {
+            session: job.session("features")?,
+            archive: job.archive,
+            folder: job.work_folder().to_owned(),
+            country,
+            version: None,
+            last_month: periods.test.last_month_number(),
+            parameters: parameters.features,
+            outputs: vec![
+                feature_output(&part(parameters, country, "shard"), shards, &fitted, true),
+                feature_output(&part(parameters, country, "test"), shards, &[periods.test.days()], false),
+            ],
+        })
+    };
+    let extractions: Vec<Extraction<'a>> = countries.iter().map(extraction).collect::<Result<_>>()?;
+    Ok(async move {
+        let mut all: Option<TrainingFeatures> = None;
+        for extraction in extractions {
+            let version = all.as_ref().map(|all| all.version);
+            let extracted = extract(Extraction { version, ..extraction }).await?;
+            let [shards, test] = <[_; 2]>::try_from(extracted.files.outputs).map_err(|_| unexpected())?;
+            let ranges = shards.ranges.into_iter().chain(test.ranges);
+            let outcomes = <[Outcomes; 3]>::try_from(ranges.collect::<Vec<_>>()).map_err(|_| unexpected())?;
+            let own = TrainingFeatures {
+                version: extracted.version,
+                rows: extracted.files.rows,
+                shards: shards.files,
+                test: test.files,
+                outcomes,
+            };
+            match &mut all {
+                None => all = Some(own),
+                Some(all) => all.add(own),
+            }
+        }
+        all.ok_or_else(unexpected)
     })
 }
 
-/// The shards and the test files.
-fn shards_and_test(features: &ExtractedFeatures) -> Result<(&[FeatureFile], &[FeatureFile])> {
-    match features.files.outputs.as_slice() {
-        [shards, test] => Ok((&shards.files, &test.files)),
-        _ => Err(Error::internal("the features of a retrain have other outputs than were asked for")),
+fn unexpected() -> Error {
+    Error::internal("the features of a retrain have other outputs than were asked for")
+}
+
+impl TrainingFeatures {
+    /// Adds those of another country.
+    fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.shards.extend(other.shards);
+        self.test.extend(other.test);
+        for (own, other) in self.outcomes.iter_mut().zip(other.outcomes) {
+            own.rows += other.rows;
+            own.labelled += other.labelled;
+            own.illicit += other.illicit;
+        }
     }
+}
+
+/// Extracts the test months once more, with the features that the champion was trained with; `None` where these are the
+/// same, or there is no champion.
+fn champion_features<'a>(
+    job: &Job<'a>,
+    parameters: &'a RetrainParameters,
+    periods: &Periods,
+    standing: &Standing,
+    features: &TrainingFeatures,
+) -> Result<Option<impl Future<Output = Result<Vec<FeatureFile>>> + use<'a>>> {
+    let own = standing.compared.as_ref().map(|compared| compared.features);
+    let Some(own) = own.filter(|own| *own != parameters.features) else { return Ok(None) };
+    let extraction = |country: &'a String| {
+        let name = part(parameters, country, "champion-test");
+        Ok(Extraction {
+            session: job.session("champion features")?,
+            archive: job.archive,
+            folder: job.work_folder().to_owned(),
+            country,
+            version: Some(features.version),
+            last_month: periods.test.last_month_number(),
+            parameters: own,
+            outputs: vec![feature_output(&name, parameters.shards, &[periods.test.days()], false)],
+        })
+    };
+    let extractions = parameters.country.countries().iter().map(extraction);
+    let extractions: Vec<Extraction<'a>> = extractions.collect::<Result<_>>()?;
+    Ok(Some(async move {
+        let mut files = Vec::new();
+        for extraction in extractions {
+            files
+                .extend(extract(extraction).await?.files.outputs.into_iter().flat_map(|output| output.files));
+        }
+        Ok(files)
+    }))
 }
 
 /// Checks that the training, the validation and the test months have outcomes of both kinds.
 fn check_outcomes(
-    features: &ExtractedFeatures,
+    features: &TrainingFeatures,
     parameters: &RetrainParameters,
     periods: &Periods,
 ) -> Result<()> {
-    let counts: Vec<Outcomes> =
-        features.files.outputs.iter().flat_map(|output| output.ranges.iter().copied()).collect();
     let named = [("training", periods.train), ("validation", periods.valid), ("test", periods.test)];
-    for ((what, period), Outcomes { labelled, illicit, .. }) in named.into_iter().zip(counts) {
+    for ((what, period), Outcomes { labelled, illicit, .. }) in named.into_iter().zip(features.outcomes) {
         if illicit == 0 || illicit == labelled {
             return Err(Error::input(format!(
                 "the {what} months {period} of {} have {labelled} rows with a known outcome, {illicit} of them \
@@ -153,7 +267,7 @@ fn fit<'a>(
     job: &Job<'a>,
     parameters: &'a RetrainParameters,
     periods: &Periods,
-    features: &'a ExtractedFeatures,
+    features: &'a TrainingFeatures,
 ) -> impl Future<Output = Result<Fitted>> + use<'a> {
     let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
     let (session, name) = (job.session("fit"), job.outcome.job.clone());
@@ -162,20 +276,20 @@ fn fit<'a>(
     async move {
         let session = session?;
         let path = format!("{folder}/model.bin");
-        let (shards, _) = shards_and_test(features)?;
         let fit = ModelFit {
             archive,
             engine,
             session: &session,
             name,
             folder,
-            shards,
+            shards: &features.shards,
             training_days,
             validation_days,
             listener,
         };
         let (model, validation_loss) = fit.fit(parameters).await?;
-        archive.put(&path, model.to_bytes()).await?;
+        let bytes = on_cpu(move || Ok(model.to_bytes())).await?;
+        archive.put(&path, bytes).await?;
         Ok(Fitted { model: path, validation_loss })
     }
 }
@@ -187,6 +301,8 @@ struct Evaluated {
     version: u64,
     /// Whether it is the champion now.
     promoted: bool,
+    /// The version that was promoted in its place since the comparison.
+    overtaken_by: Option<u64>,
     #[serde(flatten)]
     verdict: Verdict,
     /// Path of its report in the archive.
@@ -199,77 +315,105 @@ fn evaluate_and_publish<'a>(
     job: &Job<'a>,
     parameters: &'a RetrainParameters,
     periods: &Periods,
-    features: &'a ExtractedFeatures,
+    features: &'a TrainingFeatures,
+    (standing, of_champion): (&'a Standing, Option<&'a [FeatureFile]>),
     fitted: &'a Fitted,
 ) -> impl Future<Output = Result<Evaluated>> + use<'a> {
-    let (archive, periods) = (job.archive, *periods);
+    let (archive, periods, folder) = (job.archive, *periods, job.work_folder().to_owned());
     let (session, id, submitted_ms) = (job.session("evaluate"), job.outcome.job.clone(), job.submitted_ms);
     async move {
         let session = session?;
-        let (_, files) = shards_and_test(features)?;
-        let test = ScoredFiles { session: &session, archive, files, model: &fitted.model };
+        let (name, seed) = (parameters.country.model(model::NAME), parameters.seed());
+        let test = ScoredFiles { session: &session, archive, files: &features.test, model: &fitted.model };
         let registry = Registry::new(archive);
-        let bytes = archive.get(&fitted.model).await?;
-        let model = FraudModel::from_bytes(&bytes)?;
+        let model = FraudModel::load(archive, &fitted.model).await?;
 
-        let champion = champion_before(&registry, model::NAME, &id).await?;
-        let rows = test_rows(&test, &registry, champion.as_ref()).await?;
-        let verdict = evaluate(&rows, parameters.compare, parameters.seed())?;
+        let [_, _, outcomes] = features.outcomes;
+        let propensity = chances_of_inspection(&test, outcomes, &folder, seed).await?;
+        let compared = ScoredFiles { files: of_champion.unwrap_or(&features.test), ..test };
+        let rows = Arc::new(test_rows(&test, &compared, standing, propensity).await?);
+        let evaluated = Arc::clone(&rows);
+        let verdict = on_cpu(move || evaluate(&evaluated, seed)).await?;
+        let is_better = match (parameters.compare, &standing.champion) {
+            (Against::Nothing, Some(_)) => false,
+            _ => verdict.is_better(),
+        };
 
         let top = test.top_items(&model, LISTED, RankBy::Probability).await?;
         let facts = ModelFacts {
-            champion: champion.as_ref().map(|champion| format!("{}@{}", model::NAME, champion.version)),
-            promoted: verdict.is_better(),
-            country: parameters.country.clone(),
+            language: parameters.language,
+            champion: standing.champion.as_ref().map(|champion| format!("{name}@{}", champion.version)),
+            promoted: is_better,
+            country: parameters.country.countries().join(", "),
             train: periods.train.to_string(),
             valid: periods.valid.to_string(),
             test: periods.test.to_string(),
             capacity: CAPACITY,
-            seed: parameters.seed(),
+            seed,
             snapshot: format!("{DECLARATIONS}@{}", features.version),
+            looks: standing.looks,
             ..ModelFacts::default()
         };
+        let items = listed_items(top.as_ref())?;
+        let page = (Arc::clone(&rows), verdict.clone(), facts.clone(), model.importance(), items.clone());
+        let tables = on_cpu(move || {
+            let (rows, verdict, facts, importance, items) = page;
+            data::files(&model_report(&rows, &verdict, facts, &importance, items)?.tables()?)
+        })
+        .await?;
         let publication = Publication {
-            model: bytes,
-            card: Some(card(rows, verdict.clone(), facts, model.importance(), listed_items(top.as_ref())?)),
-            facts: publication_facts(id, parameters, features.version, &verdict, submitted_ms)?,
+            model: archive.get(&fitted.model).await?,
+            card: Some(card(name.clone(), rows, verdict.clone(), facts, model.importance(), items)),
+            facts: publication_facts(
+                id,
+                parameters,
+                features.version,
+                (&verdict, standing.looks),
+                submitted_ms,
+            )?,
         };
-        let is_better = verdict.is_better();
-        let published = publish(&registry, model::NAME, publication, champion.as_ref(), is_better).await?;
-        let (version, promoted) = (published.manifest.version, published.promoted);
-        Ok(Evaluated { version, promoted, verdict, report: published.report })
+        let published = publish(&registry, &name, publication, standing.champion.as_ref(), is_better).await?;
+        let Published { manifest, promoted, overtaken_by, report } = published;
+        let folder = report.trim_end_matches(".html");
+        for (file, bytes) in tables {
+            archive.put(&format!("{folder}/{file}"), bytes).await?;
+        }
+        Ok(Evaluated { version: manifest.version, promoted, overtaken_by, verdict, report })
     }
 }
 
 /// The test rows by both models.
 async fn test_rows(
     test: &ScoredFiles<'_>,
-    registry: &Registry,
-    champion: Option<&Champion>,
+    compared: &ScoredFiles<'_>,
+    standing: &Standing,
+    propensity: Option<Vec<f64>>,
 ) -> Result<TestRows> {
     let challenger = test.rows().await?;
-    let champion = match champion {
+    let champion = match &standing.compared {
         None => None,
         Some(champion) => {
-            // Loading checks the champion's bytes before anything is promoted over it.
-            registry.load(model::NAME, Which::Version(champion.version)).await?;
-            let path = registry.model_path(model::NAME, champion.version);
-            Some(ScoredFiles { model: &path, ..*test }.rows().await?.probabilities)
+            let rows = ScoredFiles { model: &champion.model, ..*compared }.rows().await?;
+            if rows.declarations != challenger.declarations {
+                return Err(Error::internal("the champion scored other rows than the new model"));
+            }
+            Some(rows.probabilities)
         }
     };
-    Ok(TestRows::new(challenger, champion))
+    Ok(TestRows::new(challenger, champion, propensity))
 }
 
 /// The model's card, which is the report of the retrain, once the model's version is known.
 fn card(
-    rows: TestRows,
+    name: String,
+    rows: Arc<TestRows>,
     verdict: Verdict,
     facts: ModelFacts,
     importance: Vec<f64>,
     items: Vec<SelectedItem>,
 ) -> Card {
     Box::new(move |version| {
-        let facts = ModelFacts { model: format!("{}@{version}", model::NAME), ..facts };
+        let facts = ModelFacts { model: format!("{name}@{version}"), ..facts };
         Ok(model_report(&rows, &verdict, facts, &importance, items)?.html())
     })
 }
@@ -279,7 +423,7 @@ fn publication_facts(
     job: String,
     parameters: &RetrainParameters,
     snapshot: u64,
-    verdict: &Verdict,
+    (verdict, looks): (&Verdict, u64),
     created_ms: i64,
 ) -> Result<Facts> {
     Ok(Facts {
@@ -290,6 +434,8 @@ fn publication_facts(
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         metrics: json!({
             "test": verdict.challenger,
+            "test_population": verdict.population,
+            "test_looks": looks,
             "test_by_revenue": verdict.by_revenue,
             "comparison": verdict.comparison,
         }),

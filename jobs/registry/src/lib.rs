@@ -10,11 +10,13 @@
 //! serves all. A manifest has what Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019) ask for, and what a
 //! repetition of the fit needs. What is absent: a clock; times are given.
 //!
-//! Start at [`Registry::publish`]; [`comparison`] decides whether a model is better than the champion, and
-//! [`promotion`] publishes and promotes a job's model once, however often its step is repeated.
+//! Start at [`Registry::publish`]; [`scope`] is the country or countries that a model is for, a part of its name;
+//! [`comparison`] decides whether a model is better than the champion, and [`promotion`] publishes and promotes a job's
+//! model once, however often its step is repeated.
 
 pub mod comparison;
 pub mod promotion;
+pub mod scope;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -23,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tidewaiter_archive::Archive;
-use tidewaiter_core::{Error, Result, ResultExt};
+use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, threads::on_cpu};
 
 const MODEL: &str = "model.bin";
 const MANIFEST: &str = "model.json";
@@ -41,7 +43,7 @@ pub struct TrainingSnapshot {
 /// What is known of a model without loading it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The model's name, such as `fraud`.
+    /// The model's name, such as `fraud-KR`.
     pub name: String,
     /// Its version, from 1.
     pub version: u64,
@@ -155,7 +157,7 @@ impl Registry {
             version += 1;
         }
         if let Some(card) = publication.card {
-            let card = card(version)?;
+            let card = on_cpu(move || card(version)).await?;
             files.insert(CARD.to_owned(), sha256(card.as_bytes()));
             self.archive.put(&file(name, version, CARD), card).await?;
         }
@@ -282,25 +284,63 @@ impl Registry {
         file(name, version, MODEL)
     }
 
-    /// Makes a version the champion, if there were `expected_sequence` promotions so far (0 before the first).
+    /// Makes a version the champion, if there were `expected_sequence` promotions so far (0 before the first). The same
+    /// promotion again changes nothing, so that it can be repeated when its answer was lost.
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::NotFound`] when the version does not exist;
-    /// [`tidewaiter_core::ErrorKind::Conflict`] when there was another promotion.
+    /// [`tidewaiter_core::ErrorKind::Conflict`] when another version was promoted instead.
     pub async fn promote(&self, name: &str, version: u64, expected_sequence: u64) -> Result<Champion> {
         self.manifest(name, Which::Version(version)).await?;
         let current = self.champion(name).await?.map_or(0, |champion| champion.sequence);
         let champion = Champion { version, sequence: expected_sequence + 1 };
         let path = pointer(name, champion.sequence);
-        if current != expected_sequence
-            || !self.archive.put_new(&path, serde_json::to_vec(&champion)?).await?
-        {
-            return Err(Error::conflict(format!(
-                "the champion of {name} is no longer at move {expected_sequence}: somebody else promoted a \
-                 version; compare with the new champion and promote again"
-            )));
+        let put = match current == expected_sequence {
+            true => self.archive.put_new(&path, serde_json::to_vec(&champion)?).await,
+            false => Ok(false),
+        };
+        if matches!(put, Ok(true)) {
+            return Ok(champion);
         }
-        Ok(champion)
+        // It may have been written although the answer was lost.
+        if self.archive.exists(&path).await? && self.read_champion(name, &path).await? == champion {
+            return Ok(champion);
+        }
+        put?;
+        Err(Error::conflict(format!(
+            "the champion of {name} is no longer at move {expected_sequence}: somebody else promoted a \
+             version; compare with the new champion and promote again"
+        )))
+    }
+
+    /// Makes a version the champion, whichever is champion by now.
+    ///
+    /// # Errors
+    /// As [`Registry::promote`]; [`tidewaiter_core::ErrorKind::Conflict`], naming the champion, when somebody else
+    /// promoted another version at the same time.
+    pub async fn make_champion(&self, name: &str, version: u64) -> Result<Champion> {
+        let before = self.champion(name).await?;
+        let promoted = match before.filter(|champion| champion.version == version) {
+            Some(there) => {
+                self.manifest(name, Which::Version(version)).await?;
+                Ok(there)
+            }
+            None => self.promote(name, version, before.map_or(0, |champion| champion.sequence)).await,
+        };
+        if let Err(error) = &promoted
+            && error.kind() != ErrorKind::Conflict
+        {
+            return promoted;
+        }
+        match self.champion(name).await? {
+            Some(champion) if champion.version == version => Ok(champion),
+            Some(champion) => Err(Error::conflict(format!(
+                "{name}@{version} is not the champion: somebody else promoted {name}@{} at the same time; compare \
+                 the two, and promote {name}@{version} again if it is the better one",
+                champion.version
+            ))),
+            None => promoted,
+        }
     }
 
     /// The versions that exist, ascending.
@@ -361,8 +401,16 @@ impl Registry {
                 models.push(model);
             }
         }
+        // Earlier versions had one model for all countries, whose name is the kind alone.
+        let kind = name.split('-').next().unwrap_or(name);
+        let old = match models.iter().any(|model| model == kind && model != name) {
+            true => {
+                format!("; {kind} is of an earlier version and for no country: retrain, then there is {name}")
+            }
+            false => String::new(),
+        };
         let models = if models.is_empty() { "none".to_owned() } else { models.join(", ") };
-        Ok(Error::not_found(format!("there is no model {name}; models here: {models}")))
+        Ok(Error::not_found(format!("there is no model {name}; models here: {models}{old}")))
     }
 }
 

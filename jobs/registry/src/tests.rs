@@ -143,6 +143,57 @@ async fn of_promotions_at_once_one_succeeds_and_publishers_share_no_version() {
     assert_eq!(ahead.kind(), ErrorKind::Conflict);
 }
 
+#[tokio::test]
+async fn a_promotion_whose_answer_was_lost_is_still_ones_own() {
+    let (_, registry) = registry("promotion-answer-lost");
+    for job in ["one", "two"] {
+        registry.publish("fraud", publication(job)).await.expect("publishes");
+    }
+    let first = registry.promote("fraud", 1, 0).await.expect("promotes");
+    assert_eq!(registry.promote("fraud", 1, 0).await.expect("it was its own"), first);
+    let second = registry.promote("fraud", 2, 1).await.expect("promotes");
+    // A job that repeats its step after that learns that it did promote, and that it is not the champion.
+    let late = registry.promote("fraud", 2, 0).await.expect_err("another version has that move");
+    assert_eq!(late.kind(), ErrorKind::Conflict);
+    assert_eq!(registry.promote("fraud", 1, 0).await.expect("it was its own"), first);
+    assert_eq!(registry.champion("fraud").await.expect("reads"), Some(second));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_promotes_at_the_same_time_as_others_is_told_the_truth() {
+    let (_, registry) = registry("promotion-race");
+    for job in 0..6 {
+        registry.publish("fraud", publication(&job.to_string())).await.expect("publishes");
+    }
+    let tasks: Vec<_> = (1..=6)
+        .map(|version| {
+            let registry = registry.clone();
+            tokio::spawn(async move { (version, registry.make_champion("fraud", version).await) })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for task in tasks {
+        answers.push(task.await.expect("the task ends"));
+    }
+    let champion = registry.champion("fraud").await.expect("reads").expect("somebody won");
+    assert!(answers.iter().any(|(version, won)| *version == champion.version && won.is_ok()));
+    for (version, answer) in answers {
+        match answer {
+            Ok(said) => assert_eq!(said.version, version),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Conflict);
+                let text = error.chain();
+                assert!(text.contains(&format!("fraud@{version} is not the champion")), "{text}");
+                assert!(text.contains("somebody else promoted fraud@"), "{text}");
+            }
+        }
+    }
+    let again = registry.make_champion("fraud", champion.version).await.expect("it is the champion");
+    assert_eq!(again, champion, "a promotion of the champion moves nothing");
+    let absent = registry.make_champion("fraud", 9).await.expect_err("there is no such version");
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
+}
+
 fn of_job(job: &str) -> Publication {
     let mut publication = publication(job);
     publication.facts.job = job.to_owned();
@@ -157,7 +208,7 @@ async fn a_repeated_job_finds_what_it_published_and_promotes_it_once() {
         assert_eq!(before, None, "a job's own model is not its champion before");
         let published = publish(&registry, "fraud", of_job("job-1"), before.as_ref(), true).await;
         let published = published.expect("publishes");
-        assert_eq!((published.manifest.version, published.promoted), (1, true));
+        assert_eq!((published.manifest.version, published.promoted, published.overtaken_by), (1, true, None));
         assert_eq!(published.report, "reports/fraud-1.html");
         let report = archive.get(&published.report).await.expect("the card is among the reports");
         assert_eq!(report.as_ref(), b"<p>card of version 1</p>");
@@ -191,10 +242,10 @@ async fn neither_a_conflict_nor_a_model_that_is_not_better_promotes() {
     let champion = registry.champion("fraud").await.expect("reads");
     // Compared when there was no champion; since then another job promoted one.
     let late = publish(&registry, "fraud", of_job("job-2"), None, true).await.expect("publishes");
-    assert_eq!((late.manifest.version, late.promoted), (2, false));
+    assert_eq!((late.manifest.version, late.promoted, late.overtaken_by), (2, false, Some(1)));
     let worse = publish(&registry, "fraud", of_job("job-3"), champion.as_ref(), false).await;
     let worse = worse.expect("publishes");
-    assert_eq!((worse.manifest.version, worse.promoted), (3, false));
+    assert_eq!((worse.manifest.version, worse.promoted, worse.overtaken_by), (3, false, None));
     assert_eq!(registry.champion("fraud").await.expect("reads"), champion);
 }
 
@@ -215,4 +266,46 @@ proptest! {
         prop_assert_eq!(bits(&read.facts.metrics["auc"]), Some(auc.to_bits()));
         prop_assert_eq!(read, manifest);
     }
+}
+
+#[tokio::test]
+async fn looks_at_test_months_are_counted_by_model_and_month() {
+    let (_, registry) = registry("registry-looks");
+    for (name, job, test) in [
+        ("fraud-KR", "job-1", "2021-01..2021-03"),
+        ("fraud-KR", "job-2", "2021-03..2021-04"),
+        ("fraud-KR", "job-3", "2021-05"),
+        ("fraud-TW", "job-4", "2021-01..2021-03"),
+    ] {
+        let mut publication = publication("one");
+        (publication.facts.job, publication.facts.config) = (job.to_owned(), json!({ "test": test }));
+        registry.publish(name, publication).await.expect("publishes");
+    }
+    for (job, test, expected) in [
+        ("job-5", "2021-02", 2),
+        ("job-5", "2021-03..2021-05", 4),
+        ("job-1", "2021-02", 1),
+        ("job-5", "2020-12", 1),
+    ] {
+        let test = test.parse().expect("months");
+        assert_eq!(
+            promotion::looks(&registry, "fraud-KR", job, &test).await.expect("counts"),
+            expected,
+            "{test}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_model_of_an_earlier_version_is_named_where_its_successor_is_missing() {
+    let (_, registry) = registry("registry-unscoped");
+    registry.publish("fraud", publication("one")).await.expect("publishes");
+    let error = registry.load("fraud-KR", Which::Champion).await.expect_err("absent");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(
+        error.chain().contains("models here: fraud; fraud is of an earlier version"),
+        "{}",
+        error.chain()
+    );
+    assert_eq!(registry.load("fraud", Which::Version(1)).await.expect("still readable").manifest.version, 1);
 }

@@ -12,9 +12,9 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::Result;
-use tidewaiter_learning::gbdt::{Dataset, Parameters};
+use tidewaiter_learning::gbdt::{Dataset, Parameters, fit_alone};
 
-use super::{select::draw, training::fit_trees};
+use super::select::draw;
 use crate::{
     features::{FeatureBatch, Measure, Source, features},
     metrics::Metrics,
@@ -221,7 +221,7 @@ pub(super) fn joint_drift(old: &Sample, new: &Sample, seed: u64) -> Result<f64> 
     let (training, labels) = half(0);
     let rows = labels.len();
     let parameters = Parameters { trees: 30, leaves: 8, seed, ..Parameters::default() };
-    let model = fit_trees(Dataset::new(training, &labels, vec![false; rows])?, &parameters)?;
+    let model = fit_alone(Dataset::new(training, &labels, vec![false; rows])?, &parameters)?;
     let (test, labels) = half(1);
     let columns: Vec<&[f32]> = test.iter().map(Vec::as_slice).collect();
     let scores = model.predict_probability(&columns)?;

@@ -8,6 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Reads a figure of a period, which may be absent.
+pub(super) type Figure = fn(&PeriodFigures) -> Option<f64>;
+
 /// The figures of one period of one run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct PeriodFigures {
@@ -105,11 +108,13 @@ impl PeriodFigures {
     }
 
     /// The figures of several periods together: sums of counts and amounts, and the shares of these.
-    pub(super) fn total(periods: &[Self]) -> Self {
+    pub(super) fn total<'a>(periods: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut total = Self::default();
         let mut explored = 0.0;
         let mut possible = 0.0;
+        let mut days: Option<(i32, i32)> = None;
         for period in periods {
+            days = Some((days.map_or(period.first_day, |days| days.0), period.last_day));
             total.items += period.items;
             total.known += period.known;
             total.illicit += period.illicit;
@@ -127,9 +132,7 @@ impl PeriodFigures {
         total.fill();
         total.exploration = if total.inspected > 0 { explored / total.inspected as f64 } else { 0.0 };
         total.norm_precision = (possible > 0.0).then(|| total.found as f64 / possible);
-        if let (Some(first), Some(last)) = (periods.first(), periods.last()) {
-            (total.first_day, total.last_day) = (first.first_day, last.last_day);
-        }
+        (total.first_day, total.last_day) = days.unwrap_or_default();
         total
     }
 }

@@ -83,7 +83,7 @@ impl HistoryFile {
                 ..v1::WriteOperator::default()
             })?;
             let files =
-                plan::reports::<Vec<DataFile>>(plan::above(plan::above(rows, operator)?, writer)?).await;
+                plan::reports::<Vec<DataFile>>(plan::apply(plan::apply(rows, operator)?, writer)?).await;
             let files = files.context(|| "put the declarations in the order of time")?.concat();
             let [file] = files.as_slice() else {
                 return Err(Error::internal(format!("{} files hold the history, not one", files.len())));
@@ -92,7 +92,11 @@ impl HistoryFile {
             let told: u64 = truth.iter().map(|file| file.rows).sum();
             let named = if told > 0 { history.count_known(&session, archive).await? } else { 0 };
             if named < told {
-                tracing::warn!(named, told, "some rows of the truth name no item of the archive");
+                tracing::warn!(
+                    matched = named,
+                    given = told,
+                    "some true outcomes are of no item of the archive"
+                );
             }
             Ok(history)
         }
@@ -172,7 +176,7 @@ impl Operator for HistoryOperator {
         }
     }
 
-    fn undivided(&self) -> bool {
+    fn single_partition(&self) -> bool {
         true
     }
 
@@ -312,7 +316,7 @@ mod tests {
             let table = MemTable::try_new(rows.schema(), vec![vec![rows.slice(0, 3), rows.slice(3, 3)]]);
             let table = session.read_table(Arc::new(table.expect("a table"))).expect("reads");
             let operator = HistoryOperator::new(message).expect("an operator");
-            let given = plan::above(table, operator).expect("plans").collect().await.expect("runs");
+            let given = plan::apply(table, operator).expect("plans").collect().await.expect("runs");
             let given = concat_batches(&given[0].schema(), &given).expect("joins");
             let numbers = columns::item_numbers(&given).expect("numbers");
             assert_eq!(numbers.values(), &[1, 0, 2, 4, 3, 5]);

@@ -10,7 +10,7 @@
 //! The true outcomes, which are revealed for selected items and by which runs are evaluated, come from files that the
 //! user gives or are the archive's own.
 //!
-//! Intervals over seeds are Student's; they measure chance in selections and fits.
+//! Intervals are those of drawing seeds and blocks of periods again; strategies are compared on the same draws.
 //!
 //! Source: the simulation of Kim et al. (arXiv:2010.14282), with a label delay, intervals and seeds, which it lacks.
 //! Start at `backtest`; the strategies are in [`strategy::STRATEGIES`].
@@ -20,6 +20,7 @@ mod drift;
 mod embeddings;
 mod figures;
 mod history;
+mod intervals;
 mod operator;
 mod parameters;
 mod report;
@@ -41,7 +42,7 @@ use clap::ArgMatches;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
-use tidewaiter_core::{Error, Result, ResultExt, plan};
+use tidewaiter_core::{Error, Result, ResultExt, plan, threads::on_cpu};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, parameters::with_arguments};
 
 use history::HistoryFile;
@@ -94,13 +95,15 @@ impl JobParameters for Parameters {
 /// hold or that have no months before them, and where outcomes are all illicit, all licit or all unknown.
 async fn backtest(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     let days = parameters.check()?;
-    let span = job.step("span", span(job, parameters)).await?;
+    let span = job.step("span", span(job, parameters, days)).await?;
     span.check(parameters, days)?;
     let truths = job.step("truth", truth::keep(job, &parameters.truth)).await?;
     let history = job.step("history", HistoryFile::write(job, parameters, span.version, &truths)).await?;
-    let reports = job.step("walks", run_all(job, parameters, days, &history)).await?;
+    let reports = job.step("runs", run_all(job, parameters, days, &history)).await?;
     job.outcome.rows.read = span.rows;
-    let summary = Summary::of(parameters, &reports)?;
+    let forgotten: u64 = reports.iter().map(|report| report.forgotten).sum();
+    let of = parameters.clone();
+    let summary = on_cpu(move || Summary::of(&of, &reports)).await?;
     if summary.strategies.iter().all(|strategy| strategy.total.known == 0) {
         return Err(Error::input(format!(
             "no item of {} from {} to {} has a known outcome; give files of the truth with --truth, or choose \
@@ -108,15 +111,17 @@ async fn backtest(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
             parameters.country, parameters.from, parameters.to
         )));
     }
-    let forgotten: u64 = reports.iter().map(|report| report.forgotten).sum();
     if forgotten > 0 {
         tracing::warn!(
             keys = forgotten,
             "the histories outgrew history_capacity: unseen keys were forgotten"
         );
     }
-    let paths = job.step("report", report::write(job, parameters, &span, &summary)).await?;
-    job.outcome.metrics.insert("strategies".into(), json!(summary.headline()));
+    let (of, span) = (parameters.clone(), span.clone());
+    let (headline, files) =
+        on_cpu(move || Ok((summary.headline(), report::files(&of, &span, &summary)?))).await?;
+    let paths = job.step("report", report::write(job, files)).await?;
+    job.outcome.metrics.insert("strategies".into(), json!(headline));
     job.outcome.reports.extend(paths.iter().map(|path| job.archive.display(path)));
     Ok(())
 }
@@ -131,22 +136,22 @@ fn run_all<'a>(
 ) -> impl Future<Output = Result<Vec<RunReport>>> + use<'a> {
     let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
     let runs = parameters.runs(days);
-    let sessions: Result<Vec<SessionContext>> = runs.iter().map(|_| job.session("walks")).collect();
+    let sessions: Result<Vec<SessionContext>> = runs.iter().map(|_| job.session("runs")).collect();
     async move {
         let tasks = engine.most_tasks().await.max(1);
         let each = runs.into_iter().zip(sessions?).enumerate().map(|(at, (run, session))| {
-            let path = format!("{folder}/walk-{at:04}.json");
+            let path = format!("{folder}/run-{at:04}.json");
             async move {
                 if archive.exists(&path).await? {
                     return Ok(serde_json::from_slice(&archive.get(&path).await?)?);
                 }
                 let rows = history.scan(&session, archive)?;
-                let name = format!("walk by {} with seed {}", run.strategy, run.seed);
+                let name = format!("run of {} with seed {}", run.strategy, run.seed);
                 let message = messages::BacktestOperator { parameters: serde_json::to_string(&run)? };
-                let query = plan::above(rows, BacktestOperator::new(message)?)?;
+                let query = plan::apply(rows, BacktestOperator::new(message)?)?;
                 let reports = plan::reports::<RunReport>(query).await.context(|| name)?;
                 let [report] = <[RunReport; 1]>::try_from(reports)
-                    .map_err(|reports| Error::internal(format!("{} tasks walked, not one", reports.len())))?;
+                    .map_err(|reports| Error::internal(format!("{} tasks ran, not one", reports.len())))?;
                 archive.put(&path, serde_json::to_vec(&report)?).await?;
                 Ok::<_, Error>(report)
             }

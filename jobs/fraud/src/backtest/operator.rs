@@ -57,7 +57,7 @@ impl Operator for BacktestOperator {
         }
     }
 
-    fn undivided(&self) -> bool {
+    fn single_partition(&self) -> bool {
         true
     }
 

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Period, Result};
 use tidewaiter_learning::gbdt;
+use tidewaiter_report::words::Language;
 
 use super::{run::RunParameters, strategy::Strategy};
 use crate::{date, features};
@@ -62,6 +63,10 @@ pub struct Parameters {
     #[serde(default)]
     #[command(flatten)]
     pub date: date::Parameters,
+    /// Language of the report; default: en.
+    #[serde(default)]
+    #[arg(long, value_enum, required = false)]
+    pub language: Language,
     /// Most rows with an outcome that a model learns from, the newest ones; default: 500000.
     #[serde(default = "half_a_million")]
     #[arg(long, required = false)]

@@ -1,4 +1,4 @@
-//! The report of a backtest: one HTML page, and every figure as CSV and Parquet.
+//! The report of a backtest: one HTML page in English, French or Spanish, and every figure as CSV, Parquet and JSON.
 
 use maud::{Markup, html};
 use tidewaiter_core::{Result, statistics::Interval};
@@ -9,10 +9,10 @@ use tidewaiter_report::{
         SERIES,
         line::{Axis, LineChart, Series},
     },
-    data::{as_csv, as_parquet},
-    format,
+    data,
     page::{Footer, Page, Section},
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
+    words::Words,
 };
 
 use super::{
@@ -22,82 +22,103 @@ use super::{
     strategy::Exploit,
     summary::{FIGURES, StrategySummary, Summary},
 };
-use crate::calendar::date_of;
+use crate::{calendar::date_of, report::words};
 
 /// Features in the table of drift.
 const DRIFT_ROWS: usize = 12;
 
-/// Writes the page and the tables; gives the paths of the page and of the tables' folder.
+/// A file of the report: the end of its name, after `reports/backtest-<job>`, and its bytes.
+pub(super) type File = (String, Vec<u8>);
+
+/// The page, and every table as CSV, Parquet and JSON.
+pub(super) fn files(parameters: &Parameters, span: &Span, summary: &Summary) -> Result<Vec<File>> {
+    let mut files = vec![(".html".to_owned(), html(parameters, span, summary).into_bytes())];
+    let tables = data::files(&summary.tables()?)?;
+    files.extend(tables.into_iter().map(|(file, bytes)| (format!("/{file}"), bytes)));
+    Ok(files)
+}
+
+/// Writes the files; gives the paths of the page and of the tables' folder.
 pub(super) fn write<'a>(
     job: &Job<'a>,
-    parameters: &'a Parameters,
-    span: &'a Span,
-    summary: &'a Summary,
+    files: Vec<File>,
 ) -> impl Future<Output = Result<Vec<String>>> + use<'a> {
-    let (archive, id) = (job.archive, job.outcome.job.clone());
+    let (archive, folder) = (job.archive, format!("reports/backtest-{}", job.outcome.job));
     async move {
-        let page = format!("reports/backtest-{id}.html");
-        archive.put(&page, html(parameters, span, summary)).await?;
-        let folder = format!("reports/backtest-{id}");
-        for (name, table) in summary.tables()? {
-            archive.put(&format!("{folder}/{name}.csv"), as_csv(&table)?).await?;
-            archive.put(&format!("{folder}/{name}.parquet"), as_parquet(&table)?).await?;
+        for (name, bytes) in files {
+            archive.put(&format!("{folder}{name}"), bytes).await?;
         }
-        Ok(vec![page, folder])
+        Ok(vec![format!("{folder}.html"), folder])
     }
 }
 
 /// The page.
 pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> String {
-    let Parameters { country, from, to, inspection_rate, exploration, seeds, period_days, .. } = parameters;
+    let Parameters { country, from, to, inspection_rate, exploration, seeds, period_days, language, .. } =
+        parameters;
+    let words = &words(*language);
     let total = summary.strategies.first().map(|first| PeriodFigures::total(&first.runs[0].1));
     let total = total.unwrap_or_default();
+    let months = format!("{} – {}", from.first().format("%Y-%m"), to.first().format("%Y-%m"));
     let facts = [
-        ("Country", country.clone()),
-        ("Walked", format!("{} to {}", from.first().format("%Y-%m"), to.first().format("%Y-%m"))),
-        ("Periods", format!("{} of {period_days} days", summary.periods().len())),
-        ("Items walked", format::count(total.items as f64)),
-        ("Items with a known truth", format::count(total.known as f64)),
-        ("Illicit among them", total_share(&total)),
-        ("Inspected", format::percent_short(*inspection_rate)),
-        ("Of these, hybrids explore", format::percent_short(*exploration)),
-        ("Label delay", days(parameters.features.label_delay_days)),
-        ("Seeds", seeds.to_string()),
+        (words.say("Country"), country.clone()),
+        (words.say("Months"), months.clone()),
         (
-            "History before",
-            format!(
-                "{} items, {} outcomes",
-                format::count(summary.warm_up.0 as f64),
-                format::count(summary.warm_up.1 as f64)
+            words.say("Periods"),
+            words.fill(
+                "{n} of {days} days",
+                &[("n", &summary.periods().len().to_string()), ("days", &period_days.to_string())],
+            ),
+        ),
+        (words.say("Items"), words.count(total.items)),
+        (words.say("Items with a known outcome"), words.count(total.known)),
+        (words.say("Illicit among them"), total_share(words, &total)),
+        (words.say("Inspected"), words.percent(*inspection_rate)),
+        (words.say("Of these, hybrids explore"), words.percent(*exploration)),
+        (words.say("Label delay"), days(words, parameters.features.label_delay_days)),
+        (words.say("Seeds"), seeds.to_string()),
+        (
+            words.say("History before"),
+            words.fill(
+                "{items} items, {outcomes} outcomes",
+                &[("items", &words.count(summary.warm_up.0)), ("outcomes", &words.count(summary.warm_up.1))],
             ),
         ),
     ];
-    let mut sections = vec![
-        section("strategies", "The strategies compared", strategies(summary)),
+    let seeds_mean = words.say("Mean over seeds");
+    let mut sections =
+        vec![section("strategies", words.say("The strategies compared"), strategies(words, summary))];
+    if summary.strategies.len() > 1 {
+        let title = words.say("Differences between strategies");
+        sections.push(section("differences", title, differences(words, summary)));
+    }
+    sections.extend([
         section(
             "precision",
-            "Precision, period by period",
-            curves(summary, "precision", ("Mean over seeds", "illicit, % of inspected")),
+            words.say("Precision, period by period"),
+            curves(words, summary, "precision", (seeds_mean, words.say("illicit, % of inspected"))),
         ),
         section(
             "recall",
-            "Share of the illicit items found",
-            curves(summary, "recall", ("Mean over seeds", "inspected, % of illicit")),
+            words.say("Share of the illicit items found"),
+            curves(words, summary, "recall", (seeds_mean, words.say("inspected, % of illicit"))),
         ),
-    ];
+    ]);
     if total.revenue > 0.0 {
-        sections.push(section("revenue", "Revenue found", revenue(summary)));
+        sections.push(section("revenue", words.say("Revenue found"), revenue(words, summary)));
     }
-    sections.push(section("drift", "Drift of what is declared", drift(summary)));
+    sections.push(section("drift", words.say("Drift of the declarations"), drift(words, summary)));
     if summary.strategies.iter().any(|strategy| strategy.strategy.needs_model()) {
-        sections.push(section("calibration", "Can the probabilities be trusted?", calibration(summary)));
+        sections.push(section("calibration", words.say("Calibration"), calibration(words, summary)));
     }
-    sections.push(section("method", "How it was measured", method(parameters)));
+    sections.push(section("method", words.say("Method"), method(words, parameters)));
     Page {
-        title: format!("Backtest of fraud selection, {country}"),
-        subtitle: "Strategies of inspection, walked over the past as a customs house would have lived it"
+        language: *language,
+        title: format!("{} · {country} · {months}", words.say("Backtest of fraud selection")),
+        subtitle: words
+            .say("Strategies of inspection over past months, the items of a period ranked together")
             .to_owned(),
-        lead: lead(summary),
+        lead: lead(words, parameters, summary, &total),
         facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         sections,
         footer: Footer {
@@ -105,82 +126,157 @@ pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> S
             seed: Some(parameters.seed),
             snapshot: Some(format!("{DECLARATIONS}@{}", span.version)),
         },
-        ..Page::default()
     }
     .render()
 }
 
-fn days(count: u32) -> String {
-    if count == 1 { "1 day".to_owned() } else { format!("{count} days") }
+fn days(words: &Words, count: u32) -> String {
+    match count {
+        1 => words.say("1 day").to_owned(),
+        _ => words.fill("{n} days", &[("n", &count.to_string())]),
+    }
 }
 
 fn section(anchor: &'static str, title: &str, body: Markup) -> Section {
     Section { anchor, title: title.to_owned(), body }
 }
 
-fn total_share(total: &PeriodFigures) -> String {
-    let known = total.known.max(1) as f64;
-    format!("{} ({})", format::count(total.illicit as f64), format::percent(total.illicit as f64 / known))
+fn total_share(words: &Words, total: &PeriodFigures) -> String {
+    let share = total.illicit as f64 / total.known.max(1) as f64;
+    format!("{} ({})", words.count(total.illicit), words.numbers().percent(share))
 }
 
 /// A share with its interval: `23.4 % (21.0 to 25.8)`.
-fn interval_text(interval: Interval) -> String {
+fn interval_text(words: &Words, interval: Interval) -> String {
+    let mean = words.numbers().percent(interval.mean);
+    let end = |end: f64| words.numbers().fixed(end * 100.0, 1);
     match (interval.low, interval.high) {
-        (Some(low), Some(high)) => format!(
-            "{} ({} to {})",
-            format::percent(interval.mean),
-            format::fixed(low * 100.0, 1),
-            format::fixed(high * 100.0, 1)
-        ),
-        _ => format::percent(interval.mean),
+        (Some(low), Some(high)) => words
+            .fill("{mean} ({low} to {high})", &[("mean", &mean), ("low", &end(low)), ("high", &end(high))]),
+        _ => mean,
     }
 }
 
-/// The lead: which strategy has the highest recall, compared with `gbdt` and `random`.
-fn lead(summary: &Summary) -> String {
-    let recall = |one: &StrategySummary| one.overall(FIGURES[1].1).map(|interval| interval.mean);
+/// The lead: of which items the figures are, which strategy has the highest recall, and whether it is better than the
+/// others beyond chance.
+fn lead(words: &Words, parameters: &Parameters, summary: &Summary, total: &PeriodFigures) -> String {
+    let (_, recall) = FIGURES[1];
+    let percent = |share: f64| words.numbers().percent(share);
+    let mean = |one: &StrategySummary| one.overall(recall).map(|interval| interval.mean);
     let mut order: Vec<(&StrategySummary, f64)> =
-        summary.strategies.iter().filter_map(|one| Some((one, recall(one)?))).collect();
+        summary.strategies.iter().filter_map(|one| Some((one, mean(one)?))).collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let Some((best, share)) = order.first() else {
-        return "No illicit item is known in these months, so that no strategy can be judged.".to_owned();
+    let Some(((best, share), others)) = order.split_first() else {
+        return words
+            .say("No illicit item is known in these months, so that no strategy can be compared.")
+            .to_owned();
     };
-    let mut text = format!("{} found {} of the illicit items", best.strategy, format::percent(*share));
-    let others: Vec<String> = ["gbdt", "random"]
+    let named: Vec<String> = ["gbdt", "random"]
         .iter()
-        .filter(|name| **name != best.strategy.name)
-        .filter_map(|name| order.iter().find(|(one, _)| one.strategy.name == *name))
+        .filter_map(|name| others.iter().find(|(one, _)| one.strategy.name == *name))
         .map(|(one, share)| match one.strategy.exploit {
-            Exploit::Nothing => format!("{} by lot", format::percent(*share)),
-            _ => format!("{} by exploitation alone", format::percent(*share)),
+            Exploit::Nothing => words.fill("{share} by random selection", &[("share", &percent(*share))]),
+            _ => words.fill("{share} by exploitation alone", &[("share", &percent(*share))]),
         })
         .collect();
-    if !others.is_empty() {
-        text.push_str(&format!(", against {}", others.join(" and ")));
+    let against = match named.is_empty() {
+        true => String::new(),
+        false => words.fill(", against {others}", &[("others", &named.join(words.say(" and ")))]),
+    };
+    let (name, share) = (best.strategy.to_string(), percent(*share));
+    let (known, items) = (words.count(total.known), words.count(total.items));
+    let values = [
+        ("strategy", name.as_str()),
+        ("share", &share),
+        ("against", &against),
+        ("known", &known),
+        ("items", &items),
+    ];
+    let mut text = match parameters.truth.is_empty() && total.known < total.items {
+        true => words.fill(
+            "These figures are of inspected items only, {known} of {items}: without the true outcomes of the others, what a \
+             strategy would find among them is not known. Of the inspected illicit items, {strategy} found \
+             {share}{against}.",
+            &values,
+        ),
+        false => words.fill("{strategy} found {share} of the illicit items{against}.", &values),
+    };
+    // A difference without an interval is one of too few periods.
+    let surpassed = |other: &StrategySummary| {
+        best.difference(other, recall).and_then(|difference| difference.low).is_some_and(|low| low > 0.0)
+    };
+    let equal: Vec<String> = others
+        .iter()
+        .filter(|(other, _)| !surpassed(other))
+        .map(|(other, share)| format!("{} ({})", other.strategy, percent(*share)))
+        .collect();
+    match (others.is_empty(), equal.is_empty()) {
+        (true, _) => {}
+        (false, true) => {
+            text.push(' ');
+            text.push_str(words.say("The difference from every other strategy exceeds chance."));
+        }
+        (false, false) => {
+            text.push(' ');
+            text.push_str(&words.fill(
+                "By these periods and seeds it cannot be told from {others}: their paired differences are within chance.",
+                &[("others", &equal.join(", "))],
+            ));
+        }
     }
-    text.push('.');
     text
 }
 
-fn strategies(summary: &Summary) -> Markup {
-    let mut table = Table::new(
-        "Each strategy over all periods: the mean over seeds, with its 95 % interval",
-        &[
-            ("Strategy", Kind::Text),
-            ("Precision", Kind::Text),
-            ("Recall", Kind::Text),
-            ("F1", Kind::Text),
-            ("Revenue recall", Kind::Text),
-            ("Norm-precision", Kind::Text),
-            ("Norm-revenue", Kind::Text),
-            ("Explored", Kind::Percent),
-            ("Revealed nothing", Kind::Count),
-        ],
+/// The differences of the strategy with the highest recall from the others.
+fn differences(words: &Words, summary: &Summary) -> Markup {
+    let columns = [
+        ("Strategy", Kind::Text),
+        ("Minus", Kind::Text),
+        ("Precision", Kind::Text),
+        ("Recall", Kind::Text),
+        ("Revenue recall", Kind::Text),
+    ];
+    let mut table = words.table("Paired differences by period and seed, with 95 % intervals", &columns);
+    let all = summary.differences();
+    for pair in all.chunk_by(|a, b| (a.one, a.other) == (b.one, b.other)) {
+        let cell = |name: &str| match pair.iter().find(|one| one.figure == name) {
+            Some(one) => Cell::Text(interval_text(words, one.difference)),
+            None => Cell::Absent,
+        };
+        table.row(vec![
+            pair[0].one.into(),
+            pair[0].other.into(),
+            cell("precision"),
+            cell("recall"),
+            cell("revenue_recall"),
+        ]);
+    }
+    html! {
+        (table.render())
+        p { (words.say("In points of percent. An interval that holds 0 is a difference within chance.")) }
+    }
+}
+
+fn strategies(words: &Words, summary: &Summary) -> Markup {
+    let columns = [
+        ("Strategy", Kind::Text),
+        ("Precision", Kind::Text),
+        ("Recall", Kind::Text),
+        ("F1", Kind::Text),
+        ("Revenue recall", Kind::Text),
+        ("Norm-precision", Kind::Text),
+        ("Norm-revenue", Kind::Text),
+        ("Explored", Kind::Percent),
+        ("Inspections of unknown outcome", Kind::Count),
+    ];
+    let mut table = words.table(
+        "Each strategy over all periods: the mean over seeds, with its 95 % interval over seeds and periods",
+        &columns,
     );
     for strategy in &summary.strategies {
         let mut cells: Vec<Cell> = vec![strategy.strategy.name.into()];
         cells.extend(FIGURES.iter().map(|(_, figure)| match strategy.overall(*figure) {
-            Some(interval) => Cell::Text(interval_text(interval)),
+            Some(interval) => Cell::Text(interval_text(words, interval)),
             None => Cell::Absent,
         }));
         cells.push(strategy.total.exploration.into());
@@ -190,25 +286,28 @@ fn strategies(summary: &Summary) -> Markup {
     html! {
         (table.render())
         p {
-            "Precision is the illicit share of the inspected items, recall the share of all illicit items that were "
-            "inspected, F1 the harmonic mean of the two, revenue recall the share of all revenue. The norm figures are "
-            "shares of the best that so many inspections could have reached."
+            (words.say(
+                "Precision is the illicit share of the inspected items, recall the share of all illicit items that were \
+                 inspected, F1 the harmonic mean of the two, revenue recall the share of all revenue. The norm figures are \
+                 shares of the best that so many inspections could have reached.",
+            ))
         }
     }
 }
 
 /// Charts of a figure by period (see [`charts`]).
-fn curves(summary: &Summary, name: &str, (title, axis): (&str, &str)) -> Markup {
+fn curves(words: &Words, summary: &Summary, name: &str, (title, axis): (&str, &str)) -> Markup {
     let Some((_, figure)) = FIGURES.iter().find(|known| known.0 == name) else { return html! {} };
     let points = |strategy: &StrategySummary| {
         let mean = |period| strategy.of_period(period, *figure).map_or(f64::NAN, |interval| interval.mean);
         (0..summary.periods().len()).map(|period| (period as f64, mean(period))).collect()
     };
-    charts(summary, (title, axis), true, &points)
+    charts(words, summary, (title, axis), true, &points)
 }
 
 /// One line for each strategy, over the periods; as many charts as it takes with [`SERIES`] lines in each.
 fn charts(
+    words: &Words,
     summary: &Summary,
     (title, axis): (&str, &str),
     share: bool,
@@ -219,13 +318,14 @@ fn charts(
     let chart = |strategies: &[StrategySummary]| {
         LineChart {
             title: title.to_owned(),
-            x: Axis { title: "first day of the period".to_owned(), ..Axis::default() },
+            x: Axis { title: words.say("first day of the period").to_owned(), ..Axis::default() },
             y: Axis { title: axis.to_owned(), share, covers: vec![0.0] },
             series: strategies
                 .iter()
                 .map(|strategy| Series { name: strategy.strategy.name.to_owned(), points: points(strategy) })
                 .collect(),
             labels: labels.clone(),
+            numbers: words.numbers(),
             ..LineChart::default()
         }
         .render()
@@ -233,17 +333,20 @@ fn charts(
     html! { @for group in summary.strategies.chunks(SERIES) { (chart(group)) } }
 }
 
-fn revenue(summary: &Summary) -> Markup {
+fn revenue(words: &Words, summary: &Summary) -> Markup {
     let cumulative = |strategy: &StrategySummary| {
         strategy.cumulative().into_iter().enumerate().map(|(at, sum)| (at as f64, sum)).collect()
     };
+    let found =
+        (words.say("Found since the first day, mean over seeds"), words.say("revenue, national currency"));
+    let by_period = (words.say("By period, mean over seeds"), words.say("found, % of all revenue"));
     html! {
-        (charts(summary, ("Found since the first day, mean over seeds", "revenue, national currency"), false, &cumulative))
-        (curves(summary, "revenue_recall", ("By period, mean over seeds", "found, % of all revenue")))
+        (charts(words, summary, found, false, &cumulative))
+        (curves(words, summary, "revenue_recall", by_period))
     }
 }
 
-fn drift(summary: &Summary) -> Markup {
+fn drift(words: &Words, summary: &Summary) -> Markup {
     let mut worst: std::collections::BTreeMap<&str, (f64, f64, usize)> = std::collections::BTreeMap::new();
     for one in &summary.drift {
         let held = worst.entry(one.feature.as_str()).or_insert((f64::NEG_INFINITY, 0.5, 0));
@@ -253,15 +356,13 @@ fn drift(summary: &Summary) -> Markup {
     }
     let mut order: Vec<_> = worst.into_iter().collect();
     order.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
-    let mut table = Table::new(
-        "The features that moved most, each in its worst period",
-        &[
-            ("Feature", Kind::Text),
-            ("PSI", Kind::Ratio),
-            ("Two-sample AUC", Kind::Ratio),
-            ("Period from", Kind::Text),
-        ],
-    );
+    let columns = [
+        ("Feature", Kind::Text),
+        ("PSI", Kind::Ratio),
+        ("Two-sample AUC", Kind::Ratio),
+        ("Period from", Kind::Text),
+    ];
+    let mut table = words.table("The features that moved most, each in its worst period", &columns);
     for (feature, (psi, auc, period)) in order.into_iter().take(DRIFT_ROWS) {
         let day = summary.periods().get(period).map(|one| date_of(one.first_day).to_string());
         table.row(vec![feature.into(), psi.into(), auc.into(), day.as_deref().into()]);
@@ -269,25 +370,29 @@ fn drift(summary: &Summary) -> Markup {
     html! {
         (table.render())
         p {
-            "The population stability index compares a period with a sample of the time before the backtest; above "
-            "0.25 is commonly called a large shift. The area under the ROC curve says how well one value of the feature "
-            "tells the two apart: 0.5 is not at all. A new trick need not show here: it can change what is illicit "
-            "without changing what is declared."
+            (words.say(
+                "The population stability index compares a period with a sample of the time before the backtest; above 0.25 \
+                 is commonly called a large shift. The area under the ROC curve says how well one value of the feature \
+                 separates the two: 0.5 is not at all. A new scheme need not show here: it can change what is illicit \
+                 without changing what is declared.",
+            ))
         }
     }
 }
 
-fn calibration(summary: &Summary) -> Markup {
-    let mut table = Table::new(
-        "All items of known truth by their predicted probability, whether inspected or not",
-        &[
-            ("Strategy", Kind::Text),
-            ("Probability", Kind::Text),
-            ("Items", Kind::Count),
-            ("Predicted", Kind::Percent),
-            ("Illicit", Kind::Percent),
-        ],
+fn calibration(words: &Words, summary: &Summary) -> Markup {
+    let columns = [
+        ("Strategy", Kind::Text),
+        ("Probability", Kind::Text),
+        ("Items", Kind::Count),
+        ("Predicted", Kind::Percent),
+        ("Illicit", Kind::Percent),
+    ];
+    let mut table = words.table(
+        "All items of known outcome by their predicted probability, whether inspected or not",
+        &columns,
     );
+    let tenth = |tenths: usize| words.numbers().fixed(tenths as f64 / 10.0, 1);
     for strategy in summary.strategies.iter().filter(|one| one.strategy.needs_model()) {
         for (at, (items, sum, illicit)) in strategy.calibration.groups.iter().enumerate() {
             if *items == 0 {
@@ -295,11 +400,7 @@ fn calibration(summary: &Summary) -> Markup {
             }
             table.row(vec![
                 strategy.strategy.name.into(),
-                Cell::Text(format!(
-                    "{} to {}",
-                    format::fixed(at as f64 / 10.0, 1),
-                    format::fixed((at + 1) as f64 / 10.0, 1)
-                )),
+                Cell::Text(format!("{} – {}", tenth(at), tenth(at + 1))),
                 (*items).into(),
                 (sum / *items as f64).into(),
                 (*illicit as f64 / *items as f64).into(),
@@ -308,19 +409,31 @@ fn calibration(summary: &Summary) -> Markup {
     }
     html! {
         (table.render())
-        p { "The models learned from inspected items, which were chosen for being suspicious: probabilities may lie high." }
+        p {
+            (words.say(
+                "The models learned from inspected items, which were chosen for being suspicious: probabilities may be too \
+                 high.",
+            ))
+        }
     }
 }
 
-fn method(parameters: &Parameters) -> Markup {
+fn method(words: &Words, parameters: &Parameters) -> Markup {
     html! {
         p {
-            "When a period begins, a model is fitted on the outcomes known by then: those of items that the same strategy "
-            "inspected before, and those of the archive's own inspections before the first period, each "
-            (days(parameters.features.label_delay_days)) " after its day. Features use the same outcomes only. Then "
-            (format::percent_short(parameters.inspection_rate)) " of the period's items are chosen, and their truth is "
-            "revealed. An item whose truth nobody knows reveals nothing. Intervals are Student's over the seeds: they tell "
-            "chance in choices and fits, and not how other months would go."
+            (words.fill(
+                "When a period begins, a model is fitted on the outcomes known by then: those of items that the same strategy \
+                 inspected before, and those of the archive's own inspections before the first period, each {delay} after its \
+                 day. Features use the same outcomes only. Then {rate} of the period's items are selected, and their outcomes \
+                 become known. An inspected item whose outcome is not known is counted and otherwise left out. Intervals are \
+                 those of drawing the seeds and blocks of the periods again: they measure chance in selections and fits and \
+                 between months, roughly where there are few periods. Two strategies are compared on the same draws. The \
+                 items of a period are ranked together, as if all were known on its first day.",
+                &[
+                    ("delay", &days(words, parameters.features.label_delay_days)),
+                    ("rate", &words.percent(parameters.inspection_rate)),
+                ],
+            ))
         }
         ul {
             @for strategy in &parameters.strategies { li { strong { (strategy.name) } ": " (strategy.source) "." } }

@@ -69,7 +69,7 @@ const fn by_date(name: &'static str, exploit: Exploit, explore: Explore, source:
 
 /// Every strategy.
 pub const STRATEGIES: &[Strategy] = &[
-    by_trees("random", Exploit::Nothing, Explore::Nothing, "all inspections by lot: the floor"),
+    by_trees("random", Exploit::Nothing, Explore::Nothing, "all inspections at random: the baseline"),
     by_trees(
         "risk-profile",
         Exploit::RiskProfile,

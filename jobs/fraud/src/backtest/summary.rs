@@ -1,8 +1,9 @@
 //! The results of strategies over their runs: means over seeds with intervals, and every figure as a table.
 //!
-//! An interval is Student's, of 95 %: the mean plus and minus `t s / sqrt(n)` over the `n` seeds of a strategy. It
-//! measures how far chance in selections and fits moves a figure on these months, and not how other months would
-//! differ. With one seed there is none. Start at [`Summary::of`].
+//! The interval of a figure of all periods, and of the difference of two strategies, is that of drawing seeds and blocks
+//! of periods again (module `intervals`). The interval of one period is Student's over the seeds, cut to 0 .. 1: it
+//! measures how far chance in selections and fits moves the figure of that period; where all seeds give the same, there
+//! is none. Start at [`Summary::of`].
 
 use std::sync::Arc;
 
@@ -12,18 +13,16 @@ use tidewaiter_core::{
     Error, Result,
     statistics::{Interval, mean_interval},
 };
-use tidewaiter_report::data::{batch, texts};
+use tidewaiter_report::data::{batch, text_column};
 
 use super::{
     drift::FeatureDrift,
-    figures::{Calibration, PeriodFigures},
+    figures::{Calibration, Figure, PeriodFigures},
+    intervals::Draws,
     parameters::Parameters,
     run::RunReport,
     strategy::Strategy,
 };
-
-/// Reads a figure of a period, which may be absent.
-type Figure = fn(&PeriodFigures) -> Option<f64>;
 
 /// The figures by which strategies are compared, with their names.
 pub(super) const FIGURES: [(&str, Figure); 6] = [
@@ -43,19 +42,37 @@ pub(super) struct StrategySummary {
     /// The figures of all runs together.
     pub(super) total: PeriodFigures,
     pub(super) calibration: Calibration,
+    /// What is drawn for intervals; the same for all strategies.
+    draws: Arc<Draws>,
+}
+
+/// The difference of two strategies in a figure, on the same draws.
+pub(super) struct Difference {
+    pub(super) one: &'static str,
+    pub(super) other: &'static str,
+    pub(super) figure: &'static str,
+    pub(super) difference: Interval,
 }
 
 impl StrategySummary {
     /// The mean over seeds of a figure of all periods together.
     pub(super) fn overall(&self, figure: Figure) -> Option<Interval> {
-        let values = self.runs.iter().filter_map(|(_, periods)| figure(&PeriodFigures::total(periods)));
-        mean_interval(&values.collect::<Vec<_>>())
+        self.draws.figure(&self.runs, figure)
     }
 
     /// The mean over seeds of a figure of one period.
     pub(super) fn of_period(&self, period: usize, figure: Figure) -> Option<Interval> {
         let values = self.runs.iter().filter_map(|(_, periods)| periods.get(period).and_then(figure));
-        mean_interval(&values.collect::<Vec<_>>())
+        let values: Vec<f64> = values.collect();
+        let interval = mean_interval(&values)?;
+        let moved = values.iter().any(|value| *value != values[0]);
+        let end = |end: Option<f64>| end.filter(|_| moved).map(|end| end.clamp(0.0, 1.0));
+        Some(Interval { low: end(interval.low), high: end(interval.high), ..interval })
+    }
+
+    /// The difference from another strategy in a figure of all periods together.
+    pub(super) fn difference(&self, other: &Self, figure: Figure) -> Option<Interval> {
+        self.draws.difference(&self.runs, &other.runs, figure)
     }
 
     /// The revenue found up to the end of each period, national currency: the mean over seeds.
@@ -91,8 +108,10 @@ impl Summary {
     pub(super) fn of(parameters: &Parameters, runs: &[RunReport]) -> Result<Self> {
         let seeds = parameters.seeds as usize;
         if runs.len() != seeds * parameters.strategies.len() {
-            return Err(Error::internal("a backtest has other walks than were asked for"));
+            return Err(Error::internal("a backtest has other runs than were requested"));
         }
+        let periods = runs.first().map_or(0, |run| run.periods.len());
+        let draws = Arc::new(Draws::new(seeds, periods, parameters.seed));
         let summaries = parameters.strategies.iter().zip(runs.chunks(seeds)).map(|(strategy, runs)| {
             let mut calibration = Calibration::default();
             runs.iter().for_each(|run| calibration.merge(&run.calibration));
@@ -103,6 +122,7 @@ impl Summary {
                 runs: numbered.zip(runs.iter().map(|run| run.periods.clone())).collect(),
                 total: PeriodFigures::total(&all),
                 calibration,
+                draws: Arc::clone(&draws),
             }
         });
         Ok(Self {
@@ -116,6 +136,21 @@ impl Summary {
     pub(super) fn periods(&self) -> &[PeriodFigures] {
         let run = self.strategies.first().and_then(|strategy| strategy.runs.first());
         run.map_or(&[], |(_, periods)| periods)
+    }
+
+    /// The differences of each strategy from each one after it, in every figure.
+    pub(super) fn differences(&self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        for (at, one) in self.strategies.iter().enumerate() {
+            for other in &self.strategies[at + 1..] {
+                for (name, figure) in FIGURES {
+                    let Some(difference) = one.difference(other, figure) else { continue };
+                    let (one, other) = (one.strategy.name, other.strategy.name);
+                    differences.push(Difference { one, other, figure: name, difference });
+                }
+            }
+        }
+        differences
     }
 
     /// The figures of each strategy, for the job's metrics.
@@ -134,11 +169,12 @@ impl Summary {
         Value::Object(self.strategies.iter().map(of).collect())
     }
 
-    /// All figures, as the tables `periods`, `strategies`, `curves`, `drift` and `calibration`.
+    /// All figures, as the tables `periods`, `strategies`, `differences`, `curves`, `drift` and `calibration`.
     pub(super) fn tables(&self) -> Result<Vec<(&'static str, RecordBatch)>> {
         Ok(vec![
             ("periods", self.period_table()?),
             ("strategies", self.strategy_table()?),
+            ("differences", self.difference_table()?),
             ("curves", self.curve_table()?),
             ("drift", self.drift_table()?),
             ("calibration", self.calibration_table()?),
@@ -165,7 +201,7 @@ impl Summary {
             Arc::new(Date32Array::from_iter_values(rows.iter().map(|row| of(row.3))))
         };
         let mut columns = vec![
-            ("strategy", texts(rows.iter().map(|row| row.0))),
+            ("strategy", text_column(rows.iter().map(|row| row.0))),
             ("seed", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.1))) as ArrayRef),
             ("period", count(|figures| figures.period as u64)),
             ("first_day", day(|figures| figures.first_day)),
@@ -197,6 +233,21 @@ impl Summary {
         })
     }
 
+    fn difference_table(&self) -> Result<RecordBatch> {
+        let rows = self.differences();
+        let number = |of: fn(&Interval) -> Option<f64>| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| of(&row.difference)).collect::<Float64Array>())
+        };
+        batch(vec![
+            ("strategy", text_column(rows.iter().map(|row| row.one))),
+            ("other", text_column(rows.iter().map(|row| row.other))),
+            ("measure", text_column(rows.iter().map(|row| row.figure))),
+            ("difference", number(|interval| Some(interval.mean))),
+            ("low", number(|interval| interval.low)),
+            ("high", number(|interval| interval.high)),
+        ])
+    }
+
     fn curve_table(&self) -> Result<RecordBatch> {
         self.interval_table(&mut |rows| {
             for strategy in &self.strategies {
@@ -217,12 +268,12 @@ impl Summary {
             Arc::new(rows.iter().map(|row| row.3.and_then(of)).collect::<Float64Array>())
         };
         let seeds = rows.iter().map(|row| row.3.map_or(0, |interval| interval.seeds));
-        let mut columns = vec![("strategy", texts(rows.iter().map(|row| row.0)))];
+        let mut columns = vec![("strategy", text_column(rows.iter().map(|row| row.0)))];
         if rows.iter().any(|row| row.1.is_some()) {
             columns.push(("first_day", Arc::new(rows.iter().map(|row| row.1).collect::<Date32Array>())));
         }
         columns.extend([
-            ("measure", texts(rows.iter().map(|row| row.2))),
+            ("measure", text_column(rows.iter().map(|row| row.2))),
             ("mean", number(|interval| Some(interval.mean))),
             ("low", number(|interval| interval.low)),
             ("high", number(|interval| interval.high)),
@@ -236,7 +287,7 @@ impl Summary {
         let first_day = |period: usize| self.periods().get(period).map(|figures| figures.first_day);
         batch(vec![
             ("first_day", Arc::new(rows.iter().map(|row| first_day(row.period)).collect::<Date32Array>())),
-            ("feature", texts(rows.iter().map(|row| row.feature.as_str()))),
+            ("feature", text_column(rows.iter().map(|row| row.feature.as_str()))),
             ("psi", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.psi)))),
             ("auc", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.auc)))),
         ])
@@ -253,7 +304,7 @@ impl Summary {
             Arc::new(rows.iter().map(|row| of(row.1, row.2)).collect::<Float64Array>())
         };
         batch(vec![
-            ("strategy", texts(rows.iter().map(|row| row.0))),
+            ("strategy", text_column(rows.iter().map(|row| row.0))),
             ("from", number(&|at, _| Some(at as f64 / 10.0))),
             ("to", number(&|at, _| Some((at + 1) as f64 / 10.0))),
             ("items", Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.2.0)))),

@@ -6,7 +6,7 @@
 
 use tidewaiter_collective::fit::fit_in_process;
 use tidewaiter_core::{Error, Result};
-use tidewaiter_learning::gbdt::{self, Dataset, GbdtLeader, GbdtShard};
+use tidewaiter_learning::gbdt::{self, Dataset};
 
 use super::strategy::Strategy;
 use crate::{
@@ -85,12 +85,20 @@ impl TrainingRows {
         self.days.partition_point(|day| *day <= until)
     }
 
-    /// How many of the first `known` rows are illicit.
-    pub(super) fn illicit(&self, known: usize) -> usize {
-        self.labels[..known].iter().filter(|label| **label == 1.0).count()
+    /// Of the first `known` rows the newest, from which a model is fitted, and how many of them are illicit.
+    pub(super) fn newest(&self, known: usize) -> (std::ops::Range<usize>, usize) {
+        let newest = known.saturating_sub(self.most)..known;
+        let illicit = self.labels[newest.clone()].iter().filter(|label| **label == 1.0).count();
+        (newest, illicit)
     }
 
-    /// Fits the strategy's model on the first `known` rows, which must have both outcomes; with a revenue head where
+    /// First and last day of some rows.
+    pub(super) fn days(&self, rows: std::ops::Range<usize>) -> Option<(i32, i32)> {
+        let days = &self.days[rows];
+        Some((*days.first()?, *days.last()?))
+    }
+
+    /// Fits the strategy's model on the newest of the first `known` rows, which must have both outcomes; with a revenue head where
     /// the strategy needs one and enough revenues are known.
     ///
     /// # Errors
@@ -101,7 +109,7 @@ impl TrainingRows {
         strategy: &Strategy,
         parameters: FitParameters<'_>,
     ) -> Result<FraudModel> {
-        let first = known.saturating_sub(self.most);
+        let first = self.newest(known).0.start;
         let FitParameters { trees, date, seed } = parameters;
         match strategy.learner {
             Learner::Date => {
@@ -123,7 +131,7 @@ impl TrainingRows {
         let columns: Vec<Vec<f32>> =
             self.columns.iter().map(|column| column[first..known].to_vec()).collect();
         let data = Dataset::new(columns, &self.labels[first..known], vec![false; known - first])?;
-        fit_trees(data, parameters)
+        gbdt::fit_alone(data, parameters)
     }
 
     fn fit_date(&self, first: usize, known: usize, parameters: date::Parameters) -> Result<DateModel> {
@@ -160,17 +168,10 @@ impl TrainingRows {
     }
 }
 
-/// Fits boosted trees on one shard, in this thread.
-pub(super) fn fit_trees(data: Dataset, parameters: &gbdt::Parameters) -> Result<gbdt::Model> {
-    let mut leader = GbdtLeader::new(parameters.clone())?;
-    fit_in_process(&mut leader, &mut [Box::new(GbdtShard::new(0, data))])?;
-    leader.model()
-}
-
 /// The error for rows without both outcomes, on which no model can be fitted.
-pub(super) fn one_sided(rows: usize, illicit: usize, when: &str) -> Error {
+pub(super) fn one_sided(rows: u64, illicit: u64, when: &str) -> Error {
     Error::input(format!(
-        "{when}, {rows} outcomes are known, {illicit} of them illicit; a model needs both kinds: begin later, \
+        "{when}: {rows} outcomes are known, {illicit} of them illicit; a model needs both kinds: begin later, \
          shorten the label delay, or archive inspected declarations of earlier months"
     ))
 }

@@ -17,11 +17,11 @@ use datafusion::{
     prelude::{Expr, SessionContext, col, lit},
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tidewaiter_archive::{Archive, DataFile, provider, tasks, write_operator::WriteOperator};
-use tidewaiter_core::{Error, Result, ResultExt, plan};
+use tidewaiter_archive::{Archive, DataFile, provider, tasks, upload::upload, write_operator::WriteOperator};
+use tidewaiter_core::{Error, Result, ResultExt, plan, threads::on_cpu};
 use tidewaiter_job::Job;
 use tidewaiter_proto::v1;
-use tokio::{sync::mpsc::Receiver, task::JoinSet};
+use tokio::{io::AsyncWriteExt, sync::mpsc::Receiver, task::JoinSet};
 
 use crate::{calendar::date_literal, features::sorted_by_month};
 
@@ -57,27 +57,41 @@ pub(super) fn keep<'a>(
     async move {
         let mut kept = Vec::new();
         for (number, file) in files.iter().enumerate() {
-            let bytes = tokio::fs::read(file).await.context(|| format!("read the truth in {file}"))?;
-            let bytes = bytes::Bytes::from(bytes);
-            let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())
-                .map_err(|error| Error::input(format!("{file} is no Parquet file")).with_source(error))?;
-            for (name, kind) in columns() {
-                let found = builder.schema().field_with_name(name).ok();
-                if found.is_none_or(|field| field.data_type() != &kind) {
-                    return Err(Error::input(format!(
-                        "the truth in {file} has no column {name} of {kind}; a truth has acceptance_date (date), \
-                         declaration_id (text), item_number (32-bit integer), illicit (flag) and \
-                         additional_revenue (64-bit float)"
-                    )));
-                }
-            }
+            let name = file.clone();
+            on_cpu(move || check(&name)).await?;
             let path = format!("{folder}/truth-{number:04}.parquet");
-            let size = bytes.len() as u64;
-            archive.put(&path, bytes).await?;
+            let size = copy(archive, file, &path).await.context(|| format!("copy the truth in {file}"))?;
             kept.push((path, size));
         }
         Ok(kept)
     }
+}
+
+/// Checks a file's columns, of which only the file's end tells.
+fn check(file: &str) -> Result<()> {
+    let opened = std::fs::File::open(file).context(|| format!("read the truth in {file}"))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened)
+        .map_err(|error| Error::input(format!("{file} is no Parquet file")).with_source(error))?;
+    for (name, kind) in columns() {
+        let found = builder.schema().field_with_name(name).ok();
+        if found.is_none_or(|field| field.data_type() != &kind) {
+            return Err(Error::input(format!(
+                "the truth in {file} has no column {name} of {kind}; a truth has acceptance_date (date), \
+                 declaration_id (text), item_number (32-bit integer), illicit (flag) and \
+                 additional_revenue (64-bit float)"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file into the archive part by part, and gives its bytes.
+async fn copy(archive: &Archive, file: &str, path: &str) -> Result<u64> {
+    let mut from = tokio::fs::File::open(file).await?;
+    let mut to = upload(archive, path);
+    let size = tokio::io::copy(&mut from, &mut to).await?;
+    to.shutdown().await?;
+    Ok(size)
 }
 
 /// Writes the files' rows up to a day into files of one month each, which are returned in the order of the months;
@@ -102,11 +116,12 @@ pub(super) async fn by_month(
         table: folder.to_owned(),
         country: country.to_owned(),
         date_column: ITEM[0].to_owned(),
+        sort_columns: ITEM[1..].iter().map(|name| (*name).to_owned()).collect(),
         name: "truth".to_owned(),
         memory_bytes: memory as u64,
     })?;
-    let files = plan::reports::<Vec<DataFile>>(plan::above(rows.filter(named)?, writer)?).await;
-    let mut files = files.context(|| "deal the truth to months")?.concat();
+    let files = plan::reports::<Vec<DataFile>>(plan::apply(rows.filter(named)?, writer)?).await;
+    let mut files = files.context(|| "divide the truth into months")?.concat();
     files.sort_by(|a, b| (a.month_number(), &a.path).cmp(&(b.month_number(), &b.path)));
     files.iter_mut().for_each(|file| file.path = format!("{folder}/{}", file.path));
     Ok(files)
@@ -243,6 +258,21 @@ mod tests {
 
     use super::*;
     use crate::{backtest::testing::put_truth, calendar::date_of};
+
+    /// Four parts of an upload and a half: as large as it is, a file is not held in memory.
+    #[tokio::test]
+    async fn a_large_file_is_copied_part_by_part() {
+        let archive = Archive::open("memory://truth-copy").expect("opens");
+        let file = std::env::temp_dir().join(format!("tidewaiter-truth-copy-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..(45 << 20) / 2).map(|at: u32| (at % 251) as u8).collect();
+        std::fs::write(&file, &bytes).expect("written");
+        let name = file.display().to_string();
+        let size = copy(&archive, &name, "work/truth").await.expect("copies");
+        std::fs::remove_file(&file).expect("removed");
+        assert_eq!(size, bytes.len() as u64);
+        assert!(archive.get("work/truth").await.expect("reads") == bytes);
+        assert!(check(&name).expect_err("gone").to_string().contains("read the truth in"));
+    }
 
     #[tokio::test]
     async fn files_in_any_order_are_read_beside_items() {

@@ -8,7 +8,7 @@ use tidewaiter_collective::{Contribution, Leader, Progress};
 use tidewaiter_core::{Error, Result, statistics::average_precision};
 use tidewaiter_learning::{
     gbdt,
-    local_sgd::{Answer, Trained, answers},
+    local_sgd::{Trained, answers},
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     weights::Shape,
     wire::{
         Checkpoint, CountRows, EpochResult, Evaluate, Evaluation, FitConstants, Instruction, RANKING_BINS,
-        Request, RoundResult, RowCounts, Tables, TrainSteps, TrainedRows,
+        Request, RowCounts, Tables, TrainSteps, TrainedRows,
     },
 };
 
@@ -28,7 +28,7 @@ const MODEL: &str = "DATE";
 
 /// Leads a fit of the network over the leaves of a booster.
 ///
-/// Only [`Leader::absorb`] changes the state, so an instruction can be given again.
+/// Only [`Leader::fold`] and [`Leader::absorb`] change the state, so an instruction can be given again.
 pub struct DateLeader {
     parameters: Parameters,
     booster: gbdt::Model,
@@ -61,7 +61,7 @@ impl DateLeader {
         let leaf_counts = leaf_counts(&booster);
         if leaf_counts.is_empty() {
             return Err(Error::input(
-                "DATE: the booster found nothing to split, so that there are no leaves; give more training rows",
+                "DATE: the booster has no split, so that there are no leaves; give more training rows",
             ));
         }
         let shape = Shape::of_trees(&leaf_counts);
@@ -151,19 +151,20 @@ impl DateLeader {
         Ok(())
     }
 
-    fn absorb_steps(&mut self, rounds: &[RoundResult], steps: u32) -> Result<()> {
-        let fits = |round: &RoundResult| {
-            round.tables.importers.fits(self.parameters.importer_rows)
-                && round.tables.codes.fits(self.parameters.code_rows)
+    fn absorb_steps(&mut self, contribution: &Contribution, steps: u32) -> Result<()> {
+        let (loss, notes) = self.dense.averaged(contribution, MODEL, "learning_rate or embedding_rate")?;
+        let tables: Vec<Tables> =
+            notes.into_iter().map(|note| Ok(Tables::decode(note)?)).collect::<Result<_>>()?;
+        let fits = |tables: &Tables| {
+            tables.importers.fits(self.parameters.importer_rows)
+                && tables.codes.fits(self.parameters.code_rows)
         };
-        if !rounds.iter().all(fits) {
+        if !tables.iter().all(fits) {
             return Err(Error::internal("DATE: a shard's answer does not fit the tables"));
         }
-        let answers: Vec<&Answer> = rounds.iter().map(|round| &round.dense).collect();
-        let loss = self.dense.average(&answers, MODEL, "learning_rate or embedding_rate")?;
         self.last_loss = loss.unwrap_or(self.last_loss);
-        let importers: Vec<_> = rounds.iter().map(|round| &round.tables.importers).collect();
-        let codes: Vec<_> = rounds.iter().map(|round| &round.tables.codes).collect();
+        let importers: Vec<_> = tables.iter().map(|tables| &tables.importers).collect();
+        let codes: Vec<_> = tables.iter().map(|tables| &tables.codes).collect();
         self.changed =
             Tables { importers: self.importers.merge(&importers), codes: self.codes.merge(&codes) };
         self.steps += u64::from(steps);
@@ -258,9 +259,13 @@ impl Leader for DateLeader {
             None => self.absorb_counts(&answers(&contribution, MODEL)?),
             Some(constants) => match self.next_steps(constants) {
                 0 => self.absorb_evaluation(&answers(&contribution, MODEL)?),
-                steps => self.absorb_steps(&answers(&contribution, MODEL)?, steps),
+                steps => self.absorb_steps(&contribution, steps),
             },
         }
+    }
+
+    fn fold(&mut self, first: usize, mean: &[f32]) -> Result<()> {
+        self.dense.fold(first, mean, MODEL)
     }
 
     fn checkpoint(&self) -> Result<Bytes> {
@@ -290,7 +295,9 @@ impl Leader for DateLeader {
     }
 
     fn progress(&self) -> Progress {
-        let total = if self.finished { self.epochs } else { self.most_epochs() };
+        // Steps and not epochs, of which one of a large archive takes minutes.
+        let steps = self.constants.map_or(1, |constants| constants.steps_per_epoch.max(1));
+        let total = if self.finished { self.steps } else { u64::from(self.most_epochs()) * steps };
         let note = match self.best.as_ref().filter(|_| self.has_validation) {
             None => format!("loss {:.5}", self.last_loss),
             Some(best) => format!(
@@ -298,6 +305,6 @@ impl Leader for DateLeader {
                 self.last_loss, self.last_precision, best.average_precision, best.epoch
             ),
         };
-        Progress { done: u64::from(self.epochs), total: u64::from(total), note }
+        Progress { done: self.steps, total, note }
     }
 }

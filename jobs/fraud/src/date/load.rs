@@ -11,7 +11,10 @@ use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuild
 use serde::{Deserialize, Serialize};
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::{Shard, ShardLoader};
-use tidewaiter_core::{Error, Result, ResultExt, threads::on_cpu};
+use tidewaiter_core::{
+    Error, Result, ResultExt,
+    threads::{check, on_cpu},
+};
 use tidewaiter_learning::gbdt;
 use tidewaiter_proto::v1::ParquetFile;
 use tokio::sync::OnceCell;
@@ -90,6 +93,7 @@ fn read_rows(bytes: Bytes, booster: &gbdt::Model, (first, last): (i32, i32)) -> 
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
     let mut rows = ShardRows::default();
     for batch in builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()? {
+        check()?;
         let batch = batch?;
         rows.leaves.extend(booster.leaves(&feature_columns(&batch)?)?);
         let keys = Keys::of(&batch)?;

@@ -19,7 +19,7 @@ use super::{
     weights::{Part, Shape},
     wire::{EpochResult, Tables},
 };
-use crate::{features::features, model::scores::Scores};
+use crate::{features::text::attribution_width, model::scores::Scores};
 
 /// A model as it is stored.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -199,21 +199,18 @@ impl DateModel {
         self.stored.revenue_scale > 0.0
     }
 
-    /// The contribution of each feature of each row to its log odds, to first order: row by row, one number for each
-    /// feature.
+    /// The contribution of each feature of each row to its log odds, to first order, then those of the importer's and of
+    /// the HS code's vector: row by row.
     ///
     /// The network is linearised at the row, where every leaf then has a value, and the contributions are the Shapley
-    /// values of trees with these values. That of the importer's vector, compared with the zero vector of an unknown
-    /// importer, is added to `importer_rate`, and that of the HS code's vector to `hs6_code`.
+    /// values of trees with these values. A vector is compared with the zero vector of an unknown importer or code; it
+    /// belongs to no feature, whose value need not agree with it.
     ///
     /// # Errors
     /// As [`DateModel::score`].
     pub fn attributions(&self, columns: &[&[f32]], keys: &Keys) -> Result<Vec<f64>> {
         let leaves = self.stored.booster.leaves(columns)?;
         let items = self.items(leaves, &keys.importers, &keys.codes);
-        let place =
-            |name: &str| features().iter().position(|feature| feature.name == name).unwrap_or_default();
-        let (importer_at, code_at) = (place("importer_rate"), place("hs6_code"));
         let leaf_vectors = self.stored.weights[self.shape.range(Part::Leaves)].as_chunks::<WIDTH>().0;
         let first_leaves: Vec<usize> = leaf_counts(&self.stored.booster)
             .iter()
@@ -222,7 +219,7 @@ impl DateModel {
             .collect();
         let mut gradients = Gradients::new(self.shape);
         let mut values = vec![0.0; self.shape.leaves];
-        let mut all = Vec::with_capacity(keys.importers.len() * features().len());
+        let mut all = Vec::with_capacity(keys.importers.len() * attribution_width());
         let dot = |a: &Vector, b: &Vector| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
         for row in 0..keys.importers.len() as u32 {
             let (importer, code) = (items.importers[row as usize], items.codes[row as usize]);
@@ -234,10 +231,9 @@ impl DateModel {
                     values[leaf] = dot(gradient, &leaf_vectors[leaf]);
                 }
             }
-            let mut attributions = self.stored.booster.attributions_with(&values, columns, row as usize)?;
-            attributions[importer_at] += dot(&gradients.importers[0], &self.importers[importer as usize]);
-            attributions[code_at] += dot(&gradients.codes[0], &self.codes[code as usize]);
-            all.extend(attributions);
+            all.extend(self.stored.booster.attributions_with(&values, columns, row as usize)?);
+            all.push(dot(&gradients.importers[0], &self.importers[importer as usize]));
+            all.push(dot(&gradients.codes[0], &self.codes[code as usize]));
         }
         Ok(all)
     }

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use prost::Message;
 use tidewaiter_collective::{Contribution, Shard};
-use tidewaiter_core::{Error, Result, chance::mix};
+use tidewaiter_core::{Error, Result, chance::mix, threads::check};
 use tidewaiter_learning::local_sgd::Answer;
 use tidewaiter_tensors::gpu;
 
@@ -20,8 +20,8 @@ use super::{
     parameters::Parameters,
     weights::Shape,
     wire::{
-        Evaluate, Evaluation, FitConstants, Instruction, RANKING_BINS, Request, RoundResult, RowCounts,
-        Tables, TrainSteps, TrainedRows,
+        Evaluate, Evaluation, FitConstants, Instruction, RANKING_BINS, Request, RowCounts, Tables,
+        TrainSteps, TrainedRows,
     },
 };
 
@@ -82,7 +82,7 @@ impl DateShard {
             || leaves.iter().any(|leaf| *leaf as usize >= shape.leaves)
         {
             return Err(Error::internal(format!(
-                "DATE: {rows} labels stand beside columns of {lengths:?} rows and {} leaves",
+                "DATE: {rows} labels come with columns of {lengths:?} rows and {} leaves",
                 leaves.len()
             )));
         }
@@ -166,7 +166,7 @@ impl DateShard {
     }
 
     /// Makes training steps.
-    fn train(&mut self, train: TrainSteps) -> Result<RoundResult> {
+    fn train(&mut self, train: TrainSteps) -> Result<(Answer, Tables)> {
         self.update(train.constants, &train.tables)?;
         let mut dense = train.dense;
         if !dense.fits(self.shape.weights()) {
@@ -177,6 +177,7 @@ impl DateShard {
         let (mut rows, mut loss) = (0, 0.0);
         let (mut importers, mut codes, mut sorted) = (Vec::new(), Vec::new(), Vec::new());
         for step in train.first..train.first + u64::from(train.steps) {
+            check()?;
             let per_epoch = train.constants.steps_per_epoch.max(1);
             self.shuffle(step / per_epoch);
             let at = |step: u64| (self.order.len() as u64 * step / per_epoch) as usize;
@@ -209,7 +210,7 @@ impl DateShard {
             }
         }
         let tables = Tables { importers: self.importers.take_changes(), codes: self.codes.take_changes() };
-        Ok(RoundResult { dense: Answer { rows, loss, trained: dense }, tables })
+        Ok((Answer { rows, loss, trained: dense }, tables))
     }
 
     /// The indices of the embedding vectors of a batch's items; that of the zero vector for those that are hidden, by
@@ -292,9 +293,13 @@ impl Shard for DateShard {
     fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()> {
         let answer = match Instruction::decode(instruction)?.request {
             Some(Request::Count(_)) => self.count().encode_to_vec(),
-            Some(Request::Train(train)) => self.train(train)?.encode_to_vec(),
+            Some(Request::Train(train)) => {
+                let (answer, tables) = self.train(train)?;
+                let note = Bytes::from(tables.encode_to_vec());
+                return answer.contribution(self.index, note).merge_onto(merged);
+            }
             Some(Request::Evaluate(evaluate)) => self.evaluate(&evaluate)?.encode_to_vec(),
-            None => return Err(Error::internal("DATE: an instruction asks for nothing")),
+            None => return Err(Error::internal("DATE: an instruction is empty")),
         };
         Contribution::Gather(vec![(self.index, Bytes::from(answer))]).merge_onto(merged)
     }

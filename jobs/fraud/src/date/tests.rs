@@ -540,6 +540,39 @@ fn unknown_identifiers_are_predicted_as_missing_ones() {
     assert!((50..=60).contains(&importers) && codes == 20, "{importers} {codes}");
 }
 
+/// An importer's record is no reason to call its past illicit share, which may be 0 %, suspicious.
+#[test]
+fn what_is_learned_of_an_importer_is_attributed_to_no_feature() {
+    let rows = rows(3000);
+    let model = fit(&small(), &rows, 1);
+    let columns: Vec<Vec<f32>> = rows.features.iter().map(|column| vec![column[0]; 2]).collect();
+    let columns: Vec<&[f32]> = columns.iter().map(Vec::as_slice).collect();
+    // The first of the importers whose items are illicit more often, and an unknown one.
+    let keys = Keys { importers: vec![mix(1000), 0], codes: vec![0, 0] };
+    let attributions = model.attributions(&columns, &keys).expect("attributes");
+    let [known, unknown] = [0, 1].map(|row| &attributions[row * (FEATURES + 2)..][..FEATURES + 2]);
+    assert!(known[FEATURES] > 0.0 && known[FEATURES + 1] == 0.0, "{known:?}");
+    assert_eq!(unknown[FEATURES..], [0.0, 0.0]);
+}
+
+#[test]
+fn progress_is_told_within_an_epoch() {
+    let rows = rows(900);
+    let (booster, parameters) = (booster(&rows), Parameters { steps_between_averages: 3, ..small() });
+    let mut leader = DateLeader::new(parameters.clone(), booster.clone()).expect("good parameters");
+    let mut shards = shards(&parameters, &booster, &rows, 1);
+    let mut told = Vec::new();
+    while let Some(instruction) = leader.instruct().expect("instructs") {
+        let mut merged = None;
+        shards[0].contribute(&instruction, &mut merged).expect("contributes");
+        leader.absorb(merged.expect("an answer")).expect("absorbs");
+        told.push((leader.progress().done, leader.progress().total));
+    }
+    // Six hundred rows are ten steps of 64: four rounds in each of the four epochs.
+    assert!(told.last().is_some_and(|(done, total)| done == total && *done >= 20), "{told:?}");
+    assert!(told.is_sorted() && told.contains(&(3, 40)) && told.contains(&(19, 40)), "{told:?}");
+}
+
 #[test]
 fn wrong_inputs_are_named() {
     let error = Parameters { hidden_share: 1.0, ..small() }.validate().expect_err("refused");

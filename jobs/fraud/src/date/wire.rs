@@ -1,6 +1,6 @@
 //! What leader and shards of a fit send each other, as protobuf messages: floats travel bit for bit.
 
-use tidewaiter_learning::local_sgd::{Answer, Trained};
+use tidewaiter_learning::local_sgd::Trained;
 
 use super::embedding::TableRows;
 
@@ -20,7 +20,7 @@ pub(super) enum Request {
     /// Count the rows; the answer is [`RowCounts`].
     #[prost(message, tag = "1")]
     Count(CountRows),
-    /// Train for some steps; the answer is [`RoundResult`].
+    /// Train for some steps; the answer is averaged, and its note has the changed rows of the [`Tables`].
     #[prost(message, tag = "2")]
     Train(TrainSteps),
     /// Evaluate the weights on the validation rows; the answer is [`Evaluation`].
@@ -97,16 +97,6 @@ pub(super) struct RowCounts {
     /// The largest ln(1 + revenue) of the training rows.
     #[prost(float, tag = "5")]
     pub(super) largest_revenue: f32,
-}
-
-/// The result of a shard's training steps.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct RoundResult {
-    #[prost(message, required, tag = "1")]
-    pub(super) dense: Answer,
-    /// The changes of table rows.
-    #[prost(message, required, tag = "2")]
-    pub(super) tables: Tables,
 }
 
 /// A shard's validation rows as predicted by the weights.

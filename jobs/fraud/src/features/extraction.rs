@@ -25,6 +25,8 @@ pub(crate) struct Extraction<'a> {
     pub(crate) folder: String,
     /// The reporting country.
     pub(crate) country: &'a str,
+    /// The snapshot of the declarations; `None`: the newest.
+    pub(crate) version: Option<u64>,
     /// The last month that is read: 12 × year + month - 1.
     pub(crate) last_month: i32,
     pub(crate) parameters: Parameters,
@@ -39,10 +41,14 @@ pub(crate) struct ExtractedFeatures {
     pub(crate) files: FeatureFiles,
 }
 
-/// Reads the newest snapshot up to a month and writes feature files.
+/// Reads a snapshot up to a month and writes feature files.
 pub(crate) async fn extract(extraction: Extraction<'_>) -> Result<ExtractedFeatures> {
-    let Extraction { session, archive, folder, country, last_month, parameters, outputs } = extraction;
-    let version = Table::open(archive, DECLARATIONS).await?.version().await?;
+    let Extraction { session, archive, folder, country, version, last_month, parameters, outputs } =
+        extraction;
+    let version = match version {
+        Some(version) => version,
+        None => Table::open(archive, DECLARATIONS).await?.version().await?,
+    };
     let declarations = snapshot_by_month(archive, DECLARATIONS, Some(version), country, last_month).await?;
     // No filter stands between the scan and the operator: it would be spread over partitions.
     let rows = session.read_table(declarations)?.select_columns(INPUT_COLUMNS)?;
@@ -52,7 +58,7 @@ pub(crate) async fn extract(extraction: Extraction<'_>) -> Result<ExtractedFeatu
         outputs,
         parameters: serde_json::to_string(&parameters)?,
     })?;
-    let files = plan::reports::<FeatureFiles>(plan::above(rows, operator)?).await;
+    let files = plan::reports::<FeatureFiles>(plan::apply(rows, operator)?).await;
     let files = files.context(|| format!("compute features of {DECLARATIONS}@{version}"))?;
     let [files] = <[FeatureFiles; 1]>::try_from(files)
         .map_err(|files| Error::internal(format!("features came from {} tasks, not one", files.len())))?;

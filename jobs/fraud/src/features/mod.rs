@@ -11,8 +11,8 @@
 //! needs no past), update the histories, write. Rows of the training and validation months go to shard files in
 //! blocks of 4096, those of the test months to others.
 //!
-//! `extract` is the step of a job, [`FeaturesOperator`] its plan node, [`features`] the list of features. Start at
-//! [`FeatureBuilder::push`].
+//! `extract` is the step of a job, [`FeaturesOperator`] its plan node, [`features`] the list of features, `text` their
+//! names and values in words. Start at [`FeatureBuilder::push`].
 
 mod bounded_table;
 mod builder;
@@ -28,6 +28,7 @@ mod prepared;
 mod schema;
 mod sorting;
 mod statistics;
+pub(crate) mod text;
 
 pub use builder::{FeatureBuilder, RowKeys};
 pub use catalogue::{Feature, Measure, Source, features};

@@ -110,7 +110,7 @@ impl Operator for FeaturesOperator {
         }
     }
 
-    fn undivided(&self) -> bool {
+    fn single_partition(&self) -> bool {
         true
     }
 
@@ -275,7 +275,7 @@ mod tests {
         })
         .expect("an operator");
         let rows = session.read_table(Arc::new(table)).expect("reads");
-        let mut files = plan::reports(plan::above(rows, operator).expect("plans")).await.expect("runs");
+        let mut files = plan::reports(plan::apply(rows, operator).expect("plans")).await.expect("runs");
         files.pop().expect("one answer")
     }
 

@@ -4,6 +4,7 @@
 //! collective, or several one after another, each of which continues from its own checkpoint. Start at
 //! [`ModelFit::fit`].
 
+mod propensity;
 mod revenue;
 
 use std::{ops::RangeInclusive, sync::Arc};
@@ -11,7 +12,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 use datafusion::prelude::SessionContext;
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::{Leader, ShardLoader};
-use tidewaiter_core::Result;
+use tidewaiter_core::{Result, threads::on_cpu};
 use tidewaiter_job::{Listener, engine::Engine};
 use tidewaiter_learning::{
     follow::Followed,
@@ -27,6 +28,7 @@ use crate::{
     model::{Classifier, FraudModel, Learner},
     parameters::RetrainParameters,
 };
+pub(crate) use propensity::chances_of_inspection;
 use revenue::fit_revenue_head;
 
 /// The fits of a retrain: what they read and where they run.
@@ -104,7 +106,8 @@ impl ModelFit<'_> {
             losses.extend(leader.validation_loss());
         }
         let loss = losses.iter().sum::<f64>() / f64::from(members);
-        Ok((gbdt::Model::mean(models)?, (!losses.is_empty()).then_some(loss)))
+        let mean = on_cpu(move || gbdt::Model::mean(models)).await?;
+        Ok((mean, (!losses.is_empty()).then_some(loss)))
     }
 
     /// Fits a booster, then the network over its leaves.
@@ -121,7 +124,7 @@ impl ModelFit<'_> {
             learner: date::LEARNER,
             parameters: serde_json::to_string(&layout)?,
             loader: Arc::new(DateShards::new(self.archive.clone(), self.shard_files(), layout)),
-            unit: "epochs",
+            unit: "steps",
             milestones_per_checkpoint: 1,
             gains_from_gpu: true,
         };

@@ -10,8 +10,9 @@ use datafusion::{
     common::ScalarValue,
     prelude::{SessionContext, col, lit},
 };
+use futures::StreamExt;
 use tidewaiter_archive::{Archive, tasks};
-use tidewaiter_core::Result;
+use tidewaiter_core::{Result, threads::on_cpu};
 use tidewaiter_proto::v1::ParquetFile;
 
 use crate::{
@@ -41,11 +42,13 @@ pub(super) async fn fit_revenue_head(
     order.push(col("additional_revenue").sort(true, false));
     let rows = rows.sort(order)?.select_columns(&[&FEATURES[..], &["additional_revenue"]].concat())?;
     let (mut columns, mut revenue) = (vec![Vec::new(); FEATURES.len()], Vec::new());
-    for batch in rows.collect().await? {
+    let mut stream = rows.execute_stream().await?;
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
         for (column, values) in columns.iter_mut().zip(batch.columns()) {
             column.extend_from_slice(values.as_primitive::<Float32Type>().values());
         }
         revenue.extend_from_slice(batch.column(FEATURES.len()).as_primitive::<Float64Type>().values());
     }
-    RevenueHead::fit(&columns, &revenue)
+    on_cpu(move || RevenueHead::fit(&columns, &revenue)).await
 }

@@ -12,7 +12,8 @@ use arrow::{
     datatypes::DataType,
 };
 use prost::Message;
-use tidewaiter_core::Result;
+use tidewaiter_archive::Archive;
+use tidewaiter_core::{Result, ResultExt, threads::on_cpu};
 use tidewaiter_learning::{gbdt, logistic};
 
 use super::{
@@ -22,7 +23,10 @@ use super::{
 };
 use crate::{
     date::{DateModel, Keys, StoredDateModel},
-    features::feature_columns,
+    features::{
+        feature_columns, features,
+        text::{LEARNED, attribution_width},
+    },
 };
 
 /// Reasons given for a row.
@@ -103,6 +107,16 @@ impl FraudModel {
         Ok(Self { classifier, head })
     }
 
+    /// Reads a model of an archive.
+    ///
+    /// # Errors
+    /// Those of the store, and as [`FraudModel::from_bytes`].
+    pub async fn load(archive: &Archive, path: &str) -> Result<Arc<Self>> {
+        let bytes = archive.get(path).await?;
+        let model = on_cpu(move || Self::from_bytes(&bytes)).await;
+        Ok(Arc::new(model.context(|| format!("read the model {path}"))?))
+    }
+
     /// Whether the model expects revenue.
     pub fn expects_revenue(&self) -> bool {
         match &self.classifier {
@@ -146,15 +160,16 @@ impl FraudModel {
     }
 
     /// What each feature adds to the log odds of each row, relative to the mean of the training rows (for DATE, to
-    /// first order): rows one after the other, each with one number per feature.
+    /// first order), and then what a network learned of the row's importer and HS code: rows one after the other, each
+    /// with as many numbers as [`attribution_width`].
     ///
     /// # Errors
     /// As [`FraudModel::score`].
     pub fn attributions(&self, batch: &RecordBatch) -> Result<Vec<f64>> {
         let columns = feature_columns(batch)?;
         match &self.classifier {
-            Classifier::Gbdt(trees) => trees.attributions(&columns),
-            Classifier::Logistic(model) => model.attributions(&columns),
+            Classifier::Gbdt(trees) => Ok(without_embeddings(&trees.attributions(&columns)?)),
+            Classifier::Logistic(model) => Ok(without_embeddings(&model.attributions(&columns)?)),
             Classifier::Date(model) => model.attributions(&columns, &self.keys(batch)?),
         }
     }
@@ -184,7 +199,7 @@ impl FraudModel {
         let columns = feature_columns(&gathered)?;
         let (mut reasons, mut next) = (StringBuilder::new(), 0);
         for (at, (row, attributions)) in
-            explained.iter().zip(attributions.chunks_exact(columns.len())).enumerate()
+            explained.iter().zip(attributions.chunks_exact(attribution_width())).enumerate()
         {
             let row = *row as usize;
             reasons.append_nulls(row - next);
@@ -195,6 +210,12 @@ impl FraudModel {
         reasons.append_nulls(batch.num_rows() - next);
         Ok(Arc::new(reasons.finish()))
     }
+}
+
+/// Adds zeros for embeddings, which the classifier does not have, to rows of one number per feature.
+fn without_embeddings(attributions: &[f64]) -> Vec<f64> {
+    let rows = attributions.chunks_exact(features().len());
+    rows.flat_map(|row| row.iter().copied().chain(LEARNED.map(|_| 0.0))).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use futures::{StreamExt, stream::BoxStream};
 use prost::Message as _;
 use tidewaiter_archive::Archive;
 use tidewaiter_core::{
-    Error, Result, ResultExt,
+    Error, Result,
     plan::{Input, Operator},
     threads::on_cpu,
 };
@@ -84,12 +84,8 @@ impl Operator for ScoreOperator {
 
 impl ScoreOperator {
     async fn model(&self) -> Result<Arc<FraudModel>> {
-        let load = async {
-            let bytes = self.archive.get(&self.message.model).await?;
-            Ok::<_, Error>(Arc::new(FraudModel::from_bytes(&bytes)?))
-        };
-        let model = self.model.get_or_try_init(|| load).await;
-        model.cloned().context(|| format!("load the model {}", self.message.model))
+        let model = self.model.get_or_try_init(|| FraudModel::load(&self.archive, &self.message.model)).await;
+        model.cloned()
     }
 
     fn score(&self, model: &FraudModel, batch: &RecordBatch) -> Result<RecordBatch> {

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::features::features;
+use crate::features::text;
 
 /// The indices of the `count` largest numbers above 0, by their `size`: the largest first, equal ones in order.
 pub(crate) fn strongest(attributions: &[f64], count: usize, size: impl Fn(f64) -> f64) -> Vec<usize> {
@@ -21,28 +21,31 @@ pub(crate) fn strongest(attributions: &[f64], count: usize, size: impl Fn(f64) -
     best
 }
 
-/// The features that moved one row's score the most, either way, as JSON:
-/// `[{"feature":"hs6_rate","value":0.41,"log_odds":0.93},…]`; `value` is null where missing, and `log_odds` has
-/// four decimals.
+/// The reasons that moved one row's score the most, either way, in words and for programs, as JSON:
+/// `[{"reason":"past illicit share of the HS 6 code: 41.0 %, from 120 outcomes","feature":"hs6_rate","value":0.41,
+/// "log_odds":0.93},…]`; `value` is null where missing or where the reason is no feature, and `log_odds` has four
+/// decimals. `values` are those of the features.
 pub(super) fn reasons_json(attributions: &[f64], values: &[f32], count: usize) -> String {
-    let mut text = "[".to_owned();
+    let of = |at: usize| values.get(at).copied().unwrap_or(f32::NAN);
+    let mut json = "[".to_owned();
     for at in strongest(attributions, count, f64::abs) {
-        let (Some(feature), Some(value)) = (features().get(at), values.get(at)) else { continue };
-        if text.len() > 1 {
-            text.push(',');
+        if json.len() > 1 {
+            json.push(',');
         }
+        let _ = write!(json, "{{\"reason\":{}", serde_json::Value::from(text::reason(at, of)));
         // The names of features hold no character that JSON escapes.
-        let _ = write!(text, "{{\"feature\":\"{}\",\"value\":", feature.name);
-        let _ = if value.is_finite() { write!(text, "{value}") } else { write!(text, "null") };
-        let _ = write!(text, ",\"log_odds\":{}}}", (attributions[at] * 1e4).round() / 1e4);
+        let _ = write!(json, ",\"feature\":\"{}\",\"value\":", text::reason_name(at));
+        let _ = if of(at).is_finite() { write!(json, "{}", of(at)) } else { write!(json, "null") };
+        let _ = write!(json, ",\"log_odds\":{}}}", (attributions[at] * 1e4).round() / 1e4);
     }
-    text.push(']');
-    text
+    json.push(']');
+    json
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::features;
 
     fn place(name: &str) -> usize {
         features().iter().position(|feature| feature.name == name).expect("a feature")
@@ -58,7 +61,10 @@ mod tests {
             attributions[place(name)] = contribution;
             values[place(name)] = value;
         }
-        insta::assert_snapshot!(reasons_json(&attributions, &values, 5), @r#"[{"feature":"duty_rate","value":8,"log_odds":-2},{"feature":"hs6_rate","value":0.41,"log_odds":0.1235},{"feature":"importer_rate","value":null,"log_odds":0.1}]"#);
+        // Beside the features, what a network learned of the importer.
+        attributions.push(0.3);
+        let json = reasons_json(&attributions, &values, 5).replace('\u{a0}', " ");
+        insta::assert_snapshot!(json, @r#"[{"reason":"tariff rate: 8 %","feature":"duty_rate","value":8,"log_odds":-2},{"reason":"what the model learned of this importer from its items in the training months","feature":"importer_embedding","value":null,"log_odds":0.3},{"reason":"past illicit share of the HS 6 code: 41.0 %, from 0 outcomes","feature":"hs6_rate","value":0.41,"log_odds":0.1235},{"reason":"past illicit share of the importer: not known","feature":"importer_rate","value":null,"log_odds":0.1}]"#);
         assert_eq!(reasons_json(&attributions, &values, 0), "[]");
         let parsed: serde_json::Value =
             serde_json::from_str(&reasons_json(&attributions, &values, 2)).expect("JSON");

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use tidewaiter_report::{
-    format,
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
+    words::Words,
 };
 
 /// One item selected for inspection.
@@ -38,12 +38,12 @@ pub struct SelectedItem {
 }
 
 /// The table of items; columns without any value are left out.
-pub(super) fn table(items: &[SelectedItem], currency: &str) -> Markup {
+pub(super) fn table(words: &Words, items: &[SelectedItem], currency: &str) -> Markup {
     let amount = |what: &str| match currency {
         "" => what.to_owned(),
         _ => format!("{what}, {currency}"),
     };
-    let (value, expected) = (amount("Customs value"), amount("Expected revenue"));
+    let (value, expected) = (amount(words.say("Customs value")), amount(words.say("Expected revenue")));
     let has_value = items.iter().any(|item| item.value.is_some());
     let has_expected = items.iter().any(|item| item.expected_revenue.is_some());
     let has_outcome = items.iter().any(|item| item.illicit.is_some());
@@ -62,7 +62,7 @@ pub(super) fn table(items: &[SelectedItem], currency: &str) -> Markup {
         (has_outcome, "Proved illicit", Kind::Text),
     ];
     columns.extend(optional.iter().filter(|column| column.0).map(|(_, name, kind)| (*name, *kind)));
-    let mut table = Table::new("The riskiest items and, below each, why", &columns);
+    let mut table = words.table("The riskiest items and, below each, why", &columns);
     let code = |text: &str| if text.is_empty() { Cell::Absent } else { text.into() };
     for item in items {
         let reasons = html! {
@@ -70,7 +70,7 @@ pub(super) fn table(items: &[SelectedItem], currency: &str) -> Markup {
                 @for (text, contribution) in &item.reasons {
                     li {
                         (if *contribution < 0.0 { "▼ " } else { "▲ " }) (text)
-                        " (" (if *contribution < 0.0 { "" } else { "+" }) (format::fixed(*contribution, 2)) ")"
+                        " (" (if *contribution < 0.0 { "" } else { "+" }) (words.numbers().fixed(*contribution, 2)) ")"
                     }
                 }
             }
@@ -84,7 +84,7 @@ pub(super) fn table(items: &[SelectedItem], currency: &str) -> Markup {
             code(&item.origin),
             item.probability.into(),
         ];
-        let outcome = item.illicit.map(|illicit| if illicit { "yes" } else { "no" });
+        let outcome = item.illicit.map(|illicit| if illicit { words.say("yes") } else { words.say("no") });
         let optional = [item.value.into(), item.expected_revenue.into(), outcome.into()];
         let shown = [has_value, has_expected, has_outcome];
         cells.extend(optional.into_iter().zip(shown).filter(|(_, shown)| *shown).map(|(cell, _)| cell));
@@ -92,10 +92,12 @@ pub(super) fn table(items: &[SelectedItem], currency: &str) -> Markup {
     }
     html! {
         p {
-            "▲ raises the probability, ▼ lowers it, by so much in log-odds: +0.69 doubles the odds of fraud, +1.39 \
-             makes them four times as high. An item has more reasons than are shown. HS 6 × origin: earlier items of \
-             the same commodity (six digits) and origin; illicit shares are drawn towards that of all items, the \
-             more so the fewer outcomes there are."
+            (words.say(
+                "▲ raises the probability, ▼ lowers it, by so much in log-odds: +0.69 doubles the odds of fraud, +1.39 \
+                 makes them four times as high. An item has more reasons than are shown. HS 6 × origin: earlier items of \
+                 the same commodity (six digits) and origin; illicit shares are drawn towards that of all items, the \
+                 more so the fewer outcomes there are.",
+            ))
         }
         (table.render())
     }

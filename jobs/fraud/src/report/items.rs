@@ -7,10 +7,10 @@ use arrow::{
 };
 use tidewaiter_core::{Error, Result};
 
-use super::{feature_text, item_table::SelectedItem};
+use super::item_table::SelectedItem;
 use crate::{
     calendar::date_of,
-    features::{LEADING, feature_schema, features},
+    features::{LEADING, feature_schema, features, text},
     model::strongest,
     scored::TopItems,
 };
@@ -26,7 +26,7 @@ const REASONS: usize = 3;
 pub fn listed_items(top: Option<&TopItems>) -> Result<Vec<SelectedItem>> {
     let Some(top) = top else { return Ok(Vec::new()) };
     let TopItems { features: records, declared, probabilities, expected, attributions } = top;
-    let (rows, width) = (records.num_rows(), features().len());
+    let (rows, width) = (records.num_rows(), text::attribution_width());
     if records.schema() != feature_schema() {
         return Err(Error::internal("the items of a list are no rows of features"));
     }
@@ -50,7 +50,7 @@ pub fn listed_items(top: Option<&TopItems>) -> Result<Vec<SelectedItem>> {
     let hs_code = column("hs_code", &DataType::Utf8)?;
     let origin = column("origin", &DataType::Utf8)?;
     let value = column("customs_value", &DataType::Float64)?;
-    let text = |array: &Option<ArrayRef>, row: usize| {
+    let words = |array: &Option<ArrayRef>, row: usize| {
         let array = array.as_ref().filter(|array| array.is_valid(row));
         array.map_or_else(String::new, |array| array.as_string::<i32>().value(row).to_owned())
     };
@@ -61,23 +61,23 @@ pub fn listed_items(top: Option<&TopItems>) -> Result<Vec<SelectedItem>> {
     let items = records.column(1).as_primitive::<Int32Type>().values();
     let days = records.column(2).as_primitive::<Date32Type>().values();
     let labels = records.column(3).as_primitive::<Float32Type>();
-    let values: Vec<&[f32]> = (0..width)
+    let values: Vec<&[f32]> = (0..features().len())
         .map(|at| records.column(LEADING + at).as_primitive::<Float32Type>().values().as_ref())
         .collect();
     Ok((0..rows)
         .map(|row| {
             let contributions = &attributions[row * width..(row + 1) * width];
             let reasons = strongest(contributions, REASONS, |contribution| contribution);
-            let sentence = |at: usize| feature_text::sentence(at, |other| values[other][row]);
+            let sentence = |at: usize| text::reason(at, |other| values[other][row]);
             let reasons = reasons.into_iter().map(|at| (sentence(at), contributions[at]));
             SelectedItem {
                 rank: row as u64 + 1,
                 declaration: identifiers.value(row).to_owned(),
                 item: u64::try_from(items[row]).unwrap_or_default(),
                 date: date_of(days[row]).format("%Y-%m-%d").to_string(),
-                importer: text(&importer, row),
-                hs_code: text(&hs_code, row),
-                origin: text(&origin, row),
+                importer: words(&importer, row),
+                hs_code: words(&hs_code, row),
+                origin: words(&origin, row),
                 value: value.as_ref().and_then(|array| number(array, row)),
                 probability: probabilities[row],
                 expected_revenue: expected[row],

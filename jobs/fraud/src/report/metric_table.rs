@@ -2,10 +2,7 @@
 
 use maud::Markup;
 use serde::{Deserialize, Serialize};
-use tidewaiter_report::{
-    format,
-    table::{Kind, Table},
-};
+use tidewaiter_report::{table::Kind, words::Words};
 
 use crate::metrics::{Metrics, PERCENTS};
 
@@ -48,44 +45,48 @@ pub(super) fn metric_rows(challenger: &Metrics, champion: Option<&Metrics>) -> V
 }
 
 /// The meaning of a metric by its name; empty for an unknown name.
-fn meaning(name: &str) -> String {
-    match name.split_once('@') {
-        None => match name {
+fn meaning(words: &Words, name: &str) -> String {
+    let Some((what, percent)) = name.split_once('@') else {
+        let text = match name {
             "average_precision" => {
-                "illicit share of the list down to each illicit item, on average; 1 is perfect".to_owned()
+                words.say("illicit share of the list down to each illicit item, on average; 1 is perfect")
             }
             "roc_auc" => {
-                "chance that an illicit item stands above a clean one; 0.5 at random, 1 perfect".to_owned()
+                words.say("chance that an illicit item stands above a clean one; 0.5 at random, 1 perfect")
             }
-            "log_loss" => "error of the probabilities; lower is better".to_owned(),
-            _ => String::new(),
-        },
-        Some((what, percent)) => {
-            let percent = percent.parse::<f64>().map_or(f64::NAN, |percent| percent / 100.0);
-            let riskiest = format!("the riskiest {} of items", format::percent_short(percent));
-            match what {
-                "precision" => format!("illicit share of {riskiest}"),
-                "recall" => format!("share of all illicit items among {riskiest}"),
-                "f1" => format!("harmonic mean of precision and recall among {riskiest}"),
-                "revenue_recall" => format!("share of all revenue recovered among {riskiest}"),
-                _ => String::new(),
-            }
+            "log_loss" => words.say("error of the probabilities; lower is better"),
+            _ => "",
+        };
+        return text.to_owned();
+    };
+    let percent = percent.parse::<f64>().map_or(f64::NAN, |percent| percent / 100.0);
+    let percent = words.percent(percent);
+    let values = [("percent", percent.as_str())];
+    match what {
+        "precision" => words.fill("illicit share of the riskiest {percent} of items", &values),
+        "recall" => words.fill("share of all illicit items among the riskiest {percent} of items", &values),
+        "f1" => {
+            words.fill("harmonic mean of precision and recall among the riskiest {percent} of items", &values)
         }
+        "revenue_recall" => {
+            words.fill("share of all revenue recovered among the riskiest {percent} of items", &values)
+        }
+        _ => String::new(),
     }
 }
 
 /// The table of metrics: of one model, or of both and their difference.
-pub(super) fn table(caption: &str, metrics: &[Metric], compares: bool) -> Markup {
+pub(super) fn table(words: &Words, caption: &str, metrics: &[Metric], compares: bool) -> Markup {
     let mut columns = vec![("Metric", Kind::Text), ("Meaning", Kind::Text), ("This model", Kind::Ratio)];
     if compares {
-        columns.extend([("In use so far", Kind::Ratio), ("Difference", Kind::Ratio)]);
+        columns.extend([("Champion so far", Kind::Ratio), ("Difference", Kind::Ratio)]);
     }
-    let mut table = Table::new(caption, &columns);
+    let mut table = words.table(caption, &columns);
     for metric in metrics {
         let difference = metric.champion.map(|champion| metric.challenger - champion);
         let mut cells = vec![
             metric.name.as_str().into(),
-            meaning(&metric.name).as_str().into(),
+            meaning(words, &metric.name).as_str().into(),
             metric.challenger.into(),
         ];
         if compares {
@@ -100,19 +101,29 @@ pub(super) fn table(caption: &str, metrics: &[Metric], compares: bool) -> Markup
 mod tests {
     use super::*;
 
+    fn words() -> Words {
+        crate::report::words(tidewaiter_report::words::Language::English)
+    }
+
     #[test]
     fn names_are_explained() {
-        assert_eq!(meaning("precision@0.1"), "illicit share of the riskiest 0.1\u{a0}% of items");
-        assert_eq!(meaning("recall@10"), "share of all illicit items among the riskiest 10\u{a0}% of items");
-        assert!(meaning("roc_auc").contains("0.5"));
-        assert_eq!((meaning("accuracy@1/6"), meaning("colour")), (String::new(), String::new()));
+        assert_eq!(meaning(&words(), "precision@0.1"), "illicit share of the riskiest 0.1\u{a0}% of items");
+        assert_eq!(
+            meaning(&words(), "recall@10"),
+            "share of all illicit items among the riskiest 10\u{a0}% of items"
+        );
+        assert!(meaning(&words(), "roc_auc").contains("0.5"));
+        assert_eq!(
+            (meaning(&words(), "accuracy@1/6"), meaning(&words(), "colour")),
+            (String::new(), String::new())
+        );
     }
 
     #[test]
     fn one_model_has_no_column_for_the_other() {
         let metrics = [Metric { name: "roc_auc".to_owned(), challenger: 0.9, champion: Some(0.85) }];
-        let alone = table("c", &metrics, false).into_string();
-        assert!(!alone.contains("In use so far") && !alone.contains("0.850"));
-        assert!(table("c", &metrics, true).into_string().contains("0.050"));
+        let alone = table(&words(), "c", &metrics, false).into_string();
+        assert!(!alone.contains("Champion so far") && !alone.contains("0.850"));
+        assert!(table(&words(), "c", &metrics, true).into_string().contains("0.050"));
     }
 }

@@ -12,21 +12,28 @@ use tidewaiter_report::{
         bar::BarChart,
         line::{Axis, LineChart, Series},
     },
-    format::{self, Numbers},
     page::{Footer, Page, Section},
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
+    words::{Language, Words},
 };
 
 use super::{
+    estimate,
     item_table::{self, SelectedItem},
     metric_table::{self, Metric},
+    words,
 };
-use crate::metrics::CalibrationBin;
+use crate::{
+    metrics::CalibrationBin,
+    population::{Estimate, Population},
+};
 
 /// Everything that the report shows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelPage {
+    /// The language of the page.
+    pub language: Language,
     /// Title of the page.
     pub title: String,
     /// The new model, `name@version`.
@@ -39,9 +46,13 @@ pub struct ModelPage {
     pub decision: String,
     /// Share of items that customs can inspect, which the headline uses.
     pub capacity: f64,
+    /// Of which items of the test months the figures are, and an estimate for all.
+    pub population: Population,
+    /// How often the test months were looked at, this time included.
+    pub looks: u64,
     /// Training, validation and test months.
     pub periods: Months,
-    /// Goods items in the test months.
+    /// Goods items in the test months with a known outcome.
     pub test_rows: u64,
     /// Share of them that is illicit.
     pub illicit_rate: f64,
@@ -71,7 +82,7 @@ pub struct ModelPage {
     pub snapshot: Option<String>,
 }
 
-/// Months as text, such as `2020-01 to 2020-12`.
+/// Months as text, such as `2020-01 – 2020-12`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Months {
@@ -124,44 +135,76 @@ pub struct Importance {
 impl ModelPage {
     /// The report's HTML file.
     pub fn html(&self) -> String {
-        let mut facts = vec![("Model".to_owned(), self.model.clone())];
-        facts.push(("In use so far".to_owned(), self.champion.clone().unwrap_or_else(|| "none".to_owned())));
+        let words = &words(self.language);
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let mut facts = vec![
+            fact(words.say("Model"), self.model.clone()),
+            fact(
+                words.say("Champion so far"),
+                self.champion.clone().unwrap_or_else(|| words.say("none").to_owned()),
+            ),
+        ];
         for (name, period) in [
-            ("Country", &self.country),
-            ("Learned from", &self.periods.train),
-            ("Tuned on", &self.periods.valid),
-            ("Judged on", &self.periods.test),
+            (words.say("Country"), &self.country),
+            (words.say("Training months"), &self.periods.train),
+            (words.say("Validation months"), &self.periods.valid),
+            (words.say("Test months"), &self.periods.test),
         ] {
             if !period.is_empty() {
-                facts.push((name.to_owned(), period.clone()));
+                facts.push(fact(name, period.clone()));
             }
         }
-        facts.push(("Items judged".to_owned(), format::count(self.test_rows as f64)));
-        facts.push(("Illicit among them".to_owned(), format::percent(self.illicit_rate)));
-        if !self.currency.is_empty() {
-            facts.push(("Currency".to_owned(), self.currency.clone()));
+        facts.push(fact(words.say("Items with a known outcome"), words.count(self.test_rows)));
+        facts.push(fact(words.say("Illicit among them"), words.numbers().percent(self.illicit_rate)));
+        if let Population::Estimated(Estimate { items, figures, .. }) = &self.population {
+            facts.push(fact(words.say("All items of the test months"), words.count(*items)));
+            if let Some(share) = figures.get("illicit") {
+                let share = estimate::interval(words, *share);
+                facts.push(fact(words.say("Illicit among all, estimated"), share));
+            }
         }
-        type Body = fn(&ModelPage) -> Markup;
-        let parts: [(&'static str, &str, bool, Body); 7] = [
-            ("decision", "Decision", !self.decision.is_empty(), |it| html! { p { (it.decision) } }),
-            ("curves", "What more inspections find", !self.gain.challenger.is_empty(), Self::curves),
-            ("metrics", "Metrics on the test months", !self.metrics.is_empty(), Self::metrics),
-            ("months", "Month by month", !self.by_month.is_empty(), Self::months),
-            ("features", "What the model looks at", !self.importance.is_empty(), Self::features),
-            ("calibration", "Can its probabilities be trusted?", !self.calibration.is_empty(), Self::bins),
-            ("selection", "The riskiest items and why", !self.selection.is_empty(), |it| {
-                item_table::table(&it.selection, &it.currency)
+        if self.looks > 1 {
+            let looks = words.fill("{n} times", &[("n", &self.looks.to_string())]);
+            facts.push(fact(words.say("Test months looked at"), looks));
+        }
+        if !self.currency.is_empty() {
+            facts.push(fact(words.say("Currency"), self.currency.clone()));
+        }
+        type Body = fn(&ModelPage, &Words) -> Markup;
+        let parts: [(&'static str, &str, bool, Body); 8] = [
+            ("decision", words.say("Decision"), !self.decision.is_empty(), Self::decision),
+            ("population", words.say("All items"), self.population != Population::All, |it, words| {
+                estimate::section(words, &it.population)
             }),
+            (
+                "curves",
+                words.say("What more inspections find"),
+                !self.gain.challenger.is_empty(),
+                Self::curves,
+            ),
+            ("metrics", words.say("Metrics on the test months"), !self.metrics.is_empty(), Self::metrics),
+            ("months", words.say("Month by month"), !self.by_month.is_empty(), Self::months),
+            ("features", words.say("Feature importance"), !self.importance.is_empty(), Self::features),
+            ("calibration", words.say("Calibration"), !self.calibration.is_empty(), Self::bins),
+            (
+                "selection",
+                words.say("The riskiest items and why"),
+                !self.selection.is_empty(),
+                |it, words| item_table::table(words, &it.selection, &it.currency),
+            ),
         ];
         let sections = parts.into_iter().filter(|part| part.2);
         let sections = sections.map(|(anchor, title, _, body)| Section {
             anchor,
             title: title.to_owned(),
-            body: body(self),
+            body: body(self, words),
         });
+        let origin = [self.country.as_str(), self.periods.test.as_str()];
+        let origin = origin.iter().filter(|text| !text.is_empty()).map(|text| format!(" · {text}"));
         Page {
-            title: self.title.clone(),
-            subtitle: "Quality of the selection of goods items for inspection".to_owned(),
+            language: self.language,
+            title: format!("{}{}", self.title, origin.collect::<String>()),
+            subtitle: words.say("Quality of the selection of goods items for inspection").to_owned(),
             lead: self.headline(),
             facts,
             sections: sections.collect(),
@@ -170,97 +213,170 @@ impl ModelPage {
                 seed: self.seed,
                 snapshot: self.snapshot.clone(),
             },
-            ..Page::default()
         }
         .render()
     }
 
-    /// How good the selection is, in one sentence or two.
+    /// How good the selection is, and of which items, in a few sentences.
     pub fn headline(&self) -> String {
+        let words = &words(self.language);
+        let inspected = self.inspected_headline(words);
+        let Population::Estimated(estimate) = &self.population else { return inspected };
+        match estimate::headline(words, estimate, self.capacity) {
+            Some(all) => format!("{all} {inspected}"),
+            None => inspected,
+        }
+    }
+
+    /// What the selection finds among the items with a known outcome.
+    fn inspected_headline(&self, words: &Words) -> String {
         let Some(found) = read(&self.gain.challenger, self.capacity) else {
-            return "The curve of this model does not reach the share of items that can be inspected."
+            return words
+                .say("The curve of this model does not reach the share of items that can be inspected.")
                 .to_owned();
         };
-        let capacity = format::percent_short(self.capacity);
+        let capacity = words.percent(self.capacity);
         let champion = read(&self.gain.champion, self.capacity);
         // With a decimal where whole percents would be equal for both models.
         let same = champion.is_some_and(|champion| (champion * 100.0).round() == (found * 100.0).round());
-        let percent = |share: f64| format!("{}\u{a0}%", format::fixed(share * 100.0, usize::from(same)));
-        let mut text =
-            format!("Inspecting the riskiest {capacity} of items finds {} of the fraud", percent(found));
+        let percent =
+            |share: f64| format!("{}\u{a0}%", words.numbers().fixed(share * 100.0, usize::from(same)));
+        let share = percent(found);
+        let values = [("capacity", capacity.as_str()), ("share", &share)];
+        let mut text = match self.population {
+            Population::All => {
+                words.fill("Inspecting the riskiest {capacity} of items finds {share} of the fraud", &values)
+            }
+            _ => words.fill(
+                "Among the items that were inspected, the riskiest {capacity} hold {share} of the fraud found",
+                &values,
+            ),
+        };
         if let Some(revenue) = read(&self.revenue.challenger, self.capacity) {
-            text.push_str(&format!(" and {} of the revenue to be recovered", percent(revenue)));
+            let revenue = percent(revenue);
+            text.push_str(&words.fill(" and {share} of the revenue to be recovered", &[("share", &revenue)]));
         }
         if let Some(precision) = read(&self.precision.challenger, self.capacity) {
-            text.push_str(&format!("; {:.0} of 100 inspected items are illicit", precision * 100.0));
+            let n = format!("{:.0}", precision * 100.0);
+            text.push_str(&words.fill("; {n} of 100 inspected items are illicit", &[("n", &n)]));
         }
-        text.push_str(&format!(". Inspecting as many at random would find {capacity} of it"));
+        text.push_str(
+            &words.fill(". Inspecting as many at random would find {share} of it", &[("share", &capacity)]),
+        );
         if let Some(champion) = champion {
-            text.push_str(&format!("; the model in use so far finds {}", percent(champion)));
+            let share = percent(champion);
+            text.push_str(&words.fill("; the champion so far finds {share}", &[("share", &share)]));
         }
         text.push('.');
+        if let Population::Inspected { .. } = self.population {
+            text.push(' ');
+            text.push_str(words.say(
+                "Items are inspected because somebody suspects them: what the model finds among all items cannot be told \
+                 from this.",
+            ));
+        }
         text
     }
 
-    fn lines(&self, curves: &Curves) -> Vec<Series> {
+    /// Of which items the curves and metrics are.
+    fn of_items<'a>(&self, words: &'a Words) -> &'a str {
+        match self.population {
+            Population::All => words.say("all items"),
+            _ => words.say("the inspected items"),
+        }
+    }
+
+    fn decision(&self, words: &Words) -> Markup {
+        html! {
+            p { (self.decision) }
+            @if self.looks > 1 {
+                p {
+                    (words.fill(
+                        "The test months were looked at {n} times, by versions of this model. The more often, the more the \
+                         best figure on them owes to chance: use new months from time to time.",
+                        &[("n", &self.looks.to_string())],
+                    ))
+                }
+            }
+        }
+    }
+
+    fn lines(&self, words: &Words, curves: &Curves) -> Vec<Series> {
         let name =
             |role: &str, model: &str| if model.is_empty() { role.to_owned() } else { model.to_owned() };
-        let mut series =
-            vec![Series { name: name("this model", &self.model), points: curves.challenger.clone() }];
+        let challenger = name(words.say("this model"), &self.model);
+        let mut series = vec![Series { name: challenger, points: curves.challenger.clone() }];
         if !curves.champion.is_empty() {
-            let model = self.champion.as_deref().unwrap_or_default();
+            let model = name(words.say("champion"), self.champion.as_deref().unwrap_or_default());
             series.push(Series {
-                name: format!("{} (so far)", name("champion", model)),
+                name: words.fill("{model} (so far)", &[("model", &model)]),
                 points: curves.champion.clone(),
             });
         }
         series
     }
 
-    fn curves(&self) -> Markup {
-        let chart = |title: &str, y: &str, curves: &Curves, at_random: Option<f64>| LineChart {
+    fn curves(&self, words: &Words) -> Markup {
+        let of = [("items", self.of_items(words))];
+        let chart = |title: &str, y: String, curves: &Curves, at_random: Option<f64>| LineChart {
             title: title.to_owned(),
-            x: Axis { title: "items inspected, % of all".to_owned(), share: true, covers: vec![0.0] },
-            y: Axis { title: y.to_owned(), share: true, covers: vec![0.0, 1.0] },
-            series: self.lines(curves),
+            x: Axis { title: words.fill("inspected, % of {items}", &of), share: true, covers: vec![0.0] },
+            y: Axis { title: y, share: true, covers: vec![0.0, 1.0] },
+            series: self.lines(words, curves),
             reference: curves.challenger.last().map(|(share, _)| Series {
-                name: "at random".to_owned(),
+                name: words.say("at random").to_owned(),
                 points: vec![(0.0, at_random.unwrap_or(0.0)), (*share, at_random.unwrap_or(*share))],
             }),
-            mark: (self.capacity > 0.0)
-                .then(|| (self.capacity, format!("{} inspected", format::percent_short(self.capacity)))),
+            mark: (self.capacity > 0.0).then(|| {
+                let capacity = words.percent(self.capacity);
+                (self.capacity, words.fill("{share} inspected", &[("share", &capacity)]))
+            }),
             labels: Vec::new(),
-            numbers: Numbers::default(),
+            numbers: words.numbers(),
         };
-        let (gain, revenue, precision) = (
-            ("Fraud found by inspecting the riskiest items first", "fraud found, % of all"),
-            ("Revenue recovered by inspecting the riskiest items first", "revenue recovered, % of all"),
-            ("Illicit items among the inspected", "illicit, % of inspected"),
+        let gain = chart(
+            words.say("Fraud found by inspecting the riskiest items first"),
+            words.fill("fraud found, % of that in {items}", &of),
+            &self.gain,
+            None,
+        );
+        let precision = chart(
+            words.say("Illicit items among the selected"),
+            words.fill("illicit, % of those selected from {items}", &of),
+            &self.precision,
+            Some(self.illicit_rate),
+        );
+        let revenue = chart(
+            words.say("Revenue recovered by inspecting the riskiest items first"),
+            words.fill("revenue recovered, % of that in {items}", &of),
+            &self.revenue,
+            None,
         );
         html! {
-            (chart(gain.0, gain.1, &self.gain, None).render())
-            @if !self.precision.challenger.is_empty() {
-                (chart(precision.0, precision.1, &self.precision, Some(self.illicit_rate)).render())
-            }
-            @if !self.revenue.challenger.is_empty() {
-                (chart(revenue.0, revenue.1, &self.revenue, None).render())
-            }
+            (gain.render())
+            @if !self.precision.challenger.is_empty() { (precision.render()) }
+            @if !self.revenue.challenger.is_empty() { (revenue.render()) }
         }
     }
 
-    fn metrics(&self) -> Markup {
-        let caption = "Measured on months that neither model learned from";
-        metric_table::table(caption, &self.metrics, self.champion.is_some())
+    fn metrics(&self, words: &Words) -> Markup {
+        let caption = words.fill(
+            "Measured on {items} of the test months, from which neither model learned",
+            &[("items", self.of_items(words))],
+        );
+        metric_table::table(words, &caption, &self.metrics, !self.gain.champion.is_empty())
     }
 
-    fn months(&self) -> Markup {
+    fn months(&self, words: &Words) -> Markup {
         let mut names: Vec<&str> =
             self.by_month.iter().flat_map(|month| month.metrics.keys().map(String::as_str)).collect();
         names.sort_unstable();
         names.dedup();
         let mut columns = vec![("Month", Kind::Text), ("Items", Kind::Count), ("Illicit", Kind::Percent)];
         columns.extend(names.iter().map(|name| (*name, Kind::Ratio)));
-        let mut table = Table::new("Each month of the test period", &columns);
+        let caption =
+            words.fill("Each month of the test period: {items}", &[("items", self.of_items(words))]);
+        let mut table = words.table(&caption, &columns);
         for month in &self.by_month {
             let mut cells: Vec<Cell> =
                 vec![month.month.as_str().into(), month.rows.into(), month.illicit_rate.into()];
@@ -270,46 +386,54 @@ impl ModelPage {
         table.render()
     }
 
-    fn features(&self) -> Markup {
+    fn features(&self, words: &Words) -> Markup {
         let name = |one: &Importance| if one.label.is_empty() { &one.feature } else { &one.label }.clone();
         let chart = BarChart {
-            title: "Share of what the model tells items apart by, %; the first 15 features".to_owned(),
+            title: words.say("Share of the gain, %; the first 15 features").to_owned(),
             kind: Kind::Percent,
-            numbers: Numbers::default(),
+            numbers: words.numbers(),
             bars: self.importance.iter().take(15).map(|one| (name(one), one.share)).collect(),
         };
-        let columns = [("Feature", Kind::Text), ("Meaning", Kind::Text), ("Share", Kind::Percent)];
-        let mut table = Table::new("Every feature named in the report", &columns);
+        let columns =
+            [("Feature", Kind::Text), ("Meaning", Kind::Text), ("Share of the gain", Kind::Percent)];
+        let mut table = words.table("Every feature named in the report", &columns);
         for one in &self.importance {
             table.row(vec![one.feature.as_str().into(), one.meaning.as_str().into(), one.share.into()]);
         }
         html! {
             (chart.render())
             p {
-                "HS 6 × origin: earlier items of the same commodity (the first six digits of its code) and the same \
-                 origin together; likewise with the other names. HS 4 is the heading, HS 2 the chapter."
+                (words.say(
+                    "HS 6 × origin: earlier items of the same commodity (the first six digits of its code) and the same \
+                     origin together; likewise with the other names. HS 4 is the heading, HS 2 the chapter.",
+                ))
             }
             (table.render())
         }
     }
 
-    fn bins(&self) -> Markup {
+    fn bins(&self, words: &Words) -> Markup {
         let points: Vec<(f64, f64)> =
             self.calibration.iter().map(|bin| (bin.predicted, bin.observed)).collect();
         let axis = |title: &str| Axis { title: title.to_owned(), share: true, covers: vec![0.0, 1.0] };
+        let observed = words.fill("observed illicit, % of {items}", &[("items", self.of_items(words))]);
         let chart = LineChart {
-            title: "Predicted probability against the observed share; on the dotted line both agree"
+            title: words
+                .say("Predicted probability against the observed share; on the dotted line both agree")
                 .to_owned(),
-            x: axis("predicted probability, %"),
-            y: axis("observed illicit, %"),
-            series: vec![Series { name: "this model".to_owned(), points }],
-            reference: Some(Series { name: "perfect".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] }),
+            x: axis(words.say("predicted probability, %")),
+            y: axis(&observed),
+            series: vec![Series { name: words.say("this model").to_owned(), points }],
+            reference: Some(Series {
+                name: words.say("perfect").to_owned(),
+                points: vec![(0.0, 0.0), (1.0, 1.0)],
+            }),
             mark: None,
             labels: Vec::new(),
-            numbers: Numbers::default(),
+            numbers: words.numbers(),
         };
         let columns = [("Predicted", Kind::Percent), ("Observed", Kind::Percent), ("Items", Kind::Count)];
-        let mut table = Table::new("The bins of the chart", &columns);
+        let mut table = words.table("The bins of the chart", &columns);
         for bin in &self.calibration {
             table.row(vec![bin.predicted.into(), bin.observed.into(), bin.rows.into()]);
         }
@@ -321,7 +445,7 @@ impl ModelPage {
 pub(super) fn months_text(text: &str) -> String {
     match text.split_once("..") {
         Some((first, last)) if first == last => first.to_owned(),
-        Some((first, last)) => format!("{first} to {last}"),
+        Some((first, last)) => format!("{first} – {last}"),
         None => text.to_owned(),
     }
 }
@@ -359,6 +483,7 @@ mod tests {
             ("office.illicit_rate", "past illicit rate at the customs office"),
         ];
         ModelPage {
+            language: Language::English,
             title: "Fraud selection, fraud@3".to_owned(),
             model: "fraud@3".to_owned(),
             champion: Some("fraud@2".to_owned()),
@@ -366,6 +491,8 @@ mod tests {
             decision: "Promoted: revenue_recall@5 rises from 0.431 to 0.462, more than the 0.005 asked for."
                 .to_owned(),
             capacity: 0.05,
+            population: Population::All,
+            looks: 1,
             periods: Months {
                 train: "2020-01 to 2020-12".to_owned(),
                 valid: "2021-01 to 2021-03".to_owned(),
@@ -452,8 +579,36 @@ mod tests {
         assert_eq!(
             report.headline().replace('\u{a0}', " "),
             "Inspecting the riskiest 5 % of items finds 46 % of the fraud; 95 of 100 inspected items are illicit. \
-             Inspecting as many at random would find 5 % of it; the model in use so far finds 40 %."
+             Inspecting as many at random would find 5 % of it; the champion so far finds 40 %."
         );
+    }
+
+    #[test]
+    fn the_lead_and_every_axis_name_of_which_items_they_are() {
+        let selected =
+            ModelPage { population: Population::Estimated(estimate::example()), looks: 3, ..example() };
+        let headline = selected.headline().replace('\u{a0}', " ");
+        assert!(
+            headline.starts_with(
+                "Of all items of the test months, inspecting the riskiest 5 % is estimated to find 31.0 % (95 % \
+                 interval 25.0 to 38.0) of the fraud; 42.0 % (95 % interval 40.0 to 44.0) of the inspected would be \
+                 illicit. Among the items that were inspected, the riskiest 5 % hold"
+            ),
+            "{headline}"
+        );
+        let html = selected.html().replace('\u{a0}', " ");
+        for named in
+            ["inspected, % of the inspected items", "looked at 3 times", "Illicit among all, estimated"]
+        {
+            assert!(html.contains(named), "{named}");
+        }
+        assert!(!html.contains("% of all items<"));
+
+        let why = "only 7 items were inspected".to_owned();
+        let unknown = ModelPage { population: Population::Inspected { why }, ..example() };
+        assert!(unknown.headline().contains("cannot be told from this"));
+        assert!(unknown.html().contains("because only 7 items were inspected."));
+        assert!(example().html().contains("inspected, % of all items"));
     }
 
     #[test]
@@ -475,6 +630,17 @@ mod tests {
             ModelPage { title: "T".to_owned(), model: "fraud@1".to_owned(), ..ModelPage::default() }.html();
         assert_eq!(html.matches("<h2 ").count(), 0);
         assert!(html.contains("does not reach"));
+    }
+
+    #[test]
+    fn the_page_speaks_french_and_spanish() {
+        for (language, says) in
+            [(Language::French, "5\u{a0}% des articles"), (Language::Spanish, "5\u{a0}% de las partidas")]
+        {
+            let page = ModelPage { language, ..example() };
+            assert!(page.headline().contains(says), "{}", page.headline());
+            assert!(!page.html().contains("Feature importance"));
+        }
     }
 
     #[test]

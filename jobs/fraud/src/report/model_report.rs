@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use tidewaiter_core::Result;
-use tidewaiter_registry::comparison::Comparison;
-use tidewaiter_report::format;
+use tidewaiter_registry::comparison::{Comparison, Resampled};
+use tidewaiter_report::{format, words::Language};
 
 use super::{
-    feature_text,
     item_table::SelectedItem,
     metric_table::{AT_K, metric_rows},
     model_page::{Curves, Importance, ModelPage, MonthRow, Months, months_text},
+    words,
 };
 use crate::{
     evaluation::{TestRows, Verdict},
-    features::features,
+    features::{features, text},
     metrics::{self, PERCENTS},
 };
 
@@ -30,6 +30,8 @@ const CURVE_END: f64 = 0.3;
 /// What the report of a retrain states beside the metrics.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelFacts {
+    /// The language of the page.
+    pub language: Language,
     /// The new model, `fraud@3`.
     pub model: String,
     /// The model in use before, where there was one.
@@ -52,6 +54,8 @@ pub struct ModelFacts {
     pub seed: u64,
     /// The snapshot of the table that was read, `declarations@12`.
     pub snapshot: String,
+    /// How often the test months were looked at, this time included.
+    pub looks: u64,
 }
 
 /// The report of a retrain.
@@ -73,9 +77,12 @@ pub fn model_report(
     let months = metrics::by_month(&rows.days, &rows.challenger, &rows.labels, rows.known_revenue())?;
     let [gain, precision, revenue] = curves(rows, facts.capacity)?;
     Ok(ModelPage {
-        title: format!("Fraud selection by {}", facts.model),
+        language: facts.language,
+        title: words(facts.language).fill("Fraud selection by {model}", &[("model", &facts.model)]),
         decision: decision(&facts, verdict),
         capacity: facts.capacity,
+        population: verdict.population.clone(),
+        looks: facts.looks,
         periods: Months {
             train: months_text(&facts.train),
             valid: months_text(&facts.valid),
@@ -103,54 +110,41 @@ pub fn model_report(
 
 /// Whether the new model was promoted, and why.
 pub(super) fn decision(facts: &ModelFacts, verdict: &Verdict) -> String {
-    let model = &facts.model;
-    let new = verdict.challenger.average_precision;
-    let (Some(in_use), Some(champion)) = (&facts.champion, &verdict.champion) else {
-        let average = format::ratio(new);
-        return match facts.promoted {
-            true => format!(
-                "{model} becomes the model in use: there was none. Its average precision is {average}."
-            ),
-            false => format!("{model} is kept and not in use. Its average precision is {average}."),
-        };
-    };
-    let old = champion.average_precision;
-    if let Some(comparison) = &verdict.comparison {
-        return decision_by_comparison(model, in_use, facts.promoted, comparison);
+    let ModelFacts { model, promoted, .. } = facts;
+    let average = format::ratio(verdict.challenger.average_precision);
+    match (&facts.champion, &verdict.comparison) {
+        (Some(in_use), Some(comparison)) => decision_by_comparison(model, in_use, *promoted, comparison),
+        (Some(in_use), None) => format!(
+            "{model} is kept and not in use: it was not compared with {in_use}, which stays the model in use. Its \
+             average precision is {average}."
+        ),
+        (None, _) if *promoted => {
+            format!("{model} becomes the model in use: there was none. Its average precision is {average}.")
+        }
+        (None, _) => format!("{model} is kept and not in use. Its average precision is {average}."),
     }
-    // As many decimals as distinguish the two.
-    let digits =
-        (3..9).find(|digits| format::fixed(new, *digits) != format::fixed(old, *digits)).unwrap_or(3);
-    let (new_text, old_text) = (format::fixed(new, digits), format::fixed(old, digits));
-    if facts.promoted {
-        return format!(
-            "{model} becomes the model in use: average precision {new_text} against {old_text} of {in_use}. \
-             {in_use} is kept and can be put back."
-        );
-    }
-    if new > old {
-        return format!(
-            "{model} is kept and not in use, though its average precision {new_text} is above the {old_text} of \
-             {in_use}: another model was put in its place meanwhile. Compare the two before promoting either."
-        );
-    }
-    format!(
-        "{in_use} stays the model in use: average precision {old_text} against {new_text} of {model}, which is kept \
-         and can be promoted by hand."
-    )
 }
 
-/// The decision where a comparison was asked for.
+/// The decision between two models that were compared.
 fn decision_by_comparison(model: &str, in_use: &str, promoted: bool, comparison: &Comparison) -> String {
-    let Comparison { difference, low, high, better, resamples, seed } = comparison;
+    let Comparison { difference, by_declaration, by_day, seed, .. } = comparison;
     let number = |value: f64| format::fixed(value, 4);
+    let drawn = |what: &str, drawn: &Resampled| {
+        format!(
+            "{} to {} when its {} {what} are drawn again, above in {} of {} paired resamples",
+            number(drawn.low),
+            number(drawn.high),
+            format::count(drawn.groups as f64),
+            format::percent(drawn.better),
+            drawn.resamples
+        )
+    };
     let figures = format!(
-        "its average precision differs by {} from that of {in_use} (95 % interval {} to {}; it is above in {} of \
-         {resamples} paired draws of the test items, seed {seed})",
+        "on the inspected items of the test months its average precision differs by {} from that of {in_use} (95 % \
+         interval {}; {}; seed {seed})",
         number(*difference),
-        number(*low),
-        number(*high),
-        format::percent(*better)
+        drawn("declarations", by_declaration),
+        drawn("days", by_day)
     );
     match (promoted, comparison.is_better()) {
         (true, _) => {
@@ -230,8 +224,8 @@ fn strongest_features(importance: &[f64]) -> Vec<Importance> {
         .filter(|(_, share)| **share > 0.0)
         .map(|(feature, share)| Importance {
             feature: feature.name.clone(),
-            label: feature_text::label(feature),
-            meaning: feature_text::meaning(feature),
+            label: text::label(feature),
+            meaning: text::meaning(feature),
             share: *share,
         })
         .collect();

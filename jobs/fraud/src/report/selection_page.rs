@@ -6,43 +6,57 @@
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use tidewaiter_report::{
-    format,
     page::{Footer, Page, Section},
-    table::{Kind, Table},
+    table::Kind,
+    words::{Language, Words},
 };
 
 use super::{
     item_table::{self, SelectedItem},
     metric_table::{self, Metric},
+    words,
 };
+use crate::{population::Estimated, scored::RankBy};
 
 /// Everything that the report of scored months shows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SelectionPage {
+    /// The language of the page.
+    pub language: Language,
     /// Title of the page.
     pub title: String,
     /// The model that scored, `name@version`.
     pub model: String,
     /// The reporting country.
     pub country: String,
-    /// The months scored, such as `2021-04 to 2021-06`.
+    /// The months scored, such as `2021-04 – 2021-06`.
     pub months: String,
+    /// The months that the model was trained on and tuned by.
+    pub trained: String,
+    /// Scored items of those months.
+    pub in_sample: u64,
+    /// What the items are ranked by.
+    pub rank_by: RankBy,
     /// Share of items that customs can inspect.
     pub capacity: f64,
     /// Goods items scored.
     pub rows: u64,
     /// Items selected.
     pub selected: u64,
-    /// The lowest probability among the selected.
+    /// The lowest probability, or expected revenue, among the selected: that of the ranking.
     pub threshold: Option<f64>,
     /// Illicit items expected among the selected: the sum of their probabilities.
     pub expected_hits: f64,
-    /// Scored items whose outcome is known.
+    /// Illicit items expected among the selected by the estimate for all items of the model's test months.
+    pub estimated_hits: Option<Estimated>,
+    /// Revenue expected of the selected, national currency; `None` where the model expects none.
+    pub expected_revenue: Option<f64>,
+    /// Scored items whose outcome is known, of months that the model was not trained on.
     pub known: u64,
     /// The scored months, in order.
     pub by_month: Vec<SelectedMonth>,
-    /// Metrics over the items whose outcome is known.
+    /// Metrics of the ranking over those items.
     pub metrics: Vec<Metric>,
     /// The items that rank first, in order.
     pub selection: Vec<SelectedItem>,
@@ -66,102 +80,178 @@ pub struct SelectedMonth {
     pub selected: u64,
     /// Illicit items expected among the selected.
     pub expected_hits: f64,
-    /// Selected items whose outcome is known.
+    /// Selected items whose outcome is known; none of a month that the model was trained on.
     pub known: u64,
-    /// Selected items found illicit.
+    /// Those of them found illicit.
     pub illicit: u64,
 }
 
 impl SelectionPage {
     /// The report's HTML file.
     pub fn html(&self) -> String {
-        let mut facts = vec![("Model".to_owned(), self.model.clone())];
-        let named =
-            [("Country", &self.country), ("Months scored", &self.months), ("Currency", &self.currency)];
+        let words = &words(self.language);
+        let mut facts = vec![(words.say("Model").to_owned(), self.model.clone())];
+        let named = [
+            (words.say("Country"), &self.country),
+            (words.say("Months scored"), &self.months),
+            (words.say("Currency"), &self.currency),
+        ];
         facts.extend(
             named
                 .into_iter()
                 .filter(|fact| !fact.1.is_empty())
                 .map(|(name, text)| (name.to_owned(), text.clone())),
         );
+        let threshold = match self.rank_by {
+            RankBy::Probability => words.say("Selected from a probability of"),
+            RankBy::Revenue => words.say("Selected from an expected revenue of"),
+        };
         facts.extend([
-            ("Items scored".to_owned(), format::count(self.rows as f64)),
-            ("Items that can be inspected".to_owned(), format::percent_short(self.capacity)),
-            ("Items selected".to_owned(), format::count(self.selected as f64)),
+            (words.say("Items scored").to_owned(), words.count(self.rows)),
+            (words.say("Items that can be inspected").to_owned(), words.percent(self.capacity)),
+            (words.say("Items selected").to_owned(), words.count(self.selected)),
+            (threshold.to_owned(), self.threshold_text(words)),
             (
-                "Selected from a probability of".to_owned(),
-                format::percent(self.threshold.unwrap_or(f64::NAN)),
+                words.say("Illicit items expected among them").to_owned(),
+                words.numbers().count(self.expected_hits),
             ),
-            ("Illicit items expected among them".to_owned(), format::count(self.expected_hits)),
-            ("Outcomes known so far".to_owned(), format::count(self.known as f64)),
+            (words.say("Outcomes known so far").to_owned(), words.count(self.known)),
         ]);
         let mut sections = Vec::new();
         let mut section = |anchor, title: &str, body| {
             sections.push(Section { anchor, title: title.to_owned(), body });
         };
         if !self.by_month.is_empty() {
-            section("months", "Month by month", self.months_table());
+            section("months", words.say("Month by month"), self.months_table(words));
         }
         if !self.metrics.is_empty() {
-            let body = html! {
-                p {
-                    "Judged on the " (format::count(self.known as f64)) " items whose outcome is known. Where only \
-                     some items were inspected, these figures speak of those alone."
-                }
-                (metric_table::table("Measured on the scored months", &self.metrics, false))
-            };
-            section("metrics", "How good the selection was", body);
+            section("metrics", words.say("How good the selection was"), self.metrics_section(words));
         }
         if !self.selection.is_empty() {
             section(
                 "selection",
-                "Items to inspect first",
-                item_table::table(&self.selection, &self.currency),
+                words.say("Items to inspect first"),
+                item_table::table(words, &self.selection, &self.currency),
             );
         }
+        let origin = [self.country.as_str(), self.months.as_str()];
+        let origin = origin.iter().filter(|text| !text.is_empty()).map(|text| format!(" · {text}"));
         Page {
-            title: self.title.clone(),
-            subtitle: "Goods items selected for inspection".to_owned(),
+            language: self.language,
+            title: format!("{}{}", self.title, origin.collect::<String>()),
+            subtitle: words.say("Goods items selected for inspection").to_owned(),
             lead: self.headline(),
             facts,
             sections,
             footer: Footer { version: self.version.clone(), seed: None, snapshot: self.snapshot.clone() },
-            ..Page::default()
         }
         .render()
     }
 
-    /// What to inspect and what to expect, in two sentences or three.
+    /// How good the selection was, by the outcomes that are known.
+    fn metrics_section(&self, words: &Words) -> Markup {
+        let known = words.count(self.known);
+        let values = [("known", known.as_str())];
+        let of = match self.rank_by {
+            RankBy::Probability => words.fill(
+                "Of the {known} items whose outcome is known, ranked by probability. Items are inspected because somebody \
+                 suspects them: these figures are those of inspected items and not of all.",
+                &values,
+            ),
+            RankBy::Revenue => words.fill(
+                "Of the {known} items whose outcome is known, ranked by expected revenue. Items are inspected because \
+                 somebody suspects them: these figures are those of inspected items and not of all.",
+                &values,
+            ),
+        };
+        html! {
+            p {
+                (of)
+                @if self.in_sample > 0 {
+                    " "
+                    (words.fill(
+                        "Items of {months} are left out, because the model was trained on them.",
+                        &[("months", &self.trained)],
+                    ))
+                }
+            }
+            (metric_table::table(
+                words,
+                words.say("Of the inspected items of the scored months"),
+                &self.metrics,
+                false,
+            ))
+        }
+    }
+
+    /// What to inspect and what to expect, in a few sentences.
     pub fn headline(&self) -> String {
-        let Some(threshold) = self.threshold else {
-            return "These months hold no items to inspect.".to_owned();
-        };
-        let items = |count: u64, of: &str| {
-            format!("{} {of}{}", format::count(count as f64), if count == 1 { "" } else { "s" })
-        };
-        let mut text = format!(
-            "Inspect the riskiest {} of {}: those with a probability of fraud of {} or more. About {} of them \
-             should prove illicit.",
-            format::count(self.selected as f64),
-            items(self.rows, "item"),
-            format::percent(threshold),
-            format::count(self.expected_hits),
-        );
+        let words = &words(self.language);
+        if self.threshold.is_none() {
+            return words.say("These months hold no items to inspect.").to_owned();
+        }
+        let (selected, all) = (words.count(self.selected), words.count(self.rows));
+        let (threshold, hits) = (self.threshold_text(words), words.numbers().count(self.expected_hits));
+        let values =
+            [("selected", selected.as_str()), ("all", &all), ("threshold", &threshold), ("hits", &hits)];
+        let mut sentences = vec![
+            match self.rank_by {
+                RankBy::Probability => words.fill(
+                    "Inspect the riskiest {selected} of {all} items: those with a probability of fraud of {threshold} or \
+                     more.",
+                    &values,
+                ),
+                RankBy::Revenue => words.fill(
+                    "Inspect the {selected} of {all} items from which most revenue is expected: {threshold} or more for \
+                     each.",
+                    &values,
+                ),
+            },
+            words.fill(
+                "By the probabilities, which are learned from inspected items, about {hits} of them should prove illicit.",
+                &values,
+            ),
+        ];
+        if let Some(Estimated { value, low, high }) = self.estimated_hits {
+            let [value, low, high] = [value, low, high].map(|figure| words.numbers().count(figure));
+            sentences.push(words.fill(
+                "By the estimate for all items of the model's test months they are {value} (95 % interval {low} to {high}).",
+                &[("value", &value), ("low", &low), ("high", &high)],
+            ));
+        }
         let (known, illicit) = self
             .by_month
             .iter()
             .fold((0, 0), |(known, illicit), month| (known + month.known, illicit + month.illicit));
         if known > 0 {
-            text.push_str(&format!(
-                " The outcome of {} of them is known so far: {} illicit.",
-                format::count(known as f64),
-                format::count(illicit as f64),
+            sentences.push(words.fill(
+                "The outcome of {known} of them is known so far: {illicit} illicit.",
+                &[("known", &words.count(known)), ("illicit", &words.count(illicit))],
             ));
         }
-        text
+        if self.in_sample > 0 {
+            sentences.push(words.fill(
+                "{in_sample} of the {all} items are of {months}, on which the model was trained: it knows their outcomes, so \
+                 that its probabilities there are not those of new items, and no figure says how good it is on them.",
+                &[("in_sample", &words.count(self.in_sample)), ("all", &all), ("months", &self.trained)],
+            ));
+        }
+        sentences.join(" ")
     }
 
-    fn months_table(&self) -> Markup {
+    /// The lowest score among the selected, in the unit of the ranking.
+    fn threshold_text(&self, words: &Words) -> String {
+        let threshold = self.threshold.unwrap_or(f64::NAN);
+        match (self.rank_by, self.currency.as_str()) {
+            (RankBy::Probability, _) => words.numbers().percent(threshold),
+            (RankBy::Revenue, "") => words.numbers().number(threshold),
+            (RankBy::Revenue, currency) => {
+                format!("{}\u{a0}{currency}", words.numbers().number(threshold))
+            }
+        }
+    }
+
+    fn months_table(&self, words: &Words) -> Markup {
         let knows = self.by_month.iter().any(|month| month.known > 0);
         let mut columns = vec![
             ("Month", Kind::Text),
@@ -179,11 +269,12 @@ impl SelectionPage {
             ]);
         }
         let caption = match knows {
-            true => "Selected items; the last three columns count those among them whose outcome is known",
-            false => "Selected items; expected: the sum of their probabilities",
+            true => words
+                .say("Selected items; the last three columns count those among them whose outcome is known"),
+            false => words.say("Selected items; expected: the sum of their probabilities"),
         };
         let share = |part: f64, whole: u64| (whole > 0).then(|| part / whole as f64);
-        let mut table = Table::new(caption, &columns);
+        let mut table = words.table(caption, &columns);
         for month in &self.by_month {
             table.row(vec![
                 month.month.as_str().into(),
@@ -244,10 +335,43 @@ mod tests {
     fn the_headline_names_what_to_inspect() {
         let mut report = example();
         let said = |report: &SelectionPage| report.headline().replace('\u{a0}', " ");
-        insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. About 481 of them should prove illicit.");
+        insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. By the probabilities, which are learned from inspected items, about 481 of them should prove illicit.");
         report.by_month[0] = SelectedMonth { known: 12, illicit: 9, ..report.by_month[0].clone() };
-        insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. About 481 of them should prove illicit. The outcome of 12 of them is known so far: 9 illicit.");
+        insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. By the probabilities, which are learned from inspected items, about 481 of them should prove illicit. The outcome of 12 of them is known so far: 9 illicit.");
         insta::assert_snapshot!(said(&SelectionPage::default()), @"These months hold no items to inspect.");
+    }
+
+    #[test]
+    fn a_ranking_by_revenue_names_its_own_threshold() {
+        let report = SelectionPage {
+            rank_by: RankBy::Revenue,
+            threshold: Some(12_345.0),
+            currency: "KRW".to_owned(),
+            ..example()
+        };
+        let headline = report.headline().replace('\u{a0}', " ");
+        assert!(headline.starts_with(
+            "Inspect the 1,000 of 20,000 items from which most revenue is expected: 12,345 KRW or more for each."
+        ), "{headline}");
+        let html = report.html();
+        assert!(html.contains("Selected from an expected revenue of") && !html.contains("a probability of<"));
+    }
+
+    #[test]
+    fn an_estimate_for_all_items_stands_beside_the_probabilities() {
+        let estimated_hits = Some(Estimated { value: 210.0, low: 150.2, high: 271.0 });
+        let headline = SelectionPage { estimated_hits, ..example() }.headline().replace('\u{a0}', " ");
+        let estimate = "By the estimate for all items of the model's test months they are 210 (95 % interval 150 to 271).";
+        assert!(headline.contains(estimate), "{headline}");
+    }
+
+    #[test]
+    fn months_that_the_model_was_trained_on_are_named() {
+        let report =
+            SelectionPage { in_sample: 9_000, trained: "2020-01 to 2021-04".to_owned(), ..example() };
+        let headline = report.headline().replace('\u{a0}', " ");
+        assert!(headline.contains("9,000 of the 20,000 items are of 2020-01 to 2021-04"), "{headline}");
+        assert!(!example().headline().contains("trained"));
     }
 
     #[test]

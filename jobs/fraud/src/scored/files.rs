@@ -1,28 +1,60 @@
 //! Queries over feature files that a model scores.
 
+use std::sync::Arc;
+
 use arrow::{
-    array::{ArrayRef, AsArray, RecordBatch},
+    array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch},
     compute::{cast, concat_batches},
-    datatypes::{Date32Type, Float32Type, Float64Type, SchemaRef},
+    datatypes::{DataType, Date32Type, Float32Type, Float64Type, SchemaRef},
 };
 use datafusion::prelude::{DataFrame, SessionContext, col};
 use futures::StreamExt;
 use tidewaiter_archive::{Archive, tasks};
-use tidewaiter_core::{Error, Result, plan};
+use tidewaiter_core::{Error, Result, chance::mix, plan, threads::on_cpu};
 use tidewaiter_proto::v1;
 
 use super::{
     order::{RankBy, by_rank, by_time},
-    rows::{ScoredRows, TopItems},
+    rows::{FeatureSample, ScoredRows, TopItems},
+    selection::Selection,
 };
 use crate::{
-    features::{FeatureFile, feature_schema, file_schema},
+    features::{FeatureFile, feature_columns, feature_schema, features, file_schema, keys::key_of},
     messages,
+    metrics::RankedRow,
     model::{FraudModel, ScoreOperator},
 };
 
 /// Columns that people read beside an item's score.
 const DECLARED: [&str; 4] = ["importer", "hs_code", "origin", "customs_value"];
+
+/// The most rows that an evaluation holds in memory, about 50 bytes each.
+const MOST_ROWS: u64 = 4_000_000;
+
+/// Which declarations stand for all: those whose key is mixed to a number below one.
+struct Sample {
+    keep: u64,
+}
+
+impl Sample {
+    fn of(rows: u64) -> Self {
+        Self { keep: Self::share(rows, MOST_ROWS) }
+    }
+
+    fn share(rows: u64, most: u64) -> u64 {
+        if rows <= most { u64::MAX } else { u64::MAX / rows * most }
+    }
+
+    fn has(&self, key: u64) -> bool {
+        mix(key) <= self.keep
+    }
+}
+
+/// The keys of the declarations of some rows.
+fn declaration_keys(declarations: &ArrayRef) -> Result<Vec<u64>> {
+    let texts = cast(declarations, &DataType::Utf8)?;
+    Ok(texts.as_string::<i32>().iter().map(|text| key_of(text.unwrap_or_default().as_bytes())).collect())
+}
 
 /// Feature files and the model that scores them.
 #[derive(Clone, Copy)]
@@ -48,36 +80,107 @@ impl ScoredFiles<'_> {
             reasons_from: from(RankBy::Probability),
             revenue_from: from(RankBy::Revenue),
         })?;
-        plan::above(rows, operator)
+        plan::apply(rows, operator)
     }
 
-    /// All rows in the order of time.
+    /// The rows in the order of time. Of more than [`MOST_ROWS`] those of a sample of the declarations, which depends on
+    /// their identifiers alone, so that all models are evaluated on the same rows.
     pub(crate) async fn rows(&self) -> Result<ScoredRows> {
-        let columns = ["acceptance_date", "label", "additional_revenue", "probability", "expected_revenue"];
+        let columns = [
+            "acceptance_date",
+            "declaration_id",
+            "label",
+            "additional_revenue",
+            "probability",
+            "expected_revenue",
+        ];
         let ordered = self.query(None)?.sort(by_time())?.select_columns(&columns)?;
+        let sample = Sample::of(self.count());
         let mut rows = ScoredRows::default();
+        let mut stream = ordered.execute_stream().await?;
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            let [days, declarations, labels, revenue, probabilities, expected] = batch.columns() else {
+                return Err(Error::internal("scored rows have other columns than were asked for"));
+            };
+            let keys = declaration_keys(declarations)?;
+            let days = days.as_primitive::<Date32Type>();
+            let labels = labels.as_primitive::<Float32Type>();
+            let [revenue, probabilities, expected] =
+                [revenue, probabilities, expected].map(|column| column.as_primitive::<Float64Type>());
+            let number = |column: &Float64Array, row: usize| {
+                if column.is_valid(row) { column.value(row) } else { f64::NAN }
+            };
+            for (row, key) in keys.into_iter().enumerate().filter(|(_, key)| sample.has(*key)) {
+                rows.days.push(days.value(row));
+                rows.declarations.push(key);
+                rows.labels.push(if labels.is_valid(row) { labels.value(row) } else { f32::NAN });
+                rows.revenue.push(number(revenue, row));
+                rows.probabilities.push(number(probabilities, row));
+                rows.expected.push(number(expected, row));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Features and whether the outcome is known, of a sample of at most `most` rows (to within chance).
+    pub(crate) async fn known_by_features(&self, most: u64) -> Result<FeatureSample> {
+        let files = self.files.iter().filter(|file| file.rows > 0);
+        let files = files.map(|file| v1::ParquetFile { path: file.path.clone(), size: file.size });
+        let rows = tasks::scan(self.session, self.archive, files.collect(), file_schema(), false)?;
+        // In any order: boosted trees do not depend on that of their rows.
+        let mut stream = rows.execute_stream().await?;
+        let sample = Sample { keep: Sample::share(self.count(), most) };
+        let mut taken =
+            FeatureSample { columns: vec![Vec::new(); features().len()], ..FeatureSample::default() };
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            let keys = declaration_keys(&column(&batch, "declaration_id")?)?;
+            let kept: Vec<usize> = (0..keys.len()).filter(|row| sample.has(keys[*row])).collect();
+            for (held, values) in taken.columns.iter_mut().zip(feature_columns(&batch)?) {
+                held.extend(kept.iter().map(|row| values[*row]));
+            }
+            let labels = column(&batch, "label")?;
+            taken.known.extend(kept.iter().map(|row| f32::from(u8::from(labels.is_valid(*row)))));
+            taken.declarations.extend(kept.iter().map(|row| keys[*row]));
+        }
+        Ok(taken)
+    }
+
+    /// Goes once through the rows in the order of their ranking; see [`Selection`].
+    pub(crate) async fn selection(&self, rank_by: RankBy, mut selection: Selection) -> Result<Selection> {
+        let columns = ["acceptance_date", "label", "additional_revenue", "probability", "expected_revenue"];
+        let ordered = self.query(None)?.sort(by_rank(rank_by))?.select_columns(&columns)?;
         let mut stream = ordered.execute_stream().await?;
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             let [days, labels, revenue, probabilities, expected] = batch.columns() else {
                 return Err(Error::internal("scored rows have other columns than were asked for"));
             };
-            rows.days.extend_from_slice(days.as_primitive::<Date32Type>().values());
-            let labels = labels.as_primitive::<Float32Type>().iter();
-            rows.labels.extend(labels.map(|label| label.unwrap_or(f32::NAN)));
-            let revenue = revenue.as_primitive::<Float64Type>().iter();
-            rows.revenue.extend(revenue.map(|revenue| revenue.unwrap_or(f64::NAN)));
-            rows.probabilities.extend_from_slice(probabilities.as_primitive::<Float64Type>().values());
-            let expected = expected.as_primitive::<Float64Type>().iter();
-            rows.expected.extend(expected.map(|expected| expected.unwrap_or(f64::NAN)));
+            let days = days.as_primitive::<Date32Type>();
+            let labels = labels.as_primitive::<Float32Type>();
+            let [revenue, probabilities, expected] =
+                [revenue, probabilities, expected].map(|column| column.as_primitive::<Float64Type>());
+            let number = |column: &Float64Array, row: usize| column.is_valid(row).then(|| column.value(row));
+            for row in 0..batch.num_rows() {
+                let probability = probabilities.value(row);
+                let expected = number(expected, row);
+                let score = match rank_by {
+                    RankBy::Probability => probability,
+                    RankBy::Revenue => expected.unwrap_or_default(),
+                };
+                let label = if labels.is_valid(row) { labels.value(row) } else { f32::NAN };
+                let revenue = number(revenue, row).unwrap_or(f64::NAN);
+                selection.push(days.value(row), RankedRow { score, probability, label, revenue }, expected);
+            }
         }
-        Ok(rows)
+        Ok(selection)
     }
 
     /// The `count` items that rank first, and the model's attributions of their scores; `None` without any item.
     pub(crate) async fn top_items(
         &self,
-        model: &FraudModel,
+        model: &Arc<FraudModel>,
         count: usize,
         rank_by: RankBy,
     ) -> Result<Option<TopItems>> {
@@ -85,6 +188,8 @@ impl ScoredFiles<'_> {
         let batches = top.collect().await?;
         let Some(first) = batches.first() else { return Ok(None) };
         let top = concat_batches(&first.schema(), &batches)?;
+        let (explained, model) = (top.clone(), Arc::clone(model));
+        let attributions = on_cpu(move || model.attributions(&explained)).await?;
         let declared = DECLARED.map(|name| Ok((name, column(&top, name)?, true)));
         let declared = declared.into_iter().collect::<Result<Vec<_>>>()?;
         Ok(Some(TopItems {
@@ -92,7 +197,7 @@ impl ScoredFiles<'_> {
             declared: RecordBatch::try_from_iter_with_nullable(declared)?,
             probabilities: column(&top, "probability")?.as_primitive::<Float64Type>().values().to_vec(),
             expected: column(&top, "expected_revenue")?.as_primitive::<Float64Type>().iter().collect(),
-            attributions: model.attributions(&top)?,
+            attributions,
         }))
     }
 

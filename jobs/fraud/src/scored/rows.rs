@@ -7,6 +7,8 @@ use arrow::array::RecordBatch;
 pub struct ScoredRows {
     /// Days of acceptance, since 1970-01-01.
     pub days: Vec<i32>,
+    /// Keys of the declarations: items of one declaration have the same.
+    pub declarations: Vec<u64>,
     /// Probabilities of fraud, 0 to 1.
     pub probabilities: Vec<f64>,
     /// Outcomes: 1 illicit, 0 not, NaN unknown.
@@ -28,6 +30,17 @@ pub struct TopItems {
     pub probabilities: Vec<f64>,
     /// Expected revenue, national currency; `None` where the model has no revenue head.
     pub expected: Vec<Option<f64>>,
-    /// [`crate::model::FraudModel::attributions`]: for each item one number per feature.
+    /// [`crate::model::FraudModel::attributions`]: for each item its numbers.
     pub attributions: Vec<f64>,
+}
+
+/// Features of some rows, and whether their outcome is known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct FeatureSample {
+    /// By feature; NaN is missing.
+    pub(crate) columns: Vec<Vec<f32>>,
+    /// 1 where the outcome is known, 0 where it is not.
+    pub(crate) known: Vec<f32>,
+    /// Keys of the declarations.
+    pub(crate) declarations: Vec<u64>,
 }

@@ -24,7 +24,7 @@ use arrow::{
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
-use tidewaiter_core::{Result, chance::stream};
+use tidewaiter_core::{Result, chance::stream, threads::check};
 use tidewaiter_learning::gbdt;
 
 use super::{
@@ -186,6 +186,7 @@ impl Run {
 
     /// Closes the open period: fits the model, chooses the items, evaluates the choice and reveals their outcomes.
     fn close_period(&mut self) -> Result<()> {
+        check()?;
         let (period, blocks) = (self.period, std::mem::take(&mut self.open));
         self.period += 1;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(stream(self.parameters.seed, 1 + period as u64));
@@ -228,13 +229,17 @@ impl Run {
         }
         let first = self.first_day(period);
         let known = self.training.known(first - self.parameters.features.label_delay_days as i32);
-        let illicit = self.training.illicit(known);
-        if illicit == 0 || illicit == known {
-            return Err(one_sided(
-                known,
-                illicit,
-                &format!("when the period from {} begins", date_of(first)),
-            ));
+        let (newest, illicit) = self.training.newest(known);
+        if illicit == 0 || illicit == newest.len() {
+            let months = match self.training.days(newest.clone()) {
+                Some((first, last)) => format!(" of {} to {}", date_of(first), date_of(last)),
+                None => String::new(),
+            };
+            let when = format!(
+                "{strategy} learns from the newest outcomes{months} when the period from {} begins",
+                date_of(first)
+            );
+            return Err(one_sided(newest.len() as u64, illicit as u64, &when));
         }
         let seed = stream(self.parameters.seed, 0x7EE5 ^ period as u64);
         let parameters = FitParameters { trees: &self.parameters.trees, date: &self.parameters.date, seed };

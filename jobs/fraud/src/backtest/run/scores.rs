@@ -1,6 +1,6 @@
 //! What a strategy scores the items of a period by.
 
-use tidewaiter_core::Result;
+use tidewaiter_core::{Result, threads::check};
 
 use super::block::RowBlock;
 use crate::{
@@ -26,6 +26,7 @@ impl PeriodScores {
         let (mut probability, mut revenue) = (Vec::new(), Vec::new());
         if let Some(model) = model {
             for block in blocks {
+                check()?;
                 let columns: Vec<&[f32]> =
                     (0..features().len()).map(|feature| block.features.feature(feature)).collect();
                 let scores = model.score_columns(&columns, &block.embedding_keys)?;

@@ -1,12 +1,14 @@
 //! Features and their values as texts, for readers who do not know the model.
 //!
 //! A feature of the past is about one thing (`the importer`) or two things together (`HS 6 × origin`); where a
-//! feature is a logarithm, the text gives the amount or the count itself. Start at [`sentence`].
+//! feature is a logarithm, the text gives the amount or the count itself. A reason of a score is a feature with its value,
+//! or something that a network learned of the item's importer or HS code and that no feature shows. Start at
+//! [`sentence`] and [`reason`].
 
 use tidewaiter_declarations::COLUMNS;
 use tidewaiter_report::format;
 
-use crate::features::{Feature, Measure, Source, features};
+use super::catalogue::{Feature, Measure, Source, features};
 
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const MONTHS: [&str; 12] = [
@@ -24,8 +26,36 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
+/// What a network learned of an item besides its features: a name for programs, and a text. A classifier without such
+/// embeddings attributes nothing to them.
+pub(crate) const LEARNED: [(&str, &str); 2] = [
+    ("importer_embedding", "what the model learned of this importer from its items in the training months"),
+    ("hs_code_embedding", "what the model learned of this HS code from its items in the training months"),
+];
+
+/// How many numbers attribute a score: one for each feature, then one for each of [`LEARNED`].
+pub(crate) fn attribution_width() -> usize {
+    features().len() + LEARNED.len()
+}
+
+/// The reason at `index` of an attribution, for programs.
+pub(crate) fn reason_name(index: usize) -> &'static str {
+    match features().get(index) {
+        Some(feature) => &feature.name,
+        None => LEARNED.get(index - features().len()).map_or("", |learned| learned.0),
+    }
+}
+
+/// The reason at `index` of an attribution, in words; `value` as in [`sentence`].
+pub(crate) fn reason(index: usize, value: impl Fn(usize) -> f32) -> String {
+    match index.checked_sub(features().len()) {
+        None => sentence(index, value),
+        Some(learned) => LEARNED.get(learned).map_or_else(String::new, |learned| learned.1.to_owned()),
+    }
+}
+
 /// A short name of the feature: `past illicit share of the importer`.
-pub(super) fn label(feature: &Feature) -> String {
+pub(crate) fn label(feature: &Feature) -> String {
     match feature.source {
         Source::Past(Measure::Rate, of) => format!("past illicit share of {of}"),
         Source::Past(Measure::Labelled, of) => format!("past outcomes of {of}"),
@@ -61,7 +91,7 @@ pub(super) fn label(feature: &Feature) -> String {
 }
 
 /// A sentence about what the feature measures.
-pub(super) fn meaning(feature: &Feature) -> String {
+pub(crate) fn meaning(feature: &Feature) -> String {
     match feature.source {
         Source::Past(Measure::Rate, of) => format!(
             "Illicit share of the earlier outcomes of {of}; the fewer there are, the more it is drawn towards the \
@@ -83,7 +113,7 @@ pub(super) fn meaning(feature: &Feature) -> String {
 
 /// The feature at `index` of [`features`] and its value for an item: `past illicit share of the importer: 41.2 %,
 /// from 120 outcomes`. `value` gives the item's value of any feature; NaN is missing.
-pub(super) fn sentence(index: usize, value: impl Fn(usize) -> f32) -> String {
+pub(crate) fn sentence(index: usize, value: impl Fn(usize) -> f32) -> String {
     let Some(feature) = features().get(index) else { return String::new() };
     let own = value(index);
     if own.is_nan() {

@@ -1,0 +1,401 @@
+//! Of which items the figures of a selection speak, and an estimate for all items where only some were inspected.
+//!
+//! Outcomes are known of inspected items, and these were selected by somebody, mostly for being suspicious. The share of
+//! the fraud that a model finds among them is not its share among all items. Where each item had some chance of being
+//! inspected, the inspected ones can stand for the others: an inspected item counts as many items as have its chance of
+//! inspection for each one of them that was inspected (inverse-propensity weights: Horvitz and Thompson, JASA 1952;
+//! Hájek's ratio form). The chance is not recorded. It is predicted from the features by boosted trees, for each half of
+//! the declarations by a fit on the other half, and items are grouped by it (subclassification on the propensity score:
+//! Rosenbaum and Rubin, JASA 1984), so that a prediction needs only the right order: the weight of a group is the number
+//! of its items by the number of its inspected ones.
+//!
+//! The estimate is right when, among items of one chance, which of them were inspected did not depend on what was to be
+//! found: true of random inspections, and of a rule that knew no more than the features do. Its interval is that of
+//! drawing the inspected declarations again (see [`tidewaiter_registry::comparison::resample`]); it leaves out the chance
+//! in the predicted chances. Where too few items were inspected, or many items are unlike all that were, there is no
+//! estimate, and [`Population::Inspected`] says why. Start at [`population`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tidewaiter_core::{Error, Result};
+use tidewaiter_learning::gbdt;
+use tidewaiter_registry::comparison::{Groups, RESAMPLES, resample};
+
+use crate::metrics::{PERCENTS, inspected};
+
+/// Of at least this share of the items the outcome is known: the others would not change a figure.
+const WHOLE: f64 = 0.999;
+/// Fewest inspected items, and illicit ones among them, of an estimate.
+const LEAST_INSPECTED: usize = 200;
+const LEAST_ILLICIT: usize = 20;
+/// Groups of items by their chance of inspection, and the fewest inspected items of one.
+const STRATA: usize = 20;
+const LEAST_IN_STRATUM: usize = 30;
+/// The most items, as a share, that may be less likely to be inspected than any that was.
+const MOST_OUTSIDE: f64 = 0.1;
+
+/// The trees that predict the chance of inspection.
+pub(crate) fn propensity_trees(seed: u64) -> gbdt::Parameters {
+    gbdt::Parameters {
+        trees: 60,
+        leaves: 8,
+        min_rows_per_leaf: 50,
+        early_stopping_rounds: 0,
+        seed,
+        ..gbdt::Parameters::default()
+    }
+}
+
+/// Of which items figures speak.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Population {
+    /// All items: practically every one has a known outcome.
+    #[default]
+    All,
+    /// Inspected items, and an estimate for all.
+    Estimated(Estimate),
+    /// Inspected items only.
+    Inspected {
+        /// Why there is no estimate for all items: an end of the sentence "there is no estimate, because".
+        why: String,
+    },
+}
+
+/// A figure with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimated {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Figures of all items, estimated from the inspected ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// All items.
+    pub items: u64,
+    /// Those with a known outcome.
+    pub inspected: u64,
+    /// The most items for which one inspected item stands.
+    pub most_weight: f64,
+    /// `illicit` (illicit share of all items), and `precision@K`, `recall@K` and `revenue_recall@K` where the K percent
+    /// of all items with the highest scores are inspected, each 0 to 1; absent where undefined.
+    pub figures: BTreeMap<String, Estimated>,
+}
+
+impl Estimate {
+    /// A figure by what it is and the percent inspected.
+    pub fn at(&self, what: &str, percent: f64) -> Option<Estimated> {
+        self.figures.get(&format!("{what}@{percent}")).copied()
+    }
+}
+
+/// Items of a period, column by column.
+#[derive(Debug, Clone, Copy)]
+pub struct Items<'a> {
+    /// The scores by which they are selected.
+    pub scores: &'a [f64],
+    /// 1 illicit, 0 not, NaN not known.
+    pub labels: &'a [f32],
+    /// Additional revenue; NaN where not known.
+    pub revenue: &'a [f64],
+    /// Keys of their declarations.
+    pub declarations: &'a [u64],
+    /// The predicted chance that their outcome is known, 0 to 1; `None` where it was not predicted.
+    pub propensity: Option<&'a [f64]>,
+}
+
+/// Of which items figures speak that are computed from known outcomes, with the estimate for all items.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::Internal`] when the columns differ in length.
+pub fn population(items: Items<'_>, seed: u64) -> Result<Population> {
+    let rows = items.labels.len();
+    let propensity = items.propensity.map_or(rows, <[f64]>::len);
+    let lengths = [items.scores.len(), items.revenue.len(), items.declarations.len(), propensity];
+    if lengths.iter().any(|length| *length != rows) {
+        return Err(Error::internal(format!("{rows} outcomes have columns of {lengths:?} rows")));
+    }
+    let known: Vec<usize> = (0..rows).filter(|row| !items.labels[*row].is_nan()).collect();
+    if known.len() as f64 >= WHOLE * rows as f64 {
+        return Ok(Population::All);
+    }
+    let illicit = known.iter().filter(|row| items.labels[**row] == 1.0).count();
+    let none = |why: String| Ok(Population::Inspected { why });
+    let Some(propensity) = items.propensity else {
+        return none("the chance of inspection was not predicted".to_owned());
+    };
+    if known.len() < LEAST_INSPECTED || illicit < LEAST_ILLICIT {
+        return none(format!(
+            "only {} items were inspected, {illicit} of them illicit (it needs {LEAST_INSPECTED} and {LEAST_ILLICIT})",
+            known.len()
+        ));
+    }
+    let least = known.iter().map(|row| propensity[*row]).fold(f64::INFINITY, f64::min);
+    let outside = propensity.iter().filter(|chance| **chance < least).count() as f64 / rows as f64;
+    if outside > MOST_OUTSIDE {
+        return none(format!("{:.0} % of the items are unlike all that were inspected", outside * 100.0));
+    }
+    Ok(Population::Estimated(estimate(items, &known, &Strata::of(propensity, items.labels), seed)))
+}
+
+/// Items by their chance of inspection.
+struct Strata {
+    /// The group of each item.
+    of_row: Vec<u8>,
+    /// Items of each group.
+    items: Vec<u64>,
+}
+
+impl Strata {
+    /// Groups of about equally many inspected items, in the order of the chance; equal ones in the order of the rows.
+    fn of(propensity: &[f64], labels: &[f32]) -> Self {
+        let known = labels.iter().filter(|label| !label.is_nan()).count();
+        let count = (known / LEAST_IN_STRATUM).clamp(1, STRATA);
+        let mut order: Vec<u32> = (0..propensity.len() as u32).collect();
+        order.sort_by(|a, b| propensity[*a as usize].total_cmp(&propensity[*b as usize]));
+        let (mut of_row, mut items) = (vec![0; propensity.len()], vec![0; count]);
+        let mut seen = 0;
+        for row in order {
+            let row = row as usize;
+            // An item after the last inspected one of a group is in the next group, and of the last one in the last.
+            let stratum = (seen * count / known).min(count - 1);
+            of_row[row] = stratum as u8;
+            items[stratum] += 1;
+            seen += usize::from(!labels[row].is_nan());
+        }
+        Self { of_row, items }
+    }
+}
+
+/// An inspected item, as the estimate needs it.
+struct Inspected {
+    stratum: usize,
+    group: usize,
+    /// The smallest of [`PERCENTS`], by its place, whose selection has the item; their number when none has.
+    selected: usize,
+    illicit: bool,
+    revenue: f64,
+}
+
+fn estimate(items: Items<'_>, known: &[usize], strata: &Strata, seed: u64) -> Estimate {
+    let rows = items.labels.len();
+    let mut order: Vec<u32> = (0..rows as u32).collect();
+    order.sort_by(|a, b| items.scores[*b as usize].total_cmp(&items.scores[*a as usize]));
+    let mut selected = vec![PERCENTS.len() as u8; rows];
+    for (at, percent) in PERCENTS.iter().enumerate().rev() {
+        order[..inspected(rows, *percent)].iter().for_each(|row| selected[*row as usize] = at as u8);
+    }
+    let groups = Groups::of(known.iter().map(|row| items.declarations[*row]));
+    let sample: Vec<Inspected> = known
+        .iter()
+        .enumerate()
+        .map(|(at, row)| Inspected {
+            stratum: usize::from(strata.of_row[*row]),
+            group: groups.of_row(at),
+            selected: usize::from(selected[*row]),
+            illicit: items.labels[*row] == 1.0,
+            revenue: if items.revenue[*row] > 0.0 { items.revenue[*row] } else { 0.0 },
+        })
+        .collect();
+    let figures = |weights: &[u32]| figures(&sample, &strata.items, weights);
+    let whole = figures(&vec![1; groups.count()]);
+    let drawn = resample(groups.count(), RESAMPLES, seed, &figures);
+    let named = names().into_iter().zip(whole.into_iter().zip(drawn));
+    let named = named.filter_map(|(name, (value, drawn))| {
+        let (value, drawn) = (value?, drawn?);
+        Some((name, Estimated { value, low: drawn.low.min(value), high: drawn.high.max(value) }))
+    });
+    let mut inspected_in = vec![0_u64; strata.items.len()];
+    sample.iter().for_each(|item| inspected_in[item.stratum] += 1);
+    let weights =
+        strata.items.iter().zip(&inspected_in).map(|(items, own)| *items as f64 / (*own).max(1) as f64);
+    Estimate {
+        items: rows as u64,
+        inspected: known.len() as u64,
+        most_weight: weights.fold(0.0, f64::max),
+        figures: named.collect(),
+    }
+}
+
+/// The names of [`figures`].
+fn names() -> Vec<String> {
+    let at = |what: &'static str| PERCENTS.map(|percent| format!("{what}@{percent}"));
+    let all = ["precision", "recall", "revenue_recall"].into_iter().flat_map(at);
+    std::iter::once("illicit".to_owned()).chain(all).collect()
+}
+
+/// The illicit share of all items; then precision, recall and revenue recall at each of [`PERCENTS`]. Each inspected item
+/// counts as often as its group was drawn.
+fn figures(sample: &[Inspected], items: &[u64], weights: &[u32]) -> Vec<Option<f64>> {
+    let mut drawn = vec![0.0; items.len()];
+    for item in sample {
+        drawn[item.stratum] += f64::from(weights[item.group]);
+    }
+    // Items, illicit ones and revenue by the smallest selection that has them, and beyond all.
+    let mut sums = [[0.0; 3]; PERCENTS.len() + 1];
+    for item in sample.iter().filter(|item| weights[item.group] > 0) {
+        let weight = f64::from(weights[item.group]) * items[item.stratum] as f64 / drawn[item.stratum];
+        let [all, illicit, revenue] = &mut sums[item.selected];
+        *all += weight;
+        *illicit += if item.illicit { weight } else { 0.0 };
+        *revenue += weight * item.revenue;
+    }
+    let total: [f64; 3] = std::array::from_fn(|at| sums.iter().map(|sum| sum[at]).sum());
+    let up_to = |cut: usize, at: usize| sums[..=cut].iter().map(|sum| sum[at]).sum::<f64>();
+    let share = |part: f64, whole: f64| (whole > 0.0).then(|| (part / whole).clamp(0.0, 1.0));
+    let cuts = 0..PERCENTS.len();
+    let mut figures = vec![share(total[1], total[0])];
+    figures.extend(cuts.clone().map(|cut| share(up_to(cut, 1), up_to(cut, 0))));
+    figures.extend(cuts.clone().map(|cut| share(up_to(cut, 1), total[1])));
+    figures.extend(cuts.map(|cut| share(up_to(cut, 2), total[2])));
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::*;
+
+    #[test]
+    fn weights_of_a_case_by_hand() {
+        // Two groups of 10 and 90 items with two inspected each: weights 5 and 45. The first of each is illicit; the
+        // first group's is in the selection of 10 percent and no other.
+        let item = |stratum, group, selected, illicit, revenue| Inspected {
+            stratum,
+            group,
+            selected,
+            illicit,
+            revenue,
+        };
+        let sample = [
+            item(0, 0, 4, true, 10.0),
+            item(0, 1, 5, false, 0.0),
+            item(1, 2, 5, true, 2.0),
+            item(1, 3, 5, false, 0.0),
+        ];
+        let named = |weights: &[u32]| -> BTreeMap<String, Option<f64>> {
+            names().into_iter().zip(figures(&sample, &[10, 90], weights)).collect()
+        };
+        let once = named(&[1, 1, 1, 1]);
+        assert_eq!((once["illicit"], once["recall@10"], once["recall@5"]), (Some(0.5), Some(0.1), Some(0.0)));
+        assert_eq!((once["precision@10"], once["precision@5"]), (Some(1.0), None));
+        assert_eq!(once["revenue_recall@10"], Some(50.0 / 140.0));
+        // The illicit item of the second group is not drawn, the licit one twice.
+        let drawn = named(&[1, 1, 0, 2]);
+        assert_eq!((drawn["illicit"], drawn["recall@10"]), (Some(0.05), Some(1.0)));
+    }
+
+    #[test]
+    fn groups_have_equally_many_inspected_items_and_all_items() {
+        let propensity: Vec<f64> = (0..1000).map(|row| f64::from(row * 7919 % 1000) / 1000.0).collect();
+        let labels: Vec<f32> =
+            propensity.iter().map(|chance| if *chance > 0.8 { 1.0 } else { f32::NAN }).collect();
+        let strata = Strata::of(&propensity, &labels);
+        assert_eq!((strata.items.len(), strata.items.iter().sum::<u64>()), (6, 1000));
+        assert_eq!(strata.items[0], 801 + 34);
+    }
+
+    /// Items of which suspicious ones are illicit and inspected more often, in declarations of two.
+    struct World {
+        scores: Vec<f64>,
+        labels: Vec<f32>,
+        truth: Vec<bool>,
+        propensity: Vec<f64>,
+        declarations: Vec<u64>,
+    }
+
+    fn world(seed: u64) -> World {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut world =
+            World { scores: vec![], labels: vec![], truth: vec![], propensity: vec![], declarations: vec![] };
+        for declaration in 0..10_000 {
+            let suspicion = rng.random::<f64>();
+            let chance = 0.02 + 0.3 * suspicion.powi(4);
+            let inspected = rng.random::<f64>() < chance;
+            for _ in 0..2 {
+                let illicit = rng.random::<f64>() < 0.02 + 0.25 * suspicion * suspicion;
+                world.scores.push((0.7 * suspicion + 0.3 * rng.random::<f64>()).clamp(0.0, 1.0));
+                world.labels.push(if inspected { f32::from(u8::from(illicit)) } else { f32::NAN });
+                world.truth.push(illicit);
+                // Only the order counts.
+                world.propensity.push(suspicion);
+                world.declarations.push(declaration);
+            }
+        }
+        world
+    }
+
+    /// The 95 % intervals cover the truth in about 95 of 100 worlds, and the figures of the inspected items do not.
+    #[test]
+    fn intervals_cover_the_truth_that_the_inspected_items_miss() {
+        let (mut covered, mut naive_errors) = ([0; 3], 0.0);
+        const WORLDS: u64 = 40;
+        for seed in 0..WORLDS {
+            let World { scores, labels, truth, propensity, declarations } = world(seed);
+            let revenue = vec![f64::NAN; labels.len()];
+            let items = Items {
+                scores: &scores,
+                labels: &labels,
+                revenue: &revenue,
+                declarations: &declarations,
+                propensity: Some(&propensity),
+            };
+            let Population::Estimated(estimate) = population(items, seed).expect("figures") else {
+                panic!("an estimate")
+            };
+            let truth: Vec<f32> = truth.iter().map(|illicit| f32::from(u8::from(*illicit))).collect();
+            let true_figures = crate::Metrics::of(&scores, &truth, None).expect("both kinds");
+            let naive = crate::Metrics::of(&scores, &labels, None).expect("both kinds");
+            let share = true_figures.illicit as f64 / true_figures.rows as f64;
+            naive_errors += naive.illicit as f64 / naive.rows as f64 - share;
+            let wanted = [
+                (estimate.figures["illicit"], share),
+                (estimate.at("recall", 5.0).expect("a figure"), true_figures.recall_at(5.0).expect("K")),
+                (
+                    estimate.at("precision", 5.0).expect("a figure"),
+                    true_figures.precision_at(5.0).expect("K"),
+                ),
+            ];
+            for (covered, (figure, truth)) in covered.iter_mut().zip(wanted) {
+                *covered += u64::from(figure.low <= truth && truth <= figure.high);
+            }
+        }
+        assert!(covered.iter().all(|covered| *covered >= 34), "{covered:?} of {WORLDS}");
+        assert!(naive_errors / WORLDS as f64 > 0.04, "{naive_errors}");
+    }
+
+    #[test]
+    fn what_cannot_be_estimated_is_said_with_its_reason() {
+        let World { scores, labels, declarations, propensity, .. } = world(1);
+        let revenue = vec![0.0; labels.len()];
+        let population_of = |labels: &[f32], propensity: Option<&[f64]>| {
+            let (scores, revenue, declarations) = (&scores, &revenue, &declarations);
+            population(Items { scores, labels, revenue, declarations, propensity }, 0).expect("figures")
+        };
+        let why = |labels: &[f32], propensity: Option<&[f64]>| match population_of(labels, propensity) {
+            Population::Inspected { why } => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(why(&labels, None).contains("not predicted"));
+        let few: Vec<f32> =
+            labels.iter().enumerate().map(|(row, label)| if row < 900 { *label } else { f32::NAN }).collect();
+        assert!(why(&few, Some(&propensity)).contains("were inspected"), "too few");
+        // A rule that looks at the suspicious half alone says nothing of the other.
+        let half: Vec<f32> = labels
+            .iter()
+            .zip(&propensity)
+            .map(|(label, chance)| if *chance > 0.5 { *label } else { f32::NAN })
+            .collect();
+        assert!(why(&half, Some(&propensity)).contains("unlike all"), "no overlap");
+        let all = vec![0.0; labels.len()];
+        assert_eq!(population_of(&all, None), Population::All);
+    }
+}

@@ -1,0 +1,112 @@
+//! What a model's page says of all items, where only inspected ones have a known outcome: a sentence, and a table with the
+//! assumption that it rests on. See [`crate::population`].
+
+use maud::{Markup, html};
+use tidewaiter_report::{
+    table::{Cell, Kind},
+    words::Words,
+};
+
+use crate::{
+    metrics::PERCENTS,
+    population::{Estimate, Estimated, Population},
+};
+
+/// A share with its interval: `23.4 % (95 % interval 21.0 to 25.8)`.
+pub(super) fn interval(words: &Words, figure: Estimated) -> String {
+    let end = |end: f64| words.numbers().fixed(end * 100.0, 1);
+    words.fill(
+        "{value} (95 % interval {low} to {high})",
+        &[
+            ("value", &words.numbers().percent(figure.value)),
+            ("low", &end(figure.low)),
+            ("high", &end(figure.high)),
+        ],
+    )
+}
+
+/// What inspecting a share of all items, 0 to 1, is estimated to find; `None` for a share without an estimate.
+pub(super) fn headline(words: &Words, estimate: &Estimate, capacity: f64) -> Option<String> {
+    let percent = PERCENTS.into_iter().find(|percent| (percent / 100.0 - capacity).abs() < 1e-9)?;
+    let figure = |what: &str| estimate.at(what, percent).map(|figure| interval(words, figure));
+    let (recall, revenue, precision) = (figure("recall")?, figure("revenue_recall"), figure("precision"));
+    let mut text = words.fill(
+        "Of all items of the test months, inspecting the riskiest {capacity} is estimated to find {recall} of the fraud",
+        &[("capacity", &words.percent(capacity)), ("recall", &recall)],
+    );
+    if let Some(revenue) = revenue {
+        text.push_str(&words.fill(" and {share} of the revenue to be recovered", &[("share", &revenue)]));
+    }
+    if let Some(precision) = precision {
+        text.push_str(&words.fill("; {share} of the inspected would be illicit", &[("share", &precision)]));
+    }
+    text.push('.');
+    Some(text)
+}
+
+/// The estimate for all items, or why there is none; nothing where all items have a known outcome.
+pub(super) fn section(words: &Words, population: &Population) -> Markup {
+    let estimate = match population {
+        Population::All => return html! {},
+        Population::Inspected { why } => {
+            return html! {
+                p {
+                    (words.fill(
+                        "All figures of this page are of the items with a known outcome, which were inspected because \
+                         somebody suspected them. There is no estimate for all items, because {why}.",
+                        &[("why", why)],
+                    ))
+                }
+            };
+        }
+        Population::Estimated(estimate) => estimate,
+    };
+    let columns = [
+        ("Inspected", Kind::Percent),
+        ("Fraud found", Kind::Text),
+        ("Illicit among the inspected", Kind::Text),
+        ("Revenue found", Kind::Text),
+    ];
+    let mut table = words.table("Estimated for all items of the test months, with 95 % intervals", &columns);
+    for percent in PERCENTS {
+        let cell = |what: &str| match estimate.at(what, percent) {
+            Some(figure) => Cell::Text(interval(words, figure)),
+            None => Cell::Absent,
+        };
+        table.row(vec![(percent / 100.0).into(), cell("recall"), cell("precision"), cell("revenue_recall")]);
+    }
+    html! {
+        (table.render())
+        p {
+            (words.fill(
+                "Outcomes are known of {inspected} of {items} items, those that were inspected. An inspected item stands for \
+                 as many items as had its chance of being inspected, for each of them that was: for up to {weight}. The \
+                 chance is predicted from the features. The estimate holds where the choice of what to inspect knew no more \
+                 than these; an inspector's own suspicion makes it too high. Curves, metrics and months below are of the \
+                 inspected items alone.",
+                &[
+                    ("inspected", &words.count(estimate.inspected)),
+                    ("items", &words.count(estimate.items)),
+                    ("weight", &words.numbers().count(estimate.most_weight)),
+                ],
+            ))
+        }
+    }
+}
+
+/// An estimate as a page shows it.
+#[cfg(test)]
+pub(super) fn example() -> Estimate {
+    let figures = [
+        ("illicit", (0.04, 0.03, 0.05)),
+        ("recall@5", (0.31, 0.25, 0.38)),
+        ("precision@5", (0.42, 0.4, 0.44)),
+    ];
+    let figure = |(value, low, high)| Estimated { value, low, high };
+    Estimate {
+        items: 130_000,
+        inspected: 13_458,
+        most_weight: 41.3,
+        figures: figures.into_iter().map(|(name, it)| (name.to_owned(), figure(it))).collect(),
+    }
+}
