@@ -125,10 +125,11 @@ fn score<'a>(
             table: PREDICTIONS.to_owned(),
             country: parameters.country.clone(),
             date_column: "acceptance_date".to_owned(),
+            sort_columns: vec!["declaration_id".to_owned(), "item_number".to_owned()],
             name: id,
             memory_bytes: 0,
         })?;
-        let files = plan::reports::<Vec<DataFile>>(plan::above(rows, writer)?).await?.concat();
+        let files = plan::reports::<Vec<DataFile>>(plan::apply(rows, writer)?).await?.concat();
         if files.iter().all(|file| file.rows == 0) {
             return Err(Error::input(format!(
                 "the archive has no declarations of {} in {}; `tidewaiter archive tables` shows what there is",
@@ -193,7 +194,7 @@ async fn recommendations(
         rates: rates.to_owned(),
         description_alone: false,
     })?;
-    let recommended = plan::above(items, operator)?;
+    let recommended = plan::apply(items, operator)?;
 
     let mut columns: Vec<_> = kept.iter().map(|name| col(*name)).collect();
     for digits in DIGITS {
@@ -238,7 +239,7 @@ pub struct ItemCounts {
     /// Items declared under the first recommendation, six digits.
     pub agreeing: u64,
     /// Items declared under a code that no training text has.
-    #[serde(rename = "never_taught")]
+    #[serde(rename = "unknown_code")]
     pub unknown_codes: u64,
     /// Items not vague whose misclassification score is 0.95 or more.
     pub doubtful: u64,
@@ -259,7 +260,7 @@ fn count_items<'a>(job: &Job<'a>) -> impl Future<Output = Result<ItemCounts>> + 
                 counted(col("code_6").is_null(), "without_words")?,
                 counted(col("vague"), "vague")?,
                 counted(col("rank_6").eq(lit(1_i32)), "agreeing")?,
-                counted(worded.and(col("rank_6").is_null()), "never_taught")?,
+                counted(worded.and(col("rank_6").is_null()), "unknown_code")?,
                 counted(col("misclassification").gt_eq(lit(DOUBTFUL)).and(!col("vague")), "doubtful")?,
             ],
         )?;
@@ -270,7 +271,7 @@ fn count_items<'a>(job: &Job<'a>) -> impl Future<Output = Result<ItemCounts>> + 
             without_words: figure("without_words")?,
             vague: figure("vague")?,
             agreeing: figure("agreeing")?,
-            unknown_codes: figure("never_taught")?,
+            unknown_codes: figure("unknown_code")?,
             doubtful: figure("doubtful")?,
         })
     }

@@ -57,7 +57,7 @@ pub(crate) async fn evaluate(
         description_alone,
     })?;
     let mut evaluation = Evaluation::default();
-    let mut stream = plan::above(rows, operator)?.execute_stream().await?;
+    let mut stream = plan::apply(rows, operator)?.execute_stream().await?;
     while let Some(batch) = stream.next().await {
         add_rows(&mut evaluation, &batch?)?;
     }

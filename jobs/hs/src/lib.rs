@@ -13,7 +13,6 @@
 
 pub mod apply;
 pub mod codes;
-pub mod csv;
 pub mod encoder;
 mod evaluate;
 pub mod features;

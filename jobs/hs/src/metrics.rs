@@ -271,7 +271,7 @@ impl Evaluation {
         }
         figures.insert("macro_f1/6".to_owned(), self.macro_f1());
         figures.insert("items".to_owned(), self.items as f64);
-        figures.insert("never_taught".to_owned(), share(self.unknown_codes, self.items));
+        figures.insert("unknown_code".to_owned(), share(self.unknown_codes, self.items));
         figures.insert("vague".to_owned(), share(self.vague, self.items));
         figures.insert("accuracy@1/4_clear".to_owned(), share(self.clear_and_right, self.items - self.vague));
         figures
@@ -344,7 +344,7 @@ mod tests {
             ("accuracy@5/6", 0.75),
             ("accuracy@1/national", 0.5),
             ("accuracy@3/national", 1.0),
-            ("never_taught", 0.25),
+            ("unknown_code", 0.25),
             ("vague", 0.25),
             ("accuracy@1/4_clear", 2.0 / 3.0),
             ("coverage@precision90/6", 0.25),

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Period, Periods, Result};
+use tidewaiter_report::words::Language;
 
 use crate::{encoder, fit::classifiers};
 
@@ -20,11 +21,11 @@ pub struct RetrainParameters {
     /// Training months, such as 2020-01..2020-12.
     #[arg(long)]
     pub train: Period,
-    /// Validation months, on which evidence is weighted; default: the last tenth of the training months.
+    /// Validation months, on which the weights of the inputs are fitted; default: the last tenth of the training months.
     #[serde(default)]
     #[arg(long)]
     pub valid: Option<Period>,
-    /// Test months, looked at once.
+    /// Test months, used once, to evaluate the model.
     #[arg(long)]
     pub test: Period,
     /// How the classifiers are fitted.
@@ -35,23 +36,27 @@ pub struct RetrainParameters {
     #[serde(default = "eight")]
     #[arg(long, required = false)]
     pub shards: u32,
-    /// Most past declarations that are kept to compare with; default: 200000.
+    /// Past declarations that the model keeps as precedents, at most; default: 200000.
     #[serde(default = "precedents")]
     #[arg(long, required = false)]
     pub precedents: u64,
-    /// A description whose best heading is less likely is called too vague, 0 to 1; default: 0.5.
+    /// Probability of the best heading, 0 to 1, below which a description is called too vague; default: 0.5.
     #[serde(default = "half")]
     #[arg(long, required = false)]
     pub vague_below: f32,
-    /// Table of the codes that there are and their texts: CSV with `hscode` and `description`; default: any code is
-    /// learned.
+    /// Nomenclature, the codes and their texts: CSV with `hscode` and `description`; default: every code of the training
+    /// texts.
     #[serde(default)]
     #[arg(long)]
     pub nomenclature: Option<String>,
-    /// Table that carries codes of other editions of the HS into the nomenclature: CSV with `from_hs6` and `to_hs6`.
+    /// Correlation table, which converts codes of other editions of the HS: CSV with `from_hs6` and `to_hs6`.
     #[serde(default)]
     #[arg(long, requires = "nomenclature")]
     pub correlation: Option<String>,
+    /// Language of the report; default: en.
+    #[serde(default)]
+    #[arg(long, value_enum, required = false)]
+    pub language: Language,
     /// A text encoder whose head is one more input; absent: none.
     #[serde(default)]
     #[arg(skip)]

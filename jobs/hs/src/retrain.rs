@@ -10,7 +10,10 @@
 use std::sync::Arc;
 
 use clap::{ArgMatches, Args, Command};
-use datafusion::prelude::{col, lit};
+use datafusion::{
+    functions::expr_fn::character_length,
+    prelude::{col, lit},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidewaiter_archive::{Archive, provider::snapshot_provider, table::Table};
@@ -26,6 +29,7 @@ use tidewaiter_registry::{
     Card, Facts, Publication, Registry, TrainingSnapshot, Which,
     promotion::{Published, champion_before, publish},
 };
+use tidewaiter_report::data;
 
 use crate::{
     codes::{digits::LEVELS, nomenclature::Nomenclature},
@@ -42,7 +46,7 @@ use crate::{
     },
     messages,
     parameters::{MODEL, RetrainParameters},
-    report::{ReportFacts, hs_report},
+    report::{ReportFacts, hs_report, hs_tables},
 };
 
 /// Milestones of the classifiers' fit (rounds) from one stored checkpoint to the next.
@@ -52,7 +56,7 @@ const MILESTONES_PER_CHECKPOINT: u32 = 4;
 impl JobParameters for RetrainParameters {
     const KIND: &'static str = "retrain";
     const VARIANT: Option<(&'static str, &'static str)> = Some(("model", "hs"));
-    const ABOUT: &'static str = "The HS model: which HS codes a description of goods speaks for";
+    const ABOUT: &'static str = "The HS model: which HS codes a description of goods suggests";
 
     fn arguments(command: Command, _: &Extensions) -> Command {
         encoder::Parameters::augment_args(Self::augment_args(command))
@@ -91,6 +95,14 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
     let texts = job.step("texts", write_texts(job, parameters, &periods)).await?;
     job.outcome.rows.read = texts.files.iter().map(TextFile::read).sum();
     check_texts(&texts, parameters, &periods)?;
+    if texts.odd_codes > 0 {
+        tracing::warn!(
+            items = texts.odd_codes,
+            "HS codes with an odd number of digits: they may have lost a leading zero, and would be learned as those of \
+             another chapter; ingest them again with `digits` and `nomenclature` in the mapping"
+        );
+        job.outcome.metrics.insert("odd_codes".into(), json!(texts.odd_codes));
+    }
     let classifiers = job.step("fit", fit_classifiers(job, parameters, &texts)).await?;
     let encoder = match &parameters.encoder {
         None => None,
@@ -100,7 +112,7 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
         }
     };
     let assembling = assemble_model(job, parameters, &texts, &classifiers, encoder.as_ref());
-    let model = job.step("weigh", assembling).await?;
+    let model = job.step("assemble", assembling).await?;
     let evaluating = evaluate_and_publish(job, parameters, &periods, &texts, &model, encoder.as_ref());
     let verdict = job.step("evaluate", evaluating).await?;
 
@@ -113,6 +125,9 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
         job.outcome.metrics.insert("champion".into(), serde_json::to_value(champion)?);
     }
     job.outcome.metrics.insert("promoted".into(), json!(verdict.promoted));
+    if let Some(champion) = verdict.overtaken_by {
+        job.outcome.metrics.insert("overtaken_by".into(), json!(champion));
+    }
     job.outcome.metrics.insert("texts".into(), serde_json::to_value(&texts.files)?);
     if let Some(encoder) = &encoder {
         job.outcome.metrics.insert("encoder".into(), serde_json::to_value(encoder)?);
@@ -138,6 +153,9 @@ struct TextsStep {
     encoder: Option<StoredEncoder>,
     /// Path of the counts of attributes, as JSON.
     counted: String,
+    /// Training items whose HS code has an odd number of digits.
+    #[serde(default)]
+    odd_codes: u64,
 }
 
 impl TextsStep {
@@ -201,7 +219,9 @@ fn write_texts<'a>(
         let declarations =
             session.read_table(declarations)?.filter(col("country").eq(lit(&parameters.country)))?;
         let training = declarations.clone().filter(within(periods[0]))?;
-        let counted = format!("{folder}/particulars.json");
+        let is_odd = (character_length(col("hs_code")) % lit(2)).eq(lit(1));
+        let odd_codes = training.clone().filter(is_odd)?.count().await? as u64;
+        let counted = format!("{folder}/attributes.json");
         archive.put(&counted, serde_json::to_vec(&attributes::counts(&training, &codes).await?)?).await?;
         let operator = TextsOperator::new(messages::HsTextsOperator {
             archive: archive.url().to_string(),
@@ -209,10 +229,18 @@ fn write_texts<'a>(
             nomenclature: nomenclature.clone(),
             correlation: correlation.clone(),
         })?;
-        let query = plan::above(distinct_texts(declarations, periods)?, operator)?;
+        let query = plan::apply(distinct_texts(declarations, periods)?, operator)?;
         let files = plan::reports::<Vec<TextFile>>(query).await;
         let files = files.context(|| format!("read the descriptions in {DECLARATIONS}@{version}"))?;
-        Ok(TextsStep { version, files: files.concat(), nomenclature, correlation, encoder, counted })
+        Ok(TextsStep {
+            version,
+            files: files.concat(),
+            nomenclature,
+            correlation,
+            encoder,
+            counted,
+            odd_codes,
+        })
     }
 }
 
@@ -293,10 +321,8 @@ struct AssembledModel {
     /// Chapters, headings and subheadings that it can predict.
     classes: [usize; LEVELS],
     /// Subheadings with one training text only.
-    #[serde(rename = "taught_once")]
     with_one_text: usize,
     /// Whether it uses attributes.
-    #[serde(rename = "has_particulars")]
     uses_attributes: bool,
 }
 
@@ -350,6 +376,9 @@ fn assemble_model<'a>(
 struct Verdict {
     version: u64,
     promoted: bool,
+    /// The version that is the champion instead of this better one.
+    #[serde(default)]
+    overtaken_by: Option<u64>,
     challenger: Figures,
     /// The challenger's measures by descriptions alone, where it uses attributes.
     alone: Option<Figures>,
@@ -391,6 +420,7 @@ fn evaluate_and_publish<'a>(
         };
         let better = is_better(&challenger, champion.as_ref());
         let facts = ReportFacts {
+            language: parameters.language,
             champion: standing.as_ref().map(|champion| format!("{MODEL}@{}", champion.version)),
             promoted: better,
             country: parameters.country.clone(),
@@ -405,6 +435,7 @@ fn evaluate_and_publish<'a>(
             champion_figures: champion.clone(),
             figures_alone: alone.clone(),
         };
+        let tables = data::files(&hs_tables(&evaluation, &facts)?)?;
         let card: Card = Box::new(move |version| {
             Ok(hs_report(&evaluation, &format!("{MODEL}@{version}"), &facts).render())
         });
@@ -423,9 +454,14 @@ fn evaluate_and_publish<'a>(
                 created_ms: submitted_ms,
             },
         };
-        let Published { manifest, promoted, report } =
+        let Published { manifest, promoted, overtaken_by, report } =
             publish(&registry, MODEL, publication, standing.as_ref(), better).await?;
-        Ok(Verdict { version: manifest.version, promoted, challenger, alone, champion, report })
+        let folder = report.trim_end_matches(".html");
+        for (file, bytes) in tables {
+            archive.put(&format!("{folder}/{file}"), bytes).await?;
+        }
+        let version = manifest.version;
+        Ok(Verdict { version, promoted, overtaken_by, challenger, alone, champion, report })
     }
 }
 

@@ -3,13 +3,13 @@
 use std::{io::Read, path::PathBuf, sync::Arc};
 
 use tidewaiter_collective::{Shard, fit::fit_in_process};
+use tidewaiter_ingest::{TextForm, records};
 
 use crate::{
     codes::{
         digits::{LEVELS, national, six_digits, written},
         nomenclature::Nomenclature,
     },
-    csv::records,
     features::{
         attributes::{AttributeCount, Attributes},
         texts::LabelledTexts,
@@ -111,7 +111,8 @@ fn published_declarations_are_recommended_better_than_by_a_linear_svm() {
     assert!(fast["accuracy@1/6"] > figures["accuracy@1/6"] - 0.05, "{}", fast["accuracy@1/6"]);
 
     // Descriptions that a customs administration calls too vague, and texts of goods, which are not.
-    let terms = records(&unzipped(data.join("uk_fpo_vague_terms.csv.gz")));
+    let terms =
+        records(&unzipped(data.join("uk_fpo_vague_terms.csv.gz")), &TextForm::default()).expect("reads");
     let mut scorer = Scorer::new(&again, false);
     let mut vague =
         |text: &str| suggest(&again, &mut scorer, text, &Attributes::default()).expect("suggests").vague;

@@ -10,12 +10,16 @@
 //! values (HyperLogLog) and the quantiles (t-digest) are approximate, and quantiles may differ in their last
 //! digits with the number of partitions. The data are not changed.
 //!
-//! A job flows one way: [`parameters`] (there are none), [`mod@profile`] (the queries, with the [`rules`]),
-//! [`results`] (the document), `report` (its page and its tables). [`study`] is the job; start at
-//! [`profile::profile`].
+//! Completeness counts only columns that the country maps and that may not rightly be empty; validity counts the rows
+//! that ingest refused. All scores are given for each country, too, and those of a month for each month.
+//!
+//! A job flows one way: [`parameters`] (the thresholds), [`quarantine`] (what ingest refused), [`mod@profile`] (the
+//! queries, with the [`rules`]), [`results`] (the document), `report` (its page and its tables). [`study`] is the job;
+//! start at [`profile::profile`].
 
 pub mod parameters;
 pub mod profile;
+pub mod quarantine;
 mod report;
 pub mod results;
 pub mod rules;

@@ -4,9 +4,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules::Dimension;
 
-/// Rows that ingest refused by one rule on one column.
+/// The dimensions that have a score.
+pub const DIMENSIONS: [&str; 4] = ["completeness", "validity", "uniqueness", "consistency"];
+
+/// A score that the data should reach.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// One of [`DIMENSIONS`].
+    pub dimension: String,
+    /// The least share, 0..=1.
+    pub least: f64,
+}
+
+/// Rows of a country that ingest refused by one rule on one column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineCount {
+    /// Reporting country; empty: not recorded.
+    pub country: String,
     /// Name of the rule.
     pub rule: String,
     /// Column that failed.
@@ -24,8 +38,12 @@ pub struct QualityReport {
     pub rows: u64,
     /// Rows refused by ingest.
     pub quarantined: u64,
-    /// The scores.
+    /// The scores of all rows.
     pub scores: Scores,
+    /// The countries, in order.
+    pub countries: Vec<CountryScores>,
+    /// The scores that should be reached.
+    pub thresholds: Vec<Threshold>,
     /// The columns, in the order of the table.
     pub columns: Vec<ColumnProfile>,
     /// The months, in order.
@@ -36,10 +54,23 @@ pub struct QualityReport {
     pub quarantine: Vec<QuarantineCount>,
 }
 
+/// The scores of one country.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CountryScores {
+    /// Reporting country.
+    pub country: String,
+    /// Rows in the table.
+    pub rows: u64,
+    /// Rows refused by ingest.
+    pub quarantined: u64,
+    /// The scores.
+    pub scores: Scores,
+}
+
 /// Shares in 0..=1; 1 is perfect. A table without rows scores 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Cells that hold a value, of all cells.
+    /// Cells that hold a value, of the cells of the columns that count ([`ColumnUse::Counted`]).
     pub completeness: f64,
     /// Rows that break no validity rule, of all rows and the quarantined ones.
     pub validity: f64,
@@ -52,10 +83,14 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// The name of each dimension, its score, and what is counted.
+    /// The name of each dimension, its score, and what is counted; the texts are in the list of words.
     pub fn named(&self) -> [(&'static str, Option<f64>, &'static str); 5] {
         [
-            ("completeness", Some(self.completeness), "cells that hold a value, of all cells"),
+            (
+                "completeness",
+                Some(self.completeness),
+                "cells that hold a value, of the columns that are mapped and not optional",
+            ),
             (
                 "validity",
                 Some(self.validity),
@@ -66,11 +101,39 @@ impl Scores {
             (
                 "timeliness",
                 self.timeliness,
-                "not measurable from this table: it holds the day of acceptance and no other time, such as arrival, \
-                 to compare it with",
+                "not measurable from this table: it holds the day of acceptance and no other time, such as arrival, to compare it with",
             ),
         ]
     }
+
+    /// The score of a dimension by its name.
+    pub fn of(&self, dimension: &str) -> Option<f64> {
+        self.named().into_iter().find(|(name, ..)| *name == dimension).and_then(|(_, score, _)| score)
+    }
+}
+
+impl QualityReport {
+    /// The thresholds that some scores do not reach, with the scores.
+    pub fn missed(&self, scores: &Scores) -> Vec<(&Threshold, f64)> {
+        self.thresholds
+            .iter()
+            .filter_map(|threshold| Some((threshold, scores.of(&threshold.dimension)?)))
+            .filter(|(threshold, score)| *score < threshold.least)
+            .collect()
+    }
+}
+
+/// How a column counts for completeness.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnUse {
+    /// An empty cell is a gap.
+    #[default]
+    Counted,
+    /// It may rightly be empty, such as a preference that is not claimed.
+    Optional,
+    /// No row has a value: the mapping gives it none.
+    Unmapped,
 }
 
 /// The profile of one column.
@@ -80,6 +143,8 @@ pub struct ColumnProfile {
     pub name: String,
     /// Meaning and unit.
     pub meaning: String,
+    /// How it counts; one that a country does not map is left out of that country's score.
+    pub counts_as: ColumnUse,
     /// Share of rows with a value.
     pub completeness: f64,
     /// Different values, approximately.
@@ -120,8 +185,12 @@ pub struct MonthProfile {
     pub month: i32,
     /// Rows.
     pub rows: u64,
-    /// Cells that hold a value, of all cells.
+    /// Cells that hold a value, of the cells of the country's columns that count.
     pub completeness: f64,
+    /// Archived rows that break no validity rule; what ingest refused has no month.
+    pub validity: f64,
+    /// Rows that break no consistency rule.
+    pub consistency: f64,
 }
 
 /// How often a rule is broken.

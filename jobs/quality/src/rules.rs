@@ -51,14 +51,14 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "customs_value_not_negative",
-        meaning: "the customs value is not below zero",
+        meaning: "the customs value is not negative",
         dimension: Dimension::Validity,
         columns: &["customs_value"],
         broken: "customs_value < 0",
     },
     Rule {
         name: "net_mass_not_negative",
-        meaning: "the net mass is not below zero",
+        meaning: "the net mass is not negative",
         dimension: Dimension::Validity,
         columns: &["net_mass"],
         broken: "net_mass < 0",

@@ -8,7 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Weekday};
+use chrono::{
+    DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Weekday,
+};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use tidewaiter_core::{Error, Result};
@@ -44,6 +46,13 @@ impl OpeningHours {
     /// [`tidewaiter_core::ErrorKind::Input`], naming the one that is wrong.
     pub fn check(&self) -> Result<()> {
         self.week().map(|_| ())
+    }
+
+    /// A time of the office's clock, RFC 3339 with its offset; `None` for a zone or a time that there is not.
+    pub fn local(&self, microseconds: i64) -> Option<String> {
+        let zone: Tz = self.time_zone.parse().ok()?;
+        let time = DateTime::from_timestamp_micros(microseconds)?.with_timezone(&zone);
+        Some(time.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 
     /// The same hours with the last shift of each day two hours longer, to midnight at most.
@@ -174,11 +183,19 @@ impl Calendar {
         }
     }
 
-    /// The first time from this one on at which the office is open; this one itself after the calendar's last
-    /// interval.
-    pub fn opens_from(&self, time: i64) -> i64 {
-        let place = self.intervals.partition_point(|(_, close, _)| *close <= time);
-        self.intervals.get(place).map_or(time, |(open, ..)| time.max(*open))
+    /// When so much open time (microseconds, as [`Calendar::before`] gives it) has passed: the first such time for
+    /// the end of work, which may be a closing time, and the last for its beginning, which is then the next opening.
+    /// After the calendar's last interval the office counts as open.
+    pub(crate) fn at(&self, open_time: i64, end: WorkEnd) -> i64 {
+        let begun = |before: &i64| match end {
+            WorkEnd::Beginning => *before <= open_time,
+            WorkEnd::End => *before < open_time,
+        };
+        let next = self.intervals.partition_point(|(.., before)| begun(before));
+        match next.checked_sub(1).and_then(|place| self.intervals.get(place)) {
+            Some((open, _, before)) => open + open_time - before,
+            None => self.first,
+        }
     }
 
     /// The part of the time between two times (microseconds since 1970 UTC) in which the office is open, in
@@ -186,6 +203,15 @@ impl Calendar {
     pub fn working(&self, from: i64, to: i64) -> i64 {
         self.before(to) - self.before(from)
     }
+}
+
+/// An end of a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkEnd {
+    /// Its beginning.
+    Beginning,
+    /// Its end.
+    End,
 }
 
 /// The UTC time of a local time, in microseconds since 1970. Of a local time that occurs twice it is the
@@ -266,6 +292,32 @@ mod tests {
         let office = Calendar::new(&skipped, first, last).expect("is a calendar");
         let noon = micros("2024-03-31T12:00:00Z");
         assert_eq!(working_hours(&office, noon - 86_400_000_000, noon), 3.0);
+    }
+
+    #[test]
+    fn open_time_is_turned_back_into_the_time_of_the_clock() {
+        let week: Vec<_> = WEEK[..5].iter().map(|day| (*day, "09:00-17:00")).collect();
+        let (first, last) = (micros("2024-01-01T00:00:00Z"), micros("2024-01-31T00:00:00Z"));
+        let office = Calendar::new(&hours("UTC", &week, &[]), first, last).expect("is a calendar");
+        let open = |text: &str| office.before(micros(text));
+        // Friday 16:30 and one hour of work: over on Monday at 09:30.
+        let (begun, hour) = (open("2024-01-05T16:30:00Z"), HOUR as i64);
+        assert_eq!(office.at(begun, WorkEnd::Beginning), micros("2024-01-05T16:30:00Z"));
+        assert_eq!(office.at(begun + hour, WorkEnd::End), micros("2024-01-08T09:30:00Z"));
+        // Half an hour ends when the office closes; what waits for it begins when it opens.
+        assert_eq!(office.at(begun + hour / 2, WorkEnd::End), micros("2024-01-05T17:00:00Z"));
+        assert_eq!(office.at(begun + hour / 2, WorkEnd::Beginning), micros("2024-01-08T09:00:00Z"));
+    }
+
+    #[test]
+    fn a_time_is_told_by_the_offices_clock() {
+        let office = hours("Africa/Kampala", &[], &[]);
+        assert_eq!(
+            office.local(micros("2024-03-01T22:30:00Z")).as_deref(),
+            Some("2024-03-02T01:30:00+03:00")
+        );
+        assert_eq!(hours("UTC", &[], &[]).local(0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(hours("Mars", &[], &[]).local(0), None);
     }
 
     fn zone() -> impl Strategy<Value = &'static str> {

@@ -33,9 +33,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tidewaiter_core::{Error, Result, ResultExt as _};
 use tidewaiter_synth::{
     SynthBatch,
+    derived_export::{DerivedExport, DerivedExportMonth},
     job::{create_file, write_file},
     mix,
-    plant::{Plant, PlantedMonth},
 };
 
 use crate::stage_file::DEFAULT;
@@ -94,9 +94,9 @@ fn release_stages() -> String {
 }
 
 /// The event log, as the generator's job offers it.
-pub struct ReleasePlant;
+pub struct ReleaseExport;
 
-impl Plant for ReleasePlant {
+impl DerivedExport for ReleaseExport {
     fn name(&self) -> &'static str {
         "releases"
     }
@@ -110,7 +110,7 @@ impl Plant for ReleasePlant {
         write_file(&folder.join("releases-stages.toml"), &release_stages())
     }
 
-    fn month(&self, seed: u64, year: i32, month: u32) -> Box<dyn PlantedMonth> {
+    fn month(&self, seed: u64, year: i32, month: u32) -> Box<dyn DerivedExportMonth> {
         let log = ReleaseLog::new(seed, (year * 12) as u64 + u64::from(month));
         Box::new(ReleaseMonth { log, name: format!("{year:04}-{month:02}") })
     }
@@ -123,7 +123,7 @@ struct ReleaseMonth {
     name: String,
 }
 
-impl PlantedMonth for ReleaseMonth {
+impl DerivedExportMonth for ReleaseMonth {
     fn take(&mut self, batch: &SynthBatch) -> Result<()> {
         self.log.take(batch)
     }

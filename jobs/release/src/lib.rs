@@ -25,7 +25,6 @@ pub mod cases;
 pub mod drivers;
 pub mod generator;
 mod interner;
-pub mod language;
 pub mod measures;
 pub mod messages;
 pub mod parameters;
@@ -45,7 +44,7 @@ pub mod table;
 use std::sync::Arc;
 
 use tidewaiter_job::{Domain, JobKind, catalogue::OperatorKind};
-use tidewaiter_synth::plant::Registered;
+use tidewaiter_synth::derived_export::RegisteredExport;
 
 use crate::{cases::CasesOperator, process::EdgesOperator, stages::StagesOperator};
 
@@ -67,6 +66,6 @@ pub static DOMAIN: Domain = Domain {
         },
     ],
     jobs: &[JobKind::of::<parameters::Parameters>()],
-    extensions: &[&Registered(&generator::ReleasePlant)],
+    extensions: &[&RegisteredExport(&generator::ReleaseExport)],
     ..Domain::EMPTY
 };

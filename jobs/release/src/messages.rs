@@ -23,6 +23,9 @@ pub struct StagesOperator {
     /// Whether the rows are only counted, by period, stage and status.
     #[prost(bool, tag = "6")]
     pub counted: bool,
+    /// The number of the stage whose time is divided over the steps that hold it; absent: no time is divided.
+    #[prost(sint32, optional, tag = "7")]
+    pub divided: Option<i32>,
 }
 
 /// Makes one row of each case from the rows of its events.

@@ -7,9 +7,9 @@ use chrono::NaiveDate;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Period, Result};
+use tidewaiter_report::words::Language;
 
 use crate::{
-    language::Language,
     scope::{CASE_STRATA, GUIDE_STRATA, LocalPeriod, STRATA},
     stage_file::{DEFAULT, StageFile},
 };
@@ -28,25 +28,26 @@ pub struct Parameters {
     /// Last month or day in which cases begin, included; default: the last event.
     #[arg(long)]
     pub to: Option<String>,
-    /// Columns by whose values cases are told apart, such as office,mode,channel,aeo,permit; guide: those of
-    /// the WCO's guide.
+    /// Columns by which cases are grouped, such as office,mode,channel,aeo,permit; guide: those of the WCO's
+    /// guide.
     #[arg(long, value_delimiter = ',')]
     pub by: Vec<String>,
     /// A period to compare with, such as 2023-01..2023-12.
     #[arg(long)]
     pub compare: Option<String>,
-    /// Last day of which events are taken, included; cases not over then are open; default: the last event.
+    /// Last day of which events are read, included; cases not over then are open; default: the last event.
     #[arg(long)]
     pub cut_off: Option<String>,
-    /// The stages and opening hours (TOML); default: those of examples/release-stages.toml.
+    /// The stages, targets and opening hours (TOML); default: the stages of examples/release-stages.toml, without
+    /// targets.
     #[arg(long)]
     pub stages: Option<String>,
     /// Seed of what is simulated; default: 0.
     #[arg(long, required = false)]
     pub seed: u64,
-    /// Language of the report, en or fr; default: en.
-    #[arg(long, required = false)]
-    pub language: String,
+    /// Language of the report; default: en.
+    #[arg(long, value_enum, required = false)]
+    pub language: Language,
 }
 
 /// What the parameters mean.
@@ -80,8 +81,7 @@ impl Parameters {
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`] for a column that does not group cases, a date that is none, a
-    /// period that ends before it begins or overlaps the one compared with, an unknown language or a wrong
-    /// stage file; [`tidewaiter_core::ErrorKind::NotFound`] when there is no such stage file.
+    /// period that ends before it begins or overlaps the one compared with, or a wrong stage file; [`tidewaiter_core::ErrorKind::NotFound`] when there is no such stage file.
     pub fn read(&self) -> Result<Request> {
         let (text, file) = match &self.stages {
             Some(path) => StageFile::open(path)?,
@@ -97,7 +97,7 @@ impl Parameters {
                 if !STRATA.contains(column) && !CASE_STRATA.contains(column) {
                     let known = [&STRATA[..], &CASE_STRATA].concat().join(", ");
                     return Err(Error::input(format!(
-                        "cases are not told apart by {column:?}, but by any of {known}, or by guide for those of the guide"
+                        "cases cannot be grouped by {column:?}; give any of {known}, or guide for those of the guide"
                     )));
                 }
                 if !by.iter().any(|other| other == column) {
@@ -138,7 +138,7 @@ impl Parameters {
             compare,
             cut_off,
             seed: self.seed,
-            language: self.language.parse()?,
+            language: self.language,
         })
     }
 }
@@ -192,7 +192,7 @@ mod tests {
         }
         let by = Parameters { by: vec!["colour".to_owned()], ..Parameters::default() };
         assert!(by.read().expect_err("is no column").chain().contains("channel"));
-        let language = Parameters { language: "tlh".to_owned(), ..Parameters::default() };
-        assert!(language.read().expect_err("is no language of the report").chain().contains("fr"));
+        let error = serde_json::from_str::<Parameters>(r#"{"language": "tlh"}"#).expect_err("is no language");
+        assert!(error.to_string().contains("`es`"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use tidewaiter_core::{Result, ResultExt, answers};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
 /// The whole answer of a query of few rows.
 pub(crate) async fn query(session: &SessionContext, sql: &str) -> Result<RecordBatch> {
@@ -27,7 +27,9 @@ pub(crate) async fn batches(
     let doing = || "sort the times of a study";
     let mut stream = session.sql(sql).await.context(doing)?.execute_stream().await.context(doing)?;
     let (sender, mut computed) = mpsc::channel(1);
-    tokio::spawn(async move {
+    // It stops where this function ends before it, for example because the study is cancelled.
+    let mut computing = JoinSet::new();
+    computing.spawn(async move {
         while let Some(batch) = stream.next().await {
             if sender.send(batch).await.is_err() {
                 break;

@@ -12,17 +12,18 @@ use tidewaiter_core::{
 };
 
 use crate::{
+    calendar::HOUR,
     drivers::{self, Drivers},
     measures::{
-        cases::{CaseMeasure, Sample},
+        cases::{CaseMeasure, Population, Sample},
         queues::queues,
         simulation::Queue,
     },
     process::{Activity, Edge, Process, Resource, Sums, Variant, load, resources},
     query::{query, text_or_empty},
-    scope::ATTRIBUTES,
-    stage_file::{Part, StageKind},
-    stages::{self, StageComparison, StageResult, StageTimes},
+    scope::{ATTRIBUTES, Scope},
+    stage_file::{Part, StageFile, StageKind},
+    stages::{self, StageComparison, StageResult, StageTimes, TimeShare},
 };
 
 /// Everything that a study found.
@@ -34,7 +35,7 @@ pub struct Study {
     pub period: String,
     /// The period compared with.
     pub compare: Option<String>,
-    /// The cut-off, RFC 3339 in UTC.
+    /// The cut-off by the clock of the offices, RFC 3339.
     pub cut_off: String,
     /// Events of the period's cases.
     pub events: u64,
@@ -46,6 +47,9 @@ pub struct Study {
     pub anomalies: Vec<Anomaly>,
     /// The stages; the first is from the first event to the last.
     pub stages: Vec<StageResult>,
+    /// How the time of the headline is divided over the steps, and last the time that no step holds.
+    #[serde(default)]
+    pub time_shares: Vec<TimeShare>,
     /// The stages by the values of the requested columns.
     pub strata: Vec<Stratum>,
     /// The stages of both periods.
@@ -57,17 +61,14 @@ pub struct Study {
     /// The activities, the most frequent first.
     pub activities: Vec<Activity>,
     /// The most frequent variants.
-    #[serde(rename = "ways")]
     pub frequent_variants: Vec<Variant>,
     /// Agencies, offices and actors, those with the longest waiting before their events first.
-    #[serde(rename = "holders")]
     pub resources: Vec<Resource>,
     /// Events by weekday (the first is Monday) and hour of the local clock.
     pub hours: Vec<[u64; 24]>,
     /// Cases in the headline stage on average, by weekday (the first is Monday) and hour of the local clock.
     pub backlog: Vec<[f64; 24]>,
     /// The queues with the longest waiting, and the measures at them.
-    #[serde(rename = "stations")]
     pub queues: Vec<Queue>,
     /// The measures on single cases, those that save the most of the headline first.
     pub measures: Vec<CaseMeasure>,
@@ -150,9 +151,10 @@ pub async fn measure(
     let threshold = stages.get(headline).map_or(0.0, |result| result.elapsed.p90());
     let drivers = drivers::find(session, &ATTRIBUTES, threshold, scope.cut_off).await?;
     let sample = match stages.get(headline) {
-        Some(result) => Sample::read(session, file, &result.stage, (scope.country, predicted)).await?,
+        Some(result) => sample(session, file, result, (scope, predicted)).await?,
         None => Sample::default(),
     };
+    let time_shares = times.shares(session, headline as i32).await?;
     let longest = query(session, LONGEST).await?;
     let longest = rows(&longest)
         .map(|row| Ok((text_or_empty(&longest, "case_id", row)?, number(&longest, "hours", row)?)));
@@ -164,6 +166,7 @@ pub async fn measure(
         anomalies,
         comparisons,
         stages,
+        time_shares,
         strata,
         drivers,
         edges: process.edges,
@@ -180,8 +183,27 @@ pub async fn measure(
     })
 }
 
+/// The cases on which measures are tried: those that began so long before the cut-off as nearly all cases take, or in
+/// the first half of the study's time where that is earlier; all cases where none began so early.
+async fn sample(
+    session: &SessionContext,
+    file: &StageFile,
+    headline: &StageResult,
+    (scope, predicted): (&Scope<'_>, bool),
+) -> Result<Sample> {
+    let longest = headline.survival.quantiles.iter().flatten().last().copied().unwrap_or_default();
+    let half = (scope.cut_off - scope.first) / 2;
+    let begun_by = scope.cut_off - ((longest * HOUR) as i64).min(half);
+    let population = Population { country: scope.country, predicted, begun_by };
+    let found = Sample::read(session, file, &headline.stage, population).await?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    Sample::read(session, file, &headline.stage, Population { begun_by: i64::MAX, ..population }).await
+}
+
 /// The anomalies of the stages and of the cases, in the order of the report.
-fn anomalies(stages: &[StageResult], sums: &Sums) -> Vec<Anomaly> {
+pub(crate) fn anomalies(stages: &[StageResult], sums: &Sums) -> Vec<Anomaly> {
     let total = |of: fn(&StageResult) -> u64| stages.iter().skip(1).map(of).sum::<u64>();
     let anomalies = [
         ("unknown_event_names", sums.without_role),

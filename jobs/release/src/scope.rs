@@ -43,6 +43,24 @@ pub const ATTRIBUTES: [&str; 13] = [
 /// The columns of an event that say when it began.
 pub const BEGINNINGS: [&str; 2] = ["start_time", "lifecycle"];
 
+/// The transitions of the standard lifecycle of XES (IEEE 1849) at which no work begins or is completed, and the common
+/// spellings of them.
+const OTHER_TRANSITIONS: [&str; 13] = [
+    "schedule",
+    "assign",
+    "reassign",
+    "suspend",
+    "resume",
+    "withdraw",
+    "abort",
+    "pi_abort",
+    "ate_abort",
+    "abort_activity",
+    "abort_case",
+    "autoskip",
+    "manualskip",
+];
+
 /// The order of a case's events by their ends.
 const BY_END: &str = "done, file_order, event";
 
@@ -108,13 +126,17 @@ impl Scope<'_> {
         )
     }
 
-    /// The condition of the events that are read.
+    /// The condition of the events that are read. A transition of [`OTHER_TRANSITIONS`] is no event of the study.
     pub(crate) fn is_read(&self) -> String {
-        let country = format!("country = {}", quoted(self.country));
-        match self.cuts {
-            true => format!("{country} AND arrow_cast(event_time, 'Int64') <= {}", self.cut_off),
-            false => country,
+        let mut condition = format!("country = {}", quoted(self.country));
+        if self.cuts {
+            condition.push_str(&format!(" AND arrow_cast(event_time, 'Int64') <= {}", self.cut_off));
         }
+        if !self.absent.iter().any(|column| column == "lifecycle") {
+            let others = OTHER_TRANSITIONS.map(quoted).join(", ");
+            condition.push_str(&format!(" AND coalesce(lower(lifecycle) NOT IN ({others}), true)"));
+        }
+        condition
     }
 
     /// The events in the order of their cases, each with name, end and place in the file of the event before

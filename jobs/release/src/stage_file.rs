@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Result, ResultExt};
+use tidewaiter_job::user_file;
 
 use crate::calendar::{Calendar, OpeningHours};
 
@@ -44,10 +45,16 @@ pub struct Stage {
     pub name: String,
     /// Its name in French reports.
     pub french: Option<String>,
+    /// Its name in Spanish reports.
+    #[serde(default)]
+    pub spanish: Option<String>,
     /// How it relates to the others.
     pub kind: StageKind,
     /// The part of the whole that it is, or that it belongs to.
     pub part: Option<Part>,
+    /// Who has to act for the stage to end; of steps.
+    #[serde(default)]
+    pub held_by: Option<Holder>,
     /// Milestones of its beginning: the first in this list that the case has counts.
     pub from: Vec<String>,
     /// It does not begin before this milestone: the first in this list that the case has counts.
@@ -91,6 +98,20 @@ pub enum Part {
     PostCustoms,
 }
 
+/// Who holds goods: who has to act next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holder {
+    /// Customs.
+    Customs,
+    /// Another agency.
+    Agency,
+    /// The trader or the broker.
+    Trader,
+    /// The port, the carrier or the warehouse.
+    Port,
+}
+
 /// The column of a case with the first time of the milestone at a place of `roles`.
 pub fn role_column(place: usize) -> String {
     format!("role_{place}")
@@ -114,7 +135,7 @@ impl StageFile {
     /// not listed or listed twice, a stage without milestones at its ends, a target that is not above 0, or
     /// wrong opening hours.
     pub fn parse(text: &str) -> Result<Self> {
-        let file: Self = toml::from_str(text).map_err(|error| Error::input(error.to_string()))?;
+        let file: Self = user_file::read(text)?;
         if file.roles.is_empty() || file.roles.len() > MAX_ROLES {
             return Err(Error::input(format!(
                 "roles has {} milestones; give 1 to {MAX_ROLES}",
@@ -205,7 +226,13 @@ mod tests {
         let part = |part| file.stages.iter().any(|s| s.kind == StageKind::Part && s.part == Some(part));
         assert!(part(Part::PreCustoms) && part(Part::Customs) && part(Part::PostCustoms));
         assert_eq!(file.stages[0].kind, StageKind::Whole);
-        assert!(file.stages.iter().all(|stage| stage.french.is_some()));
+        assert!(file.stages.iter().all(|stage| stage.french.is_some() && stage.spanish.is_some()));
+        let steps = || file.stages.iter().filter(|stage| stage.kind == StageKind::Step);
+        assert!(steps().all(|stage| stage.held_by.is_some()));
+        assert!(
+            file.stages.iter().all(|stage| stage.target_hours.is_none()),
+            "targets are the user's to set"
+        );
     }
 
     #[test]
@@ -218,7 +245,7 @@ mod tests {
             ("to = [\"b\"]", "to = [\"c\"]", "\"c\""),
             ("to = [\"b\"]", "to = [\"b\"]\nnot_before = [\"d\"]", "\"d\""),
             ("to = [\"b\"]", "to = []", "lacks"),
-            ("\"whole\"", "\"half\"", "half"),
+            ("\"whole\"", "\"half\"", "`whole`"),
             ("to = [\"b\"]", "to = [\"b\"]\ntarget_hours = -1", "above 0"),
             (
                 "to = [\"b\"]",

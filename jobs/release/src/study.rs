@@ -5,7 +5,7 @@
 //! because every later step reads them. Start at [`Parameters`]' `run`; each step is a function of this
 //! module.
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, FixedOffset, SecondsFormat};
 use datafusion::prelude::{DataFrame, SessionContext};
 use serde_json::json;
 use tidewaiter_archive::{
@@ -17,10 +17,7 @@ use tidewaiter_archive::{
 use tidewaiter_core::{Error, Result, ResultExt, plan};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::figures};
 use tidewaiter_proto::v1;
-use tidewaiter_report::{
-    data::{as_csv, as_parquet},
-    page::Footer,
-};
+use tidewaiter_report::{data, page::Footer};
 
 use crate::{
     cases::{self, CasesOperator, EVENT_BYTES},
@@ -64,10 +61,11 @@ impl JobParameters for Parameters {
             let figures = json!({
                 "stage": headline.stage.name,
                 "cases": study.cases,
-                "median_hours": headline.elapsed.median(),
+                "open_cases": headline.open,
+                "median_hours": headline.median(),
                 "mean_hours": headline.elapsed.mean,
-                "p90_hours": headline.elapsed.p90(),
-                "within_target": headline.elapsed.within_target,
+                "p90_hours": headline.p90(),
+                "within_target": headline.within_target(),
             });
             job.outcome.metrics.insert("release".into(), figures);
         }
@@ -109,11 +107,10 @@ fn write_cases<'a>(
             archive: archive.url().to_string(),
             table: folder,
             country: survey.country.clone(),
-            date_column: String::new(),
             name,
-            memory_bytes: 0,
+            ..v1::WriteOperator::default()
         };
-        let query = plan::above(query, WriteOperator::new(message)?)?;
+        let query = plan::apply(query, WriteOperator::new(message)?)?;
         let files = plan::reports::<Vec<DataFile>>(query).await.context(|| "make cases of events")?.concat();
         if files.is_empty() {
             return Err(Error::input(format!(
@@ -136,6 +133,19 @@ fn case_folder(job: &Job<'_>) -> String {
 fn rfc3339(microseconds: i64) -> String {
     let time = DateTime::from_timestamp_micros(microseconds).unwrap_or_default();
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The cut-off by the clock of the offices: that of the stage file's opening hours, else that of the events where all have
+/// the same, else UTC.
+fn office_time(survey: &Survey, request: &Request) -> String {
+    if let Some(time) = request.file.calendar.as_ref().and_then(|hours| hours.local(survey.cut_off)) {
+        return time;
+    }
+    let time = DateTime::from_timestamp_micros(survey.cut_off).unwrap_or_default();
+    match survey.extent.utc_offset.and_then(|minutes| FixedOffset::east_opt(minutes * 60)) {
+        Some(offset) => time.with_timezone(&offset).to_rfc3339_opts(SecondsFormat::Secs, true),
+        None => rfc3339(survey.cut_off),
+    }
 }
 
 /// What a step that measures needs of its job.
@@ -230,7 +240,7 @@ fn measure<'a>(
         Ok(Study {
             period: format!("{from}..{to}"),
             compare: parameters.compare.clone(),
-            cut_off: rfc3339(survey.cut_off),
+            cut_off: office_time(survey, request),
             ..study
         })
     }
@@ -257,7 +267,7 @@ async fn cases_query(
         first: scope.first,
         cut_off: scope.cut_off,
     };
-    let traced = plan::above(events, CasesOperator::new(message)?)?;
+    let traced = plan::apply(events, CasesOperator::new(message)?)?;
     session.register_table("traced", traced.into_view())?;
     session.sql(&cases::queries::cases(scope, file)).await.context(|| "plan the cases")
 }
@@ -300,9 +310,8 @@ fn report<'a>(
         let html = study.html(request.language, footer).into_bytes();
         archive.put(&format!("{name}.html"), html).await?;
         archive.put(&format!("{name}.json"), serde_json::to_vec_pretty(study)?).await?;
-        for (table, rows) in study.tables()? {
-            archive.put(&format!("{name}/{table}.csv"), as_csv(&rows)?).await?;
-            archive.put(&format!("{name}/{table}.parquet"), as_parquet(&rows)?).await?;
+        for (file, bytes) in data::files(&study.tables()?)? {
+            archive.put(&format!("{name}/{file}"), bytes).await?;
         }
         Ok(vec![format!("{name}.html"), format!("{name}.json"), name])
     }

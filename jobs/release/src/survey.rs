@@ -36,6 +36,9 @@ pub struct Extent {
     pub starts: u64,
     /// Events that have a start time of their own.
     pub intervals: u64,
+    /// The offset of the clocks, minutes east of UTC; none where they differ.
+    #[serde(default)]
+    pub utc_offset: Option<i32>,
 }
 
 /// What a study reads.
@@ -145,6 +148,10 @@ async fn extent(session: &SessionContext, country: &str, absent: &[String]) -> R
         last: time("last")?,
         starts: count(&answer, "starts", 0)?,
         intervals: count(&answer, "intervals", 0)?,
+        utc_offset: {
+            let (west, east) = (number(&answer, "west", 0)?, number(&answer, "east", 0)?);
+            (west == east).then_some(east as i32)
+        },
     })
 }
 
@@ -165,7 +172,8 @@ fn extent_sql(country: &str, absent: &[String]) -> String {
     };
     format!(
         "SELECT count(*) AS events, min({begun}) AS first, max(arrow_cast(event_time, 'Int64')) AS last, \
-         {starts} AS starts, {intervals} AS intervals FROM releases WHERE country = {}",
+         {starts} AS starts, {intervals} AS intervals, min(utc_offset) AS west, max(utc_offset) AS east \
+         FROM releases WHERE country = {}",
         quoted(country)
     )
 }

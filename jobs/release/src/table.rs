@@ -13,9 +13,10 @@ pub const RELEASES: &str = "releases";
 /// The table, as the ingest sees it.
 pub static LAYOUT: Layout = Layout {
     table: RELEASES,
-    about: "Release events: CSV or XES (plain, gzip or zstd) or Parquet, one row per event",
+    about: "Release events: CSV or XES (plain or compressed) or Parquet, one row per event",
     columns: COLUMNS,
     date_column: EVENT_TIME,
+    sort_columns: &["case_id", "file_order"],
     schema,
 };
 

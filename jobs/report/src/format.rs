@@ -1,13 +1,13 @@
 //! The numbers of reports as text: rounded for readers, with the separators of the report's language.
 //!
-//! Start at [`Numbers`]; the functions of this module are its methods for [`ENGLISH`].
+//! Start at [`NumberFormat`]; the functions of this module are its methods for [`ENGLISH`].
 
 /// The text for a value that is absent or not finite.
 pub const ABSENT: &str = "–";
 
 /// The number format of a language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbers {
+pub struct NumberFormat {
     thousands: char,
     decimal: char,
     /// The words for 10^6, 10^9 and 10^12, each for amounts below two (singular) and from two on (plural).
@@ -15,26 +15,33 @@ pub struct Numbers {
 }
 
 /// English: a comma between thousands and a decimal point.
-pub const ENGLISH: Numbers = Numbers {
+pub const ENGLISH: NumberFormat = NumberFormat {
     thousands: ',',
     decimal: '.',
     amounts: [["million", "million"], ["billion", "billion"], ["trillion", "trillion"]],
 };
 
 /// French: a narrow no-break space between thousands, a decimal comma, and the long scale (milliard, billion).
-pub const FRENCH: Numbers = Numbers {
+pub const FRENCH: NumberFormat = NumberFormat {
     thousands: '\u{202f}',
     decimal: ',',
     amounts: [["million", "millions"], ["milliard", "milliards"], ["billion", "billions"]],
 };
 
-impl Default for Numbers {
+/// Spanish: a narrow no-break space between thousands, a decimal comma, and the long scale (mil millones, billón).
+pub const SPANISH: NumberFormat = NumberFormat {
+    thousands: '\u{202f}',
+    decimal: ',',
+    amounts: [["millón", "millones"], ["mil millones", "mil millones"], ["billón", "billones"]],
+};
+
+impl Default for NumberFormat {
     fn default() -> Self {
         ENGLISH
     }
 }
 
-impl Numbers {
+impl NumberFormat {
     /// A whole number with thousands separators: `12,345`.
     pub fn count(self, value: f64) -> String {
         self.fixed(value, 0)
@@ -120,37 +127,37 @@ impl Numbers {
     }
 }
 
-/// [`Numbers::count`] in English.
+/// [`NumberFormat::count`] in English.
 pub fn count(value: f64) -> String {
     ENGLISH.count(value)
 }
 
-/// [`Numbers::fixed`] in English.
+/// [`NumberFormat::fixed`] in English.
 pub fn fixed(value: f64, decimals: usize) -> String {
     ENGLISH.fixed(value, decimals)
 }
 
-/// [`Numbers::percent`] in English.
+/// [`NumberFormat::percent`] in English.
 pub fn percent(share: f64) -> String {
     ENGLISH.percent(share)
 }
 
-/// [`Numbers::percent_short`] in English.
+/// [`NumberFormat::percent_short`] in English.
 pub fn percent_short(share: f64) -> String {
     ENGLISH.percent_short(share)
 }
 
-/// [`Numbers::money`] in English.
+/// [`NumberFormat::money`] in English.
 pub fn money(value: f64) -> String {
     ENGLISH.money(value)
 }
 
-/// [`Numbers::ratio`] in English.
+/// [`NumberFormat::ratio`] in English.
 pub fn ratio(value: f64) -> String {
     ENGLISH.ratio(value)
 }
 
-/// [`Numbers::number`] in English.
+/// [`NumberFormat::number`] in English.
 pub fn number(value: f64) -> String {
     ENGLISH.number(value)
 }
@@ -186,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn french_numbers_have_a_comma_and_spaces() {
+    fn french_and_spanish_numbers_have_a_comma_and_spaces() {
         assert_eq!(FRENCH.fixed(1_234_567.891, 2), "1\u{202f}234\u{202f}567,89");
         assert_eq!(FRENCH.number(1234.5), "1\u{202f}234");
         assert_eq!(FRENCH.number(2.50), "2,5");
@@ -199,5 +206,7 @@ mod tests {
         assert_eq!(FRENCH.money(1_200_000.0), "1,20\u{a0}million");
         assert_eq!(FRENCH.money(12_345_678.0), "12,3\u{a0}millions");
         assert_eq!(FRENCH.money(2_000_000_000.0), "2,00\u{a0}milliards");
+        assert_eq!(SPANISH.money(2_000_000_000.0), "2,00\u{a0}mil millones");
+        assert_eq!(SPANISH.fixed(1_234_567.891, 2), FRENCH.fixed(1_234_567.891, 2));
     }
 }

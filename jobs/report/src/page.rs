@@ -2,7 +2,10 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::chart::palette_css;
+use crate::{
+    chart::palette_css,
+    words::{Language, Words},
+};
 
 /// The origin of the report, for its footer. It has no date of its own, so that the same input gives the same bytes.
 #[derive(Debug, Clone, Default)]
@@ -29,8 +32,8 @@ pub struct Section {
 /// A whole report.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// BCP 47 language of the text; empty: `en`.
-    pub language: String,
+    /// The language of the text.
+    pub language: Language,
     /// The title, also of the browser's window.
     pub title: String,
     /// A line under the title.
@@ -95,11 +98,10 @@ svg{max-width:16cm}table{font-size:8pt}th,td{padding:.2rem .3rem}.noted{break-af
 impl Page {
     /// The page as an HTML document.
     pub fn render(&self) -> String {
-        let language = if self.language.is_empty() { "en" } else { &self.language };
-        let in_language = |english, french| if language == "fr" { french } else { english };
+        let words = Words::new(self.language, &[]);
         html! {
             (DOCTYPE)
-            html lang=(language) {
+            html lang=(self.language.code()) {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
@@ -117,7 +119,7 @@ impl Page {
                             dl { @for (name, value) in &self.facts { div { dt { (name) } dd { (value) } } } }
                         }
                         @if self.sections.len() > 1 {
-                            nav aria-label=(in_language("Contents", "Sommaire")) {
+                            nav aria-label=(words.say("Contents")) {
                                 ul {
                                     @for section in &self.sections {
                                         li { a href={ "#" (section.anchor) } { (section.title) } }
@@ -136,8 +138,8 @@ impl Page {
                     }
                     footer {
                         "Tidewaiter " (self.footer.version)
-                        @if let Some(seed) = self.footer.seed { " · " (in_language("seed", "graine")) " " (seed) }
-                        @if let Some(snapshot) = &self.footer.snapshot { " · " (in_language("snapshot", "instantané")) " " (snapshot) }
+                        @if let Some(seed) = self.footer.seed { " · " (words.say("seed")) " " (seed) }
+                        @if let Some(snapshot) = &self.footer.snapshot { " · " (words.say("snapshot")) " " (snapshot) }
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::format::{self, Numbers};
+use crate::format::{self, NumberFormat};
 
 /// The content of a column, which decides rounding and alignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Kind {
     Money,
     /// Measures with three decimals.
     Ratio,
-    /// Numbers of any size, with four significant figures.
+    /// NumberFormat of any size, with four significant figures.
     Number,
     /// Hours, with two decimals.
     Hours,
@@ -25,7 +25,7 @@ pub enum Kind {
 
 impl Kind {
     /// A number as text, in the number format of a language.
-    pub fn format(self, numbers: Numbers, value: f64) -> String {
+    pub fn format(self, numbers: NumberFormat, value: f64) -> String {
         match self {
             Self::Count => numbers.count(value),
             Self::Percent => numbers.percent(value),
@@ -83,19 +83,19 @@ pub struct Table {
     caption: String,
     columns: Vec<(String, Kind)>,
     rows: Vec<(Vec<Cell>, Option<Markup>)>,
-    numbers: Numbers,
+    numbers: NumberFormat,
 }
 
 impl Table {
     /// A table of the given columns.
     pub fn new(caption: impl Into<String>, columns: &[(&str, Kind)]) -> Self {
         let columns = columns.iter().map(|(title, kind)| ((*title).to_owned(), *kind)).collect();
-        Self { caption: caption.into(), columns, rows: Vec::new(), numbers: Numbers::default() }
+        Self { caption: caption.into(), columns, rows: Vec::new(), numbers: NumberFormat::default() }
     }
 
     /// The same table in the number format of a language.
     #[must_use]
-    pub fn with_numbers(self, numbers: Numbers) -> Self {
+    pub fn with_numbers(self, numbers: NumberFormat) -> Self {
         Self { numbers, ..self }
     }
 

@@ -17,15 +17,18 @@ use arrow::{
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, Command, FromArgMatches as _, Id};
 use parquet::arrow::ArrowWriter;
 use serde::{Deserialize, Serialize};
-use tidewaiter_core::{Error, Result, ResultExt, threads::on_cpu};
+use tidewaiter_core::{
+    Error, Result, ResultExt,
+    threads::{check, on_cpu},
+};
 use tidewaiter_declarations::COLUMNS;
 use tidewaiter_job::{Extensions, Job, JobParameters, Listener, async_trait};
 
 use crate::{
     batch::{SynthBatch, truth_schema},
+    derived_export::{DerivedExport, RegisteredExport},
     generator::Synth,
     parameters::Parameters as ArchiveParameters,
-    plant::{Plant, Registered},
     raw_export::write_csv,
 };
 
@@ -38,10 +41,10 @@ pub struct Parameters {
     /// What is generated.
     #[command(flatten)]
     pub archive: ArchiveParameters,
-    /// Which exports of other domains are made of the same declarations, by their [`Plant::name`].
+    /// Which exports of other domains are made of the same declarations, by their [`DerivedExport::name`].
     #[serde(flatten)]
     #[arg(skip)]
-    pub plants: BTreeMap<String, bool>,
+    pub exports: BTreeMap<String, bool>,
 }
 
 /// Options whose form differs from that of the parameters that they set.
@@ -65,8 +68,8 @@ struct Options {
     no_rings: bool,
 }
 
-/// The group of the options that choose plants, each of which has the plant's name.
-const PLANTS: &str = "plants";
+/// The group of the options that choose derived exports, each of which has the export's name.
+const EXPORTS: &str = "derived-exports";
 
 #[async_trait]
 impl JobParameters for Parameters {
@@ -75,10 +78,11 @@ impl JobParameters for Parameters {
 
     fn arguments(command: Command, extensions: &Extensions) -> Command {
         let command = Options::augment_args(Self::augment_args(command));
-        let plants: Vec<_> = extensions.all::<Registered>().map(|Registered(plant)| *plant).collect();
-        let group = ArgGroup::new(PLANTS).multiple(true).args(plants.iter().map(|plant| plant.name()));
-        let options = plants.iter().map(|plant| {
-            Arg::new(plant.name()).long(plant.name()).action(ArgAction::SetTrue).help(plant.about())
+        let exports: Vec<_> =
+            extensions.all::<RegisteredExport>().map(|RegisteredExport(export)| *export).collect();
+        let group = ArgGroup::new(EXPORTS).multiple(true).args(exports.iter().map(|export| export.name()));
+        let options = exports.iter().map(|export| {
+            Arg::new(export.name()).long(export.name()).action(ArgAction::SetTrue).help(export.about())
         });
         command.args(options).group(group)
     }
@@ -88,7 +92,7 @@ impl JobParameters for Parameters {
         let wrong = |error: clap::Error| Error::input(error.to_string());
         let options = Options::from_arg_matches(matches).map_err(wrong)?;
         let archive = ArchiveParameters { rows_per_year: 200_000, seed: 0, ..ArchiveParameters::default() };
-        let mut parameters = Self { out: String::new(), archive, plants: BTreeMap::new() };
+        let mut parameters = Self { out: String::new(), archive, exports: BTreeMap::new() };
         parameters.update_from_arg_matches(matches).map_err(wrong)?;
         let archive = &mut parameters.archive;
         archive.first_month = (options.first_year, 1);
@@ -104,8 +108,8 @@ impl JobParameters for Parameters {
         }
         archive.histories = !options.no_histories;
         archive.rings = !options.no_rings;
-        let chosen = matches.get_many::<Id>(PLANTS).into_iter().flatten();
-        parameters.plants = chosen.map(|name| (name.to_string(), true)).collect();
+        let chosen = matches.get_many::<Id>(EXPORTS).into_iter().flatten();
+        parameters.exports = chosen.map(|name| (name.to_string(), true)).collect();
         Ok(parameters)
     }
 
@@ -122,34 +126,39 @@ impl JobParameters for Parameters {
 const DONE: &str = "generated.json";
 
 /// Generates the exports into a folder: `declarations-YYYY-MM.csv`, `truth-YYYY-MM.parquet` (the same items in the same
-/// order, with their ids), `mapping.toml`, and the plants' exports. A folder that has them already is left unchanged.
+/// order, with their ids), `mapping.toml`, and the derived exports. A folder that has them already is left unchanged.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Input`] for parameters out of range, or when the folder holds another archive's files;
 /// those of the file system.
 async fn generate(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
-    let known: Vec<_> = job.extensions.all::<Registered>().map(|Registered(plant)| *plant).collect();
-    for name in parameters.plants.keys() {
-        if !known.iter().any(|plant| plant.name() == name) {
+    let known: Vec<_> =
+        job.extensions.all::<RegisteredExport>().map(|RegisteredExport(export)| *export).collect();
+    for name in parameters.exports.keys() {
+        if !known.iter().any(|export| export.name() == name) {
             let mut names = vec!["out", "archive"];
-            names.extend(known.iter().map(|plant| plant.name()));
+            names.extend(known.iter().map(|export| export.name()));
             return Err(Error::input(format!("unknown field `{name}`; the fields are {}", names.join(", "))));
         }
     }
-    let plants =
-        known.into_iter().filter(|plant| parameters.plants.get(plant.name()) == Some(&true)).collect();
+    let exports =
+        known.into_iter().filter(|export| parameters.exports.get(export.name()) == Some(&true)).collect();
     let (parameters, listener) = (parameters.clone(), Arc::clone(&job.listener));
-    let work = on_cpu(move || write_all(&parameters, plants, listener.as_ref()));
+    let work = on_cpu(move || write_all(&parameters, exports, listener.as_ref()));
     job.outcome.rows.read = job.step("generate", work).await?;
     Ok(())
 }
 
 /// Writes the files and returns the number of goods items.
-fn write_all(parameters: &Parameters, plants: Vec<&dyn Plant>, listener: &dyn Listener) -> Result<u64> {
+fn write_all(
+    parameters: &Parameters,
+    exports: Vec<&dyn DerivedExport>,
+    listener: &dyn Listener,
+) -> Result<u64> {
     let folder = Path::new(&parameters.out);
     let mut description = serde_json::to_string_pretty(&parameters.archive)?;
-    for plant in &plants {
-        description.push_str(&format!("\n\"{}\"", plant.name()));
+    for export in &exports {
+        description.push_str(&format!("\n\"{}\"", export.name()));
     }
     let (months, country) = (parameters.archive.months, parameters.archive.country.clone());
     let synth = Synth::new(parameters.archive.clone())?;
@@ -166,8 +175,8 @@ fn write_all(parameters: &Parameters, plants: Vec<&dyn Plant>, listener: &dyn Li
     }
     fs::create_dir_all(folder).context(|| format!("make the folder {}", folder.display()))?;
     write_file(&folder.join("mapping.toml"), &mapping_text(&country))?;
-    for plant in &plants {
-        plant.begin(folder, &country)?;
+    for export in &exports {
+        export.begin(folder, &country)?;
     }
     let mut written = 0;
     for since in 0..months {
@@ -177,8 +186,9 @@ fn write_all(parameters: &Parameters, plants: Vec<&dyn Plant>, listener: &dyn Li
         let mut csv = BufWriter::new(create_file(&path)?);
         let mut truths = ArrowWriter::try_new(create_file(&truth)?, truth_file_schema(), None)?;
         let mut planted: Vec<_> =
-            plants.iter().map(|plant| plant.month(parameters.archive.seed, year, month)).collect();
+            exports.iter().map(|export| export.month(parameters.archive.seed, year, month)).collect();
         for (number, batch) in synth.month(since).enumerate() {
+            check()?;
             let batch = batch?;
             write_csv(&batch, number == 0, &mut csv)?;
             truths.write(&truth_file_rows(&batch)?)?;
@@ -248,11 +258,11 @@ mod tests {
     use tidewaiter_job::{Catalogue, Domain};
 
     use super::*;
-    use crate::plant::PlantedMonth;
+    use crate::derived_export::DerivedExportMonth;
 
     struct Labels;
 
-    impl Plant for Labels {
+    impl DerivedExport for Labels {
         fn name(&self) -> &'static str {
             "labels"
         }
@@ -265,17 +275,17 @@ mod tests {
             Ok(())
         }
 
-        fn month(&self, _: u64, _: i32, _: u32) -> Box<dyn PlantedMonth> {
+        fn month(&self, _: u64, _: i32, _: u32) -> Box<dyn DerivedExportMonth> {
             unreachable!("nothing is generated here")
         }
     }
 
-    static LABELS: Domain = Domain { extensions: &[&Registered(&Labels)], ..Domain::EMPTY };
+    static LABELS: Domain = Domain { extensions: &[&RegisteredExport(&Labels)], ..Domain::EMPTY };
 
     static DOMAINS: [&Domain; 1] = [&LABELS];
 
     #[test]
-    fn options_set_the_parameters_and_choose_the_plants() {
+    fn options_set_the_parameters_and_choose_the_exports() {
         for domains in [&DOMAINS[..0], &DOMAINS] {
             let command = Parameters::arguments(Command::new("synth"), &Catalogue::new(domains).extensions());
             let line = ["synth", "--country", "TW", "--years", "2", "--seed", "7", "--no-rings", "exports"];
@@ -290,16 +300,16 @@ mod tests {
                 rings: false,
                 ..ArchiveParameters::default()
             };
-            let wanted = Parameters { out: "exports".to_owned(), archive, plants: BTreeMap::new() };
+            let wanted = Parameters { out: "exports".to_owned(), archive, exports: BTreeMap::new() };
             assert_eq!(parameters, wanted);
             let matches = command.try_get_matches_from(line.iter().chain([&"--labels"]));
             let Ok(matches) = matches else {
-                assert!(domains.is_empty(), "the option is that of the plant");
+                assert!(domains.is_empty(), "the option is that of the export");
                 continue;
             };
-            let plants = BTreeMap::from([("labels".to_owned(), true)]);
+            let exports = BTreeMap::from([("labels".to_owned(), true)]);
             let parameters = Parameters::from_arguments(&matches).expect("reads");
-            assert_eq!(parameters, Parameters { plants, ..wanted });
+            assert_eq!(parameters, Parameters { exports, ..wanted });
         }
     }
 

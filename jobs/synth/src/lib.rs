@@ -23,7 +23,7 @@
 //! items about 30 % are undervalued, 30 % misclassified, 20 % of a false origin and 20 % under-weighed; in a small
 //! archive, in which a few traders dominate, the shares differ more.
 //!
-//! Other domains make further exports of the same declarations ([`plant::Plant`]).
+//! Other domains make further exports of the same declarations ([`derived_export::DerivedExport`]).
 //!
 //! Difficulty: a tuned booster reaches a ROC AUC between 0.75 and 0.92 on the rows with a known outcome of the last half
 //! year of three. `hardness.py` in this folder measures it, on features of strictly earlier months; its figures are in
@@ -32,12 +32,12 @@
 //! Start at [`Parameters`] and [`Synth`]; [`job`] is the generator as a job.
 
 mod batch;
+pub mod derived_export;
 mod economy;
 mod generator;
 pub mod job;
 mod month;
 mod parameters;
-pub mod plant;
 mod raw_export;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The nomenclature that the user gives: which codes there are, and their texts.
 //!
-//! A CSV table with a column of codes (`hscode`, `hs_code` or `code`) of 2, 4 or 6 digits, one of texts (`description`
+//! A delimited table (comma, semicolon or tab) with a column of codes (`hscode`, `hs_code` or `code`) of 2, 4 or 6 digits, one of texts (`description`
 //! or `text`) and, where there is one, of the section (`section`). None is shipped with the program. The model keeps
 //! the table: a code that it lacks is not learned, and so never predicted.
 //!
@@ -14,9 +14,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidewaiter_core::{Error, Result};
+use tidewaiter_ingest::{TextForm, records};
 
 use super::digits::{DIGITS, LEVELS, at_level, six_digits, written};
-use crate::csv::records;
 
 /// Codes of two, four and six digits with their texts, and codes of other editions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,9 +34,10 @@ impl Nomenclature {
     /// Reads a table.
     ///
     /// # Errors
-    /// [`tidewaiter_core::ErrorKind::Input`] when it lacks a column or has no code of six digits.
+    /// [`tidewaiter_core::ErrorKind::Input`] when it lacks a column or has no code of six digits, or where codes have lost
+    /// their leading zero.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut records = records(bytes).into_iter();
+        let mut records = records(bytes, &TextForm::default())?.into_iter();
         let header = records.next().unwrap_or_default();
         let column = |names: &[&str]| {
             header.iter().position(|title| names.contains(&title.trim().to_ascii_lowercase().as_str()))
@@ -48,9 +49,14 @@ impl Nomenclature {
         let text = column(&["description", "text"]).ok_or_else(|| absent("description"))?;
         let section = column(&["section"]);
         let mut texts = BTreeMap::new();
+        let mut cut = Vec::new();
         for record in records {
             let cell = |at: usize| record.get(at).map_or("", |cell| cell.trim());
             let digits = cell(code);
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number && digits.len() < DIGITS[2] && !DIGITS.contains(&digits.len()) {
+                cut.push(digits.to_owned());
+            }
             if DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
                 texts.insert(digits.to_owned(), cell(text).to_owned());
                 if let Some(section) =
@@ -59,6 +65,13 @@ impl Nomenclature {
                     texts.insert(format!("section {digits}"), section.to_owned());
                 }
             }
+        }
+        if let Some(first) = cut.first() {
+            return Err(Error::input(format!(
+                "{} codes of the nomenclature have 1, 3 or 5 digits, the first of them {first}: codes of the chapters 1 to \
+                 9 have lost their leading zero; save the column as text, or write the zeros",
+                cut.len()
+            )));
         }
         let nomenclature = Self { texts, ..Self::default() };
         if nomenclature.subheadings() == 0 {
@@ -72,7 +85,7 @@ impl Nomenclature {
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`] when it lacks a column.
     pub fn with_correlation(mut self, bytes: &[u8]) -> Result<Self> {
-        let mut records = records(bytes).into_iter();
+        let mut records = records(bytes, &TextForm::default())?.into_iter();
         let header = records.next().unwrap_or_default();
         let column = |name: &str| header.iter().position(|title| title.trim() == name);
         let absent = |name: &str| {
@@ -226,6 +239,19 @@ mod tests {
             let error = Nomenclature::parse(table.as_bytes()).expect_err(table);
             assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
         }
+        for (table, code) in [
+            ("hscode,description\n610910,T-shirts\n90111,Coffee\n", "90111"),
+            ("code;text\n010121;a\n1;b\n", "1"),
+        ] {
+            let error = Nomenclature::parse(table.as_bytes()).expect_err(table);
+            assert!(error.chain().contains(&format!("the first of them {code}:")), "{}", error.chain());
+        }
+        let excel =
+            "\u{feff}hscode;description\r\n610910;T-shirts of cotton\r\n090111;Coffee, not roasted\r\n";
+        assert_eq!(
+            Nomenclature::parse(excel.as_bytes()).expect("reads").text("090111"),
+            Some("Coffee, not roasted")
+        );
         let long = format!("hscode,description\n010121,{}", "x".repeat(10_000));
         assert!(Nomenclature::parse(long.as_bytes()).is_ok());
     }

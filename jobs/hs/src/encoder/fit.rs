@@ -39,9 +39,9 @@ impl FittedEncoder {
     /// The encoder in words, for the report.
     pub(crate) fn words(&self) -> String {
         let trained = match self.parameters.fine_tune_epochs {
-            0 => "as it came".to_owned(),
+            0 => "not fine-tuned".to_owned(),
             epochs => {
-                format!("its last {} layers trained over {epochs} passes", self.parameters.fine_tune_layers)
+                format!("its last {} layers fine-tuned for {epochs} epochs", self.parameters.fine_tune_layers)
             }
         };
         let StoredEncoder { folder, checksum } = &self.encoder;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use prost::Message;
 use tidewaiter_collective::{Contribution, Leader, Progress};
 use tidewaiter_core::{Error, Result};
-use tidewaiter_learning::local_sgd::{Answer, Trained, answers};
+use tidewaiter_learning::local_sgd::{Trained, answers};
 
 use super::{
     head::{Head, HeadLayout},
@@ -20,7 +20,7 @@ const MODEL: &str = "HS encoder";
 
 /// Leads the training of a head and, if requested, of the encoder's last layers.
 ///
-/// [`Leader::instruct`] reads the state and [`Leader::absorb`] alone changes it.
+/// [`Leader::instruct`] reads the state; [`Leader::fold`] and [`Leader::absorb`] alone change it.
 pub(crate) struct EncoderLeader {
     parameters: Parameters,
     state: State,
@@ -101,9 +101,8 @@ impl EncoderLeader {
         Ok(())
     }
 
-    fn absorb_trained(&mut self, answers: &[Answer], steps: u64) -> Result<()> {
-        let answers: Vec<&Answer> = answers.iter().collect();
-        let loss = self.state.trained.average(&answers, MODEL, "head_rate or fine_tune_rate")?;
+    fn absorb_trained(&mut self, contribution: &Contribution, steps: u64) -> Result<()> {
+        let (loss, _) = self.state.trained.averaged(contribution, MODEL, "head_rate or fine_tune_rate")?;
         self.state.loss = loss.unwrap_or(self.state.loss);
         self.state.steps += steps;
         self.next_stage();
@@ -179,11 +178,20 @@ impl Leader for EncoderLeader {
                     steps,
                     steps_per_epoch: self.steps_per_epoch(counts),
                     total: self.total(counts, self.state.stage()),
-                    trained: self.state.trained.clone(),
+                    trained: Trained::default(),
                 }),
             },
         };
-        Ok(Some(Bytes::from(Instruction { request: Some(request) }.encode_to_vec())))
+        let mut instruction = Instruction { request: Some(request) };
+        // The weights may be many: they are lent to the message and not copied.
+        if let Some(Request::Train(train)) = &mut instruction.request {
+            std::mem::swap(&mut train.trained, &mut self.state.trained);
+        }
+        let bytes = Bytes::from(instruction.encode_to_vec());
+        if let Some(Request::Train(train)) = instruction.request {
+            self.state.trained = train.trained;
+        }
+        Ok(Some(bytes))
     }
 
     fn absorb(&mut self, contribution: Contribution) -> Result<()> {
@@ -191,9 +199,13 @@ impl Leader for EncoderLeader {
             None => self.absorb_counts(answers(&contribution, MODEL)?),
             Some(counts) => match self.next_steps(counts) {
                 0 => self.absorb_encoded(&answers(&contribution, MODEL)?),
-                steps => self.absorb_trained(&answers(&contribution, MODEL)?, steps),
+                steps => self.absorb_trained(&contribution, steps),
             },
         }
+    }
+
+    fn fold(&mut self, first: usize, mean: &[f32]) -> Result<()> {
+        self.state.trained.fold(first, mean, MODEL)
     }
 
     fn checkpoint(&self) -> Result<Bytes> {

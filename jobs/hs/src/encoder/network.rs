@@ -10,7 +10,7 @@ use std::{collections::HashMap, fmt};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use tidewaiter_core::{Error, Result};
+use tidewaiter_core::{Error, Result, threads::check};
 use tidewaiter_tensors::gpu;
 use tokenizers::{Tokenizer, TruncationParams};
 
@@ -166,6 +166,7 @@ impl Encoder {
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|text| tokens[*text].len());
         for numbers in order.chunks(BATCH) {
+            check()?;
             let texts: Vec<&[u32]> = numbers.iter().map(|number| tokens[*number].as_slice()).collect();
             let encoded = self.encode_batch(&texts).map_err(tensor_error)?;
             for (number, embedding) in numbers.iter().zip(encoded.chunks_exact(self.width)) {

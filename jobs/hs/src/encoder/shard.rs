@@ -9,7 +9,7 @@ use bytes::Bytes;
 use candle_core::{Tensor, Var, backprop::GradStore};
 use prost::Message;
 use tidewaiter_collective::{Contribution, Shard};
-use tidewaiter_core::{Error, Result, chance::mix};
+use tidewaiter_core::{Error, Result, chance::mix, threads::check};
 use tidewaiter_learning::local_sgd::Answer;
 
 use super::{
@@ -169,6 +169,7 @@ impl EncoderShard {
         let own = self.texts.len().div_ceil(steps_per_epoch.max(1) as usize).max(1);
         let mut order = (u64::MAX, Vec::new());
         for step in first..first + steps {
+            check()?;
             let (epoch, within) = (step / steps_per_epoch, (step % steps_per_epoch) as usize);
             if order.0 != epoch {
                 order = (epoch, self.order(stage, epoch));
@@ -278,7 +279,9 @@ impl Shard for EncoderShard {
     fn contribute(&mut self, instruction: &[u8], merged: &mut Option<Contribution>) -> Result<()> {
         let answer = match Instruction::decode(instruction)?.request {
             Some(Request::Count(_)) => self.count()?.encode_to_vec(),
-            Some(Request::Train(train)) => self.train(train)?.encode_to_vec(),
+            Some(Request::Train(train)) => {
+                return self.train(train)?.contribution(self.number, Bytes::new()).merge_onto(merged);
+            }
             Some(Request::Encode(encode)) => self.encode(&encode)?.encode_to_vec(),
             None => return Err(Error::internal("HS encoder: an instruction asks nothing")),
         };

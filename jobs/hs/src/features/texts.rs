@@ -13,7 +13,10 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 use tidewaiter_archive::Archive;
-use tidewaiter_core::{Error, Result, ResultExt, threads::on_cpu};
+use tidewaiter_core::{
+    Error, Result, ResultExt,
+    threads::{check, on_cpu},
+};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{
@@ -195,6 +198,7 @@ impl Deduplicator {
 /// Calls `visit` for each row of a file with its attributes, in order.
 fn each_row(bytes: &Bytes, mut visit: impl FnMut(Row<'_>, &Attributes<'_>)) -> Result<()> {
     for batch in ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?.build()? {
+        check()?;
         let batch = batch?;
         let texts = |name| Ok::<_, Error>(column(&batch, name)?.as_string::<i32>().iter());
         let attributes = AttributeColumns::of(&batch)?;

@@ -152,7 +152,7 @@ impl Operator for TextsOperator {
         Ok(plan::report_schema())
     }
 
-    fn order(&self) -> &[&'static str] {
+    fn sort_columns(&self) -> &[&'static str] {
         &ORDER
     }
 

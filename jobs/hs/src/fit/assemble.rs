@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use tidewaiter_core::{Error, Result};
+use tidewaiter_core::{Error, Result, threads::check};
 
 use super::{
     attributes::attribute_weights,
@@ -83,9 +83,10 @@ pub(crate) fn assemble(
         let mut scorer = Scorer::new(&model, fast);
         let texts = valid.texts.descriptions.iter().zip(&valid.texts.codes).enumerate();
         let case = |(at, (text, code)): (usize, (&String, &u32))| {
-            case_of(&mut scorer, text, valid.embeddings.row(at), *code)
+            check()?;
+            Ok(case_of(&mut scorer, text, valid.embeddings.row(at), *code))
         };
-        let cases: Vec<_> = texts.filter_map(case).collect();
+        let cases = texts.map(case).filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
         *model.fusion_mut(fast) = fit_fusion(&cases, valid.texts.codes.len(), used);
     }
     model.vague_below = vague_below;
@@ -115,6 +116,7 @@ pub(crate) fn with_attributes(
         let mut scorer = Scorer::new(&model, fast);
         let mut cases = Vec::new();
         for LabelledItem { description, code, attributes } in &items {
+            check()?;
             // Only the texts of the validation sample have an embedding.
             let row = rows.get(description.as_str()).copied();
             if row.is_some() || !scorer.uses_encoder() {

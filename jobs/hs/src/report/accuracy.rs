@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 use tidewaiter_report::{
     chart::line::{Axis, LineChart, Series},
-    format,
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
+    words::Words,
 };
 
 use super::facts::ReportFacts;
@@ -17,35 +17,50 @@ use crate::{
 const POINTS: usize = 100;
 
 /// The levels' names.
-const NAMES: [&str; LEVELS] = ["Chapter (2 digits)", "Heading (4 digits)", "Subheading (6 digits)"];
+fn level_names(words: &Words) -> [&str; LEVELS] {
+    [words.say("Chapter (2 digits)"), words.say("Heading (4 digits)"), words.say("Subheading (6 digits)")]
+}
 
-pub(super) fn accuracy(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
+/// A month by its number, 12 × year + month - 1.
+pub(super) fn month_name(month: i64) -> String {
+    format!("{:04}-{:02}", month.div_euclid(12), month.rem_euclid(12) + 1)
+}
+
+/// The name of a level's curve.
+fn digits_name(words: &Words, level: usize) -> String {
+    words.fill("{n} digits", &[("n", &DIGITS[level].to_string())])
+}
+
+pub(super) fn accuracy(words: &Words, evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
+    let percent = |share: f64| words.numbers().percent(share);
     let mut columns = vec![("Level", Kind::Text)];
     let titles: Vec<String> = RANKS
         .iter()
         .map(|place| match place {
-            1 => "First".to_owned(),
-            place => format!("Among {place}"),
+            1 => words.say("First").to_owned(),
+            place => words.fill("Among the first {n}", &[("n", &place.to_string())]),
         })
         .collect();
     columns.extend(titles.iter().map(|title| (title.as_str(), Kind::Percent)));
-    let others =
-        [("First, description alone", &facts.figures_alone), ("First, champion", &facts.champion_figures)];
+    let others = [
+        (words.say("First, description alone"), &facts.figures_alone),
+        (words.say("First, champion"), &facts.champion_figures),
+    ];
     let others = others.map(|(title, figures)| Some((title, figures.as_ref()?)));
     columns.extend(others.iter().flatten().map(|(title, _)| (*title, Kind::Percent)));
     let of_others = |name: &str| {
         others.iter().flatten().map(|(_, figures)| figures.get(name).copied().into()).collect::<Vec<Cell>>()
     };
-    let mut table =
-        Table::new("Items whose declared code is the first recommendation, or among the first few", &columns);
-    for (level, name) in NAMES.iter().enumerate() {
+    let mut table = words
+        .table("Items whose declared code is the first recommendation, or among the first few", &columns);
+    for (level, name) in level_names(words).iter().enumerate() {
         let mut cells: Vec<Cell> = vec![(*name).into()];
         cells.extend((0..RANKS.len()).map(|place| evaluation.accuracy(level, place).into()));
         cells.extend(of_others(&format!("accuracy@1/{}", DIGITS[level])));
         table.row(cells);
     }
     if evaluation.national > 0 {
-        let mut cells: Vec<Cell> = vec!["With national digits".into()];
+        let mut cells: Vec<Cell> = vec![words.say("With national digits").into()];
         cells.extend((0..RANKS.len()).map(|place| evaluation.national_accuracy(place).into()));
         cells.extend(of_others("accuracy@1/national"));
         table.row(cells);
@@ -54,28 +69,43 @@ pub(super) fn accuracy(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
     html! {
         (table.render())
         p {
-            (format::percent(evaluation.unknown_codes as f64 / items)) " of the items have a code that no training "
-            "text has: they count as wrong everywhere. Each code counting alike, the mean F1 at six digits is "
-            (format::ratio(evaluation.macro_f1())) "; " (format::count(facts.with_one_text as f64))
-            " codes were taught by one text only. Declared codes are taken for right, though some are not."
+            (words.fill(
+                "{unknown} of the items have a code that no training text has: they count as wrong everywhere. With every \
+                 code counting alike, the mean F1 at six digits is {f1}; {single} codes have one training text only. \
+                 Declared codes are taken for right, though some are not.",
+                &[
+                    ("unknown", &percent(evaluation.unknown_codes as f64 / items)),
+                    ("f1", &words.numbers().ratio(evaluation.macro_f1())),
+                    ("single", &words.count(facts.with_one_text as u64)),
+                ],
+            ))
         }
         p {
-            (format::percent(evaluation.vague as f64 / items)) " of the descriptions are called too vague, and the "
-            "declarant would be asked for more; of the others, "
-            (format::percent(evaluation.figures()["accuracy@1/4_clear"])) " get the right heading first."
+            (words.fill(
+                "{vague} of the descriptions are called too vague, and the declarant would be asked for more; of the others, \
+                 {clear} get the right heading first.",
+                &[
+                    ("vague", &percent(evaluation.vague as f64 / items)),
+                    ("clear", &percent(evaluation.figures()["accuracy@1/4_clear"])),
+                ],
+            ))
         }
     }
 }
 
-pub(super) fn automation(evaluation: &Evaluation) -> Markup {
+/// The shares of right codes among the automated for which coverage is given.
+pub(super) const PRECISIONS: [f64; 5] = [0.8, 0.9, 0.95, 0.98, 0.99];
+
+pub(super) fn automation(words: &Words, evaluation: &Evaluation) -> Markup {
+    let [chapter, heading, subheading] = level_names(words);
     let columns = [
-        ("Of those automated must be right", Kind::Percent),
-        (NAMES[0], Kind::Percent),
-        (NAMES[1], Kind::Percent),
-        (NAMES[2], Kind::Percent),
+        ("Right among the automated, at least", Kind::Percent),
+        (chapter, Kind::Percent),
+        (heading, Kind::Percent),
+        (subheading, Kind::Percent),
     ];
-    let mut table = Table::new("Share of all items that can be classified without a person", &columns);
-    for precision in [0.8, 0.9, 0.95, 0.98, 0.99] {
+    let mut table = words.table("Share of all items that can be classified without a person", &columns);
+    for precision in PRECISIONS {
         let mut cells: Vec<Cell> = vec![precision.into()];
         cells.extend((0..LEVELS).map(|level| evaluation.coverage_at(level, precision).into()));
         table.row(cells);
@@ -85,62 +115,80 @@ pub(super) fn automation(evaluation: &Evaluation) -> Markup {
         let stride = curve.len().div_ceil(POINTS).max(1);
         let mut points: Vec<(f64, f64)> = curve.iter().skip(stride / 2).step_by(stride).copied().collect();
         points.extend(curve.last());
-        Series { name: format!("{} digits", DIGITS[level]), points }
+        Series { name: digits_name(words, level), points }
     });
     let chart = LineChart {
-        title: "Items are automated from the most probable recommendation on".to_owned(),
-        x: Axis { title: "items automated, % of all".to_owned(), share: true, covers: vec![0.0, 1.0] },
-        y: Axis { title: "right among those automated, %".to_owned(), share: true, covers: vec![1.0] },
+        title: words.say("Items are automated from the most probable recommendation on").to_owned(),
+        x: Axis {
+            title: words.say("items automated, % of all").to_owned(),
+            share: true,
+            covers: vec![0.0, 1.0],
+        },
+        y: Axis {
+            title: words.say("right among the automated, %").to_owned(),
+            share: true,
+            covers: vec![1.0],
+        },
         series: series.collect(),
+        numbers: words.numbers(),
         ..LineChart::default()
     };
     html! { (table.render()) (chart.render()) }
 }
 
-pub(super) fn calibration(evaluation: &Evaluation) -> Markup {
-    let points = |bins: Vec<ProbabilityBin>| {
-        let filled = bins.into_iter().filter(|bin| bin.items > 0);
-        filled.map(|bin| (bin.probability / bin.items as f64, bin.right as f64 / bin.items as f64)).collect()
-    };
+/// The points of a calibration curve: mean probability, and share that is right, of each bin.
+pub(super) fn calibration_points(evaluation: &Evaluation, level: usize) -> Vec<(f64, f64)> {
+    let filled = evaluation.calibration(level).into_iter().filter(|bin: &ProbabilityBin| bin.items > 0);
+    filled.map(|bin| (bin.probability / bin.items as f64, bin.right as f64 / bin.items as f64)).collect()
+}
+
+pub(super) fn calibration(words: &Words, evaluation: &Evaluation) -> Markup {
+    let axis = |title: &str| Axis { title: title.to_owned(), share: true, covers: vec![0.0, 1.0] };
     let chart = LineChart {
-        title: "First recommendations by their probability, in bins of ten percent".to_owned(),
-        x: Axis { title: "probability said, %".to_owned(), share: true, covers: vec![0.0, 1.0] },
-        y: Axis { title: "right among them, %".to_owned(), share: true, covers: vec![0.0, 1.0] },
+        title: words.say("First recommendations by their probability, in bins of ten percent").to_owned(),
+        x: axis(words.say("predicted probability, %")),
+        y: axis(words.say("right among them, %")),
         series: [1, 2]
             .map(|level| Series {
-                name: format!("{} digits", DIGITS[level]),
-                points: points(evaluation.calibration(level)),
+                name: digits_name(words, level),
+                points: calibration_points(evaluation, level),
             })
             .into(),
-        reference: Some(Series { name: "as said".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] }),
+        reference: Some(Series {
+            name: words.say("perfect").to_owned(),
+            points: vec![(0.0, 0.0), (1.0, 1.0)],
+        }),
+        numbers: words.numbers(),
         ..LineChart::default()
     };
+    let error = |level| words.numbers().percent(evaluation.calibration_error(level));
     html! {
         (chart.render())
         p {
-            "On average the probability said is " (format::percent(evaluation.calibration_error(1)))
-            " off the share that is right at four digits, and " (format::percent(evaluation.calibration_error(2)))
-            " at six."
+            (words.fill(
+                "On average the predicted probability differs by {four} from the share that is right at four digits, and by \
+                 {six} at six.",
+                &[("four", &error(1)), ("six", &error(2))],
+            ))
         }
     }
 }
 
-pub(super) fn drift(evaluation: &Evaluation) -> Markup {
+pub(super) fn drift(words: &Words, evaluation: &Evaluation) -> Markup {
     let columns = [
         ("Month", Kind::Text),
         ("Items", Kind::Count),
         ("2 digits", Kind::Percent),
         ("4 digits", Kind::Percent),
         ("6 digits", Kind::Percent),
-        ("Probability said, 6", Kind::Percent),
+        ("Mean probability, 6 digits", Kind::Percent),
         ("Too vague", Kind::Percent),
-        ("Code never taught", Kind::Percent),
+        ("Code without training text", Kind::Percent),
     ];
-    let mut table = Table::new("First recommendation right, by month of the items that judge", &columns);
-    let name = |month: i64| format!("{:04}-{:02}", month.div_euclid(12), month.rem_euclid(12) + 1);
+    let mut table = words.table("First recommendation right, by test month", &columns);
     for (month, figures) in &evaluation.months {
         let share = |part: f64| part / figures.items.max(1) as f64;
-        let mut cells: Vec<Cell> = vec![Cell::Text(name(*month)), figures.items.into()];
+        let mut cells: Vec<Cell> = vec![Cell::Text(month_name(*month)), figures.items.into()];
         cells.extend(figures.right.map(|right| share(right as f64).into()));
         cells.push(share(figures.probability).into());
         cells.push(share(figures.vague as f64).into());
@@ -152,17 +200,18 @@ pub(super) fn drift(evaluation: &Evaluation) -> Markup {
     }
     let months = || (0_u32..).map(f64::from).zip(evaluation.months.values());
     let series = (0..LEVELS).map(|level| Series {
-        name: format!("{} digits", DIGITS[level]),
+        name: digits_name(words, level),
         points: months()
             .map(|(at, month)| (at, month.right[level] as f64 / month.items.max(1) as f64))
             .collect(),
     });
     let chart = LineChart {
-        title: "First recommendation right, month by month".to_owned(),
-        x: Axis { title: "month".to_owned(), ..Axis::default() },
-        y: Axis { title: "right, %".to_owned(), share: true, covers: vec![0.0, 1.0] },
+        title: words.say("First recommendation right, month by month").to_owned(),
+        x: Axis { title: words.say("month").to_owned(), ..Axis::default() },
+        y: Axis { title: words.say("right, %").to_owned(), share: true, covers: vec![0.0, 1.0] },
         series: series.collect(),
-        labels: evaluation.months.keys().map(|month| name(*month)).collect(),
+        numbers: words.numbers(),
+        labels: evaluation.months.keys().map(|month| month_name(*month)).collect(),
         ..LineChart::default()
     };
     html! { (chart.render()) (table.render()) }

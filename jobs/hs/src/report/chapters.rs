@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 use tidewaiter_report::{
-    format,
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
+    words::Words,
 };
 
 use super::facts::ReportFacts;
@@ -18,17 +18,19 @@ const LEAST_ITEMS: u64 = 20;
 /// Characters of a description that are shown.
 const SHOWN: usize = 140;
 
-pub(super) fn chapters(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
+pub(super) fn chapters(words: &Words, evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
     let wrong = |chapter: &Chapter| chapter.items - chapter.right[2];
     let mut listed: Vec<(&String, &Chapter)> =
         evaluation.chapters.iter().filter(|(_, chapter)| chapter.items >= LEAST_ITEMS).collect();
     listed.sort_by(|one, other| wrong(other.1).cmp(&wrong(one.1)).then(one.0.cmp(other.0)));
-    let caption = format!(
-        "First recommendation right, by declared chapter, of chapters with {LEAST_ITEMS} items or more; below each its most confident errors"
+    let caption = words.fill(
+        "First recommendation right, by declared chapter, of chapters with {n} items or more; below each its most confident \
+         errors",
+        &[("n", &LEAST_ITEMS.to_string())],
     );
-    let mut table = Table::new(caption, &CHAPTER_COLUMNS);
+    let mut table = words.table(&caption, &CHAPTER_COLUMNS);
     for (code, chapter) in listed.iter().take(LISTED) {
-        let errors = html! { ul { @for example in &chapter.examples { li { (error(example)) } } } };
+        let errors = html! { ul { @for example in &chapter.examples { li { (error(words, example)) } } } };
         table.row_with_note(chapter_cells(facts, code, chapter), errors);
     }
     if listed.is_empty() {
@@ -46,7 +48,7 @@ const CHAPTER_COLUMNS: [(&str, Kind); 7] = [
     ("2 digits", Kind::Percent),
     ("4 digits", Kind::Percent),
     ("6 digits", Kind::Percent),
-    ("6, among 5", Kind::Percent),
+    ("6 digits, among the first 5", Kind::Percent),
 ];
 
 fn chapter_cells(facts: &ReportFacts, code: &str, chapter: &Chapter) -> Vec<Cell> {
@@ -57,15 +59,15 @@ fn chapter_cells(facts: &ReportFacts, code: &str, chapter: &Chapter) -> Vec<Cell
     cells
 }
 
-pub(super) fn every_chapter(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
-    let mut table = Table::new("First recommendation right, by declared chapter", &CHAPTER_COLUMNS);
+pub(super) fn every_chapter(words: &Words, evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
+    let mut table = words.table("First recommendation right, by declared chapter", &CHAPTER_COLUMNS);
     for (code, chapter) in &evaluation.chapters {
         table.row(chapter_cells(facts, code, chapter));
     }
     table.render()
 }
 
-pub(super) fn confusions(evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
+pub(super) fn confusions(words: &Words, evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
     let mut listed: Vec<(&(String, String), &u64)> = evaluation.confusions.iter().collect();
     listed.sort_by(|one, other| other.1.cmp(one.1).then(one.0.cmp(other.0)));
     let columns = [
@@ -75,7 +77,7 @@ pub(super) fn confusions(evaluation: &Evaluation, facts: &ReportFacts) -> Markup
         ("Declared text", Kind::Text),
         ("Recommended text", Kind::Text),
     ];
-    let mut table = Table::new("Pairs of headings, the most frequent first", &columns);
+    let mut table = words.table("Pairs of headings, the most frequent first", &columns);
     for ((declared, recommended), items) in listed.iter().take(LISTED) {
         table.row(vec![
             declared.as_str().into(),
@@ -92,13 +94,15 @@ pub(super) fn confusions(evaluation: &Evaluation, facts: &ReportFacts) -> Markup
     }
 }
 
-fn error(example: &Example) -> String {
-    format!(
-        "{}: declared {}, recommended {} at {}",
-        shorten(&example.description),
-        example.declared,
-        example.recommended,
-        format::percent(f64::from(example.probability))
+fn error(words: &Words, example: &Example) -> String {
+    words.fill(
+        "{description}: declared {declared}, recommended {recommended} with {probability}",
+        &[
+            ("description", &shorten(&example.description)),
+            ("declared", &example.declared),
+            ("recommended", &example.recommended),
+            ("probability", &words.numbers().percent(f64::from(example.probability))),
+        ],
     )
 }
 

@@ -1,5 +1,7 @@
 //! What a report says of a model besides its measures.
 
+use tidewaiter_report::words::Language;
+
 use crate::{
     codes::{digits::LEVELS, nomenclature::Nomenclature},
     evaluate::Figures,
@@ -9,6 +11,8 @@ use crate::{
 /// What the report says of a model besides its measures.
 #[derive(Debug, Clone)]
 pub struct ReportFacts {
+    /// The language of the report.
+    pub language: Language,
     /// The champion that it was compared with.
     pub champion: Option<String>,
     /// Whether it is the champion now.

@@ -2,13 +2,18 @@
 
 use maud::{Markup, html};
 use tidewaiter_report::{
-    format,
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
+    words::Words,
 };
 
 use super::facts::ReportFacts;
 
-pub(super) fn rows(facts: &ReportFacts) -> Markup {
+/// The names of the three periods.
+fn periods(words: &Words) -> [&str; 3] {
+    [words.say("training"), words.say("validation"), words.say("test")]
+}
+
+pub(super) fn rows(words: &Words, facts: &ReportFacts) -> Markup {
     let columns = [
         ("Period", Kind::Text),
         ("Used", Kind::Count),
@@ -16,14 +21,14 @@ pub(super) fn rows(facts: &ReportFacts) -> Markup {
         ("No word", Kind::Count),
         ("Under six digits", Kind::Count),
         ("Unknown code", Kind::Count),
-        ("Carried over", Kind::Count),
+        ("Converted", Kind::Count),
         ("Read in part", Kind::Count),
     ];
-    let mut table = Table::new(
-        "Declared items by period; those without a word, with a code under six digits or one that the nomenclature lacks are left out; carried over are codes of another edition",
+    let mut table = words.table(
+        "Declared items by period; those without a word, with a code under six digits or one that the nomenclature lacks are left out; converted are codes of another edition of the HS",
         &columns,
     );
-    for (name, file) in ["teaching", "calibrating", "judging"].iter().zip(&facts.files) {
+    for (name, file) in periods(words).iter().zip(&facts.files) {
         let counts = [
             file.items,
             file.texts,
@@ -40,21 +45,21 @@ pub(super) fn rows(facts: &ReportFacts) -> Markup {
     table.render()
 }
 
-pub(super) fn defects(facts: &ReportFacts) -> Markup {
+pub(super) fn defects(words: &Words, facts: &ReportFacts) -> Markup {
     let columns = [
         ("Period", Kind::Text),
         ("Empty", Kind::Count),
         ("One character", Kind::Count),
         ("Read in part", Kind::Count),
-        ("Binary junk", Kind::Count),
+        ("Binary data", Kind::Count),
         ("Mixed scripts", Kind::Count),
         ("Code not in the nomenclature", Kind::Count),
     ];
-    let mut table = Table::new(
-        "Declared items by period; a description can be odd in several ways, and is used if it has a word and a code",
+    let mut table = words.table(
+        "Declared items by period; a description can have several defects, and is used if it has a word and a code",
         &columns,
     );
-    for (name, file) in ["teaching", "calibrating", "judging"].iter().zip(&facts.files) {
+    for (name, file) in periods(words).iter().zip(&facts.files) {
         let defects = file.defects;
         let counts = [
             defects.empty,
@@ -70,6 +75,11 @@ pub(super) fn defects(facts: &ReportFacts) -> Markup {
     }
     html! {
         (table.render())
-        p { "Codes that one text taught: " (format::count(facts.with_one_text as f64)) "." }
+        p {
+            (words.fill(
+                "Codes with one training text only: {n}.",
+                &[("n", &words.count(facts.with_one_text as u64))],
+            ))
+        }
     }
 }

@@ -6,6 +6,7 @@ use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand};
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::json;
 use tidewaiter_core::{Error, Result, ResultExt};
+use tidewaiter_ingest::{Encoding, TextForm};
 use tidewaiter_job::{
     catalogue::{Answer, Surroundings},
     remote::connect,
@@ -14,8 +15,9 @@ use tidewaiter_proto::v1::{HsSuggestRequest, hs_service_client::HsServiceClient}
 use tidewaiter_registry::{Registry, Which};
 
 use super::{
+    rows::{ColumnTitles, DescriptionTable, RowAnswers, suggest_rows},
     service::from_wire,
-    suggestion::{ColumnTitles, Suggestion, suggest, suggest_rows},
+    suggestion::{Suggestion, suggest},
 };
 use crate::{
     features::attributes::Attributes,
@@ -34,9 +36,15 @@ enum Hs {
         /// The description of the goods.
         #[arg(required_unless_present = "file", conflicts_with = "file")]
         description: Option<String>,
-        /// A CSV file with a header.
+        /// A delimited text with a header.
         #[arg(long, requires = "column")]
         file: Option<PathBuf>,
+        /// The character between two fields of the file; default: the usual one that its first line has most of.
+        #[arg(long, requires = "file")]
+        delimiter: Option<char>,
+        /// The file's encoding, such as latin-1; default: UTF-8, or that of its byte order mark.
+        #[arg(long, requires = "file")]
+        encoding: Option<String>,
         /// The file's column of descriptions.
         #[arg(long, requires = "file")]
         column: Option<String>,
@@ -75,17 +83,35 @@ pub(crate) fn run(surroundings: Surroundings, matches: ArgMatches) -> BoxFuture<
 
 /// Asks a scheduler.
 async fn ask(url: &str, command: Hs) -> Result<Answer> {
-    let Hs::Suggest { description, origin, unit, unit_value, version, .. } = command;
-    let Some(description) = description.filter(|_| version.is_none()) else {
-        return Err(Error::input(
-            "a scheduler answers for one description, by its champion; leave out --file and --version, or --scheduler",
-        ));
-    };
+    let Hs::Suggest { description, origin, unit, unit_value, version, .. } = &command;
+    if version.is_some() {
+        return Err(Error::input("a scheduler answers by its champion; leave out --version, or --scheduler"));
+    }
     let mut client = HsServiceClient::new(connect(url).await?);
+    let Some(description) = description else {
+        let (table, place) = command.table()?;
+        let mut answers = RowAnswers::new(&table);
+        let mut version = 0;
+        for row in 0..table.len() {
+            let (origin, unit, unit_value) = table.attributes(row);
+            let request = HsSuggestRequest {
+                description: table.description(row).into_owned(),
+                origin: origin.unwrap_or_default().to_owned(),
+                unit: unit.unwrap_or_default().to_owned(),
+                unit_value,
+            };
+            let answer =
+                client.suggest(request).await.context(|| format!("answer row {} of {place}", row + 1))?;
+            let (by, suggestion) = from_wire(answer.into_inner());
+            version = by;
+            answers.push(suggestion);
+        }
+        return Ok(answer_rows(answers, &format!("{MODEL}@{version}")));
+    };
     let request = HsSuggestRequest {
-        description,
-        origin: origin.unwrap_or_default(),
-        unit: unit.unwrap_or_default(),
+        description: description.clone(),
+        origin: origin.clone().unwrap_or_default(),
+        unit: unit.clone().unwrap_or_default(),
         unit_value: unit_value.as_deref().map(number).transpose()?,
     };
     let (version, suggestion) = from_wire(client.suggest(request).await?.into_inner());
@@ -94,34 +120,55 @@ async fn ask(url: &str, command: Hs) -> Result<Answer> {
 
 /// Answers from the archive.
 async fn answer(surroundings: &Surroundings, command: Hs) -> Result<Answer> {
-    let Hs::Suggest { description, file, column, origin, unit, unit_value, version } = command;
+    let Hs::Suggest { description, origin, unit, unit_value, version, .. } = &command;
     let archive = &surroundings.archive;
     let which = version.map_or(Which::Champion, Which::Version);
     let loaded = Registry::new(archive).load(MODEL, which).await?;
     let name = format!("{MODEL}@{}", loaded.manifest.version);
     let model = HsModel::load(loaded.model, archive).await.context(|| format!("read the model {name}"))?;
-    match (description, file, column) {
-        (Some(description), ..) => {
-            let value = unit_value.as_deref().map(number).transpose()?;
-            let attributes = Attributes::given(origin.as_deref(), unit.as_deref(), value)?;
-            answer_with(&suggest(&model, &mut Scorer::new(&model, false), &description, &attributes)?, &name)
-        }
-        (None, Some(file), Some(column)) => {
-            let bytes = std::fs::read(&file).context(|| format!("read {}", file.display()))?;
-            let titles = ColumnTitles { description: column, origin, unit, unit_value };
-            let (text, counts) =
-                suggest_rows(&model, &bytes, &titles).context(|| format!("read {}", file.display()))?;
-            let remark = format!(
-                "{} rows: {} without a word, {} too vague, {} read in part ({name})",
-                counts.rows, counts.without_words, counts.vague, counts.cut
-            );
-            Ok(Answer {
-                document: json!({ "model": name, "counts": counts, "csv": text }),
-                lines: vec![text.trim_end().to_owned()],
-                remarks: vec![remark],
-            })
-        }
-        (None, ..) => Err(Error::input("give a description, or --file with --column")),
+    let Some(description) = description else {
+        let (table, place) = command.table()?;
+        return Ok(answer_rows(suggest_rows(&model, &table).context(|| format!("read {place}"))?, &name));
+    };
+    let value = unit_value.as_deref().map(number).transpose()?;
+    let attributes = Attributes::given(origin.as_deref(), unit.as_deref(), value)?;
+    answer_with(&suggest(&model, &mut Scorer::new(&model, false), description, &attributes)?, &name)
+}
+
+impl Hs {
+    /// The file of descriptions, and its name.
+    fn table(&self) -> Result<(DescriptionTable, String)> {
+        let Self::Suggest { file, column, delimiter, encoding, origin, unit, unit_value, .. } = self;
+        let (Some(file), Some(column)) = (file, column) else {
+            return Err(Error::input("give a description, or --file with --column"));
+        };
+        let place = file.display().to_string();
+        let encoding = encoding.as_deref().map(|name| {
+            Encoding::named(name).ok_or_else(|| Error::input(format!("{name:?} is not a known encoding")))
+        });
+        let form = TextForm { delimiter: *delimiter, encoding: encoding.transpose()? };
+        let titles = ColumnTitles {
+            description: column.clone(),
+            origin: origin.clone(),
+            unit: unit.clone(),
+            unit_value: unit_value.clone(),
+        };
+        let read = || DescriptionTable::read(&std::fs::read(file)?, &form, &titles);
+        Ok((read().context(|| format!("read {place}"))?, place))
+    }
+}
+
+/// The answer that shows the suggestions of a model for rows.
+fn answer_rows(answers: RowAnswers<'_>, model: &str) -> Answer {
+    let RowAnswers { csv, rows, counts, .. } = answers;
+    let remark = format!(
+        "{} rows: {} without a word, {} too vague, {} read in part ({model})",
+        counts.rows, counts.without_words, counts.vague, counts.cut
+    );
+    Answer {
+        lines: vec![csv.trim_end().to_owned()],
+        document: json!({ "model": model, "counts": counts, "rows": rows, "csv": csv }),
+        remarks: vec![remark],
     }
 }
 

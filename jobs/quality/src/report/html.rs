@@ -1,108 +1,232 @@
 //! The page of the report.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 use tidewaiter_report::{
     chart::{
+        SERIES,
         bar::BarChart,
         line::{Axis, LineChart, Series},
     },
-    format::{self, Numbers},
     page::{Footer, Page, Section},
-    table::{Cell, Kind, Table},
+    table::{Cell, Kind},
+    words::{Language, Words},
 };
 
-use crate::results::QualityReport;
+use super::{
+    axis::{Month, axis},
+    words,
+};
+use crate::results::{ColumnUse, QualityReport, Scores};
 
 impl QualityReport {
     /// The report's HTML file; the footer says what made it.
-    pub fn html(&self, footer: Footer) -> String {
-        let mut sections = vec![
-            Section { anchor: "scores", title: "Scores".to_owned(), body: self.scores_table() },
-            Section { anchor: "rules", title: "Rules".to_owned(), body: self.rules_table() },
-        ];
+    pub fn html(&self, language: Language, footer: Footer) -> String {
+        let words = &words(language);
+        let section =
+            |anchor, title: &str, body| Section { anchor, title: words.say(title).to_owned(), body };
+        let mut sections = vec![section("scores", words.say("Scores"), self.scores_table(words))];
+        if self.countries.len() > 1 {
+            sections.push(section("countries", words.say("By country"), self.countries_table(words)));
+        }
+        sections.push(section("rules", words.say("Rules"), self.rules_table(words)));
         if !self.quarantine.is_empty() {
-            let (anchor, title) = ("quarantine", "Refused at ingest".to_owned());
-            sections.push(Section { anchor, title, body: self.quarantine_table() });
+            let body = self.quarantine_table(words);
+            sections.push(section("quarantine", words.say("Refused at ingest"), body));
         }
         sections.extend([
-            Section { anchor: "months", title: "Month by month".to_owned(), body: self.months_chart() },
-            Section { anchor: "columns", title: "Columns".to_owned(), body: self.columns_table() },
+            section("months", words.say("Month by month"), self.months_section(words)),
+            section("columns", words.say("Columns"), self.columns_section(words)),
         ]);
+        let countries: Vec<&str> = self.countries.iter().map(|one| one.country.as_str()).collect();
+        let title = words.fill("Data quality of {table}", &[("table", &self.table)]);
+        let origin = [countries.join(", "), self.period()];
+        let origin = origin.iter().filter(|text| !text.is_empty()).map(|text| format!(" · {text}"));
         Page {
-            title: format!("Data quality of {}", self.table),
-            subtitle: "Completeness, validity, uniqueness, consistency and timeliness of the archive"
+            language,
+            title: title + &origin.collect::<String>(),
+            subtitle: words
+                .say("Completeness, validity, uniqueness, consistency and timeliness of the archive")
                 .to_owned(),
-            lead: self.headline(),
+            lead: self.headline(words),
             facts: vec![
-                ("Goods items".to_owned(), format::count(self.rows as f64)),
-                ("Refused at ingest".to_owned(), format::count(self.quarantined as f64)),
-                ("Country months".to_owned(), format::count(self.months.len() as f64)),
+                (words.say("Goods items").to_owned(), words.count(self.rows)),
+                (words.say("Refused at ingest").to_owned(), words.count(self.quarantined)),
+                (words.say("Countries").to_owned(), countries.join(", ")),
+                (words.say("Months").to_owned(), self.period()),
             ],
             sections,
             footer,
-            ..Page::default()
         }
         .render()
     }
 
-    /// The quality in one or two sentences.
-    pub fn headline(&self) -> String {
-        let worst = self.rules.iter().filter(|rule| rule.broken > 0).max_by_key(|rule| rule.broken);
-        let empty = self.columns.iter().filter(|column| column.completeness == 0.0).count();
-        let rows = |count: u64| {
-            format!("{} {}", format::count(count as f64), if count == 1 { "row" } else { "rows" })
+    /// The months from the first to the last that the chart shows.
+    fn period(&self) -> String {
+        let (months, _) = axis(&self.rows_by_month());
+        match (months.first(), months.last()) {
+            (Some((first, _)), Some((last, _))) if first != last => format!("{first} – {last}"),
+            (Some((only, _)), _) => only.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The goods items of each month over all countries.
+    fn rows_by_month(&self) -> BTreeMap<Month, u64> {
+        let mut rows = BTreeMap::new();
+        for month in &self.months {
+            *rows.entry(Month::of(month.year, month.month)).or_default() += month.rows;
+        }
+        rows
+    }
+
+    /// The quality in a few sentences: what misses its threshold first.
+    pub fn headline(&self, words: &Words) -> String {
+        let rows = |count: u64| match count {
+            1 => words.say("1 row").to_owned(),
+            _ => words.fill("{n} rows", &[("n", &words.count(count))]),
         };
-        let mut text = format!("{} of all cells are filled", format::percent(self.scores.completeness));
-        if empty > 0 && self.rows > 0 {
-            text.push_str(&format!(" ({empty} of {} columns hold nothing)", self.columns.len()));
+        let mut sentences = Vec::new();
+        let missed = self.missed(&self.scores);
+        if !missed.is_empty() {
+            let missed: Vec<String> = missed
+                .iter()
+                .map(|(threshold, score)| {
+                    words.fill(
+                        "{dimension}, {score} of at least {least}",
+                        &[
+                            ("dimension", words.say(&threshold.dimension)),
+                            ("score", &words.percent(*score)),
+                            ("least", &words.percent(threshold.least)),
+                        ],
+                    )
+                })
+                .collect();
+            sentences.push(words.fill("Below the threshold: {missed}.", &[("missed", &missed.join("; "))]));
         }
-        text.push_str(&format!(
-            ", {} of rows are valid and {} are consistent",
-            format::percent(self.scores.validity),
-            format::percent(self.scores.consistency),
+        let number = |wanted: ColumnUse| {
+            let columns = self.columns.iter().filter(|column| column.counts_as == wanted).count();
+            words.count(columns as u64)
+        };
+        let optional = number(ColumnUse::Optional);
+        let values = [
+            ("share", words.percent(self.scores.completeness)),
+            ("mapped", number(ColumnUse::Counted)),
+            ("unmapped", number(ColumnUse::Unmapped)),
+            ("optional", optional.clone()),
+        ];
+        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        sentences.push(match optional.as_str() {
+            "1" => words.fill(
+                "{share} of the cells of {mapped} mapped columns are filled ({unmapped} columns are not mapped and 1 is \
+                 optional: they do not count).",
+                &values,
+            ),
+            _ => words.fill(
+                "{share} of the cells of {mapped} mapped columns are filled ({unmapped} columns are not mapped and {optional} \
+                 are optional: they do not count).",
+                &values,
+            ),
+        });
+        let validity = words.percent(self.scores.validity);
+        let consistency = words.percent(self.scores.consistency);
+        sentences.push(words.fill(
+            "{validity} of all rows with those refused at ingest are valid, and {consistency} of the archived ones are \
+             consistent.",
+            &[("validity", &validity), ("consistency", &consistency)],
         ));
-        match worst {
-            Some(rule) => text.push_str(&format!(
-                ". The rule broken most often ({}): {}.",
-                rows(rule.broken),
-                rule.meaning
-            )),
-            None => text.push_str("; no rule is broken."),
+        match self.quarantined {
+            0 => {}
+            1 => sentences.push(words.say("1 row was refused at ingest.").to_owned()),
+            many => sentences.push(words.fill("{rows} were refused at ingest.", &[("rows", &rows(many))])),
         }
-        if self.quarantined > 0 {
-            let were = if self.quarantined == 1 { "was" } else { "were" };
-            text.push_str(&format!(" {} {were} refused at ingest.", rows(self.quarantined)));
-        }
-        text
+        let worst = self.rules.iter().filter(|rule| rule.broken > 0).max_by_key(|rule| rule.broken);
+        sentences.push(match worst {
+            Some(rule) => words.fill(
+                "The rule broken most often ({rows}): {rule}.",
+                &[("rows", &rows(rule.broken)), ("rule", words.say(&rule.meaning))],
+            ),
+            None => words.say("No rule is broken.").to_owned(),
+        });
+        sentences.join(" ")
     }
 
     /// The scores.
-    fn scores_table(&self) -> Markup {
-        let columns = [("Dimension", Kind::Text), ("Score", Kind::Percent), ("What is counted", Kind::Text)];
-        let mut table = Table::new("100 % is perfect", &columns);
+    fn scores_table(&self, words: &Words) -> Markup {
+        let mut columns = vec![("Dimension", Kind::Text), ("Score", Kind::Percent)];
+        let has_thresholds = !self.thresholds.is_empty();
+        if has_thresholds {
+            columns.extend([("Threshold", Kind::Percent), ("Reached", Kind::Text)]);
+        }
+        columns.push(("What is counted", Kind::Text));
+        let mut table = words.table("100 % is perfect", &columns);
         for (name, score, meaning) in self.scores.named() {
-            table.row(vec![name.into(), score.into(), meaning.into()]);
+            let mut cells: Vec<Cell> = vec![words.say(name).into(), score.into()];
+            if has_thresholds {
+                let least = self.thresholds.iter().find(|one| one.dimension == name).map(|one| one.least);
+                let reached = least
+                    .zip(score)
+                    .map(|(least, score)| if score >= least { words.say("yes") } else { words.say("no") });
+                cells.extend([least.into(), reached.into()]);
+            }
+            cells.push(words.say(meaning).into());
+            table.row(cells);
+        }
+        table.render()
+    }
+
+    /// The scores of each country; those below their threshold are marked.
+    fn countries_table(&self, words: &Words) -> Markup {
+        let columns = [
+            ("Country", Kind::Text),
+            ("Goods items", Kind::Count),
+            ("Refused at ingest", Kind::Count),
+            ("Completeness", Kind::Percent),
+            ("Validity", Kind::Percent),
+            ("Uniqueness", Kind::Percent),
+            ("Consistency", Kind::Percent),
+            ("Below the threshold", Kind::Text),
+        ];
+        let mut table = words.table("Each country by the columns that it maps", &columns);
+        for country in &self.countries {
+            let Scores { completeness, validity, uniqueness, consistency, .. } = country.scores;
+            let below: Vec<&str> = self
+                .missed(&country.scores)
+                .iter()
+                .map(|(threshold, _)| words.say(&threshold.dimension))
+                .collect();
+            table.row(vec![
+                country.country.as_str().into(),
+                country.rows.into(),
+                country.quarantined.into(),
+                completeness.into(),
+                validity.into(),
+                uniqueness.into(),
+                consistency.into(),
+                if below.is_empty() { Cell::Absent } else { Cell::Text(below.join(", ")) },
+            ]);
         }
         table.render()
     }
 
     /// The rules, with the first keys that break them.
-    fn rules_table(&self) -> Markup {
+    fn rules_table(&self, words: &Words) -> Markup {
         let columns = [
             ("Rule", Kind::Text),
-            ("Asks that", Kind::Text),
-            ("Counts for", Kind::Text),
+            ("Requirement", Kind::Text),
+            ("Dimension", Kind::Text),
             ("Checked", Kind::Count),
             ("Broken", Kind::Count),
             ("Share", Kind::Percent),
             ("First examples", Kind::Text),
         ];
-        let mut table = Table::new("Rows checked and rows that break each rule", &columns);
+        let mut table = words.table("Rows checked and rows that break each rule", &columns);
         for rule in &self.rules {
             table.row(vec![
                 rule.rule.as_str().into(),
-                rule.meaning.as_str().into(),
-                rule.dimension.name().into(),
+                words.say(&rule.meaning).into(),
+                words.say(rule.dimension.name()).into(),
                 rule.checked.into(),
                 rule.broken.into(),
                 (rule.checked > 0).then(|| rule.share()).into(),
@@ -116,86 +240,132 @@ impl QualityReport {
     }
 
     /// What ingest refused.
-    fn quarantine_table(&self) -> Markup {
-        let columns = [("Rule", Kind::Text), ("Column", Kind::Text), ("Rows", Kind::Count)];
-        let mut table = Table::new("Rows that were not archived, by their first failure", &columns);
+    fn quarantine_table(&self, words: &Words) -> Markup {
+        let columns =
+            [("Country", Kind::Text), ("Rule", Kind::Text), ("Column", Kind::Text), ("Rows", Kind::Count)];
+        let mut table = words.table("Rows that were not archived, by their first failure", &columns);
+        let text = |text: &str| if text.is_empty() { Cell::Absent } else { text.into() };
         for count in &self.quarantine {
-            table.row(vec![count.rule.as_str().into(), count.column.as_str().into(), count.rows.into()]);
+            table.row(vec![text(&count.country), text(&count.rule), text(&count.column), count.rows.into()]);
         }
         table.render()
     }
 
-    /// The goods items of each month, as a chart and as a table.
-    fn months_chart(&self) -> Markup {
-        // The chart joins the countries; the table keeps them apart.
-        let mut rows = std::collections::BTreeMap::<(i32, i32), u64>::new();
-        for month in &self.months {
-            *rows.entry((month.year, month.month)).or_default() += month.rows;
-        }
-        let points = rows.values().enumerate().map(|(index, rows)| (index as f64, *rows as f64)).collect();
-        let chart = LineChart {
-            title: "Goods items per month, all countries".to_owned(),
-            x: Axis { title: "month of acceptance".to_owned(), ..Axis::default() },
-            y: Axis { title: "goods items".to_owned(), share: false, covers: vec![0.0] },
-            series: vec![Series { name: "all items".to_owned(), points }],
-            reference: None,
-            mark: None,
-            labels: rows.keys().map(|(year, month)| format!("{year}-{month:02}")).collect(),
-            numbers: Numbers::default(),
+    /// Goods items and completeness of each month, as charts and as a table.
+    fn months_section(&self, words: &Words) -> Markup {
+        let rows = self.rows_by_month();
+        let (months, strays) = axis(&rows);
+        let labels: Vec<String> = months.iter().map(|(month, _)| month.to_string()).collect();
+        let x = Axis { title: words.say("month of acceptance").to_owned(), ..Axis::default() };
+        let items = LineChart {
+            title: words.say("Goods items per month, all countries").to_owned(),
+            x: x.clone(),
+            y: Axis { title: words.say("goods items").to_owned(), share: false, covers: vec![0.0] },
+            series: vec![Series {
+                name: words.say("all items").to_owned(),
+                points: months.iter().enumerate().map(|(at, month)| (at as f64, month.1 as f64)).collect(),
+            }],
+            labels: labels.clone(),
+            numbers: words.numbers(),
+            ..LineChart::default()
+        };
+        let place = |month: Month| months.iter().position(|(other, _)| *other == month);
+        let series = self.countries.iter().take(SERIES).map(|country| {
+            let own = self.months.iter().filter(|month| month.country == country.country);
+            let points =
+                own.filter_map(|one| Some((place(Month::of(one.year, one.month))? as f64, one.completeness)));
+            Series { name: country.country.clone(), points: points.collect() }
+        });
+        let completeness = LineChart {
+            title: words.say("Completeness, month by month").to_owned(),
+            x,
+            y: Axis { title: words.say("cells filled, %").to_owned(), share: true, covers: vec![0.0, 1.0] },
+            series: series.collect(),
+            labels,
+            numbers: words.numbers(),
+            ..LineChart::default()
         };
         let columns = [
             ("Country", Kind::Text),
             ("Month", Kind::Text),
             ("Goods items", Kind::Count),
-            ("Cells filled", Kind::Percent),
+            ("Completeness", Kind::Percent),
+            ("Validity", Kind::Percent),
+            ("Consistency", Kind::Percent),
         ];
-        let mut table = Table::new("Each month of each country", &columns);
+        let mut table =
+            words.table("Each month of each country; rows that ingest refused have no month", &columns);
         for month in &self.months {
             table.row(vec![
                 month.country.as_str().into(),
-                Cell::Text(format!("{}-{:02}", month.year, month.month)),
+                Cell::Text(Month::of(month.year, month.month).to_string()),
                 month.rows.into(),
                 month.completeness.into(),
+                month.validity.into(),
+                month.consistency.into(),
             ]);
         }
-        html! { @if rows.len() > 1 { (chart.render()) } (table.render()) }
+        let strays: Vec<String> =
+            strays.iter().map(|(month, rows)| format!("{month} ({})", words.count(*rows))).collect();
+        html! {
+            @if months.len() > 1 { (items.render()) (completeness.render()) }
+            @if !strays.is_empty() {
+                p {
+                    (words.fill(
+                        "Not in the charts, because so few items lie so far from the others that their dates are likely wrong: \
+                         {months}.",
+                        &[("months", &strays.join(", "))],
+                    ))
+                }
+            }
+            (table.render())
+        }
     }
 
     /// The columns, and the summary of those of numbers.
-    fn columns_table(&self) -> Markup {
+    fn columns_section(&self, words: &Words) -> Markup {
+        let mapped = || self.columns.iter().filter(|column| column.counts_as != ColumnUse::Unmapped);
         let filled = BarChart {
-            title: "Rows with a value, % of all rows".to_owned(),
+            title: words.say("Rows with a value, % of all rows, of the columns that are mapped").to_owned(),
             kind: Kind::Percent,
-            numbers: Numbers::default(),
-            bars: self.columns.iter().map(|column| (column.name.clone(), column.completeness)).collect(),
+            numbers: words.numbers(),
+            bars: mapped().map(|column| (column.name.clone(), column.completeness)).collect(),
         };
         let columns = [
             ("Column", Kind::Text),
             ("Meaning", Kind::Text),
+            ("Completeness counts it", Kind::Text),
             ("Filled", Kind::Percent),
-            ("Distinct, about", Kind::Count),
-            ("Least", Kind::Text),
-            ("Greatest", Kind::Text),
+            ("Distinct values, about", Kind::Count),
+            ("Minimum", Kind::Text),
+            ("Maximum", Kind::Text),
         ];
-        let mut table = Table::new("Every column; least and greatest of numbers stand below", &columns);
+        let mut table = words.table("Every column; those of numbers have their range below", &columns);
         let summary = [
             ("Column", Kind::Text),
-            ("Least", Kind::Number),
+            ("Minimum", Kind::Number),
             ("25 %", Kind::Number),
             ("Median", Kind::Number),
             ("75 %", Kind::Number),
-            ("Greatest", Kind::Number),
+            ("Maximum", Kind::Number),
             ("Mean", Kind::Number),
         ];
-        let mut numbers = Table::new("Spread of the columns of numbers; quartiles are approximate", &summary);
+        let mut numbers =
+            words.table("Distribution of the columns of numbers; quartiles are approximate", &summary);
         for column in &self.columns {
             let text = |value: &Option<String>| match (&column.numbers, value) {
                 (None, Some(value)) => Cell::Text(value.chars().take(40).collect()),
                 _ => Cell::Absent,
             };
+            let counts = match column.counts_as {
+                ColumnUse::Counted => words.say("yes"),
+                ColumnUse::Optional => words.say("no: optional"),
+                ColumnUse::Unmapped => words.say("no: not mapped"),
+            };
             table.row(vec![
                 column.name.as_str().into(),
-                column.meaning.as_str().into(),
+                words.say(&column.meaning).into(),
+                counts.into(),
                 column.completeness.into(),
                 column.distinct.into(),
                 text(&column.min),

@@ -1,4 +1,4 @@
-//! The tables of the report as Arrow batches, which are written beside the page.
+//! The tables and curves of the report as Arrow batches, which are written beside the page.
 //!
 //! Shares are in 0..=1. All columns are flat, so that every table fits a CSV file.
 
@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 use tidewaiter_core::Result;
-use tidewaiter_report::data::{batch, counts, numbers, texts};
+use tidewaiter_report::data::{batch, count_column, number_column, text_column};
 
-use crate::results::{ColumnProfile, NumberSummary, QualityReport};
+use crate::results::{ColumnProfile, ColumnUse, NumberSummary, QualityReport, Scores};
 
 impl QualityReport {
-    /// Every table of the report with its name: `scores`, `rules`, `columns`, `months`, `quarantine`. A table
-    /// without rows is included, too.
+    /// Every table of the report with its name: `scores`, `countries`, `rules`, `columns`, `months` (also the points of
+    /// the charts), `quarantine`. A table without rows is included, too.
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Internal`], which would be a bug of this function.
     pub fn tables(&self) -> Result<Vec<(&'static str, RecordBatch)>> {
         Ok(vec![
             ("scores", self.scores_batch()?),
+            ("countries", self.countries_batch()?),
             ("rules", self.rules_batch()?),
             ("columns", self.columns_batch()?),
             ("months", self.months_batch()?),
@@ -29,9 +30,29 @@ impl QualityReport {
     fn scores_batch(&self) -> Result<RecordBatch> {
         let scores = self.scores.named();
         batch(vec![
-            ("dimension", texts(scores.iter().map(|score| score.0))),
+            ("dimension", text_column(scores.iter().map(|score| score.0))),
             ("score", Arc::new(scores.iter().map(|score| score.1).collect::<Float64Array>())),
-            ("counted", texts(scores.iter().map(|score| score.2))),
+            ("threshold", {
+                let least = |name: &str| {
+                    self.thresholds.iter().find(|one| one.dimension == name).map(|one| one.least)
+                };
+                Arc::new(scores.iter().map(|score| least(score.0)).collect::<Float64Array>())
+            }),
+            ("counted", text_column(scores.iter().map(|score| score.2))),
+        ])
+    }
+
+    fn countries_batch(&self) -> Result<RecordBatch> {
+        let rows = &self.countries;
+        let of = |score: fn(&Scores) -> f64| number_column(rows.iter().map(|row| score(&row.scores)));
+        batch(vec![
+            ("country", text_column(rows.iter().map(|row| row.country.as_str()))),
+            ("rows", count_column(rows.iter().map(|row| row.rows))),
+            ("refused", count_column(rows.iter().map(|row| row.quarantined))),
+            ("completeness", of(|scores| scores.completeness)),
+            ("validity", of(|scores| scores.validity)),
+            ("uniqueness", of(|scores| scores.uniqueness)),
+            ("consistency", of(|scores| scores.consistency)),
         ])
     }
 
@@ -39,17 +60,17 @@ impl QualityReport {
         let rules = &self.rules;
         let examples: Vec<String> = rules.iter().map(|rule| rule.examples.join("; ")).collect();
         batch(vec![
-            ("rule", texts(rules.iter().map(|rule| rule.rule.as_str()))),
-            ("meaning", texts(rules.iter().map(|rule| rule.meaning.as_str()))),
-            ("dimension", texts(rules.iter().map(|rule| rule.dimension.name()))),
-            ("checked", counts(rules.iter().map(|rule| rule.checked))),
-            ("broken", counts(rules.iter().map(|rule| rule.broken))),
+            ("rule", text_column(rules.iter().map(|rule| rule.rule.as_str()))),
+            ("meaning", text_column(rules.iter().map(|rule| rule.meaning.as_str()))),
+            ("dimension", text_column(rules.iter().map(|rule| rule.dimension.name()))),
+            ("checked", count_column(rules.iter().map(|rule| rule.checked))),
+            ("broken", count_column(rules.iter().map(|rule| rule.broken))),
             ("share", {
                 // Without checked rows there is no share.
                 let share = rules.iter().map(|rule| (rule.checked > 0).then(|| rule.share()));
                 Arc::new(share.collect::<Float64Array>())
             }),
-            ("examples", texts(examples.iter().map(String::as_str))),
+            ("examples", text_column(examples.iter().map(String::as_str))),
         ])
     }
 
@@ -62,12 +83,20 @@ impl QualityReport {
             Arc::new(columns.iter().map(|column| column.numbers.as_ref().map(of)).collect::<Float64Array>())
         };
         batch(vec![
-            ("column", texts(columns.iter().map(|column| column.name.as_str()))),
-            ("meaning", texts(columns.iter().map(|column| column.meaning.as_str()))),
-            ("completeness", numbers(columns.iter().map(|column| column.completeness))),
-            ("distinct", counts(columns.iter().map(|column| column.distinct))),
-            ("least", bound(|column| &column.min)),
-            ("greatest", bound(|column| &column.max)),
+            ("column", text_column(columns.iter().map(|column| column.name.as_str()))),
+            ("meaning", text_column(columns.iter().map(|column| column.meaning.as_str()))),
+            (
+                "counts_as",
+                text_column(columns.iter().map(|column| match column.counts_as {
+                    ColumnUse::Counted => "counted",
+                    ColumnUse::Optional => "optional",
+                    ColumnUse::Unmapped => "unmapped",
+                })),
+            ),
+            ("completeness", number_column(columns.iter().map(|column| column.completeness))),
+            ("distinct", count_column(columns.iter().map(|column| column.distinct))),
+            ("minimum", bound(|column| &column.min)),
+            ("maximum", bound(|column| &column.max)),
             ("mean", number(|numbers| numbers.mean)),
             ("quartile_1", number(|numbers| numbers.p25)),
             ("median", number(|numbers| numbers.median)),
@@ -79,20 +108,23 @@ impl QualityReport {
         let months = &self.months;
         let whole = |values: Vec<i32>| Arc::new(Int32Array::from(values)) as ArrayRef;
         batch(vec![
-            ("country", texts(months.iter().map(|month| month.country.as_str()))),
+            ("country", text_column(months.iter().map(|month| month.country.as_str()))),
             ("year", whole(months.iter().map(|month| month.year).collect())),
             ("month", whole(months.iter().map(|month| month.month).collect())),
-            ("rows", counts(months.iter().map(|month| month.rows))),
-            ("completeness", numbers(months.iter().map(|month| month.completeness))),
+            ("rows", count_column(months.iter().map(|month| month.rows))),
+            ("completeness", number_column(months.iter().map(|month| month.completeness))),
+            ("validity", number_column(months.iter().map(|month| month.validity))),
+            ("consistency", number_column(months.iter().map(|month| month.consistency))),
         ])
     }
 
     fn quarantine_batch(&self) -> Result<RecordBatch> {
         let refused = &self.quarantine;
         batch(vec![
-            ("rule", texts(refused.iter().map(|count| count.rule.as_str()))),
-            ("column", texts(refused.iter().map(|count| count.column.as_str()))),
-            ("rows", counts(refused.iter().map(|count| count.rows))),
+            ("country", text_column(refused.iter().map(|count| count.country.as_str()))),
+            ("rule", text_column(refused.iter().map(|count| count.rule.as_str()))),
+            ("column", text_column(refused.iter().map(|count| count.column.as_str()))),
+            ("rows", count_column(refused.iter().map(|count| count.rows))),
         ])
     }
 }
@@ -144,8 +176,11 @@ mod tests {
                 month: 4,
                 rows: 3,
                 completeness: 0.25,
+                validity: 1.0,
+                consistency: 0.5,
             }],
             quarantine: vec![QuarantineCount {
+                country: "KR".to_owned(),
                 rule: "country".to_owned(),
                 column: "origin".to_owned(),
                 rows: 5,
@@ -154,8 +189,8 @@ mod tests {
         };
         let tables = report.tables().expect("tables");
         let names: Vec<&str> = tables.iter().map(|table| table.0).collect();
-        assert_eq!(names, ["scores", "rules", "columns", "months", "quarantine"]);
-        let printed: Vec<String> = tables[1..]
+        assert_eq!(names, ["scores", "countries", "rules", "columns", "months", "quarantine"]);
+        let printed: Vec<String> = tables[2..]
             .iter()
             .map(|(_, batch)| pretty_format_batches(std::slice::from_ref(batch)).expect("text").to_string())
             .collect();
@@ -168,22 +203,22 @@ mod tests {
         | a    | m       | validity  | 4       | 1      | 0.25  | KR A/1; KR B/1 |
         | b    | m       | validity  | 0       | 0      |       |                |
         +------+---------+-----------+---------+--------+-------+----------------+
-        +--------+---------+--------------+----------+-------+----------+------+------------+--------+------------+
-        | column | meaning | completeness | distinct | least | greatest | mean | quartile_1 | median | quartile_3 |
-        +--------+---------+--------------+----------+-------+----------+------+------------+--------+------------+
-        | x      |         | 0.5          | 2        | 1     |          |      |            |        |            |
-        | y      |         | 0.5          | 2        | 1     |          | 3.0  | 0.0        | 2.5    | 0.0        |
-        +--------+---------+--------------+----------+-------+----------+------+------------+--------+------------+
-        +---------+------+-------+------+--------------+
-        | country | year | month | rows | completeness |
-        +---------+------+-------+------+--------------+
-        | KR      | 2021 | 4     | 3    | 0.25         |
-        +---------+------+-------+------+--------------+
-        +---------+--------+------+
-        | rule    | column | rows |
-        +---------+--------+------+
-        | country | origin | 5    |
-        +---------+--------+------+
+        +--------+---------+-----------+--------------+----------+---------+---------+------+------------+--------+------------+
+        | column | meaning | counts_as | completeness | distinct | minimum | maximum | mean | quartile_1 | median | quartile_3 |
+        +--------+---------+-----------+--------------+----------+---------+---------+------+------------+--------+------------+
+        | x      |         | counted   | 0.5          | 2        | 1       |         |      |            |        |            |
+        | y      |         | counted   | 0.5          | 2        | 1       |         | 3.0  | 0.0        | 2.5    | 0.0        |
+        +--------+---------+-----------+--------------+----------+---------+---------+------+------------+--------+------------+
+        +---------+------+-------+------+--------------+----------+-------------+
+        | country | year | month | rows | completeness | validity | consistency |
+        +---------+------+-------+------+--------------+----------+-------------+
+        | KR      | 2021 | 4     | 3    | 0.25         | 1.0      | 0.5         |
+        +---------+------+-------+------+--------------+----------+-------------+
+        +---------+---------+--------+------+
+        | country | rule    | column | rows |
+        +---------+---------+--------+------+
+        | KR      | country | origin | 5    |
+        +---------+---------+--------+------+
         "
         );
         let scores = &tables[0].1;

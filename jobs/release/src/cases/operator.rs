@@ -247,7 +247,7 @@ impl Operator for CasesOperator {
         Ok(self.cases_schema())
     }
 
-    fn meets(&self) -> &[&'static str] {
+    fn partition_keys(&self) -> &[&'static str] {
         &["case_id"]
     }
 

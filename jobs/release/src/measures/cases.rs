@@ -3,8 +3,11 @@
 //!
 //! A measure is carried along the critical path of each case ([`super::critical_path`]). What it spares other
 //! cases in a queue is not counted here, but in [`super::simulation`]. Inspections are dropped where the
-//! fraud model expects to lose the least, or at random where the archive has no predictions. Intervals are
-//! the middle 95 % of replications that draw the cases with replacement (Efron, "Bootstrap methods: another
+//! fraud model expects to lose the least, or at random where the archive has no predictions.
+//!
+//! The sample is drawn by the beginning of the cases: the latest of those that began long enough before the cut-off to be
+//! over. Of the cases that ended last, the quick ones would be too many. Goods that are released before they arrive take
+//! no time, as in the stage's own figures. Intervals are the middle 95 % of replications that draw the cases with replacement (Efron, "Bootstrap methods: another
 //! look at the jackknife", Annals of Statistics 7, 1979), with the same cases before and after. Start at
 //! [`Sample`].
 
@@ -32,7 +35,7 @@ use crate::{
     statistics::replications::{Changes, Figures, REPLICATIONS, figures, seed_of, with_intervals},
 };
 
-/// Cases of a sample, at most: the latest.
+/// Cases of a sample, at most: the latest to begin.
 const MAX_CASES: usize = 20_000;
 
 /// Share of the inspections that are dropped.
@@ -65,9 +68,21 @@ pub struct Loss {
     pub revenue: Option<f64>,
 }
 
-/// The query of the latest cases of a stage that ended, with what a fraud model predicts of them where the
-/// session has `predictions`.
-fn cases_sql(file: &StageFile, stage: &Stage, country: &str, predicted: bool) -> String {
+/// Which cases a sample is drawn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Population<'a> {
+    /// The reporting country.
+    pub country: &'a str,
+    /// Whether the session has the fraud model's `predictions`.
+    pub predicted: bool,
+    /// The last time at which a case may begin, microseconds since 1970 UTC.
+    pub begun_by: i64,
+}
+
+/// The query of the latest cases of a stage to begin, of those that are over, with what a fraud model predicts of them
+/// where the session has `predictions`.
+fn cases_sql(file: &StageFile, stage: &Stage, population: Population<'_>) -> String {
+    let Population { country, predicted, begun_by } = population;
     let first = |roles: &[&str]| {
         let known: Vec<String> = roles.iter().filter_map(|role| file.role(role)).map(role_column).collect();
         match known.as_slice() {
@@ -78,7 +93,14 @@ fn cases_sql(file: &StageFile, stage: &Stage, country: &str, predicted: bool) ->
     let of = |roles: &[String]| first(&roles.iter().map(String::as_str).collect::<Vec<_>>());
     let (from, to) = match stage.to.as_slice() {
         [] => ("first_us".to_owned(), "last_us".to_owned()),
-        _ => (format!("greatest({}, {})", of(&stage.from), of(&stage.not_before)), of(&stage.to)),
+        _ => {
+            let (first, end) = (of(&stage.from), of(&stage.to));
+            let from = format!("greatest({first}, {})", of(&stage.not_before));
+            // As the stage's own times have it: an early end that is allowed takes no time.
+            let early = format!("{end} < {from} AND ({} OR {end} >= {first})", stage.may_end_early);
+            let to = format!("CASE WHEN {early} THEN {from} ELSE {end} END");
+            (from, to)
+        }
     };
     let columns = [
         ("began", from),
@@ -97,7 +119,7 @@ fn cases_sql(file: &StageFile, stage: &Stage, country: &str, predicted: bool) ->
     let columns: Vec<String> = columns.iter().map(|(name, value)| format!("{value} AS {name}")).collect();
     let latest = format!(
         "SELECT * FROM (SELECT case_id, first_us, {} FROM cases WHERE period = 0) WHERE ended >= began \
-         ORDER BY first_us DESC, case_id LIMIT {MAX_CASES}",
+         AND began <= {begun_by} ORDER BY began DESC, case_id LIMIT {MAX_CASES}",
         columns.join(", ")
     );
     if !predicted {
@@ -119,7 +141,7 @@ fn cases_sql(file: &StageFile, stage: &Stage, country: &str, predicted: bool) ->
     )
 }
 
-/// The latest cases of a stage that ended, on which measures are tried.
+/// The latest cases of a stage to begin, of those that are over, on which measures are tried.
 #[derive(Debug, Default)]
 pub struct Sample {
     cases: Vec<Case>,
@@ -128,8 +150,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Reads the sample from the session's `cases`; `predicted` says whether the session has the fraud model's
-    /// `predictions`.
+    /// Reads the sample from the session's `cases`.
     ///
     /// # Errors
     /// Those of the query.
@@ -137,11 +158,16 @@ impl Sample {
         session: &SessionContext,
         file: &StageFile,
         stage: &Stage,
-        (country, predicted): (&str, bool),
+        population: Population<'_>,
     ) -> Result<Self> {
-        let answer = query(session, &cases_sql(file, stage, country, predicted)).await?;
+        let answer = query(session, &cases_sql(file, stage, population)).await?;
         let places = rows(&answer).map(|row| Ok((text_or_empty(&answer, "case_id", row)?, row)));
         Ok(Self { cases: cases(&answer)?, places: places.collect::<Result<_>>()? })
+    }
+
+    /// Whether it has no case.
+    pub fn is_empty(&self) -> bool {
+        self.cases.is_empty()
     }
 
     /// The effects of the measures, those that save the most first.
@@ -267,13 +293,18 @@ fn measures(cases: &[Case], seed: u64) -> Vec<CaseMeasure> {
     found
 }
 
-/// Which inspected cases would no longer be inspected: those of which the least is expected, or at random.
+/// Which inspected cases would no longer be inspected: those of which the least is expected, or at random. They are
+/// ordered by the expected revenue where every prediction has one, and by the expected illicit items otherwise: never
+/// by the one and the other in one list.
 fn dropped_inspections(cases: &[Case], seed: u64) -> Vec<bool> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut inspected: Vec<(f64, u64, usize)> = Vec::new();
-    for (place, case) in cases.iter().enumerate().filter(|(_, case)| case.inspected.is_some()) {
+    let is_inspected = |case: &&Case| case.inspected.is_some();
+    let by_revenue =
+        cases.iter().filter(is_inspected).all(|case| case.items.is_none() || case.revenue.is_some());
+    for (place, case) in cases.iter().enumerate().filter(|(_, case)| is_inspected(case)) {
         // A case without a prediction is not known to be harmless.
-        let expected = case.revenue.or(case.items);
+        let expected = if by_revenue { case.revenue } else { case.items };
         inspected.push((expected.unwrap_or(f64::MAX), random.random(), place));
     }
     inspected.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
@@ -325,6 +356,10 @@ fn effect(pairs: &[(f64, f64)]) -> Figures {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+
     use super::{super::critical_path::tests::case, *};
 
     const H: i64 = 3_600_000_000;
@@ -350,6 +385,63 @@ mod tests {
         let red = found.iter().find(|found| found.change == CaseChange::FifthOfRedToGreen).expect("is there");
         assert_eq!((red.touched, red.loss), (2, None), "at random, without a prediction");
         assert!(measures(&[], 1).is_empty());
+    }
+
+    #[test]
+    fn revenue_and_items_are_not_in_one_order() {
+        // Of five cases one has no revenue. By items the least is expected of the fifth; 0.9 items would rank before any
+        // revenue above 0.9.
+        let predicted = |items, revenue| Case { items: Some(items), revenue, ..case() };
+        let cases = [
+            predicted(0.9, None),
+            predicted(0.5, Some(100.0)),
+            predicted(0.6, Some(50.0)),
+            predicted(0.7, Some(70.0)),
+            predicted(0.1, Some(900.0)),
+        ];
+        let dropped = |cases: &[Case]| dropped_inspections(cases, 1).iter().position(|dropped| *dropped);
+        assert_eq!(dropped(&cases), Some(4));
+        // With every revenue known it is the second of these.
+        assert_eq!(dropped(&[&cases[1..], &[predicted(0.2, Some(60.0))]].concat()), Some(1));
+    }
+
+    /// The cases of a stage from arrival to release that are sampled where they began by an hour, with their hours.
+    async fn sampled(begun_by: i64) -> Vec<(String, f64)> {
+        let stages = StageFile::parse(
+            "roles = [\"arrival\", \"release\"]\n[[stage]]\nname = \"s\"\nkind = \"whole\"\nfrom = [\"arrival\"]\n\
+             to = [\"release\"]\nmay_end_early = true\n",
+        )
+        .expect("is right");
+        let hours = |times: [Option<i64>; 4]| {
+            Arc::new(Int64Array::from_iter(times.map(|time| time.map(|time| time * H)))) as ArrayRef
+        };
+        let rows = RecordBatch::try_from_iter([
+            ("case_id", Arc::new(StringArray::from(vec!["long", "early", "quick", "open"])) as ArrayRef),
+            ("period", Arc::new(Int64Array::from(vec![0; 4]))),
+            ("first_us", hours([Some(0), Some(2), Some(90), Some(95)])),
+            ("last_us", hours([Some(50), Some(10), Some(91), Some(95)])),
+            ("role_0", hours([Some(0), Some(10), Some(90), Some(95)])),
+            ("role_1", hours([Some(50), Some(2), Some(91), None])),
+        ])
+        .expect("a batch");
+        let session = SessionContext::new();
+        session.register_batch("cases", rows).expect("registers");
+        let population = Population { country: "UG", predicted: false, begun_by };
+        let sample = Sample::read(&session, &stages, &stages.stages[0], population).await.expect("reads");
+        let mut found: Vec<(String, f64)> =
+            sample.places.iter().map(|(id, place)| (id.clone(), sample.cases[*place].hours())).collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
+    #[tokio::test]
+    async fn cases_are_sampled_by_their_beginning_and_early_releases_take_no_time() {
+        let named = |cases: &[(&str, f64)]| -> Vec<(String, f64)> {
+            cases.iter().map(|(id, hours)| ((*id).to_owned(), *hours)).collect()
+        };
+        // At a cut-off of 100 a case that began at 90 is over only because it was quick.
+        assert_eq!(sampled(40 * H).await, named(&[("early", 0.0), ("long", 50.0)]));
+        assert_eq!(sampled(i64::MAX).await, named(&[("early", 0.0), ("long", 50.0), ("quick", 1.0)]));
     }
 
     #[test]

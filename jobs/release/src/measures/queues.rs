@@ -27,6 +27,9 @@ use crate::{
 /// Queues that are simulated, at most: those with the longest waiting.
 const MAX_QUEUES: usize = 6;
 
+/// Microseconds for which the calendars go on after the cut-off, so that what is simulated ends within them.
+const BEYOND: i64 = 90 * 86_400_000_000;
+
 /// The condition of the events that are work which waited: it arrived, began later, and took time.
 const IS_WORK: &str = "done > begun AND previous_done <= begun";
 
@@ -45,7 +48,7 @@ pub async fn queues(
     if !scope.intervals {
         return Ok(Vec::new());
     }
-    let calendar = |hours: &OpeningHours| Calendar::new(hours, scope.first, scope.cut_off);
+    let calendar = |hours: &OpeningHours| Calendar::new(hours, scope.first, scope.cut_off + BEYOND);
     let answer = query(session, &queues_sql(scope)).await?;
     let mut queues = Vec::new();
     for row in rows(&answer) {

@@ -2,26 +2,31 @@
 //! the archive.
 //!
 //! A piece of work arrives when the event before it ended, waits for one of a number of servers (inspectors
-//! or other resources), first come first served, begins within the opening hours, and takes as long as it
-//! did. The number of servers is the one whose waits are nearest to those of the archive by the distance of
-//! Kolmogorov and Smirnov; a large distance means that the work waited for something else than a server. A
-//! measure changes one thing, with the same random numbers before and after, and its effect is given with the
-//! middle 95 % of replications that draw the service times with replacement from those seen.
+//! or other resources), first come first served, and is done within the opening hours: it takes as much open
+//! time as it did, and what is not done when the office closes goes on when it opens again. The number of
+//! servers is the one whose waits are nearest to those of the archive by the distance of Kolmogorov and
+//! Smirnov; a large distance means that the work waited for something else than a server. A measure changes
+//! one thing, and its effect is given with the middle 95 % of replications that draw days of arrival, with all
+//! their work, with replacement (Künsch, "The jackknife and the bootstrap for general stationary observations",
+//! 1989): services drawn one by one would undo the busy days that make the queue.
 //!
 //! Source: queueing theory from Erlang ("Solution of some problems in the theory of probabilities of
 //! significance in automatic telephone exchanges", 1917); the tests compare the simulation with Erlang's
 //! formula and with Lindley's recursion. Start at [`simulate`].
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    calendar::{Calendar, HOUR},
+    calendar::{Calendar, HOUR, WorkEnd},
     statistics::replications::{Changes, Figures, REPLICATIONS, figures, seed_of, with_intervals},
 };
+
+/// A day in microseconds.
+const DAY: i64 = 86_400_000_000;
 
 /// Pieces of work that are simulated, at most: the latest.
 pub const MAX_WORK: usize = 20_000;
@@ -56,7 +61,8 @@ pub struct Queue {
     pub all: u64,
     /// Pieces of work that are simulated.
     pub work: u64,
-    /// Servers of the simulated queue that is nearest to the archive.
+    /// Inspectors, or other resources, of the simulated queue that is nearest to the archive.
+    #[serde(rename = "inspectors")]
     pub servers: u64,
     /// Kolmogorov and Smirnov's distance of its waits from those of the archive, 0..=1.
     pub distance: f64,
@@ -100,10 +106,10 @@ pub type EffectOnCases<'a> = &'a dyn Fn(&[Option<i64>], Option<u64>) -> (u64, Fi
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
-    /// One more server.
-    OneMoreServer,
-    /// Two more servers.
-    TwoMoreServers,
+    /// One more inspector.
+    OneMoreInspector,
+    /// Two more inspectors.
+    TwoMoreInspectors,
     /// A fifth of the work does not arrive, as when inspections are moved from the red channel to the green.
     FifthLessWork,
     /// Each piece of work takes a fifth less time.
@@ -130,12 +136,14 @@ pub fn simulate(
     seed: u64,
 ) -> Option<Queue> {
     let arrivals: Vec<i64> = work.iter().map(|work| work.arrival).collect();
-    let services: Vec<i64> = work.iter().map(|work| (work.done - work.begun).max(0)).collect();
+    let services: Vec<i64> =
+        work.iter().map(|work| open_time(work.begun, work.done, hours.now).max(0)).collect();
     let mut observed: Vec<i64> = work.iter().map(|work| (work.begun - work.arrival).max(0)).collect();
     observed.sort_unstable();
     let most = busiest(work).clamp(1, MAX_SERVERS);
     let fits = (1..=most).map(|servers| {
-        let mut waits = waits(&arrivals, &services, servers, hours.now);
+        let served = serve(&arrivals, &services, servers, hours.now);
+        let mut waits: Vec<i64> = served.iter().map(|served| served.wait).collect();
         waits.sort_unstable();
         (distance(&waits, &observed), servers, waits)
     });
@@ -144,7 +152,7 @@ pub fn simulate(
         return None;
     }
     let mut changes =
-        vec![Change::OneMoreServer, Change::TwoMoreServers, Change::FifthLessWork, Change::FifthFaster];
+        vec![Change::OneMoreInspector, Change::TwoMoreInspectors, Change::FifthLessWork, Change::FifthFaster];
     if hours.longer.is_some() {
         changes.push(Change::TwoHoursLonger);
     }
@@ -168,6 +176,7 @@ pub fn simulate(
 /// The simulated queue that is nearest to the archive.
 struct FittedQueue<'a> {
     arrivals: &'a [i64],
+    /// In open time.
     services: &'a [i64],
     servers: usize,
     hours: Hours<'a>,
@@ -175,19 +184,19 @@ struct FittedQueue<'a> {
 
 impl FittedQueue<'_> {
     fn measure(&self, change: Change, effect_on_cases: Option<EffectOnCases<'_>>, seed: u64) -> Measure {
-        let whole = self.run(change, self.services, seed);
+        let whole = self.run(change, seed);
         let on_cases =
             effect_on_cases.map(|effect| effect(&whole.delays(), None)).filter(|(touched, _)| *touched > 0);
+        let days = self.days();
         let (mut effects, mut effects_on_cases) = (Vec::new(), Vec::new());
         for replication in 0..REPLICATIONS {
             let seed = seed_of(seed, replication);
             let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-            let drawn = |_: &i64| self.services[random.random_range(0..self.services.len())];
-            let services: Vec<i64> = self.services.iter().map(drawn).collect();
-            let run = self.run(change, &services, seed);
-            effects.push(run.effect());
+            let drawn: Vec<usize> =
+                days.iter().flat_map(|_| days[random.random_range(0..days.len())].clone()).collect();
+            effects.push(whole.of(&drawn).effect());
             if let Some(effect) = effect_on_cases.filter(|_| on_cases.is_some()) {
-                effects_on_cases.push(effect(&run.delays(), Some(seed)).1);
+                effects_on_cases.push(effect(&whole.delays(), Some(seed)).1);
             }
         }
         let release = on_cases.map(|(touched, whole)| ReleaseEffect {
@@ -197,17 +206,27 @@ impl FittedQueue<'_> {
         Measure { change, hours: with_intervals(whole.effect(), &effects), release }
     }
 
+    /// The work of each day of arrival.
+    fn days(&self) -> Vec<Range<usize>> {
+        let mut days: Vec<Range<usize>> = Vec::new();
+        for group in self.arrivals.chunk_by(|a, b| a.div_euclid(DAY) == b.div_euclid(DAY)) {
+            let begin = days.last().map_or(0, |day| day.end);
+            days.push(begin..begin + group.len());
+        }
+        days
+    }
+
     /// The queue without a measure and with it.
-    fn run(&self, change: Change, services: &[i64], seed: u64) -> Run {
+    fn run(&self, change: Change, seed: u64) -> Run {
+        let services = self.services;
         let times = |services: &[i64], servers, hours| -> Vec<i64> {
-            let waits = waits(self.arrivals, services, servers, hours);
-            waits.iter().zip(services).map(|(wait, service)| wait + service).collect()
+            serve(self.arrivals, services, servers, hours).iter().map(|served| served.total).collect()
         };
         let all = |times: Vec<i64>| times.into_iter().map(Some).collect();
         let more = |servers| all(times(services, self.servers + servers, self.hours.now));
         let after = match change {
-            Change::OneMoreServer => more(1),
-            Change::TwoMoreServers => more(2),
+            Change::OneMoreInspector => more(1),
+            Change::TwoMoreInspectors => more(2),
             Change::FifthFaster => {
                 let faster: Vec<i64> = services.iter().map(|service| service / 5 * 4).collect();
                 all(times(&faster, self.servers, self.hours.now))
@@ -219,8 +238,8 @@ impl FittedQueue<'_> {
                     all.iter().zip(&stays).filter(|(_, stays)| **stays).map(|(value, _)| *value).collect()
                 };
                 let (arrivals, services) = (kept(self.arrivals), kept(services));
-                let waits = waits(&arrivals, &services, self.servers, self.hours.now);
-                let mut times = waits.iter().zip(&services).map(|(wait, service)| wait + service);
+                let served = serve(&arrivals, &services, self.servers, self.hours.now);
+                let mut times = served.iter().map(|served| served.total);
                 stays.iter().map(|stays| if *stays { times.next() } else { None }).collect()
             }
             Change::TwoHoursLonger => all(times(services, self.servers, self.hours.longer)),
@@ -237,6 +256,14 @@ struct Run {
 }
 
 impl Run {
+    /// The run of some pieces of work.
+    fn of(&self, places: &[usize]) -> Self {
+        Self {
+            before: places.iter().map(|place| self.before[*place]).collect(),
+            after: places.iter().map(|place| self.after[*place]).collect(),
+        }
+    }
+
     /// The figures with the measure minus those without.
     fn effect(&self) -> Figures {
         let hours = |time: i64| time as f64 / HOUR;
@@ -250,15 +277,31 @@ impl Run {
     }
 }
 
-/// The wait of each piece of work, first come first served.
-fn waits(arrivals: &[i64], services: &[i64], servers: usize, hours: Option<&Calendar>) -> Vec<i64> {
+/// The part of the time between two times in which the office is open, microseconds.
+fn open_time(from: i64, to: i64, hours: Option<&Calendar>) -> i64 {
+    hours.map_or(to - from, |hours| hours.working(from, to))
+}
+
+/// A piece of work that was served; microseconds of the clock.
+struct Served {
+    /// From arrival to beginning.
+    wait: i64,
+    /// From arrival to done.
+    total: i64,
+}
+
+/// Serves each piece of work, first come first served. Services are in open time, in which the queue moves; a server
+/// that the closing of the office interrupts goes on when it opens.
+fn serve(arrivals: &[i64], services: &[i64], servers: usize, hours: Option<&Calendar>) -> Vec<Served> {
     let mut free: BinaryHeap<Reverse<i64>> = (0..servers).map(|_| Reverse(i64::MIN)).collect();
+    let clock = |open_time: i64, end| hours.map_or(open_time, |hours| hours.at(open_time, end));
     let serve = |(arrival, service): (&i64, &i64)| {
         let Reverse(earliest) = free.pop().unwrap_or(Reverse(i64::MIN));
-        let ready = earliest.max(*arrival);
-        let begun = hours.map_or(ready, |hours| hours.opens_from(ready));
-        free.push(Reverse(begun + service));
-        begun - arrival
+        let ready = earliest.max(hours.map_or(*arrival, |hours| hours.before(*arrival)));
+        free.push(Reverse(ready + service));
+        let begun = clock(ready, WorkEnd::Beginning).max(*arrival);
+        let done = clock(ready + service, WorkEnd::End).max(begun);
+        Served { wait: begun - arrival, total: done - arrival }
     };
     arrivals.iter().zip(services).map(serve).collect()
 }
@@ -316,6 +359,10 @@ mod tests {
                 (micros(now), micros(services.sample(&mut source)))
             })
             .unzip()
+    }
+
+    fn waits(arrivals: &[i64], services: &[i64], servers: usize, hours: Option<&Calendar>) -> Vec<i64> {
+        serve(arrivals, services, servers, hours).iter().map(|served| served.wait).collect()
     }
 
     /// Erlang's formula: the mean wait of M/M/c.
@@ -383,7 +430,7 @@ mod tests {
             .collect();
         let queue = simulate("inspection", &work, Hours::default(), None, 1).expect("has work");
         assert_eq!((queue.servers, queue.distance), (3, 0.0));
-        assert_eq!(queue.measures[0].change, Change::TwoMoreServers);
+        assert_eq!(queue.measures[0].change, Change::TwoMoreInspectors);
         for measure in &queue.measures {
             let (effect, low, high) = measure.hours.mean;
             assert!(effect < 0.0 && low <= high && high < 0.0, "{measure:?}");
@@ -407,6 +454,56 @@ mod tests {
         let office = Calendar::new(&hours.expect("parses"), 0, 3 * 24 * HOUR).expect("is a calendar");
         let found = waits(&[0, 8 * HOUR + 1, 10 * HOUR], &[HOUR / 2; 3], 1, Some(&office));
         assert_eq!(found, [8 * HOUR, HOUR / 2 - 1, 22 * HOUR]);
+    }
+
+    /// An office that is open from 09:00 for so many hours every day of a week from Thursday, 1970-01-01.
+    fn office(hours: i64) -> Calendar {
+        let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+        let days = days.map(|day| format!("{day} = [\"09:00-{:02}:00\"]", 9 + hours)).join(", ");
+        let hours = toml::from_str(&format!("time_zone = \"UTC\"\nhours = {{ {days} }}")).expect("parses");
+        Calendar::new(&hours, 0, 7 * 24 * HOUR).expect("is a calendar")
+    }
+
+    #[test]
+    fn a_closed_office_holds_no_inspector() {
+        // Begun at 16:30, an hour of work is over at 09:30 on the next day: the inspector is free for a piece that
+        // arrives at 09:00 then, and not after a night that is counted as work.
+        let (now, longer) = (office(8), office(10));
+        let at = |day: i64, hour: f64| day * 24 * HOUR + (hour * HOUR as f64) as i64;
+        assert_eq!(open_time(at(0, 16.5), at(1, 9.5), Some(&now)), HOUR);
+        let arrivals = [at(0, 16.5), at(1, 9.0)];
+        let totals = |office: &Calendar| -> Vec<i64> {
+            serve(&arrivals, &[HOUR, 2 * HOUR], 1, Some(office)).iter().map(|served| served.total).collect()
+        };
+        assert_eq!(totals(&now), [17 * HOUR, HOUR / 2 + 2 * HOUR]);
+        // Open until 19:00 the first piece is over at 17:30, and the second does not wait.
+        assert_eq!(totals(&longer), [HOUR, 2 * HOUR]);
+        let work: Vec<Work> = (0..5)
+            .map(|day| Work { arrival: at(day, 16.5), begun: at(day, 16.5), done: at(day + 1, 9.5) })
+            .collect();
+        let hours = Hours { now: Some(&now), longer: Some(&longer) };
+        let queue = simulate("inspection", &work, hours, None, 1).expect("has work");
+        let measure = queue.measures.iter().find(|measure| measure.change == Change::TwoHoursLonger);
+        let (mean, ..) = measure.expect("is tried").hours.mean;
+        assert_eq!(mean, -16.0, "17 hours become one");
+    }
+
+    /// One busy day of four pieces at once, of an hour each, and three days of one minute's work: with a second inspector the four
+    /// take 1, 1, 2 and 2 hours instead of 1 to 4, in all 4 hours less over 7 pieces. Of the days drawn, none to all
+    /// are the busy one: from 0 to 4 / 4 hours less.
+    #[test]
+    fn days_are_drawn_whole_and_the_interval_holds_the_effect() {
+        let day = |number: i64| number * 24 * 3_600_000_000;
+        let hour = 3_600_000_000;
+        let arrivals = [day(0), day(0), day(0), day(0), day(1), day(2), day(3)];
+        let minute = hour / 60;
+        let services = [hour, hour, hour, hour, minute, minute, minute];
+        let queue =
+            FittedQueue { arrivals: &arrivals, services: &services, servers: 1, hours: Hours::default() };
+        assert_eq!(queue.days(), [0..4, 4..5, 5..6, 6..7]);
+        let (mean, low, high) = queue.measure(Change::OneMoreInspector, None, 1).hours.mean;
+        assert!((mean + 4.0 / 7.0).abs() < 1e-12, "{mean}");
+        assert!((-1.0..=mean).contains(&low) && (mean..=0.0).contains(&high), "{low} {high}");
     }
 
     #[test]

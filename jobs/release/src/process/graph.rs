@@ -101,7 +101,7 @@ async fn gap_times(
     traces: &str,
 ) -> Result<(BTreeMap<EdgeKey, GapTimes>, Vec<ActivityCounts>)> {
     let counted = session.sql(traces).await.context(|| "plan the count of edges")?;
-    let counted = plan::above(counted, EdgesOperator::new(messages::EdgesOperator::default())?)?;
+    let counted = plan::apply(counted, EdgesOperator::new(messages::EdgesOperator::default())?)?;
     let (mut found, mut activities) = (BTreeMap::<EdgeKey, Counted>::new(), Vec::new());
     for batch in counted.collect().await.context(|| "count what follows what")? {
         take_classes(&batch, &mut found, &mut activities)?;
@@ -196,7 +196,7 @@ async fn medians(
     }
     let operator = EdgesOperator::new(messages::EdgesOperator { wanted: serde_json::to_string(&wanted)? })?;
     let gaps = session.sql(traces).await.context(|| "plan the medians of edges")?;
-    session.register_table("wanted_gaps", plan::above(gaps, operator)?.into_view())?;
+    session.register_table("wanted_gaps", plan::apply(gaps, operator)?.into_view())?;
     let (mut edge, mut seen) = ((String::new(), String::new(), false), 0);
     let mut found = BTreeMap::<EdgeKey, [i64; 2]>::new();
     batches(session, SORTED_GAPS, |batch| {

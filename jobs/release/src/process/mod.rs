@@ -10,6 +10,7 @@ mod edges;
 pub mod graph;
 pub mod load;
 pub mod resources;
+pub mod usual_order;
 pub mod variants;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use self::{
     edges::EdgesOperator,
     graph::{Edge, GapTimes},
     resources::Resource,
+    usual_order::usual_order,
     variants::Variant,
 };
 use self::{
@@ -60,7 +62,6 @@ pub struct Process {
     /// The activities, the most frequent first.
     pub activities: Vec<Activity>,
     /// The most frequent variants.
-    #[serde(rename = "ways")]
     pub variants: Vec<Variant>,
 }
 

@@ -10,6 +10,7 @@ use tidewaiter_report::{
 };
 
 use super::writer::{SHOWN, Writer};
+use crate::process::usual_order;
 
 impl Writer<'_> {
     /// The section "Bottlenecks": edges, resources and the longest cases.
@@ -17,22 +18,19 @@ impl Writer<'_> {
         let total = self.total_seconds().max(f64::MIN_POSITIVE);
         let working = self.study.edges.iter().any(|edge| edge.working.is_some());
         let mut columns = vec![
-            (self.say("From", "De"), Kind::Text),
-            (self.say("To", "À"), Kind::Text),
-            (self.say("Times", "Fois"), Kind::Count),
-            (self.say("Share of all time", "Part du temps total"), Kind::Percent),
-            (self.say("Total, h", "Total, h"), Kind::Count),
-            (self.say("Mean", "Moyenne"), Kind::Text),
-            (self.say("Median", "Médiane"), Kind::Text),
+            ("From", Kind::Text),
+            ("To", Kind::Text),
+            ("Times", Kind::Count),
+            ("Share of all time", Kind::Percent),
+            ("Total, h", Kind::Count),
+            ("Mean", Kind::Text),
+            ("Median", Kind::Text),
         ];
         if working {
-            columns.push((self.say("Mean, open hours", "Moyenne, heures ouvrées"), Kind::Text));
-            columns.push((self.say("Median, open hours", "Médiane, heures ouvrées"), Kind::Text));
+            columns.push(("Mean, open hours", Kind::Text));
+            columns.push(("Median, open hours", Kind::Text));
         }
-        let caption = self.say(
-            "Events that follow each other directly, by the total time between them",
-            "Événements qui se suivent directement, par temps total entre eux",
-        );
+        let caption = "Events that follow each other directly, by the total time between them";
         let mut table = self.table(caption, &columns);
         for edge in self.study.edges.iter().take(SHOWN) {
             let time = |seconds: f64| Cell::Text(self.hours(seconds / 3600.0));
@@ -53,15 +51,12 @@ impl Writer<'_> {
             table.row(cells);
         }
         html! {
-            p { (self.say(
-                "Ranked by total time: the longest mean may be rare, and where mean and median differ widely a few cases hold the time.",
-                "Classés par temps total\u{a0}: la moyenne la plus longue peut être rare, et un grand écart entre moyenne et médiane veut dire que peu de dossiers tiennent le temps.",
-            )) }
+            p { (self.say("Ranked by total time: the longest mean may be rare, and where mean and median differ widely, a few cases account for most of the time.")) }
             (table.render())
             @for (column, title) in [
-                ("agency", self.say("Agencies", "Organismes")),
-                ("office", self.say("Offices", "Bureaux")),
-                ("actor", self.say("Who acts", "Intervenants")),
+                ("agency", self.say("Agencies")),
+                ("office", self.say("Offices")),
+                ("actor", self.say("Actors")),
             ] { (self.resources(column, title)) }
             (self.longest())
         }
@@ -74,13 +69,12 @@ impl Writer<'_> {
         let all: f64 = resources.iter().map(|resource| resource.waiting.max(0.0)).sum();
         let columns = [
             (title, Kind::Text),
-            (self.say("Events", "Événements"), Kind::Count),
-            (self.say("Time before them, h", "Temps avant, h"), Kind::Count),
-            (self.say("Share", "Part"), Kind::Percent),
-            (self.say("Time at work, h", "Temps de travail, h"), Kind::Count),
+            ("Events", Kind::Count),
+            ("Waiting before them, h", Kind::Count),
+            ("Share", Kind::Percent),
+            ("Work, h", Kind::Count),
         ];
-        let caption = self
-            .say("By the time that passes before their events", "Par temps écoulé avant leurs événements");
+        let caption = "By the time that cases wait before their events";
         let mut table = self.table(caption, &columns);
         for resource in resources.iter().take(SHOWN) {
             table.row(vec![
@@ -96,8 +90,8 @@ impl Writer<'_> {
 
     /// The longest cases.
     fn longest(&self) -> Markup {
-        let columns = [(self.say("Case", "Dossier"), Kind::Text), (self.say("Hours", "Heures"), Kind::Hours)];
-        let mut table = self.table(self.say("The longest cases", "Les dossiers les plus longs"), &columns);
+        let columns = [("Case", Kind::Text), ("Hours", Kind::Hours)];
+        let mut table = self.table(self.say("The longest cases"), &columns);
         for (case, hours) in self.study.longest.iter().take(10) {
             table.row(vec![case.as_str().into(), (*hours).into()]);
         }
@@ -107,18 +101,9 @@ impl Writer<'_> {
     /// The process map.
     pub(super) fn map(&self) -> Markup {
         let mut events: Vec<_> = self.study.activities.iter().take(9).collect();
-        // In the order of their mean place in a case.
-        let place = |event: &str| {
-            let (mut sum, mut count) = (0.0, 0.0);
-            for variant in &self.study.frequent_variants {
-                for (place, _) in variant.events.iter().enumerate().filter(|(_, other)| *other == event) {
-                    sum += (place as f64) * variant.cases as f64;
-                    count += variant.cases as f64;
-                }
-            }
-            if count > 0.0 { sum / count } else { f64::MAX }
-        };
-        events.sort_by(|a, b| place(&a.event).total_cmp(&place(&b.event)));
+        let names: Vec<&str> = events.iter().map(|event| event.event.as_str()).collect();
+        let order = usual_order(&names, &self.study.frequent_variants);
+        events.sort_by_key(|event| order.iter().position(|name| *name == event.event));
         let total = self.total_seconds().max(f64::MIN_POSITIVE);
         let row = |name: &str| events.iter().position(|event| event.event == name);
         let mut arrows: Vec<Arrow> = Vec::new();
@@ -143,16 +128,12 @@ impl Writer<'_> {
         }
         let events: Vec<_> = met.iter().map(|row| events[*row]).collect();
         let boxes = events.iter().map(|event| {
-            let number =
-                format!("{} {}", self.numbers().count(event.events as f64), self.say("events", "événements"));
+            let number = format!("{} {}", self.numbers().count(event.events as f64), self.say("events"));
             (event.event.clone(), number)
         });
         ProcessMap {
             title: self
-                .say(
-                    "The most frequent events and what follows them: times × mean; arrows on the left go back in the usual order, the second colour holds 5 % of all time or more",
-                    "Les événements les plus fréquents et leurs suites\u{a0}: fois × moyenne\u{a0}; les flèches de gauche remontent l'ordre usuel, la seconde couleur tient 5 % du temps ou plus",
-                )
+                .say("The most frequent events and what follows them: times × mean; arrows on the left go back against the usual order, those in the second colour account for 5 % of all time or more")
                 .to_owned(),
             boxes: boxes.collect(),
             arrows,
@@ -167,18 +148,11 @@ impl Writer<'_> {
             let rows = self.weekdays().map(str::to_owned).to_vec();
             HeatMap { title: title.to_owned(), kind, numbers: self.numbers(), rows, columns, values }.render()
         };
-        let headline = self.study.headline().map(|result| self.name(result)).unwrap_or_default();
-        let waiting = format!(
-            "{headline} – {}",
-            self.say("cases under way, on average", "dossiers en cours, en moyenne")
-        );
+        let waiting = format!("{} – {}", self.headline_name(), self.say("cases under way, on average"));
         let events = self.study.hours.iter().map(|day| day.iter().map(|count| *count as f64).collect());
         html! {
             (heat(
-                self.say(
-                    "Events by weekday and hour, by the local clock",
-                    "Événements par jour et par heure, à l'heure locale",
-                ),
+                self.say("Events by weekday and hour, by the local clock"),
                 Kind::Count,
                 events.collect(),
             ))

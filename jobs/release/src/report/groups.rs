@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tidewaiter_report::table::{Cell, Kind};
 
 use super::writer::{SHOWN, Writer, period_of};
-use crate::{language::Language, stages::StageResult};
+use crate::stages::StageResult;
 
 impl Writer<'_> {
     /// The headline by the values of each requested column.
@@ -28,30 +28,26 @@ impl Writer<'_> {
         let title = self.attribute(column);
         let columns = [
             (title.as_str(), Kind::Text),
-            (self.say("Cases", "Dossiers"), Kind::Count),
-            (self.say("Mean", "Moyenne"), Kind::Hours),
-            (self.say("Median", "Médiane"), Kind::Hours),
+            ("Cases", Kind::Count),
+            ("Open", Kind::Count),
+            ("Mean of the ended", Kind::Hours),
+            ("Median", Kind::Hours),
             ("P90", Kind::Hours),
-            (self.say("Within target", "Objectif atteint"), Kind::Percent),
-            (self.say("Open", "Ouverts"), Kind::Count),
+            ("Within target", Kind::Percent),
         ];
         let mut groups = groups.to_vec();
         groups.sort_by(|a, b| b.1.complete.cmp(&a.1.complete).then(a.0.cmp(b.0)));
-        let caption = format!(
-            "{} – {}",
-            self.study.headline().map(|result| self.name(result)).unwrap_or_default(),
-            self.say("hours", "heures")
-        );
-        let mut table = self.table(caption, &columns);
+        let caption = format!("{} – {}", self.headline_name(), self.say("hours"));
+        let mut table = self.table(&caption, &columns);
         for (value, result) in groups.into_iter().take(2 * SHOWN) {
             table.row(vec![
                 Cell::Text(self.value(column, value)),
-                result.complete.into(),
-                result.elapsed.mean.into(),
-                result.elapsed.median().into(),
-                result.elapsed.p90().into(),
-                result.elapsed.within_target.into(),
+                (result.complete + result.open).into(),
                 result.open.into(),
+                result.elapsed.mean.into(),
+                result.median().into(),
+                result.p90().into(),
+                result.within_target().into(),
             ]);
         }
         table.render()
@@ -60,43 +56,51 @@ impl Writer<'_> {
     /// The stages of both periods.
     pub(super) fn comparison(&self) -> Markup {
         let columns = [
-            (self.say("Stage", "Étape"), Kind::Text),
-            (self.say("Cases before", "Dossiers avant"), Kind::Count),
-            (self.say("after", "après"), Kind::Count),
-            (self.say("Mean before", "Moyenne avant"), Kind::Hours),
-            (self.say("after", "après"), Kind::Hours),
-            (self.say("Median before", "Médiane avant"), Kind::Hours),
-            (self.say("after", "après"), Kind::Hours),
-            (self.say("P90 before", "P90 avant"), Kind::Hours),
-            (self.say("after", "après"), Kind::Hours),
-            (self.say("Chance of shorter", "Chance d'être plus court"), Kind::Percent),
-            ("p (Holm)", Kind::Text),
+            ("Stage", Kind::Text),
+            ("Cases before", Kind::Count),
+            ("open", Kind::Count),
+            ("Cases after", Kind::Count),
+            ("open", Kind::Count),
+            ("Follow-up, h", Kind::Count),
+            ("Mean before", Kind::Hours),
+            ("after", Kind::Hours),
+            ("Median before", Kind::Hours),
+            ("after", Kind::Hours),
+            ("P90 before", Kind::Hours),
+            ("after", Kind::Hours),
+            ("Chance of shorter", Kind::Percent),
+            ("p, ranks", Kind::Text),
+            ("p, log-rank", Kind::Text),
         ];
-        let caption = self.say(
-            "Hours; the chance that a case of the study's period is shorter than one before, and the test of Mann and Whitney",
-            "Heures\u{a0}; chance qu'un dossier de la période étudiée soit plus court qu'un d'avant, et test de Mann et Whitney",
+        let mut table = self.table(
+            "Hours. Means, and the chance that a case of the study's period is shorter than one before, are those within the follow-up; medians and P90 count open cases",
+            &columns,
         );
-        let mut table = self.table(caption, &columns);
         for stage in &self.study.comparisons {
-            let french = stage.stage.french.as_ref().filter(|_| self.language == Language::French);
+            let (before, after) = (&stage.before, &stage.after);
             table.row(vec![
-                Cell::Text(french.unwrap_or(&stage.stage.name).clone()),
-                stage.before.count.into(),
-                stage.after.count.into(),
-                stage.before.mean.into(),
-                stage.after.mean.into(),
-                stage.before.median().into(),
-                stage.after.median().into(),
-                stage.before.p90().into(),
-                stage.after.p90().into(),
+                Cell::Text(self.stage_name(&stage.stage)),
+                before.cases.into(),
+                before.open.into(),
+                after.cases.into(),
+                after.open.into(),
+                stage.follow_up.into(),
+                before.mean.into(),
+                after.mean.into(),
+                before.median.into(),
+                after.median.into(),
+                before.p90.into(),
+                after.p90.into(),
                 stage.test.shorter.into(),
                 Cell::Text(self.p_value(stage.adjusted_p_value)),
+                Cell::Text(self.p_value(stage.adjusted_log_rank)),
             ]);
         }
-        let compare = self.study.compare.as_deref().unwrap_or_default();
+        let compare = period_of(self.study.compare.as_deref().unwrap_or_default());
         html! {
-            p { (self.say("Compared with the cases of ", "Comparé aux dossiers de ")) (period_of(compare)) "." }
+            p { (self.fill("Compared with the cases of {period}.", &[("period", &compare)])) }
             (table.render())
+            p { (self.say("The later cases were followed for a shorter time, so that only the quick ones among them are over. Both periods are therefore compared over the same follow-up: of the cases that were followed for so many hours, with longer times cut there (rank test of Mann and Whitney). The log-rank test uses every case, open ones until the cut-off. All p-values are adjusted to the number of stages (Holm).")) }
         }
     }
 }

@@ -6,7 +6,6 @@ use tidewaiter_report::table::{Cell, Kind};
 
 use super::writer::Writer;
 use crate::{
-    language::Language,
     measures::{
         cases::CaseMeasure,
         critical_path::CaseChange,
@@ -41,17 +40,15 @@ impl Writer<'_> {
         let ranked = self.ranked();
         let columns = [
             ("", Kind::Count),
-            (self.say("Measure", "Mesure"), Kind::Text),
-            (self.say("Time of", "Temps de"), Kind::Text),
-            (self.say("Saved by 1,000 cases, h", "Gagné sur 1\u{202f}000 dossiers, h"), Kind::Count),
-            (self.say("Mean, h", "Moyenne, h"), Kind::Text),
-            (self.say("Median, h", "Médiane, h"), Kind::Text),
+            ("Measure", Kind::Text),
+            ("Time of", Kind::Text),
+            ("Saved by 1,000 cases, h", Kind::Count),
+            ("Mean, h", Kind::Text),
+            ("Median, h", Kind::Text),
             ("P90, h", Kind::Text),
         ];
-        let caption = self.say(
-            "Change of the hours, with the middle 95 % of replications in brackets; below zero is shorter",
-            "Changement des heures, avec les 95 % centraux des réplications entre crochets\u{a0}; moins que zéro est plus court",
-        );
+        let caption =
+            "Change of the hours, with the middle 95 % of replications in brackets; below zero is shorter";
         let mut table = self.table(caption, &columns);
         let change = |(whole, low, high): (f64, f64, f64)| {
             let hours = |hours| self.numbers().fixed(hours, 2);
@@ -71,18 +68,12 @@ impl Writer<'_> {
         }
         html! {
             (table.render())
-            p { (self.say(
-                "A measure on single cases moves the end of a check, and the release by as much where that check is the last; what it spares others in a queue is not counted. A measure at a station changes its queue, and each piece of work there is done earlier or later; the release moves by as much where that work is the last that it waits for. Where it is not known what waits for the work, the times are those of the station alone, from arrival there to done.",
-                "Une mesure sur les dossiers avance la fin d'un contrôle, et la mainlevée d'autant si ce contrôle est le dernier\u{a0}; ce qu'elle épargne aux autres dans une file n'est pas compté. Une mesure à un poste change sa file, et chaque travail y finit plus tôt ou plus tard\u{a0}; la mainlevée suit d'autant si ce travail est le dernier qu'elle attend. Quand on ne sait pas ce qui attend le travail, les temps sont ceux du poste seul, de l'arrivée à la fin.",
-            )) }
+            p { (self.say("All of these are estimates. A measure on single cases assumes that the release moves as the end of a check moves, where that check is the last one, and that all after it stays as it was; what the measure spares others in a queue is not counted. Lodging by arrival assumes that everything after the lodgement moves with it, though never before the goods are unloaded. A measure at an office changes its queue, and the release moves where that work is the last that it waits for; where it is not known what waits for the work, the times are those of the queue alone, from arrival to done.")) }
             (self.loss())
             @if !self.study.queues.is_empty() {
-                h3 { (self.say("The queues", "Les files")) }
+                h3 { (self.say("The queues")) }
                 (self.queues())
-                p { (self.say(
-                    "* The queue does not explain the waiting (distance of 0.2 or more): the work waits for something else than a server, so that these measures would help little.",
-                    "* La file n'explique pas l'attente (distance de 0,2 ou plus)\u{a0}: le travail attend autre chose qu'un poste, et ces mesures aideraient peu.",
-                )) }
+                p { (self.say("* The queue does not explain the waiting (distance of 0.2 or more): the work waits for something else than an inspector, so that these measures would help little.")) }
             }
         }
     }
@@ -90,7 +81,7 @@ impl Writer<'_> {
     /// All measures, those that save the most first; measures at queues that do not explain the waiting come
     /// last.
     fn ranked(&self) -> Vec<Ranked> {
-        let headline = self.study.headline().map(|result| self.name(result)).unwrap_or_default();
+        let headline = self.headline_name();
         let mut ranked: Vec<Ranked> = self
             .study
             .measures
@@ -108,7 +99,7 @@ impl Writer<'_> {
             ranked.extend(queue.measures.iter().map(|measure| {
                 let (place, hours, share) = match &measure.release {
                     Some(effect) => (headline.clone(), effect.hours, 1.0),
-                    None => (self.say("the station alone", "le poste seul").to_owned(), measure.hours, share),
+                    None => (self.say("the queue alone").to_owned(), measure.hours, share),
                 };
                 Ranked {
                     what: format!("{} · {}", queue_name(queue), self.change(measure.change)),
@@ -128,52 +119,43 @@ impl Writer<'_> {
     fn loss(&self) -> Markup {
         let red = |measure: &&CaseMeasure| measure.change == CaseChange::FifthOfRedToGreen;
         let Some(red) = self.study.measures.iter().find(red) else { return html! {} };
-        let touched = self.numbers().count(red.touched as f64);
-        let text = match (&red.loss, self.language) {
-            (Some(loss), language) => {
+        let touched = self.words.count(red.touched);
+        let text = match &red.loss {
+            Some(loss) => {
                 let (items, predicted) =
-                    (self.numbers().fixed(loss.items, 1), self.numbers().count(loss.predicted as f64));
+                    (self.numbers().fixed(loss.items, 1), self.words.count(loss.predicted));
                 let revenue = loss.revenue.map(|revenue| self.numbers().money(revenue));
-                match (language, revenue) {
-                    (Language::English, Some(revenue)) => format!(
-                        "From red to green: the {touched} inspected cases of which the fraud model expects the least would not be \
-                         inspected. It expects {items} illicit items among them, and {revenue} of revenue (national currency) that would \
-                         not be raised; {predicted} of the cases have a prediction."
+                let values = [
+                    ("touched", touched.as_str()),
+                    ("items", &items),
+                    ("predicted", &predicted),
+                    ("revenue", revenue.as_deref().unwrap_or_default()),
+                ];
+                match revenue {
+                    Some(_) => self.fill(
+                        "From red to green: the {touched} inspected cases of which the fraud model expects the least would \
+                         not be inspected. It expects {items} illicit items among them, and {revenue} of revenue (national \
+                         currency) that would not be raised; {predicted} of the cases have a prediction.",
+                        &values,
                     ),
-                    (Language::English, None) => format!(
-                        "From red to green: the {touched} inspected cases of which the fraud model expects the least would not be \
-                         inspected. It expects {items} illicit items among them; {predicted} of the cases have a prediction, and the \
-                         model tells no revenue."
-                    ),
-                    (Language::French, Some(revenue)) => format!(
-                        "Du rouge au vert\u{a0}: les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
-                         visités. Il y attend {items} articles illicites et {revenue} de recettes (monnaie nationale) qui ne seraient \
-                         pas perçues\u{a0}; {predicted} des dossiers ont une prévision."
-                    ),
-                    (Language::French, None) => format!(
-                        "Du rouge au vert\u{a0}: les {touched} dossiers visités dont le modèle de fraude attend le moins ne seraient pas \
-                         visités. Il y attend {items} articles illicites ; {predicted} des dossiers ont une prévision, et le modèle ne \
-                         dit rien des recettes."
+                    None => self.fill(
+                        "From red to green: the {touched} inspected cases of which the fraud model expects the fewest \
+                         illicit items would not be inspected. It expects {items} illicit items among them; {predicted} of \
+                         the cases have a prediction, and the model does not estimate revenue.",
+                        &values,
                     ),
                 }
             }
-            (None, Language::English) => format!(
-                "From red to green: {touched} inspected cases, drawn by lot. What their fraud would cost is not known: {} \
-                 `tidewaiter apply fraud` over the months of the study predicts it.",
-                if self.study.predicted {
-                    "the archive's predictions are of other declarations."
-                } else {
-                    "the archive has no predictions."
-                }
+            None if self.study.predicted => self.fill(
+                "From red to green: {touched} inspected cases, drawn at random. What their fraud would cost is not known: \
+                 the archive's predictions are of other declarations. `tidewaiter apply fraud` over the months of the study \
+                 predicts it.",
+                &[("touched", &touched)],
             ),
-            (None, Language::French) => format!(
-                "Du rouge au vert\u{a0}: {touched} dossiers visités, tirés au sort. Le coût de leur fraude n'est pas connu\u{a0}: {} \
-                 `tidewaiter apply fraud` sur les mois de l'étude le prévoit.",
-                if self.study.predicted {
-                    "les prévisions de l'archive portent sur d'autres déclarations."
-                } else {
-                    "l'archive n'a pas de prévisions."
-                }
+            None => self.fill(
+                "From red to green: {touched} inspected cases, drawn at random. What their fraud would cost is not known: \
+                 the archive has no predictions. `tidewaiter apply fraud` over the months of the study predicts it.",
+                &[("touched", &touched)],
             ),
         };
         html! { p { (text) } }
@@ -182,19 +164,16 @@ impl Writer<'_> {
     /// How near each simulated queue is to the archive.
     fn queues(&self) -> Markup {
         let columns = [
-            (self.say("Station", "Poste"), Kind::Text),
-            (self.say("Work", "Travaux"), Kind::Count),
-            (self.say("Servers", "Serveurs"), Kind::Count),
-            (self.say("Distance", "Distance"), Kind::Ratio),
-            (self.say("Median wait, archive", "Attente médiane, archive"), Kind::Hours),
-            (self.say("queue", "file"), Kind::Hours),
-            (self.say("P90 wait, archive", "Attente P90, archive"), Kind::Hours),
-            (self.say("queue", "file"), Kind::Hours),
+            ("Activity and office", Kind::Text),
+            ("Pieces of work", Kind::Count),
+            ("Inspectors", Kind::Count),
+            ("Distance", Kind::Ratio),
+            ("Median wait, archive", Kind::Hours),
+            ("simulated", Kind::Hours),
+            ("P90 wait, archive", Kind::Hours),
+            ("simulated", Kind::Hours),
         ];
-        let caption = self.say(
-            "The queue of each station that is nearest to the archive (Kolmogorov and Smirnov's distance); hours",
-            "La file de chaque poste la plus proche de l'archive (distance de Kolmogorov et Smirnov)\u{a0}; heures",
-        );
+        let caption = "The simulated queue of each activity that is nearest to the archive (Kolmogorov and Smirnov's distance); hours";
         let mut table = self.table(caption, &columns);
         for queue in &self.study.queues {
             table.row(vec![
@@ -211,28 +190,22 @@ impl Writer<'_> {
         table.render()
     }
 
-    fn change(&self, change: Change) -> &'static str {
+    fn change(&self, change: Change) -> &str {
         match change {
-            Change::OneMoreServer => self.say("one more server", "un serveur de plus"),
-            Change::TwoMoreServers => self.say("two more servers", "deux serveurs de plus"),
-            Change::FifthLessWork => self.say("a fifth less work", "un cinquième de travail en moins"),
-            Change::FifthFaster => self.say("work a fifth faster", "travail un cinquième plus rapide"),
-            Change::TwoHoursLonger => self.say("open two hours longer", "ouvert deux heures de plus"),
+            Change::OneMoreInspector => self.say("one more inspector"),
+            Change::TwoMoreInspectors => self.say("two more inspectors"),
+            Change::FifthLessWork => self.say("a fifth less work"),
+            Change::FifthFaster => self.say("each piece of work a fifth faster"),
+            Change::TwoHoursLonger => self.say("open two hours longer each day"),
         }
     }
 
-    fn case_change(&self, change: CaseChange) -> &'static str {
+    fn case_change(&self, change: CaseChange) -> &str {
         match change {
-            CaseChange::PermitsInHalfTheTime => {
-                self.say("other agencies decide in half the time", "autres organismes deux fois plus rapides")
-            }
-            CaseChange::LaboratoryInHalfTheTime => {
-                self.say("laboratory in half the time", "laboratoire deux fois plus rapide")
-            }
-            CaseChange::LodgedByArrival => self.say("lodged by arrival", "déclaration déposée à l'arrivée"),
-            CaseChange::FifthOfRedToGreen => {
-                self.say("a fifth of red to green", "un cinquième du rouge au vert")
-            }
+            CaseChange::PermitsInHalfTheTime => self.say("other agencies decide in half the time"),
+            CaseChange::LaboratoryInHalfTheTime => self.say("the laboratory takes half the time"),
+            CaseChange::LodgedByArrival => self.say("lodged by arrival"),
+            CaseChange::FifthOfRedToGreen => self.say("a fifth of the inspections moved from red to green"),
         }
     }
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 use tidewaiter_core::Result;
-use tidewaiter_report::data::{batch, counts, numbers, texts};
+use tidewaiter_report::data::{batch, count_column, curves, number_column, text_column};
 
 use crate::{
-    measures::cases::CaseMeasure, process::GapTimes, results::Study, stages::StageResult,
-    statistics::replications::Changes,
+    measures::{cases::CaseMeasure, simulation::Queue},
+    process::GapTimes,
+    results::Study,
+    stages::{StageComparison, StageResult},
+    statistics::{distribution::CLASSES, replications::Changes},
 };
 
 /// The columns of changes and their intervals.
@@ -58,9 +61,13 @@ impl Study {
             ("edges", self.edges_batch()?),
             ("activities", self.activities_batch()?),
             ("variants", self.variants_batch()?),
-            ("holders", self.resources_batch()?),
+            ("resources", self.resources_batch()?),
             ("hours", self.hours_batch()?),
             ("comparisons", self.comparisons_batch()?),
+            ("time_shares", self.time_shares_batch()?),
+            ("survival", self.survival_batch()?),
+            ("histograms", self.histograms_batch()?),
+            ("queues", self.queues_batch()?),
             ("measures", self.measures_batch()?),
             ("case_measures", self.case_measures_batch()?),
             ("anomalies", self.anomalies_batch()?),
@@ -75,18 +82,17 @@ impl Study {
             stratum.stages.iter().map(|result| (stratum.column.as_str(), stratum.value.as_str(), result))
         });
         let rows: Vec<(&str, &str, &StageResult)> = all.chain(strata).collect();
-        let of = |number: fn(&StageResult) -> f64| numbers(rows.iter().map(|row| number(row.2)));
+        let of = |number: fn(&StageResult) -> f64| number_column(rows.iter().map(|row| number(row.2)));
         let maybe = |number: &dyn Fn(&StageResult) -> Option<f64>| -> ArrayRef {
             Arc::new(rows.iter().map(|row| number(row.2)).collect::<Float64Array>())
         };
-        let count = |number: fn(&StageResult) -> u64| counts(rows.iter().map(|row| number(row.2)));
+        let count = |number: fn(&StageResult) -> u64| count_column(rows.iter().map(|row| number(row.2)));
         let working =
             |place: usize| maybe(&move |r: &StageResult| Some(r.working.as_ref()?.quantiles[place]));
-        let survival = |place: usize| maybe(&move |r: &StageResult| r.survival.quantiles[place]);
         batch(vec![
-            ("column", texts(rows.iter().map(|row| row.0))),
-            ("value", texts(rows.iter().map(|row| row.1))),
-            ("stage", texts(rows.iter().map(|row| row.2.stage.name.as_str()))),
+            ("column", text_column(rows.iter().map(|row| row.0))),
+            ("value", text_column(rows.iter().map(|row| row.1))),
+            ("stage", text_column(rows.iter().map(|row| row.2.stage.name.as_str()))),
             ("complete", count(|r| r.complete)),
             ("open", count(|r| r.open)),
             ("missing", count(|r| r.missing)),
@@ -105,22 +111,27 @@ impl Study {
             ("p90_low", maybe(&|r| Some(r.elapsed.p90_interval?.0))),
             ("p90_high", maybe(&|r| Some(r.elapsed.p90_interval?.1))),
             ("target", maybe(&|r| r.stage.target_hours)),
-            ("within_target", maybe(&|r| r.elapsed.within_target)),
+            ("followed_for_target", maybe(&|r| Some(r.target?.cases as f64))),
+            ("within_target", maybe(&StageResult::within_target)),
             ("working_mean", maybe(&|r| Some(r.working.as_ref()?.mean))),
             ("working_median", working(2)),
             ("working_p90", working(4)),
-            ("survival_median", survival(2)),
-            ("survival_p90", survival(4)),
+            ("median_of_all", maybe(&StageResult::median)),
+            ("median_of_all_low", maybe(&|r| r.median_interval().0)),
+            ("median_of_all_high", maybe(&|r| r.median_interval().1)),
+            ("p90_of_all", maybe(&StageResult::p90)),
+            ("p90_of_all_low", maybe(&|r| r.p90_interval().0)),
+            ("p90_of_all_high", maybe(&|r| r.p90_interval().1)),
         ])
     }
 
     fn drivers_batch(&self) -> Result<RecordBatch> {
         let rows = self.drivers.as_ref().map_or(&[][..], |drivers| &drivers.attributes);
         batch(vec![
-            ("attribute", texts(rows.iter().map(|row| row.attribute.as_str()))),
-            ("gain_alone", numbers(rows.iter().map(|row| row.alone))),
-            ("gain_in_tree", numbers(rows.iter().map(|row| row.in_tree))),
-            ("p_value", numbers(rows.iter().map(|row| row.p_value))),
+            ("attribute", text_column(rows.iter().map(|row| row.attribute.as_str()))),
+            ("gain_alone", number_column(rows.iter().map(|row| row.alone))),
+            ("gain_in_tree", number_column(rows.iter().map(|row| row.in_tree))),
+            ("p_value", number_column(rows.iter().map(|row| row.p_value))),
         ])
     }
 
@@ -130,12 +141,12 @@ impl Study {
         let values: Vec<String> = nodes.iter().map(|node| node.values.join(" | ")).collect();
         let parents = nodes.iter().map(|node| node.parent.map(|parent| parent as u64));
         batch(vec![
-            ("node", counts((0_u64..).zip(nodes).map(|(place, _)| place))),
+            ("node", count_column((0_u64..).zip(nodes).map(|(place, _)| place))),
             ("parent", Arc::new(parents.collect::<UInt64Array>())),
-            ("attribute", texts(nodes.iter().map(|node| node.attribute.as_str()))),
-            ("values", texts(values.iter().map(String::as_str))),
-            ("cases", counts(nodes.iter().map(|node| node.cases))),
-            ("long", counts(nodes.iter().map(|node| node.long))),
+            ("attribute", text_column(nodes.iter().map(|node| node.attribute.as_str()))),
+            ("values", text_column(values.iter().map(String::as_str))),
+            ("cases", count_column(nodes.iter().map(|node| node.cases))),
+            ("long", count_column(nodes.iter().map(|node| node.long))),
             ("gain", Arc::new(nodes.iter().map(|node| node.gain).collect::<Float64Array>())),
         ])
     }
@@ -146,12 +157,12 @@ impl Study {
             Arc::new(edges.iter().map(|edge| edge.working.as_ref().map(of)).collect::<Float64Array>())
         };
         batch(vec![
-            ("source", texts(edges.iter().map(|edge| edge.source.as_str()))),
-            ("target", texts(edges.iter().map(|edge| edge.target.as_str()))),
-            ("count", counts(edges.iter().map(|edge| edge.count))),
-            ("mean_seconds", numbers(edges.iter().map(|edge| edge.mean))),
-            ("median_seconds", numbers(edges.iter().map(|edge| edge.median))),
-            ("sum_seconds", numbers(edges.iter().map(|edge| edge.sum))),
+            ("source", text_column(edges.iter().map(|edge| edge.source.as_str()))),
+            ("target", text_column(edges.iter().map(|edge| edge.target.as_str()))),
+            ("count", count_column(edges.iter().map(|edge| edge.count))),
+            ("mean_seconds", number_column(edges.iter().map(|edge| edge.mean))),
+            ("median_seconds", number_column(edges.iter().map(|edge| edge.median))),
+            ("sum_seconds", number_column(edges.iter().map(|edge| edge.sum))),
             ("working_mean_seconds", working(|times| times.mean)),
             ("working_median_seconds", working(|times| times.median)),
             ("working_sum_seconds", working(|times| times.sum)),
@@ -161,10 +172,10 @@ impl Study {
     fn activities_batch(&self) -> Result<RecordBatch> {
         let rows = &self.activities;
         batch(vec![
-            ("event", texts(rows.iter().map(|row| row.event.as_str()))),
-            ("role", texts(rows.iter().map(|row| row.role.as_deref().unwrap_or_default()))),
-            ("events", counts(rows.iter().map(|row| row.events))),
-            ("cases", counts(rows.iter().map(|row| row.cases))),
+            ("event", text_column(rows.iter().map(|row| row.event.as_str()))),
+            ("role", text_column(rows.iter().map(|row| row.role.as_deref().unwrap_or_default()))),
+            ("events", count_column(rows.iter().map(|row| row.events))),
+            ("cases", count_column(rows.iter().map(|row| row.cases))),
         ])
     }
 
@@ -172,21 +183,21 @@ impl Study {
         let variants = &self.frequent_variants;
         let names: Vec<String> = variants.iter().map(|variant| variant.events.join(" > ")).collect();
         batch(vec![
-            ("variant", texts(names.iter().map(String::as_str))),
-            ("cases", counts(variants.iter().map(|variant| variant.cases))),
-            ("mean", numbers(variants.iter().map(|variant| variant.mean))),
-            ("median", numbers(variants.iter().map(|variant| variant.median))),
+            ("variant", text_column(names.iter().map(String::as_str))),
+            ("cases", count_column(variants.iter().map(|variant| variant.cases))),
+            ("mean", number_column(variants.iter().map(|variant| variant.mean))),
+            ("median", number_column(variants.iter().map(|variant| variant.median))),
         ])
     }
 
     fn resources_batch(&self) -> Result<RecordBatch> {
         let rows = &self.resources;
         batch(vec![
-            ("column", texts(rows.iter().map(|row| row.column.as_str()))),
-            ("name", texts(rows.iter().map(|row| row.name.as_str()))),
-            ("events", counts(rows.iter().map(|row| row.events))),
-            ("waiting", numbers(rows.iter().map(|row| row.waiting))),
-            ("working", numbers(rows.iter().map(|row| row.working))),
+            ("column", text_column(rows.iter().map(|row| row.column.as_str()))),
+            ("name", text_column(rows.iter().map(|row| row.name.as_str()))),
+            ("events", count_column(rows.iter().map(|row| row.events))),
+            ("waiting", number_column(rows.iter().map(|row| row.waiting))),
+            ("working", number_column(rows.iter().map(|row| row.working))),
         ])
     }
 
@@ -197,30 +208,91 @@ impl Study {
                 .flat_map(|(day, hours)| (0_u64..).zip(hours).map(move |cell| (day, cell)))
         };
         batch(vec![
-            ("weekday_from_monday", counts(cells().map(|(day, _)| day))),
-            ("hour", counts(cells().map(|(_, (hour, _))| hour))),
-            ("events", counts(cells().map(|(_, (_, events))| *events))),
-            ("cases_under_way", numbers(self.backlog.iter().flatten().copied())),
+            ("weekday_from_monday", count_column(cells().map(|(day, _)| day))),
+            ("hour", count_column(cells().map(|(_, (hour, _))| hour))),
+            ("events", count_column(cells().map(|(_, (_, events))| *events))),
+            ("cases_under_way", number_column(self.backlog.iter().flatten().copied())),
         ])
     }
 
     fn comparisons_batch(&self) -> Result<RecordBatch> {
         let rows = &self.comparisons;
+        let of = |number: fn(&StageComparison) -> f64| number_column(rows.iter().map(number));
+        let maybe = |number: fn(&StageComparison) -> Option<f64>| -> ArrayRef {
+            Arc::new(rows.iter().map(number).collect::<Float64Array>())
+        };
+        let count = |number: fn(&StageComparison) -> u64| count_column(rows.iter().map(number));
         batch(vec![
-            ("stage", texts(rows.iter().map(|row| row.stage.name.as_str()))),
-            ("cases_before", counts(rows.iter().map(|row| row.before.count))),
-            ("cases_after", counts(rows.iter().map(|row| row.after.count))),
-            ("mean_before", numbers(rows.iter().map(|row| row.before.mean))),
-            ("mean_after", numbers(rows.iter().map(|row| row.after.mean))),
-            ("median_before", numbers(rows.iter().map(|row| row.before.median()))),
-            ("median_after", numbers(rows.iter().map(|row| row.after.median()))),
-            ("p90_before", numbers(rows.iter().map(|row| row.before.p90()))),
-            ("p90_after", numbers(rows.iter().map(|row| row.after.p90()))),
-            ("u", numbers(rows.iter().map(|row| row.test.u))),
-            ("p_value", numbers(rows.iter().map(|row| row.test.p_value))),
-            ("adjusted_p_value", numbers(rows.iter().map(|row| row.adjusted_p_value))),
-            ("chance_of_shorter", numbers(rows.iter().map(|row| row.test.shorter))),
-            ("cliffs_delta", numbers(rows.iter().map(|row| row.test.delta))),
+            ("stage", text_column(rows.iter().map(|row| row.stage.name.as_str()))),
+            ("cases_before", count(|row| row.before.cases)),
+            ("open_before", count(|row| row.before.open)),
+            ("cases_after", count(|row| row.after.cases)),
+            ("open_after", count(|row| row.after.open)),
+            ("follow_up_hours", of(|row| row.follow_up)),
+            ("followed_before", count(|row| row.before.followed)),
+            ("followed_after", count(|row| row.after.followed)),
+            ("mean_before", of(|row| row.before.mean)),
+            ("mean_after", of(|row| row.after.mean)),
+            ("median_before", maybe(|row| row.before.median)),
+            ("median_after", maybe(|row| row.after.median)),
+            ("p90_before", maybe(|row| row.before.p90)),
+            ("p90_after", maybe(|row| row.after.p90)),
+            ("u", of(|row| row.test.u)),
+            ("p_value", of(|row| row.test.p_value)),
+            ("adjusted_p_value", of(|row| row.adjusted_p_value)),
+            ("chance_of_shorter", of(|row| row.test.shorter)),
+            ("cliffs_delta", of(|row| row.test.delta)),
+            ("log_rank_chi_square", of(|row| row.log_rank.chi_square)),
+            ("log_rank_p_value", of(|row| row.log_rank.p_value)),
+            ("adjusted_log_rank_p_value", of(|row| row.adjusted_log_rank)),
+        ])
+    }
+
+    /// How the time of the headline is divided over the steps; an empty stage stands for no step.
+    fn time_shares_batch(&self) -> Result<RecordBatch> {
+        let rows = &self.time_shares;
+        let names = rows.iter().map(|share| share.stage.as_ref().map_or("", |stage| stage.name.as_str()));
+        batch(vec![("stage", text_column(names)), ("hours", number_column(rows.iter().map(|row| row.hours)))])
+    }
+
+    /// The survival curves of all stages: the share of cases that take longer.
+    fn survival_batch(&self) -> Result<RecordBatch> {
+        let stages: Vec<(&str, &[(f64, f64)])> = self
+            .stages
+            .iter()
+            .map(|result| (result.stage.name.as_str(), result.survival.curve.as_slice()))
+            .collect();
+        curves(["hours", "share_longer"], &stages)
+    }
+
+    /// The cases of each stage that ended, by classes of hours.
+    fn histograms_batch(&self) -> Result<RecordBatch> {
+        let rows = || {
+            self.stages.iter().flat_map(|result| {
+                CLASSES.iter().zip(result.elapsed.histogram).map(move |(from, count)| (result, *from, count))
+            })
+        };
+        batch(vec![
+            ("stage", text_column(rows().map(|row| row.0.stage.name.as_str()))),
+            ("from_hours", number_column(rows().map(|row| row.1))),
+            ("ended", count_column(rows().map(|row| row.2))),
+        ])
+    }
+
+    /// The simulated queues against the archive; waits in hours.
+    fn queues_batch(&self) -> Result<RecordBatch> {
+        let rows = &self.queues;
+        let of = |number: fn(&Queue) -> f64| number_column(rows.iter().map(number));
+        batch(vec![
+            ("activity", text_column(rows.iter().map(|row| row.event.as_str()))),
+            ("office", text_column(rows.iter().map(|row| row.office.as_str()))),
+            ("work", count_column(rows.iter().map(|row| row.work))),
+            ("inspectors", count_column(rows.iter().map(|row| row.servers))),
+            ("distance", of(|row| row.distance)),
+            ("median_wait", of(|row| row.median_wait.0)),
+            ("median_wait_simulated", of(|row| row.median_wait.1)),
+            ("p90_wait", of(|row| row.p90_wait.0)),
+            ("p90_wait_simulated", of(|row| row.p90_wait.1)),
         ])
     }
 
@@ -232,12 +304,12 @@ impl Study {
         let changes: Vec<String> = rows.iter().map(|row| format!("{:?}", row.1.change)).collect();
         let touched = rows.iter().map(|row| Some(row.1.release.as_ref()?.touched));
         let mut columns = vec![
-            ("station", texts(rows.iter().map(|row| row.0.event.as_str()))),
-            ("office", texts(rows.iter().map(|row| row.0.office.as_str()))),
-            ("work", counts(rows.iter().map(|row| row.0.work))),
-            ("servers", counts(rows.iter().map(|row| row.0.servers))),
-            ("distance", numbers(rows.iter().map(|row| row.0.distance))),
-            ("change", texts(changes.iter().map(String::as_str))),
+            ("activity", text_column(rows.iter().map(|row| row.0.event.as_str()))),
+            ("office", text_column(rows.iter().map(|row| row.0.office.as_str()))),
+            ("work", count_column(rows.iter().map(|row| row.0.work))),
+            ("inspectors", count_column(rows.iter().map(|row| row.0.servers))),
+            ("distance", number_column(rows.iter().map(|row| row.0.distance))),
+            ("change", text_column(changes.iter().map(String::as_str))),
         ];
         columns.extend(CHANGES.into_iter().zip(changes_of(rows.iter().map(|row| Some(row.1.hours)))));
         columns.push(("release_cases_touched", Arc::new(touched.collect::<UInt64Array>())));
@@ -255,9 +327,9 @@ impl Study {
             Arc::new(rows.iter().map(of).collect::<Float64Array>())
         };
         let mut columns = vec![
-            ("change", texts(changes.iter().map(String::as_str))),
-            ("touched", counts(rows.iter().map(|row| row.touched))),
-            ("cases", counts(rows.iter().map(|row| row.cases))),
+            ("change", text_column(changes.iter().map(String::as_str))),
+            ("touched", count_column(rows.iter().map(|row| row.touched))),
+            ("cases", count_column(rows.iter().map(|row| row.cases))),
         ];
         columns.extend(CHANGES.into_iter().zip(changes_of(rows.iter().map(|row| Some(row.hours)))));
         columns.push(("expected_illicit_items", lost(|row| Some(row.loss?.items))));
@@ -267,15 +339,15 @@ impl Study {
 
     fn anomalies_batch(&self) -> Result<RecordBatch> {
         batch(vec![
-            ("anomaly", texts(self.anomalies.iter().map(|anomaly| anomaly.name.as_str()))),
-            ("count", counts(self.anomalies.iter().map(|anomaly| anomaly.count))),
+            ("anomaly", text_column(self.anomalies.iter().map(|anomaly| anomaly.name.as_str()))),
+            ("count", count_column(self.anomalies.iter().map(|anomaly| anomaly.count))),
         ])
     }
 
     fn longest_batch(&self) -> Result<RecordBatch> {
         batch(vec![
-            ("case_id", texts(self.longest.iter().map(|case| case.0.as_str()))),
-            ("hours", numbers(self.longest.iter().map(|case| case.1))),
+            ("case_id", text_column(self.longest.iter().map(|case| case.0.as_str()))),
+            ("hours", number_column(self.longest.iter().map(|case| case.1))),
         ])
     }
 }

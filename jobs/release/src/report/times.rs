@@ -6,15 +6,14 @@ use tidewaiter_report::{
     chart::{
         bar::BarChart,
         line::{Axis, LineChart, Series},
-        waterfall::{Fall, Waterfall},
+        waterfall::{Step, Waterfall},
     },
     table::{Cell, Kind},
 };
 
-use super::writer::Writer;
+use super::writer::{Writer, period_of};
 use crate::{
-    language::Language,
-    stage_file::{Part, StageKind},
+    stage_file::{Holder, Part, StageKind},
     stages::StageResult,
     statistics::distribution::{CLASSES, Summary},
 };
@@ -23,9 +22,9 @@ impl Writer<'_> {
     /// The three parts: before, at and after customs.
     pub(super) fn parts(&self) -> Markup {
         let names = [
-            (Part::PreCustoms, self.say("before customs", "avant la douane")),
-            (Part::Customs, self.say("at customs", "à la douane")),
-            (Part::PostCustoms, self.say("after customs", "après la douane")),
+            (Part::PreCustoms, self.say("before customs")),
+            (Part::Customs, self.say("at customs")),
+            (Part::PostCustoms, self.say("after customs")),
         ];
         let found: Vec<_> =
             names.iter().filter_map(|(part, name)| Some((*part, *name, self.study.part(*part)?))).collect();
@@ -34,31 +33,27 @@ impl Writer<'_> {
             .filter(|(part, _)| self.study.part(*part).is_none())
             .map(|(_, name)| *name)
             .collect();
-        let falls = found.iter().enumerate().map(|(series, (_, name, result))| Fall {
+        let steps = found.iter().enumerate().map(|(series, (_, name, result))| Step {
             name: (*name).to_owned(),
             length: result.elapsed.mean,
             mark: Some(result.elapsed.median()),
-            series,
+            series: Some(series),
         });
         let chart = Waterfall {
-            title: self
-                .say(
-                    "Mean hours of each part; the line marks the median",
-                    "Heures moyennes de chaque partie\u{a0}; le trait marque la médiane",
-                )
-                .to_owned(),
+            title: self.say("Mean hours of each part; the line marks the median").to_owned(),
             kind: Kind::Hours,
             numbers: self.numbers(),
-            falls: falls.collect(),
+            steps: steps.collect(),
         };
         let results: Vec<&StageResult> = found.iter().map(|(.., result)| *result).collect();
         html! {
             @if !found.is_empty() { (chart.render()) (self.times_table(&results, Self::elapsed)) }
             @if !missing.is_empty() {
                 p {
-                    (self.say("The events say nothing of the time ", "Les événements ne disent rien du temps "))
-                    (missing.join(", "))
-                    (self.say(": the milestones are not in the data.", "\u{a0}: les jalons manquent dans les données."))
+                    (self.fill(
+                        "The events tell nothing about the time {parts}: the milestones are not in the data.",
+                        &[("parts", &missing.join(", "))],
+                    ))
                 }
             }
         }
@@ -69,26 +64,21 @@ impl Writer<'_> {
         Some(&result.elapsed)
     }
 
-    /// Mean, quantiles and the share in the target of some stages.
+    /// Mean and quantiles of the cases of some stages that ended.
     fn times_table(&self, results: &[&StageResult], of: fn(&StageResult) -> Option<&Summary>) -> Markup {
         let columns = [
-            (self.say("Stage", "Étape"), Kind::Text),
-            (self.say("Cases", "Dossiers"), Kind::Count),
-            (self.say("Mean", "Moyenne"), Kind::Hours),
-            (self.say("Trimmed", "Tronquée"), Kind::Hours),
+            ("Stage", Kind::Text),
+            ("Ended", Kind::Count),
+            ("Mean", Kind::Hours),
+            ("Trimmed mean", Kind::Hours),
             ("P10", Kind::Hours),
             ("P25", Kind::Hours),
-            (self.say("Median", "Médiane"), Kind::Hours),
+            ("Median", Kind::Hours),
             ("P75", Kind::Hours),
             ("P90", Kind::Hours),
             ("P99", Kind::Hours),
-            (self.say("Target", "Objectif"), Kind::Number),
-            (self.say("Within", "Atteint"), Kind::Percent),
         ];
-        let caption = self.say(
-            "Hours; the trimmed mean leaves out a twentieth at each end",
-            "Heures\u{a0}; la moyenne tronquée écarte un vingtième à chaque bout",
-        );
+        let caption = "Hours of the cases that ended; the trimmed mean leaves out a twentieth at each end";
         let mut table = self.table(caption, &columns);
         for result in results {
             let Some(times) = of(result).filter(|times| times.count > 0) else { continue };
@@ -99,7 +89,6 @@ impl Writer<'_> {
                 times.trimmed_mean.into(),
             ];
             cells.extend(times.quantiles.map(Cell::Number));
-            cells.extend([result.stage.target_hours.into(), times.within_target.into()]);
             table.row(cells);
         }
         table.render()
@@ -113,29 +102,6 @@ impl Writer<'_> {
     /// All stages.
     pub(super) fn stages(&self) -> Markup {
         let measured = self.measured();
-        let steps =
-            measured.iter().filter(|result| result.stage.kind == StageKind::Step && result.complete > 0);
-        let cases = self.study.cases.max(1) as f64;
-        let series = |part: Option<Part>| part.map_or(3, |part| part as usize);
-        let falls: Vec<Fall> = steps
-            .map(|result| Fall {
-                name: self.name(result),
-                length: result.elapsed.sum / cases,
-                mark: None,
-                series: series(result.stage.part),
-            })
-            .collect();
-        let chart = Waterfall {
-            title: self
-                .say(
-                    "Where a case's time goes: mean hours over all cases",
-                    "Où va le temps d'un dossier\u{a0}: heures moyennes sur tous les dossiers",
-                )
-                .to_owned(),
-            kind: Kind::Hours,
-            numbers: self.numbers(),
-            falls,
-        };
         let absent: Vec<String> = self
             .study
             .stages
@@ -145,50 +111,124 @@ impl Writer<'_> {
             .collect();
         let working = measured.iter().any(|result| result.working.is_some());
         html! {
-            @if !chart.falls.is_empty() { (chart.render()) }
+            (self.time_shares())
             (self.times_table(&measured, Self::elapsed))
             @if working {
-                h3 { (self.say("In working hours", "En heures ouvrées")) }
+                h3 { (self.say("In working hours")) }
                 (self.times_table(&measured, |result| result.working.as_ref()))
             }
-            h3 { (self.say("Cases that are not over", "Dossiers non terminés")) }
-            (self.censoring(&measured))
+            h3 { (self.say("Open cases")) }
+            (self.open_cases(&measured))
             @if !absent.is_empty() {
-                p { (self.say("Not in the data: ", "Absents des données\u{a0}: ")) (absent.join("; ")) "." }
+                p { (self.fill("Not in the data: {stages}.", &[("stages", &absent.join("; "))])) }
             }
         }
     }
 
-    /// Complete and open cases of each stage.
-    fn censoring(&self, measured: &[&StageResult]) -> Markup {
-        let columns = [
-            (self.say("Stage", "Étape"), Kind::Text),
-            (self.say("Over", "Terminés"), Kind::Count),
-            (self.say("Open", "Ouverts"), Kind::Count),
-            (self.say("End missing", "Fin absente"), Kind::Count),
-            (self.say("Negative", "Négatifs"), Kind::Count),
-            (self.say("Median of the over", "Médiane des terminés"), Kind::Hours),
-            (self.say("Median of all", "Médiane de tous"), Kind::Hours),
-            (self.say("P90 of the over", "P90 des terminés"), Kind::Hours),
-            (self.say("P90 of all", "P90 de tous"), Kind::Hours),
+    /// Where the time of the headline goes: the steps, and the time that no step holds; and who holds the goods.
+    fn time_shares(&self) -> Markup {
+        let Some(headline) = self.study.headline().filter(|result| result.complete > 0) else {
+            return html! {};
+        };
+        let cases = headline.complete as f64;
+        let shares = || self.study.time_shares.iter().filter(|share| share.hours > 0.0);
+        if shares().all(|share| share.stage.is_none()) {
+            return html! {};
+        }
+        let steps = shares().map(|share| Step {
+            name: match &share.stage {
+                Some(stage) => self.stage_name(stage),
+                None => self.say("in no stage").to_owned(),
+            },
+            length: share.hours / cases,
+            mark: None,
+            series: share.stage.as_ref().and_then(|stage| stage.held_by).map(|holder| holder as usize),
+        });
+        let chart = Waterfall {
+            title: self.fill(
+                "Where the time of “{stage}” goes: mean hours of the cases that ended; stages that run side by side share \
+                 their time, so that all bars add up to the mean of {mean}",
+                &[("stage", &self.name(headline)), ("mean", &self.hours(headline.elapsed.mean))],
+            ),
+            kind: Kind::Hours,
+            numbers: self.numbers(),
+            steps: steps.collect(),
+        };
+        let holders = [
+            (Some(Holder::Customs), self.say("customs")),
+            (Some(Holder::Agency), self.say("other agencies")),
+            (Some(Holder::Trader), self.say("the trader or the broker")),
+            (Some(Holder::Port), self.say("the port or the carrier")),
+            (None, self.say("not known")),
         ];
-        let caption = self.say(
-            "Hours; “of all” uses the open cases too (Kaplan and Meier), a dash where it is not reached",
-            "Heures\u{a0}; «\u{a0}de tous\u{a0}» compte aussi les dossiers ouverts (Kaplan et Meier), un tiret si non atteint",
+        let mut table = self.table(
+            "Who has to act next, by the stage file",
+            &[("Held by", Kind::Text), ("Mean, h", Kind::Hours), ("Share", Kind::Percent)],
         );
+        let all: f64 = shares().map(|share| share.hours).sum();
+        for (holder, name) in holders {
+            let own = shares().filter(|share| share.stage.as_ref().and_then(|stage| stage.held_by) == holder);
+            let hours: f64 = own.map(|share| share.hours).sum();
+            if hours > 0.0 {
+                table.row(vec![name.into(), (hours / cases).into(), (hours / all).into()]);
+            }
+        }
+        html! { (chart.render()) (table.render()) }
+    }
+
+    /// Ended and open cases of each stage.
+    fn open_cases(&self, measured: &[&StageResult]) -> Markup {
+        let columns = [
+            ("Stage", Kind::Text),
+            ("Ended", Kind::Count),
+            ("Open", Kind::Count),
+            ("End missing", Kind::Count),
+            ("Negative", Kind::Count),
+            ("Median of the ended", Kind::Hours),
+            ("Median of all", Kind::Hours),
+            ("P90 of the ended", Kind::Hours),
+            ("P90 of all", Kind::Hours),
+        ];
+        let caption =
+            "Hours; “of all” counts open cases too (Kaplan and Meier), with a dash where it is not reached";
         let mut table = self.table(caption, &columns);
         for result in measured.iter().filter(|result| !result.stage.from.is_empty()) {
-            let over = |value: f64| (result.complete > 0).then_some(value);
+            let ended = |value: f64| (result.complete > 0).then_some(value);
             table.row(vec![
                 Cell::Text(self.name(result)),
                 result.complete.into(),
                 result.open.into(),
                 result.missing.into(),
                 result.negative.into(),
-                over(result.elapsed.median()).into(),
-                result.survival.quantiles[2].into(),
-                over(result.elapsed.p90()).into(),
-                result.survival.quantiles[4].into(),
+                ended(result.elapsed.median()).into(),
+                result.median().into(),
+                ended(result.elapsed.p90()).into(),
+                result.p90().into(),
+            ]);
+        }
+        html! { (table.render()) (self.targets(measured)) }
+    }
+
+    /// The stages with a target, if any.
+    fn targets(&self, measured: &[&StageResult]) -> Markup {
+        let columns = [
+            ("Stage", Kind::Text),
+            ("Target, h", Kind::Number),
+            ("Followed for so long", Kind::Count),
+            ("Within target", Kind::Percent),
+        ];
+        let mut table = self.table("Targets, judged on the cases that were followed for as long", &columns);
+        let with_target: Vec<_> =
+            measured.iter().filter_map(|result| Some((result, result.stage.target_hours?))).collect();
+        if with_target.is_empty() {
+            return html! {};
+        }
+        for (result, hours) in with_target {
+            table.row(vec![
+                Cell::Text(self.name(result)),
+                hours.into(),
+                result.target.map(|target| target.cases).into(),
+                result.within_target().into(),
             ]);
         }
         table.render()
@@ -206,7 +246,7 @@ impl Writer<'_> {
         let last = headline.elapsed.histogram.iter().rposition(|count| *count > 0).unwrap_or_default();
         let bars = headline.elapsed.histogram.iter().enumerate().take(last + 1);
         let histogram = BarChart {
-            title: format!("{} – {}", self.name(headline), self.say("cases by hours", "dossiers par durée")),
+            title: format!("{} – {}", self.name(headline), self.say("cases by hours")),
             kind: Kind::Count,
             numbers: self.numbers(),
             bars: bars.map(|(place, count)| (class(place), *count as f64)).collect(),
@@ -223,27 +263,15 @@ impl Writer<'_> {
             points
         };
         let chart = LineChart {
-            title: self
-                .say(
-                    "Share of cases that take longer, open cases counted",
-                    "Part des dossiers plus longs, dossiers ouverts compris",
-                )
-                .to_owned(),
-            x: Axis { title: self.say("hours", "heures").to_owned(), ..Axis::default() },
-            y: Axis {
-                title: self.say("cases, % of all", "dossiers, % du total").to_owned(),
-                share: true,
-                covers: vec![0.0, 1.0],
-            },
+            title: self.say("Share of cases that take longer, open cases counted").to_owned(),
+            x: Axis { title: self.say("hours").to_owned(), ..Axis::default() },
+            y: Axis { title: self.say("cases, % of all").to_owned(), share: true, covers: vec![0.0, 1.0] },
             series: vec![Series {
-                name: self.say("all cases", "tous").to_owned(),
+                name: self.say("all cases").to_owned(),
                 points: steps(&headline.survival.curve),
             }],
             numbers: self.numbers(),
-            mark: headline
-                .stage
-                .target_hours
-                .map(|target| (target, self.say("target", "objectif").to_owned())),
+            mark: headline.stage.target_hours.map(|target| (target, self.say("target").to_owned())),
             ..LineChart::default()
         };
         html! { (histogram.render()) (chart.render()) }
@@ -252,48 +280,40 @@ impl Writer<'_> {
     /// The table of average release times, with what an average alone would hide.
     pub(super) fn publication(&self) -> Markup {
         let columns = [
-            (self.say("Measured", "Mesure"), Kind::Text),
-            (self.say("Cases", "Dossiers"), Kind::Count),
-            (self.say("Average, h", "Moyenne, h"), Kind::Hours),
-            (self.say("Median, h", "Médiane, h"), Kind::Hours),
-            (self.say("95 % interval", "Intervalle à 95 %"), Kind::Text),
+            ("Stage", Kind::Text),
+            ("Cases", Kind::Count),
+            ("Open", Kind::Count),
+            ("Average of the ended, h", Kind::Hours),
+            ("Median, h", Kind::Hours),
+            ("95 % interval", Kind::Text),
             ("P90, h", Kind::Hours),
-            (self.say("95 % interval", "Intervalle à 95 %"), Kind::Text),
-            (self.say("Target, h", "Objectif, h"), Kind::Number),
-            (self.say("Within target", "Objectif atteint"), Kind::Percent),
+            ("95 % interval", Kind::Text),
+            ("Target, h", Kind::Number),
+            ("Within target", Kind::Percent),
         ];
-        let caption = match self.language {
-            Language::English => format!(
-                "Average release times, {}, {} (WTO Trade Facilitation Agreement, article 7.6)",
-                self.study.country, self.study.period
-            ),
-            Language::French => format!(
-                "Temps moyens de mainlevée, {}, {} (Accord de l'OMC sur la facilitation des échanges, article 7.6)",
-                self.study.country, self.study.period
-            ),
-        };
-        let mut table = self.table(caption, &columns);
-        let interval = |interval: Option<(f64, f64)>| match interval {
-            Some((low, high)) => {
-                Cell::Text(format!("{} – {}", self.numbers().fixed(low, 2), self.numbers().fixed(high, 2)))
-            }
-            None => Cell::Absent,
+        let caption = self.fill(
+            "Average release times, {country}, {period} (WTO Trade Facilitation Agreement, article 7.6); medians, P90 and \
+             the share within a target count open cases",
+            &[("country", &self.study.country), ("period", &period_of(&self.study.period))],
+        );
+        let mut table = self.table(&caption, &columns);
+        let end = |end: Option<f64>| end.map_or("…".to_owned(), |hours| self.numbers().fixed(hours, 2));
+        let interval = |interval: (Option<f64>, Option<f64>)| match interval {
+            (None, None) => Cell::Absent,
+            (low, high) => Cell::Text(format!("{} – {}", end(low), end(high))),
         };
         for result in self.measured().into_iter().filter(|result| result.stage.kind != StageKind::Step) {
-            let times = &result.elapsed;
-            if times.count == 0 {
-                continue;
-            }
             table.row(vec![
                 Cell::Text(self.name(result)),
-                times.count.into(),
-                times.mean.into(),
-                times.median().into(),
-                interval(times.median_interval),
-                times.p90().into(),
-                interval(times.p90_interval),
+                (result.complete + result.open).into(),
+                result.open.into(),
+                (result.complete > 0).then_some(result.elapsed.mean).into(),
+                result.median().into(),
+                interval(result.median_interval()),
+                result.p90().into(),
+                interval(result.p90_interval()),
                 result.stage.target_hours.into(),
-                times.within_target.into(),
+                result.within_target().into(),
             ]);
         }
         table.render()

@@ -1,19 +1,21 @@
 //! The writer of the page: the language of its words and numbers, and the words for columns and values.
 
 use tidewaiter_report::{
-    format::{ENGLISH, FRENCH, Numbers},
+    format::NumberFormat,
     table::{Kind, Table},
+    words::{Language, Words},
 };
 
-use crate::{language::Language, process::Edge, results::Study, stages::StageResult};
+use crate::{process::Edge, results::Study, stage_file::Stage, stages::StageResult};
 
 /// Rows shown of a table that may be long.
 pub(super) const SHOWN: usize = 15;
 
 /// A time in RFC 3339, as it is shown.
 pub(super) fn time_of(time: &str) -> String {
-    match (time.get(..10), time.get(11..16)) {
-        (Some(day), Some(minute)) => format!("{day} {minute} UTC"),
+    match (time.get(..10), time.get(11..16), time.get(19..)) {
+        (Some(day), Some(minute), Some("" | "Z")) => format!("{day} {minute} UTC"),
+        (Some(day), Some(minute), Some(offset)) => format!("{day} {minute} (UTC{offset})"),
         _ => time.to_owned(),
     }
 }
@@ -27,32 +29,34 @@ pub(super) fn period_of(period: &str) -> String {
     }
 }
 
+/// The words of the page in its languages.
+pub(super) const WORDS: &str = include_str!("words.tsv");
+
 /// Writes a study in a language.
 pub(super) struct Writer<'a> {
     pub(super) study: &'a Study,
-    pub(super) language: Language,
+    pub(super) words: Words,
 }
 
 impl Writer<'_> {
     /// The text in the language of the page.
-    pub(super) fn say(&self, english: &'static str, french: &'static str) -> &'static str {
-        match self.language {
-            Language::English => english,
-            Language::French => french,
-        }
+    pub(super) fn say<'a>(&'a self, english: &'a str) -> &'a str {
+        self.words.say(english)
+    }
+
+    /// The text in the language of the page with the values of its places.
+    pub(super) fn fill(&self, english: &str, values: &[(&str, &str)]) -> String {
+        self.words.fill(english, values)
     }
 
     /// How the language writes numbers.
-    pub(super) fn numbers(&self) -> Numbers {
-        match self.language {
-            Language::English => ENGLISH,
-            Language::French => FRENCH,
-        }
+    pub(super) fn numbers(&self) -> NumberFormat {
+        self.words.numbers()
     }
 
-    /// An empty table.
-    pub(super) fn table(&self, caption: impl Into<String>, columns: &[(&str, Kind)]) -> Table {
-        Table::new(caption, columns).with_numbers(self.numbers())
+    /// An empty table; caption and titles are English texts of the list.
+    pub(super) fn table(&self, caption: &str, columns: &[(&str, Kind)]) -> Table {
+        self.words.table(caption, columns)
     }
 
     /// A p-value.
@@ -65,8 +69,22 @@ impl Writer<'_> {
 
     /// The name of a stage.
     pub(super) fn name(&self, result: &StageResult) -> String {
-        let french = result.stage.french.clone().filter(|_| self.language == Language::French);
-        french.unwrap_or_else(|| result.stage.name.clone())
+        self.stage_name(&result.stage)
+    }
+
+    /// The name of a stage in the language of the page, where the stage file has one.
+    pub(super) fn stage_name(&self, stage: &Stage) -> String {
+        let translated = match self.words.language() {
+            Language::English => None,
+            Language::French => stage.french.as_ref(),
+            Language::Spanish => stage.spanish.as_ref(),
+        };
+        translated.unwrap_or(&stage.name).clone()
+    }
+
+    /// The name of the headline.
+    pub(super) fn headline_name(&self) -> String {
+        self.study.headline().map(|result| self.name(result)).unwrap_or_default()
     }
 
     /// Hours as they are shown: seconds and minutes below one, days from a hundred on.
@@ -75,7 +93,7 @@ impl Writer<'_> {
             size if size < 1.0 / 60.0 => format!("{}\u{a0}s", self.numbers().fixed(hours * 3600.0, 0)),
             size if size < 1.0 => format!("{}\u{a0}min", self.numbers().fixed(hours * 60.0, 0)),
             size if size < 100.0 => format!("{}\u{a0}h", self.numbers().fixed(hours, 1)),
-            _ => format!("{}\u{a0}{}", self.numbers().fixed(hours / 24.0, 1), self.say("days", "jours")),
+            _ => format!("{}\u{a0}{}", self.numbers().fixed(hours / 24.0, 1), self.say("days")),
         }
     }
 
@@ -93,21 +111,21 @@ impl Writer<'_> {
     /// The word for a column by which cases are grouped.
     pub(super) fn attribute(&self, column: &str) -> String {
         let word = match column {
-            "office" => self.say("office", "bureau"),
-            "agency" => self.say("agency that acts first", "premier organisme"),
-            "actor" => self.say("who acts first", "premier intervenant"),
-            "mode" => self.say("mode of transport", "mode de transport"),
-            "channel" => self.say("channel", "circuit"),
-            "aeo" => self.say("authorised economic operator", "opérateur économique agréé"),
-            "direction" => self.say("direction", "sens"),
-            "goods" => self.say("goods", "marchandises"),
-            "container" => self.say("container", "conteneur"),
-            "permit" => self.say("other agencies' intervention", "intervention d'autres organismes"),
-            "inspected" => self.say("inspection", "visite"),
-            "pre_arrival" => self.say("lodged before arrival", "déposé avant l'arrivée"),
-            "weekday" => self.say("weekday of beginning", "jour du début"),
-            "time_of_day" => self.say("hour of beginning", "heure du début"),
-            other => return other.to_owned(),
+            "office" => self.say("office"),
+            "agency" => self.say("first agency"),
+            "actor" => self.say("first actor"),
+            "mode" => self.say("mode of transport"),
+            "channel" => self.say("channel"),
+            "aeo" => self.say("authorised economic operator"),
+            "direction" => self.say("direction"),
+            "goods" => self.say("goods"),
+            "container" => self.say("container"),
+            "permit" => self.say("other agencies' intervention"),
+            "inspected" => self.say("inspection"),
+            "pre_arrival" => self.say("lodged before arrival"),
+            "weekday" => self.say("weekday of beginning"),
+            "time_of_day" => self.say("hour of beginning"),
+            other => other,
         };
         word.to_owned()
     }
@@ -117,20 +135,34 @@ impl Writer<'_> {
         let day = value.parse::<usize>().ok().filter(|_| column == "weekday");
         match (value, day.and_then(|day| self.weekdays().get(day.wrapping_sub(1)).copied())) {
             (_, Some(day)) => day.to_owned(),
-            ("", _) => self.say("not told", "non renseigné").to_owned(),
-            ("yes" | "true", _) => self.say("yes", "oui").to_owned(),
-            ("no" | "false", _) => self.say("no", "non").to_owned(),
+            ("", _) => self.say("not stated").to_owned(),
+            ("yes" | "true", _) => self.say("yes").to_owned(),
+            ("no" | "false", _) => self.say("no").to_owned(),
             _ => value.to_owned(),
         }
     }
 
     /// The days of the week, from Monday.
-    pub(super) fn weekdays(&self) -> [&'static str; 7] {
-        match self.language {
-            Language::English => {
-                ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-            }
-            Language::French => ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
-        }
+    pub(super) fn weekdays(&self) -> [&str; 7] {
+        [
+            self.say("Monday"),
+            self.say("Tuesday"),
+            self.say("Wednesday"),
+            self.say("Thursday"),
+            self.say("Friday"),
+            self.say("Saturday"),
+            self.say("Sunday"),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_with_their_clock() {
+        assert_eq!(time_of("2024-03-02T01:30:00+03:00"), "2024-03-02 01:30 (UTC+03:00)");
+        assert_eq!(time_of("2024-03-01T22:30:00Z"), "2024-03-01 22:30 UTC");
     }
 }

@@ -7,7 +7,10 @@ use futures::try_join;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Result};
 
-use super::times::{StageCounts, StageTimes, each, sorted_times, stage_counts};
+use super::{
+    target::TargetResult,
+    times::{StageCounts, StageTimes, each, sorted_times, stage_counts},
+};
 use crate::{
     stage_file::{Stage, StageKind},
     statistics::{
@@ -35,9 +38,55 @@ pub struct StageResult {
     pub working: Option<Summary>,
     /// Elapsed hours with the open ones.
     pub survival: SurvivalSummary,
+    /// How many met the target; none without a target.
+    pub target: Option<TargetResult>,
 }
 
 impl StageResult {
+    /// The share within the target, 0..=1; none without a target, or where no case was followed for so long.
+    pub fn within_target(&self) -> Option<f64> {
+        self.target?.share()
+    }
+
+    /// The median of all cases, open ones counted; `None` where the half of them is not over.
+    pub fn median(&self) -> Option<f64> {
+        self.quantile(2)
+    }
+
+    /// The 90th percentile of all cases, open ones counted.
+    pub fn p90(&self) -> Option<f64> {
+        self.quantile(4)
+    }
+
+    /// Without open cases the exact quantile, and else that of the survival curve.
+    fn quantile(&self, place: usize) -> Option<f64> {
+        match self.open {
+            0 => (self.complete > 0).then(|| self.elapsed.quantiles[place]),
+            _ => self.survival.quantiles[place],
+        }
+    }
+
+    /// The 95 % confidence interval of the median; an end is absent where it is not known.
+    pub fn median_interval(&self) -> (Option<f64>, Option<f64>) {
+        self.interval(self.elapsed.median_interval, self.survival.median_interval)
+    }
+
+    /// The 95 % confidence interval of the 90th percentile.
+    pub fn p90_interval(&self) -> (Option<f64>, Option<f64>) {
+        self.interval(self.elapsed.p90_interval, self.survival.p90_interval)
+    }
+
+    fn interval(
+        &self,
+        exact: Option<(f64, f64)>,
+        survival: (Option<f64>, Option<f64>),
+    ) -> (Option<f64>, Option<f64>) {
+        match self.open {
+            0 => exact.unzip(),
+            _ => survival,
+        }
+    }
+
     fn unmeasured(stage: Stage) -> Self {
         Self {
             stage,
@@ -48,6 +97,7 @@ impl StageResult {
             elapsed: Summary::default(),
             working: None,
             survival: SurvivalSummary::default(),
+            target: None,
         }
     }
 }
@@ -99,12 +149,13 @@ pub async fn measure_by(
     for ((_, stage, value), counts) in of_the_period() {
         if let Some(result) = result_of(&mut results, *stage, value) {
             [result.complete, result.open, result.missing, result.negative] = counts.by_status;
+            result.target = result.stage.target_hours.map(|_| counts.target);
         }
     }
-    let elapsed = distributions(session, &stages, stratum, "key", &counts);
+    let elapsed = distributions(session, stratum, "key", &counts);
     let working = async {
         match times.file.has_calendar() {
-            true => distributions(session, &stages, stratum, "working_key", &counts).await,
+            true => distributions(session, stratum, "working_key", &counts).await,
             false => Ok(Vec::new()),
         }
     };
@@ -137,7 +188,6 @@ type Distributed = ((i32, String), Summary, SurvivalSummary);
 /// The distributions of the study's times by one of their keys, by stage and stratum.
 async fn distributions(
     session: &SessionContext,
-    stages: &[Stage],
     stratum: Option<&str>,
     key: &str,
     counts: &StageCounts,
@@ -150,11 +200,8 @@ async fn distributions(
         if !passes.last().is_some_and(|(last, _)| goes_on(last)) {
             let counts = of(stage, row.stratum);
             let complete = if key == "key" { counts.by_status[0] } else { counts.working };
-            let target = stages.get(stage as usize).and_then(|stage| stage.target_hours);
-            let pass = (
-                Distribution::new(complete, target),
-                Survival::new(counts.by_status[0] + counts.by_status[1]),
-            );
+            let pass =
+                (Distribution::new(complete), Survival::new(counts.by_status[0] + counts.by_status[1]));
             passes.push(((stage, row.stratum.to_owned()), pass));
         }
         let Some((_, (distribution, survival))) = passes.last_mut() else { return };

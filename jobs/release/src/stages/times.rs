@@ -8,13 +8,14 @@ use arrow::{
     datatypes::{DataType, Int32Type, Int64Type},
 };
 use datafusion::prelude::{DataFrame, SessionContext};
+use serde::{Deserialize, Serialize};
 use tidewaiter_core::{
     Error, Result,
     answers::{column, count, number, rows},
     plan,
 };
 
-use super::{key::Key, operator::StagesOperator};
+use super::{key::Key, operator::StagesOperator, target::TargetResult};
 use crate::{
     calendar::HOUR,
     messages,
@@ -48,6 +49,28 @@ impl StageTimes<'_> {
         Ok(())
     }
 
+    /// How the time of a stage is divided over the steps, in the order of the stage file, and last the time that no step
+    /// holds; of the cases of the study's period whose stage ended. The session has the `cases`.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub async fn shares(&self, session: &SessionContext, stage: i32) -> Result<Vec<TimeShare>> {
+        let message = messages::StagesOperator { divided: Some(stage), ..self.message(None, Vec::new()) };
+        session.register_table("divided", times(session, message).await?.into_view())?;
+        let answer = query(session, DIVIDED).await?;
+        let mut shares = Vec::new();
+        for row in rows(&answer) {
+            let place = number(&answer, "stage", row)? as usize;
+            let seconds = number(&answer, "seconds", row)? + number(&answer, "microseconds", row)? / 1e6;
+            let stage = place.checked_sub(1).and_then(|place| self.file.stages.get(place)).cloned();
+            shares.push(TimeShare { stage, hours: seconds / 3600.0 });
+        }
+        // The rows come with 0 first, which is the time of no step.
+        let none_first = usize::from(!shares.is_empty());
+        shares.rotate_left(none_first);
+        Ok(shares)
+    }
+
     /// Registers the times of one stage as `headline`, with the case, its hours, when it began, and columns
     /// of the cases. Stages are numbered as by [`StagesOperator`].
     ///
@@ -71,7 +94,7 @@ impl StageTimes<'_> {
             cut_off: self.scope.cut_off,
             strata,
             only,
-            counted: false,
+            ..messages::StagesOperator::default()
         }
     }
 
@@ -81,13 +104,28 @@ impl StageTimes<'_> {
     }
 }
 
+/// The query of the time of a stage by the step that holds it.
+const DIVIDED: &str = "SELECT stage, sum(seconds) AS seconds, sum(microseconds) AS microseconds FROM divided \
+     GROUP BY stage ORDER BY stage";
+
+/// A part of the time of a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimeShare {
+    /// The step that holds it; none: the time that no step holds.
+    pub stage: Option<Stage>,
+    /// Its hours over all cases.
+    pub hours: f64,
+}
+
 /// The stage from a case's first event to its last.
 fn throughput() -> Stage {
     Stage {
         name: "First to last event".to_owned(),
         french: Some("Du premier au dernier événement".to_owned()),
+        spanish: Some("Del primer al último evento".to_owned()),
         kind: StageKind::Whole,
         part: None,
+        held_by: None,
         from: Vec::new(),
         not_before: Vec::new(),
         to: Vec::new(),
@@ -102,7 +140,7 @@ async fn times(session: &SessionContext, message: messages::StagesOperator) -> R
     let operator = StagesOperator::new(message)?;
     let needs = operator.needs();
     let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
-    plan::above(session.table("cases").await?.select_columns(&needs)?, operator)
+    plan::apply(session.table("cases").await?.select_columns(&needs)?, operator)
 }
 
 /// The cases of a stage by status, and those of them that have a time in working hours.
@@ -111,6 +149,8 @@ pub(super) struct StatusCounts {
     /// In the order of [`super::Status`].
     pub(super) by_status: [u64; 4],
     pub(super) working: u64,
+    /// Those that were followed for as long as their target, and those of them that met it.
+    pub(super) target: TargetResult,
 }
 
 /// Counts by period, stage and stratum.
@@ -129,6 +169,8 @@ pub(super) async fn stage_counts(session: &SessionContext, stratum: Option<&str>
         if status == 0 {
             entry.working = count(&answer, "working", row)?;
         }
+        entry.target.cases += count(&answer, "followed", row)?;
+        entry.target.within += count(&answer, "in_target", row)?;
     }
     Ok(counts)
 }
@@ -137,12 +179,12 @@ pub(super) async fn stage_counts(session: &SessionContext, stratum: Option<&str>
 fn stage_counts_sql(stratum: Option<&str>) -> String {
     match stratum {
         Some(column) => format!(
-            "SELECT period, stage, coalesce({column}, '') AS stratum, status, count(*) AS n, count(working_key) AS working \
-             FROM times GROUP BY period, stage, status, coalesce({column}, '') ORDER BY stage, stratum, period, status"
+            "SELECT period, stage, coalesce({column}, '') AS stratum, status, count(*) AS n, count(working_key) AS working, \
+             count(in_target) AS followed, count(*) FILTER (WHERE in_target) AS in_target FROM times GROUP BY period, stage, status, coalesce({column}, '') ORDER BY stage, stratum, period, status"
         ),
         None => {
-            "SELECT period, stage, '' AS stratum, status, sum(n) AS n, sum(working) AS working FROM counted \
-             GROUP BY period, stage, status HAVING sum(n) > 0 ORDER BY stage, period, status"
+            "SELECT period, stage, '' AS stratum, status, sum(n) AS n, sum(working) AS working, \
+             sum(followed) AS followed, sum(in_target) AS in_target FROM counted GROUP BY period, stage, status HAVING sum(n) > 0 ORDER BY stage, period, status"
                 .to_owned()
         }
     }
@@ -160,15 +202,22 @@ pub(super) fn sorted_times(stratum: Option<&str>, key: &str) -> String {
     )
 }
 
-/// The query of the keys of the times that are over, of both periods, in rising order.
+/// The query of the keys of the times of both periods in rising order, and for how long each was followed.
 pub(super) const SORTED_TIMES_OF_BOTH: &str =
-    "SELECT key, period FROM times WHERE key IS NOT NULL AND status = 0 ORDER BY key, period";
+    "SELECT key, period, followed FROM times WHERE key IS NOT NULL ORDER BY key, period, followed";
+
+/// The query of the number of times of each stage and period by the whole hours for which they were followed, those
+/// followed for longest first.
+pub(super) const FOLLOWED_HOURS: &str = "SELECT stage, period, followed / 3600000000 AS hours, count(*) AS n FROM times \
+     WHERE key IS NOT NULL GROUP BY stage, period, followed / 3600000000 ORDER BY stage, period, hours DESC";
 
 /// A row of sorted times.
 pub(super) struct SortedTime<'a> {
     pub(super) key: Key,
     pub(super) stratum: &'a str,
     pub(super) period: i32,
+    /// For how long it was followed, in hours; 0 where the query has it not.
+    pub(super) followed: f64,
 }
 
 impl SortedTime<'_> {
@@ -190,6 +239,9 @@ pub(super) async fn each(
         let strata =
             batch.column_by_name("stratum").map(|strata| cast(strata, &DataType::Utf8)).transpose()?;
         let strata = strata.as_ref().map(|strata| strata.as_string::<i32>());
+        let followed =
+            batch.column_by_name("followed").map(|followed| cast(followed, &DataType::Int64)).transpose()?;
+        let followed = followed.as_ref().map(|followed| followed.as_primitive::<Int64Type>());
         let keys = column(batch, "key")?.as_primitive::<Int64Type>();
         for (row, key) in keys.values().iter().enumerate() {
             let stratum = strata.map_or("", |strata| strata.value(row));
@@ -197,6 +249,7 @@ pub(super) async fn each(
                 key: Key::of(*key),
                 stratum,
                 period: periods.map_or(0, |periods| periods.value(row)),
+                followed: followed.map_or(0.0, |followed| followed.value(row) as f64 / HOUR),
             });
         }
         Ok(())

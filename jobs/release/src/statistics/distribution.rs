@@ -2,7 +2,7 @@
 //!
 //! [`Distribution`] gives exactly the mean, the trimmed mean, quantiles by linear interpolation (Hyndman and
 //! Fan's type 7, "Sample quantiles in statistical packages", The American Statistician 50, 1996; NumPy's
-//! default), the share within a target, and confidence intervals of quantiles. The intervals are those of
+//! default), and confidence intervals of quantiles. The intervals are those of
 //! order statistics by the binomial distribution (Conover, "Practical Nonparametric Statistics", section
 //! 3.2): they hold for any distribution of the times.
 
@@ -42,8 +42,6 @@ pub struct Summary {
     pub median_interval: Option<(f64, f64)>,
     /// The 95 % confidence interval of the 90th percentile.
     pub p90_interval: Option<(f64, f64)>,
-    /// Share of the times within the target, 0..=1; absent without a target.
-    pub within_target: Option<f64>,
     /// Times in each class of [`CLASSES`].
     pub histogram: [u64; 13],
 }
@@ -65,8 +63,6 @@ impl Summary {
 pub struct Distribution {
     count: usize,
     seen: usize,
-    target: Option<f64>,
-    within: u64,
     trim: usize,
     trimmed_sum: f64,
     /// Sum of the squared differences from the least time, which loses less precision than that of the times.
@@ -79,8 +75,8 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// Of `count` times, with a target in hours.
-    pub fn new(count: u64, target: Option<f64>) -> Self {
+    /// Of `count` times.
+    pub fn new(count: u64) -> Self {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let mut ranks = Vec::new();
         for quantile in QUANTILES {
@@ -98,8 +94,6 @@ impl Distribution {
         Self {
             count,
             seen: 0,
-            target,
-            within: 0,
             trim: (count as f64 * TRIMMED).floor() as usize,
             trimmed_sum: 0.0,
             squares: 0.0,
@@ -120,7 +114,6 @@ impl Distribution {
         if self.seen >= self.trim && self.seen + self.trim < self.count {
             self.trimmed_sum += hours;
         }
-        self.within += u64::from(self.target.is_some_and(|target| hours <= target));
         let class = CLASSES.partition_point(|bound| *bound <= hours).max(1) - 1;
         self.summary.histogram[class] += 1;
         if self.ranks.get(self.kept.len()) == Some(&self.seen) {
@@ -131,7 +124,7 @@ impl Distribution {
 
     /// The summary.
     pub fn finish(self) -> Summary {
-        let Self { seen, trim, trimmed_sum, squares, mut summary, ranks, kept, target, within, .. } = self;
+        let Self { seen, trim, trimmed_sum, squares, mut summary, ranks, kept, .. } = self;
         if seen == 0 {
             return summary;
         }
@@ -156,7 +149,6 @@ impl Distribution {
         };
         summary.median_interval = interval(0.5);
         summary.p90_interval = interval(0.9);
-        summary.within_target = target.map(|_| within as f64 / seen as f64);
         summary
     }
 }
@@ -204,31 +196,30 @@ mod tests {
 
     use super::*;
 
-    fn summary(times: &[f64], target: Option<f64>) -> Summary {
+    fn summary(times: &[f64]) -> Summary {
         let mut sorted = times.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let mut distribution = Distribution::new(sorted.len() as u64, target);
+        let mut distribution = Distribution::new(sorted.len() as u64);
         sorted.iter().for_each(|time| distribution.push(*time));
         distribution.finish()
     }
 
     #[test]
     fn a_few_times_are_summed_up_as_by_hand() {
-        let found = summary(&[4.0, 1.0, 3.0, 2.0, 100.0], Some(3.0));
+        let found = summary(&[4.0, 1.0, 3.0, 2.0, 100.0]);
         assert_eq!((found.count, found.sum, found.mean), (5, 110.0, 22.0));
         assert_eq!((found.min, found.max, found.median()), (1.0, 100.0, 3.0));
         // Type 7: 4 * 0.9 = 3.6, so 4 + 0.6 * 96; 4 * 0.1 = 0.4.
         assert!((found.p90() - 61.6).abs() < 1e-12);
         assert!((found.quantiles[0] - 1.4).abs() < 1e-12);
         assert!((found.deviation - 1902.5_f64.sqrt()).abs() < 1e-9);
-        assert_eq!(found.within_target, Some(0.6));
         assert_eq!(found.median_interval, None, "five times are too few");
         assert_eq!(found.histogram[..4], [0, 1, 2, 1]);
         assert_eq!(found.histogram[8], 1);
         let twenty: Vec<f64> = (1..=20).map(f64::from).collect();
-        assert_eq!(summary(&twenty, None).trimmed_mean, 10.5);
-        assert_eq!(summary(&[], Some(1.0)), Summary::default());
-        assert_eq!(summary(&[7.0], None).quantiles, [7.0; 6]);
+        assert_eq!(summary(&twenty).trimmed_mean, 10.5);
+        assert_eq!(summary(&[]), Summary::default());
+        assert_eq!(summary(&[7.0]).quantiles, [7.0; 6]);
     }
 
     #[test]
@@ -248,7 +239,7 @@ mod tests {
     proptest! {
         #[test]
         fn figures_are_those_of_the_whole_list(times in prop::collection::vec(0.0_f64..5000.0, 1..200)) {
-            let found = summary(&times, Some(100.0));
+            let found = summary(&times);
             let mut sorted = times.clone();
             sorted.sort_by(f64::total_cmp);
             for (quantile, value) in QUANTILES.iter().zip(found.quantiles) {

@@ -1,7 +1,9 @@
 //! The survival curve of times that come in rising order, of which some are not over.
 //!
 //! [`Survival`] is the product-limit estimate of Kaplan and Meier ("Nonparametric estimation from incomplete
-//! observations", JASA 53, 1958), which also uses the cases that were open at the cut-off.
+//! observations", JASA 53, 1958), which also uses the cases that were open at the cut-off. Its intervals are those of
+//! Brookmeyer and Crowley ("A confidence interval for the median survival time", Biometrics 38, 1982) with Greenwood's
+//! variance.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,10 @@ pub struct SurvivalSummary {
     pub open: u64,
     /// [`QUANTILES`]; absent where the curve does not reach them, because many cases are not over.
     pub quantiles: [Option<f64>; 6],
+    /// The ends of the 95 % confidence interval of the median; absent where the curve's band does not reach it.
+    pub median_interval: (Option<f64>, Option<f64>),
+    /// Those of the 90th percentile.
+    pub p90_interval: (Option<f64>, Option<f64>),
     /// The steps of the curve: hours, and the share of cases that take longer. Small steps are joined.
     pub curve: Vec<(f64, f64)>,
 }
@@ -33,8 +39,13 @@ pub struct Survival {
     left: f64,
     /// The share of cases that take longer.
     share: f64,
+    /// Greenwood's sum: the variance of the share, divided by its square.
+    greenwood: f64,
     summary: SurvivalSummary,
 }
+
+/// The half width of a 95 % interval in standard deviations.
+const HALF_WIDTH: f64 = 1.96;
 
 /// The least step of the curve that is kept.
 const LEAST_STEP: f64 = 0.004;
@@ -43,7 +54,7 @@ impl Survival {
     /// Of `count` times.
     pub fn new(count: u64) -> Self {
         let summary = SurvivalSummary { curve: vec![(0.0, 1.0)], ..SurvivalSummary::default() };
-        Self { at_risk: count as f64, time: 0.0, ended: 0.0, left: 0.0, share: 1.0, summary }
+        Self { at_risk: count as f64, time: 0.0, ended: 0.0, left: 0.0, share: 1.0, greenwood: 0.0, summary }
     }
 
     /// Adds the next time; `is_over` is false for one that had not ended at the cut-off.
@@ -71,6 +82,7 @@ impl Survival {
                     *slot = Some(self.time);
                 }
             }
+            self.take_intervals();
             let last = self.summary.curve.last().map_or(1.0, |point| point.1);
             if last - self.share >= LEAST_STEP || self.share <= 0.0 {
                 self.summary.curve.push((self.time, self.share));
@@ -78,6 +90,24 @@ impl Survival {
         }
         self.at_risk -= self.ended + self.left;
         (self.ended, self.left) = (0.0, 0.0);
+    }
+
+    /// Adds the current time to the intervals whose ends the curve's band reaches with it.
+    fn take_intervals(&mut self) {
+        // When the last case at risk has ended, the variance is not known.
+        if self.at_risk > self.ended {
+            self.greenwood += self.ended / (self.at_risk * (self.at_risk - self.ended));
+            let half = HALF_WIDTH * self.share * self.greenwood.sqrt();
+            for (quantile, (low, high)) in
+                [(0.5, &mut self.summary.median_interval), (0.9, &mut self.summary.p90_interval)]
+            {
+                for (end, bound) in [(low, self.share - half), (high, self.share + half)] {
+                    if end.is_none() && bound <= 1.0 - quantile {
+                        *end = Some(self.time);
+                    }
+                }
+            }
+        }
     }
 
     /// The summary.
@@ -122,6 +152,8 @@ mod tests {
             assert!((point.1 - share).abs() < 5e-4, "{time}: {}", point.1);
         }
         assert_eq!(found.quantiles, [Some(6.0), Some(13.0), Some(23.0), None, None, None]);
+        // The band of 95 % reaches a half at 13, where it is 0.690 less 1.96 times 0.1068, and never from above.
+        assert_eq!(found.median_interval, (Some(13.0), None));
     }
 
     proptest! {

@@ -1,9 +1,9 @@
-//! Horizontal bars, and histograms as bars of consecutive ranges.
+//! Horizontal bars.
 
 use maud::{Markup, html};
 
 use super::{at, shorten};
-use crate::{format::Numbers, table::Kind};
+use crate::{format::NumberFormat, table::Kind};
 
 const WIDTH: f64 = 820.0;
 /// The approximate width of a character, and the most room for names.
@@ -22,21 +22,12 @@ pub struct BarChart {
     /// The kind of the numbers.
     pub kind: Kind,
     /// The number format of the report's language.
-    pub numbers: Numbers,
+    pub numbers: NumberFormat,
     /// Name and value of each bar, from the top; values below zero are drawn as zero.
     pub bars: Vec<(String, f64)>,
 }
 
 impl BarChart {
-    /// A histogram: `n + 1` rising edges, and the `n` counts of the values between them; `edge` is the kind of the edges.
-    pub fn histogram(title: impl Into<String>, edges: &[f64], counts: &[u64], edge: Kind) -> Self {
-        let numbers = Numbers::default();
-        let bars = edges.windows(2).zip(counts).map(|(pair, count)| {
-            (format!("{} to {}", edge.format(numbers, pair[0]), edge.format(numbers, pair[1])), *count as f64)
-        });
-        Self { title: title.into(), kind: Kind::Count, numbers, bars: bars.collect() }
-    }
-
     /// The chart's markup.
     pub fn render(&self) -> Markup {
         let height = ROW * self.bars.len() as f64 + 4.0;
@@ -76,16 +67,11 @@ mod tests {
     #[test]
     fn the_longest_bar_fills_the_width_and_others_follow() {
         let bars = vec![("a".to_owned(), 0.5), ("b".to_owned(), 0.25), ("c".to_owned(), f64::NAN)];
-        let html = BarChart { title: "t".to_owned(), kind: Kind::Percent, numbers: Numbers::default(), bars }
-            .render()
-            .into_string();
+        let html =
+            BarChart { title: "t".to_owned(), kind: Kind::Percent, numbers: NumberFormat::default(), bars }
+                .render()
+                .into_string();
         assert!(html.contains("width=\"687.0\"") && html.contains("width=\"343.5\""));
         assert!(html.contains("50.0\u{a0}%") && !html.contains("NaN"));
-    }
-
-    #[test]
-    fn a_histogram_names_its_ranges() {
-        let chart = BarChart::histogram("t", &[0.0, 0.5, 1.0], &[3, 4], Kind::Percent);
-        assert_eq!(chart.bars[1], ("50.0\u{a0}% to 100.0\u{a0}%".to_owned(), 4.0));
     }
 }

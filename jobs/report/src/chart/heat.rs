@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::at;
-use crate::{format::Numbers, table::Kind};
+use crate::{format::NumberFormat, table::Kind};
 
 const WIDTH: f64 = 820.0;
 const NAMES: f64 = 96.0;
@@ -20,7 +20,7 @@ pub struct HeatMap {
     /// The kind of the numbers.
     pub kind: Kind,
     /// The number format of the report's language.
-    pub numbers: Numbers,
+    pub numbers: NumberFormat,
     /// Names of the rows, from the top.
     pub rows: Vec<String>,
     /// Names of the columns, from the left.
@@ -85,7 +85,7 @@ mod tests {
         let map = HeatMap {
             title: "t".to_owned(),
             kind: Kind::Count,
-            numbers: Numbers::default(),
+            numbers: NumberFormat::default(),
             rows: vec!["<a>".to_owned()],
             columns: vec!["1".to_owned(), "2".to_owned(), "3".to_owned()],
             values: vec![vec![4.0, 2.0, f64::NAN]],

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use maud::{Markup, html};
 
 use super::{at, colour, dash, ticks::Ticks};
-use crate::format::Numbers;
+use crate::format::NumberFormat;
 
 const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 372.0;
@@ -56,7 +56,7 @@ pub struct LineChart {
     /// Labels of x = 0, 1, …, such as months; empty: x is labelled with numbers.
     pub labels: Vec<String>,
     /// The number format of the report's language.
-    pub numbers: Numbers,
+    pub numbers: NumberFormat,
 }
 
 impl LineChart {

@@ -1,4 +1,4 @@
-//! Charts as inline SVG: lines, horizontal bars, histograms, waterfalls, heat maps, process maps and trees.
+//! Charts as inline SVG: lines, horizontal bars, waterfalls, heat maps, process maps and trees.
 //!
 //! Each chart is a struct with a `render` method that gives its markup. Series differ by colour, dash and marker, so
 //! that they are distinct in grey print too. Colours: Okabe and Ito, "Color Universal Design" (2008), which people with

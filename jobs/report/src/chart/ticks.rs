@@ -1,6 +1,6 @@
 //! Axis ticks at round numbers.
 
-use crate::format::Numbers;
+use crate::format::NumberFormat;
 
 /// Round numbers that cover a range.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ impl Ticks {
     }
 
     /// A tick's label; shares are written in percent.
-    pub fn label(&self, numbers: Numbers, value: f64, share: bool) -> String {
+    pub fn label(&self, numbers: NumberFormat, value: f64, share: bool) -> String {
         match share {
             true => format!("{}\u{a0}%", numbers.fixed(value * 100.0, self.decimals.saturating_sub(2))),
             false if value.abs() >= 1e6 => numbers.money(value),
@@ -81,7 +81,7 @@ mod tests {
     fn ticks_are_round() {
         assert_eq!(Ticks::covering(0.0, 1.0).values, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
         assert_eq!(Ticks::covering(3.0, 97.0).values, [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
-        assert_eq!(Ticks::covering(0.0, 0.1).label(Numbers::default(), 0.02, true), "2\u{a0}%");
+        assert_eq!(Ticks::covering(0.0, 0.1).label(NumberFormat::default(), 0.02, true), "2\u{a0}%");
         assert_eq!(Ticks::covering(7.0, 7.0).values.len(), 6);
     }
 

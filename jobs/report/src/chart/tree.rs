@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{at, shorten};
-use crate::format::Numbers;
+use crate::format::NumberFormat;
 
 const WIDTH: f64 = 820.0;
 const ROW: f64 = 28.0;
@@ -36,7 +36,7 @@ pub struct Tree {
     /// The nodes in depth-first order.
     pub branches: Vec<Branch>,
     /// The number format of the report's language.
-    pub numbers: Numbers,
+    pub numbers: NumberFormat,
 }
 
 impl Tree {
@@ -99,7 +99,7 @@ mod tests {
                 branch(2, "sea", 0.6),
                 branch(1, "green", 0.01),
             ],
-            numbers: Numbers::default(),
+            numbers: NumberFormat::default(),
         };
         assert_eq!([0, 1, 2, 3].map(|row| tree.parent(row)), [None, Some(0), Some(1), Some(0)]);
         let html = tree.render().into_string();

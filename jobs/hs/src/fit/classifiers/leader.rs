@@ -105,9 +105,7 @@ impl Leader for ClassifierLeader {
 
     fn absorb(&mut self, contribution: Contribution) -> Result<()> {
         let Contribution::Gather(parts) = contribution else {
-            return Err(Error::internal(
-                "HS classifiers: the shards answered another question than was asked",
-            ));
+            return Err(Error::internal("HS classifiers: the shards answered another request than was sent"));
         };
         if self.state.counts.is_none() {
             let first = parts.first().map(|(_, part)| part.clone()).unwrap_or_default();

@@ -7,7 +7,11 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::{Contribution, Shard, ShardLoader};
-use tidewaiter_core::{Error, Result, chance::mix, threads::on_cpu};
+use tidewaiter_core::{
+    Error, Result,
+    chance::mix,
+    threads::{check, on_cpu},
+};
 use tidewaiter_proto::v1::ParquetFile;
 use tokio::sync::OnceCell;
 
@@ -106,6 +110,7 @@ impl ClassifierShard {
         let mut trainer = SvmTrainer::new(&corpus.vectors, corpus.vocabulary.len());
         let mut trained = TrainedClassifiers::default();
         for number in (first..end).filter(|number| number % self.layout.shards == self.number) {
+            check()?;
             let problem = problem(&corpus.classes, number as usize, &corpus.texts.codes)?;
             let mut settings = self.layout.parameters.settings();
             settings.seed = mix(settings.seed ^ u64::from(number));

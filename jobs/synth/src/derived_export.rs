@@ -1,7 +1,8 @@
 //! Further exports of generated declarations, which other domains make.
 //!
-//! A domain registers a [`Plant`] as an extension of the program ([`Registered`]). The generator's job has an option for
-//! it and, if it is chosen, passes it every batch of declarations; the plant writes files of its own into the same
+//! A domain registers a [`DerivedExport`] as an extension of the program ([`RegisteredExport`]). The generator's job
+//! has an option for
+//! it and, if it is chosen, passes it every batch of declarations; the export writes files of its own into the same
 //! folder.
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use tidewaiter_core::Result;
 use crate::batch::SynthBatch;
 
 /// A domain's export of generated declarations.
-pub trait Plant: Send + Sync {
+pub trait DerivedExport: Send + Sync {
     /// Its name: the job's option, and its key in a pipeline's file.
     fn name(&self) -> &'static str;
 
@@ -25,11 +26,11 @@ pub trait Plant: Send + Sync {
     fn begin(&self, folder: &Path, country: &str) -> Result<()>;
 
     /// Begins a month (1 to 12) of a year.
-    fn month(&self, seed: u64, year: i32, month: u32) -> Box<dyn PlantedMonth>;
+    fn month(&self, seed: u64, year: i32, month: u32) -> Box<dyn DerivedExportMonth>;
 }
 
-/// One month of a [`Plant`].
-pub trait PlantedMonth {
+/// One month of a [`DerivedExport`].
+pub trait DerivedExportMonth {
     /// Takes the month's next declarations.
     ///
     /// # Errors
@@ -43,5 +44,5 @@ pub trait PlantedMonth {
     fn finish(self: Box<Self>, folder: &Path) -> Result<()>;
 }
 
-/// The type by which a domain registers its plant, see [`tidewaiter_job::Domain::extensions`].
-pub struct Registered(pub &'static dyn Plant);
+/// The type by which a domain registers its export, see [`tidewaiter_job::Domain::extensions`].
+pub struct RegisteredExport(pub &'static dyn DerivedExport);

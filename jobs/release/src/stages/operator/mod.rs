@@ -6,13 +6,16 @@
 //! of these is dropped: each is a row with its status. Stage 0 is from a case's first event to its last; the
 //! stages of the stage file follow. Where only one stage is requested, its rows also have the case, its hours
 //! and when it began.
+//!
+//! A target is judged on the cases that were followed for as long as the target: each of them either ended in that
+//! time or did not. A case that began later is not known to meet it, however early it ended.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, Int64Builder, RecordBatch,
-        StringArray, UInt32Array,
+        Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, Int64Builder,
+        RecordBatch, StringArray, UInt32Array,
     },
     compute::{cast, concat_batches, take},
     datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef},
@@ -24,17 +27,30 @@ use tidewaiter_core::{
     plan::{Input, Operator},
 };
 
-use super::key::{Key, Status};
+use super::{
+    division::divide,
+    key::{Key, Status},
+};
 use crate::{
     calendar::{Calendar, HOUR},
     messages,
-    stage_file::{Calendars, Stage, StageFile, role_column},
+    stage_file::{Calendars, Stage, StageFile, StageKind, role_column},
 };
 
 /// The schema of counts.
 fn counted_schema() -> SchemaRef {
-    let names = ["period", "stage", "status", "n", "working"];
-    Arc::new(Schema::new(names.map(|name| Field::new(name, DataType::Int64, false)).to_vec()))
+    whole_numbers(&["period", "stage", "status", "n", "working", "followed", "in_target"])
+}
+
+/// The schema of divided time: the steps by their numbers, and 0 for the time that none of them holds.
+fn divided_schema() -> SchemaRef {
+    whole_numbers(&["stage", "seconds", "microseconds"])
+}
+
+fn whole_numbers(names: &[&str]) -> SchemaRef {
+    Arc::new(Schema::new(
+        names.iter().map(|name| Field::new(*name, DataType::Int64, false)).collect::<Vec<_>>(),
+    ))
 }
 
 /// The plan node.
@@ -100,7 +116,9 @@ impl StagesOperator {
         ends: impl Fn(usize) -> Option<(i64, End)>,
     ) -> Result<RecordBatch> {
         let (mut kept, mut statuses, mut begun) = (Vec::new(), Vec::new(), Vec::new());
-        let mut lengths = Vec::new();
+        let (mut lengths, mut in_target) = (Vec::new(), Vec::new());
+        let mut followed = Int64Builder::new();
+        let target = self.target(number);
         let (mut keys, mut working_keys) = (Int64Builder::new(), Int64Builder::new());
         for case in 0..cases.num_rows() {
             let Some((from, end)) = ends(case) else { continue };
@@ -118,6 +136,8 @@ impl StagesOperator {
             let is_open = status == Status::Open;
             let key = |length| Key { stage: number, length, is_open }.number();
             let is_timed = status.is_timed();
+            followed.append_option(is_timed.then(|| self.followed(from)));
+            in_target.push(self.is_in_target(target, from, end));
             keys.append_option(is_timed.then(|| key(to - from)));
             working_keys.append_option(open_time.filter(|_| is_timed).map(key));
         }
@@ -130,6 +150,8 @@ impl StagesOperator {
             Arc::new(Int32Array::from(statuses)),
             Arc::new(keys.finish()),
             Arc::new(working_keys.finish()),
+            Arc::new(followed.finish()),
+            Arc::new(BooleanArray::from(in_target)),
         ];
         if self.message.only.is_some() {
             let hours = lengths.iter().map(|length| *length as f64 / HOUR);
@@ -143,13 +165,72 @@ impl StagesOperator {
         Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
     }
 
-    /// The number of stages of some cases by period, stage and status, and of those with a time in working
-    /// hours.
+    /// The target of a stage, microseconds.
+    fn target(&self, number: i32) -> Option<i64> {
+        let stage = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.file.stages.get(stage)?.target_hours.map(|hours| (hours * HOUR) as i64)
+    }
+
+    /// For how long a stage that began at this time was followed.
+    fn followed(&self, from: i64) -> i64 {
+        (self.message.cut_off - from).max(0)
+    }
+
+    /// Whether a stage met its target; `None` without a target, without a time, or where the stage was not followed
+    /// for so long.
+    fn is_in_target(&self, target: Option<i64>, from: i64, end: End) -> Option<bool> {
+        let target = target.filter(|target| end.status(from).is_timed() && self.followed(from) >= *target)?;
+        Some(matches!(end, End::At(to) if to - from <= target))
+    }
+
+    /// The time of a stage that ended, divided over the steps of its cases in the study's period.
+    fn divide(&self, cases: &RecordBatch, number: i32) -> Result<RecordBatch> {
+        let columns = Columns::of(self, cases)?;
+        let periods = cast(column(cases, "period")?, &DataType::Int32)?;
+        let periods = periods.as_primitive::<Int32Type>();
+        let whole = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let whole =
+            whole.and_then(|place| self.file.stages.get(place)).map(|stage| Ends::of(&self.file, stage));
+        let steps: Vec<(i64, Ends)> = (1..)
+            .zip(&self.file.stages)
+            .filter(|(_, stage)| stage.kind == StageKind::Step)
+            .map(|(number, stage)| (number, Ends::of(&self.file, stage)))
+            .collect();
+        let complete = |ends: Option<(i64, End)>| match ends {
+            Some((from, End::At(to))) if to >= from => Some((from, to)),
+            _ => None,
+        };
+        let mut sums = vec![0_i128; steps.len() + 1];
+        for case in (0..cases.num_rows()).filter(|case| periods.is_valid(*case) && periods.value(*case) == 0)
+        {
+            let whole = match &whole {
+                Some(ends) => complete(ends.of_case(&columns, case)),
+                None => Some((columns.first.value(case), columns.last.value(case))),
+            };
+            let Some(whole) = whole else { continue };
+            let times: Vec<_> =
+                steps.iter().map(|(_, ends)| complete(ends.of_case(&columns, case))).collect();
+            for (sum, part) in sums.iter_mut().zip(divide(whole, &times)) {
+                *sum += i128::from(part);
+            }
+        }
+        let numbers = steps.iter().map(|(number, _)| *number).chain([0]);
+        let columns: [Vec<i64>; 3] = [
+            numbers.collect(),
+            sums.iter().map(|sum| sum.div_euclid(1_000_000) as i64).collect(),
+            sums.iter().map(|sum| sum.rem_euclid(1_000_000) as i64).collect(),
+        ];
+        let arrays = columns.map(|column| Arc::new(Int64Array::from(column)) as ArrayRef);
+        Ok(RecordBatch::try_new(divided_schema(), arrays.to_vec())?)
+    }
+
+    /// The number of stages of some cases by period, stage and status, of those with a time in working hours, of those
+    /// that were followed for as long as their target, and of those that met it.
     fn count(&self, cases: &RecordBatch) -> Result<RecordBatch> {
         let columns = Columns::of(self, cases)?;
         let periods = cast(column(cases, "period")?, &DataType::Int32)?;
         let periods = periods.as_primitive::<Int32Type>();
-        let mut counts = BTreeMap::<(i32, i32), [[i64; 2]; 4]>::new();
+        let mut counts = BTreeMap::<(i32, i32), [[i64; 4]; 4]>::new();
         let mut add = |number: i32, ends: &dyn Fn(usize) -> Option<(i64, End)>| {
             for case in 0..cases.num_rows() {
                 let Some((from, end)) = ends(case) else { continue };
@@ -157,6 +238,9 @@ impl StagesOperator {
                 let count = &mut counts.entry((periods.value(case), number)).or_default()[status as usize];
                 count[0] += 1;
                 count[1] += i64::from(status.is_timed() && self.calendar_of(&columns, case).is_some());
+                let in_target = self.is_in_target(self.target(number), from, end);
+                count[2] += i64::from(in_target.is_some());
+                count[3] += i64::from(in_target == Some(true));
             }
         };
         add(0, &|case| Some((columns.first.value(case), End::At(columns.last.value(case)))));
@@ -173,7 +257,7 @@ impl StagesOperator {
         };
         let of = |place: usize| rows().filter_map(move |mut row| row.nth(place));
         let whole = |place| Arc::new(Int64Array::from_iter_values(of(place))) as ArrayRef;
-        Ok(RecordBatch::try_new(counted_schema(), (0..5).map(whole).collect())?)
+        Ok(RecordBatch::try_new(counted_schema(), (0..7).map(whole).collect())?)
     }
 
     fn calendar_of(&self, columns: &Columns, case: usize) -> Option<&Calendar> {
@@ -296,12 +380,17 @@ impl Operator for StagesOperator {
         if self.message.counted {
             return Ok(counted_schema());
         }
+        if self.message.divided.is_some() {
+            return Ok(divided_schema());
+        }
         let mut fields = vec![
             Field::new("stage", DataType::Int32, false),
             Field::new("period", DataType::Int32, true),
             Field::new("status", DataType::Int32, false),
             Field::new("key", DataType::Int64, true),
             Field::new("working_key", DataType::Int64, true),
+            Field::new("followed", DataType::Int64, true),
+            Field::new("in_target", DataType::Boolean, true),
         ];
         if self.message.only.is_some() {
             fields.push(input.field_with_name("case_id")?.clone());
@@ -315,153 +404,14 @@ impl Operator for StagesOperator {
     }
 
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
-        let rows = move |cases: datafusion::error::Result<RecordBatch>| match self.message.counted {
-            true => self.count(&cases?),
-            false => self.measure(&cases?),
+        let rows = move |cases: datafusion::error::Result<RecordBatch>| match self.message.divided {
+            Some(number) => self.divide(&cases?, number),
+            None if self.message.counted => self.count(&cases?),
+            None => self.measure(&cases?),
         };
         input.rows.map(rows).boxed()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use arrow::datatypes::Float64Type;
-
-    use super::*;
-
-    const STAGES: &str = r#"
-        roles = ["lodgement", "acceptance", "release"]
-        calendar = { time_zone = "UTC", hours = { thursday = ["00:00-01:00"] } }
-        [[stage]]
-        name = "customs"
-        kind = "whole"
-        from = ["acceptance", "lodgement"]
-        to = ["release"]
-        [[stage]]
-        name = "acceptance"
-        kind = "step"
-        from = ["lodgement"]
-        to = ["acceptance"]
-    "#;
-
-    #[test]
-    fn each_stage_of_a_case_has_its_time_and_its_status() {
-        let hours = |times: [Option<f64>; 4]| -> ArrayRef {
-            Arc::new(Int64Array::from_iter(times.map(|time| time.map(|time| (time * HOUR) as i64))))
-        };
-        let texts = |texts: [&str; 4]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
-        let cases = RecordBatch::try_from_iter([
-            ("case_id", texts(["whole", "open", "unrecorded", "backwards"])),
-            ("period", Arc::new(Int32Array::from(vec![0; 4])) as ArrayRef),
-            ("first_us", hours([Some(0.0), Some(1.0), Some(0.0), Some(2.0)])),
-            ("last_us", hours([Some(5.0), Some(1.0), Some(4.0), Some(9.0)])),
-            ("office", texts(["A", "A", "A", "A"])),
-            ("role_0", hours([Some(0.5), Some(1.0), Some(0.0), Some(9.0)])),
-            ("role_1", hours([Some(1.0), None, None, Some(8.0)])),
-            ("role_2", hours([Some(5.0), None, Some(4.0), Some(2.0)])),
-        ])
-        .expect("a batch");
-        let message = messages::StagesOperator {
-            stages: STAGES.to_owned(),
-            first: 0,
-            cut_off: (10.0 * HOUR) as i64,
-            strata: vec![],
-            only: None,
-            counted: false,
-        };
-        let operator = StagesOperator::new(message).expect("is right");
-        let rows = operator.measure(&cases).expect("measures");
-        let numbers = |name: &str| {
-            rows.column_by_name(name).expect("is there").as_primitive::<Int32Type>().values().to_vec()
-        };
-        let times = |name: &str| {
-            let keys = rows.column_by_name(name).expect("is there").as_primitive::<Int64Type>();
-            let hours = |key| Key::of(key).length as f64 / HOUR;
-            keys.iter().map(|key| key.map(hours)).collect::<Vec<_>>()
-        };
-        let counted =
-            StagesOperator::new(messages::StagesOperator { counted: true, ..operator.message.clone() });
-        let counted = counted.expect("is right").count(&cases).expect("counts");
-        let whole = |name: &str| {
-            counted.column_by_name(name).expect("is there").as_primitive::<Int64Type>().values().to_vec()
-        };
-        assert_eq!(whole("stage"), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
-        assert_eq!(whole("status"), [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]);
-        assert_eq!(whole("n"), [4, 0, 0, 0, 2, 1, 0, 1, 1, 1, 1, 1]);
-        assert_eq!(whole("working"), [4, 0, 0, 0, 2, 1, 0, 0, 1, 1, 0, 0]);
-        assert_eq!(numbers("stage"), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
-        assert_eq!(numbers("status"), [0, 0, 0, 0, 0, 1, 0, 3, 0, 1, 2, 3]);
-        let some = |hours: [f64; 4]| hours.map(Some);
-        assert_eq!(times("key")[..4], some([5.0, 0.0, 4.0, 7.0]));
-        assert_eq!(times("key")[4..8], [Some(4.0), Some(9.0), Some(4.0), None]);
-        assert_eq!(times("key")[8..], [Some(0.5), Some(9.0), None, None]);
-        // 1970 began on a Thursday; the office is open in its first hour alone.
-        assert_eq!(times("working_key")[..4], some([1.0, 0.0, 1.0, 0.0]));
-        assert_eq!(times("working_key")[8], Some(0.5));
-    }
-
-    #[test]
-    fn an_early_end_is_no_error_where_the_stage_file_allows_it() {
-        let stages = r#"
-            roles = ["arrival", "lodgement", "release", "look"]
-            [[stage]]
-            name = "before"
-            kind = "part"
-            from = ["arrival"]
-            to = ["lodgement"]
-            may_end_early = true
-            [[stage]]
-            name = "never"
-            kind = "step"
-            from = ["arrival"]
-            to = ["look"]
-            optional = true
-            [[stage]]
-            name = "customs"
-            kind = "part"
-            from = ["lodgement"]
-            not_before = ["arrival"]
-            to = ["release"]
-        "#;
-        let microseconds = |times: [i64; 4]| Arc::new(Int64Array::from(times.to_vec())) as ArrayRef;
-        let text = || Arc::new(StringArray::from(vec!["x"; 4])) as ArrayRef;
-        let cases = RecordBatch::try_from_iter([
-            ("case_id", text()),
-            ("period", Arc::new(Int32Array::from(vec![0; 4])) as ArrayRef),
-            ("first_us", microseconds([0; 4])),
-            ("last_us", microseconds([9; 4])),
-            ("office", text()),
-            // After arrival; lodged before it; released before it, too; released before it is lodged.
-            ("role_0", microseconds([1, 5, 5, 1])),
-            ("role_1", microseconds([2, 1, 1, 3])),
-            ("role_2", microseconds([4, 8, 3, 2])),
-            ("role_3", Arc::new(Int64Array::from(vec![None, None, None, Some(7)])) as ArrayRef),
-        ])
-        .expect("a batch");
-        let message = messages::StagesOperator {
-            stages: stages.to_owned(),
-            first: 0,
-            cut_off: 9,
-            strata: vec![],
-            only: None,
-            counted: false,
-        };
-        let measure = |only| {
-            let message = messages::StagesOperator { only, ..message.clone() };
-            let rows = StagesOperator::new(message).expect("is right").measure(&cases).expect("measures");
-            let statuses = rows.column_by_name("status").expect("is there").as_primitive::<Int32Type>();
-            let statuses = statuses.values().iter().copied();
-            match rows.column_by_name("hours") {
-                Some(hours) => {
-                    let hours = hours.as_primitive::<Float64Type>().values();
-                    statuses.zip(hours.iter().map(|hours| (hours * HOUR).round() as i64)).collect::<Vec<_>>()
-                }
-                None => statuses.map(|status| (status, 0)).collect(),
-            }
-        };
-        assert_eq!(measure(Some(1)), [(0, 1), (0, 0), (0, 0), (0, 2)]);
-        assert_eq!(measure(Some(2)), [(0, 6)], "a case that was not inspected did not wait for it");
-        assert_eq!(measure(Some(3)), [(0, 2), (0, 3), (0, 0), (3, -1)]);
-        assert_eq!(measure(None).len(), 13);
-    }
-}
+mod tests;
