@@ -1,7 +1,15 @@
-//! The device on which candle computes tensors: a GPU or the processor.
+//! The device on which candle computes tensors, and the operations on images that candle lacks or computes slowly.
 //!
-//! The GPU is the first CUDA device, if this program was built for CUDA (feature `cuda`) and the machine has one.
-//! Otherwise tensors are on the processor. What is absent: any model. Start at [`gpu`].
+//! The GPU is the first CUDA device, if this program was built for CUDA (feature `cuda`) and the machine has one
+//! ([`gpu`]). Otherwise tensors are on the processor. Networks on images are built of [`convolution::convolve`],
+//! [`normalisation::normalise`] and [`upsampling::double`]; images lie with their channels last. What is absent: any
+//! model.
+
+pub mod convolution;
+pub mod normalisation;
+mod product;
+pub mod upsampling;
+mod values;
 
 use std::sync::OnceLock;
 

@@ -1,0 +1,5 @@
+//! X-ray images.
+
+pub mod decode;
+pub mod encode;
+pub mod raster;

@@ -1,0 +1,4 @@
+//! The detector: [`network`] computes, [`detect`] reads its outputs.
+
+pub mod detect;
+pub mod network;
