@@ -2,6 +2,8 @@
 //!
 //! A domain is added here and nowhere else. What is absent: any behaviour.
 
+use clap::ArgMatches;
+use tidewaiter_core::Result;
 use tidewaiter_job::Catalogue;
 
 /// The domains; the first one's table is that of a mapping which names none.
@@ -15,6 +17,17 @@ pub static CATALOGUE: Catalogue = Catalogue::new(&[
     &tidewaiter_fraud::DOMAIN,
     &tidewaiter_hs::DOMAIN,
 ]);
+
+/// The text that a job's command asks for instead of a job, such as a first mapping; `None` where it asks for the job.
+///
+/// # Errors
+/// Those of what is asked for.
+pub fn text_instead(command: &str, options: &ArgMatches) -> Result<Option<String>> {
+    match command {
+        "ingest" => tidewaiter_ingest::job::guessed(options, &CATALOGUE.extensions()),
+        _ => Ok(None),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -136,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_generator_offers_what_domains_plant() {
+    fn the_generator_offers_the_exports_of_domains() {
         let words =
             "tidewaiter synth --country TW --years 1 --no-rings --new-scheme-from 2020-06 --releases out";
         let told = asked(&words.split(' ').collect::<Vec<_>>());
