@@ -156,7 +156,7 @@ fn tasks(stage: &RunningStage) -> (u64, u64) {
 
 /// How many rows the leaves of a plan have; `None` where one does not know.
 fn rows(plan: &dyn ExecutionPlan) -> Option<u64> {
-    if let [] = plan.children()[..] {
+    if plan.children().is_empty() {
         return match plan.downcast_ref::<DataSourceExec>().map(|scan| scan.data_source().as_ref() as &dyn Any)
         {
             Some(source) if source.is::<FileScanConfig>() => source.downcast_ref().and_then(rows_of_files),

@@ -102,7 +102,12 @@ async fn run_here(
 async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output, bars: Bars) -> Result<()> {
     let mut events = client.watch(WatchRequest { job: id.to_owned() }).await?.into_inner();
     let mut last = None;
-    while let Some(event) = events.message().await.context(|| format!("follow job {id}"))? {
+    let lost = || {
+        format!(
+            "follow job {id}, which does not depend on this command; `tidewaiter jobs watch {id}` goes on"
+        )
+    };
+    while let Some(event) = events.message().await.context(lost)? {
         if let Some(Progress { step, done, total, unit, note }) = event.progress {
             bars.noted_progress(&step, done, total, &unit, &note);
         }

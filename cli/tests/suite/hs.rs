@@ -154,7 +154,9 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
     }
     let report = first["reports"][0].as_str().expect("a report");
     let report = std::fs::read_to_string(report).expect("read");
-    for section in ["How much can be automated", "Drift by month", "2020-04", "Odd descriptions and codes"] {
+    for section in
+        ["How much can be automated", "Drift by month", "2020-04", "Unusual descriptions and codes"]
+    {
         assert!(report.contains(section), "{section}");
     }
 

@@ -226,14 +226,21 @@ pub fn fit_in_process(leader: &mut dyn Leader, shards: &mut [Box<dyn Shard>]) ->
             check()?;
             shard.contribute(&instruction, &mut merged)?;
         }
-        let merged = merged.ok_or_else(|| Error::internal("a fit needs at least one shard"))?;
-        let merged = match merged {
-            Contribution::Average(shards) => average(leader, shards)?,
-            merged => merged,
-        };
-        leader.absorb(merged)?;
+        give(leader, merged.ok_or_else(|| Error::internal("a fit needs at least one shard"))?)?;
     }
     Ok(())
+}
+
+/// Gives the leader the merged answers of shards of this process to the oldest open round: a mean is folded first.
+///
+/// # Errors
+/// The leader's.
+pub fn give(leader: &mut dyn Leader, merged: Contribution) -> Result<()> {
+    let merged = match merged {
+        Contribution::Average(shards) => average(leader, shards)?,
+        merged => merged,
+    };
+    leader.absorb(merged)
 }
 
 /// Gives the leader the whole mean of shards that are in this process.

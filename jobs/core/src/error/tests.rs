@@ -1,3 +1,5 @@
+//! Kinds, texts and ways of errors.
+
 use std::{io, sync::Arc};
 
 use arrow::error::ArrowError;

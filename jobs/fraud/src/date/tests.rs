@@ -1,7 +1,10 @@
 //! The network compared with figures computed by hand, by finite differences and by PyTorch; properties of the fit.
 
 use prost::Message;
-use tidewaiter_collective::{Contribution, Leader, Shard, fit::fit_in_process};
+use tidewaiter_collective::{
+    Contribution, Leader, Shard,
+    fit::{fit_in_process, give},
+};
 use tidewaiter_core::chance::mix;
 use tidewaiter_learning::gbdt::{self, Dataset, GbdtLeader, GbdtShard, Model};
 use tidewaiter_tensors::gpu;
@@ -493,7 +496,7 @@ fn losses_of_leader_and_shards_change_nothing() {
         for shard in carried.iter_mut().rev() {
             shard.contribute(&instruction, &mut output).expect("outputs");
         }
-        leader.absorb(output.expect("two shards answered")).expect("absorbs");
+        give(&mut leader, output.expect("two shards answered")).expect("absorbs");
         if leader.at_milestone() {
             let checkpoint = leader.checkpoint().expect("checkpoint");
             leader = DateLeader::restore(&checkpoint, booster.clone()).expect("restores");
@@ -565,7 +568,7 @@ fn progress_is_told_within_an_epoch() {
     while let Some(instruction) = leader.instruct().expect("instructs") {
         let mut merged = None;
         shards[0].contribute(&instruction, &mut merged).expect("contributes");
-        leader.absorb(merged.expect("an answer")).expect("absorbs");
+        give(&mut leader, merged.expect("an answer")).expect("absorbs");
         told.push((leader.progress().done, leader.progress().total));
     }
     // Six hundred rows are ten steps of 64: four rounds in each of the four epochs.

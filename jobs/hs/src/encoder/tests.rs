@@ -9,7 +9,10 @@ use std::{
 use candle_core::{Device, Tensor, Var};
 use serde::Deserialize;
 use tidewaiter_archive::Archive;
-use tidewaiter_collective::{Leader, Shard, fit::fit_in_process};
+use tidewaiter_collective::{
+    Leader, Shard,
+    fit::{fit_in_process, give},
+};
 use tidewaiter_core::{ErrorKind, chance::mix};
 
 use super::{
@@ -339,7 +342,7 @@ fn a_fit_goes_on_from_each_of_its_checkpoints() {
         for shard in carried.iter_mut().rev() {
             shard.contribute(&instruction, &mut merged).expect("answers");
         }
-        leader.absorb(merged.expect("two shards answered")).expect("absorbs");
+        give(&mut leader, merged.expect("two shards answered")).expect("absorbs");
         let checkpoint = leader.checkpoint().expect("bytes");
         leader = EncoderLeader::restore(&checkpoint, parameters.clone()).expect("reads");
         rounds += 1;

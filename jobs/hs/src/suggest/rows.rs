@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_file_of_any_form_keeps_its_columns_beside_the_answers() {
-        let file = "\u{feff}ref;description;qty\r\n1;caf&eacute;, green;5\r\n2;\"a \"\"b\"\"\";\r\n";
+        let file = "\u{feff}ref;description;qty\r\n1;\"caf&eacute;, green\";5\r\n2;\"a \"\"b\"\"\";\r\n";
         let titles = ColumnTitles { description: "description".to_owned(), ..ColumnTitles::default() };
         let table = DescriptionTable::read(file.as_bytes(), &TextForm::default(), &titles).expect("reads");
         assert_eq!(table.description(0), "café, green");

@@ -88,7 +88,8 @@ mod tests {
     #[test]
     fn a_lost_zero_is_restored_where_one_reading_exists() {
         let both = ["0901", "090111", "9011", "901110", "0302", "030222", "010121", "0701", "07"];
-        let cases: [(&[usize], &[&str], &str, Option<&str>); 15] = [
+        type Case<'a> = (&'a [usize], &'a [&'a str], &'a str, Option<&'a str>);
+        let cases: [Case<'_>; 15] = [
             (&[], &[], "090111", Some("090111")),
             (&[], &[], "90111", None),
             (&[], &[], "1012100", None),

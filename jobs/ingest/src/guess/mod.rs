@@ -78,8 +78,8 @@ pub fn mapping(layout: &'static Layout, file: &Path) -> Result<String> {
             }
             None if column.name == "item_number" => {
                 line(
-                    "item_number = { constant = \"1\" }",
-                    "no such column: right where a declaration has one item",
+                    "# item_number = { constant = \"1\" }",
+                    "required, and not found: name its column, or take the # away where every declaration has one item",
                 );
             }
             None if column.required => {
