@@ -67,8 +67,8 @@ pub(super) async fn run(
 /// The job as the ledger has it: the unfinished one of an earlier process if it is to be resumed, otherwise a new one.
 async fn begin(ledger: &Ledger, resume: bool, specification: &Specification) -> Result<Entry> {
     let asked = specification.to_json()?;
-    let jobs = ledger.open().await?.into_iter().flatten();
-    let earlier = jobs.filter(|entry| entry.state.specification == asked).next_back();
+    let mut jobs = ledger.open().await?.into_iter().flatten();
+    let earlier = jobs.rfind(|entry| entry.state.specification == asked);
     match earlier {
         Some(entry) if resume => {
             say(&format!("job {} goes on {}", entry.job, place_of(&entry)));

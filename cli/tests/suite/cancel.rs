@@ -1,6 +1,11 @@
 //! What becomes of real processes when a user cancels a job: nobody computes for it any more, its slots serve the next
 //! job, and its files are gone. Time is the processor time of the processes, which no other load changes.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test measures how long something takes, and gives up in the end"
+)]
+
 use std::{
     fs,
     io::BufReader,

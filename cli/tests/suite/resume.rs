@@ -1,6 +1,11 @@
 //! What faults cost real processes: time, and no finished work. A killed command goes on where it was, a job outlives
 //! transient errors or is retried by its user, and a scheduler starts whatever is in its ledger.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test measures how long something takes, and gives up in the end"
+)]
+
 use std::{
     collections::BTreeSet,
     fs,

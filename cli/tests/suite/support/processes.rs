@@ -1,5 +1,7 @@
 //! Processes of the built binary that a test starts, watches and ends.
 
+#![allow(clippy::disallowed_methods, reason = "polls with a deadline")]
+
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -62,7 +64,6 @@ impl Drop for Process {
 }
 
 /// Lets others work between two looks at them.
-#[allow(clippy::disallowed_methods, reason = "the interval of a poll with a deadline")]
 pub(crate) fn pause(length: Duration) {
     std::thread::sleep(length);
 }

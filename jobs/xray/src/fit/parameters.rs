@@ -76,9 +76,8 @@ impl Parameters {
         if self.epochs == 0 || self.batch_images == 0 || self.steps_between_averages == 0 {
             return wrong("--epochs, --batch-images and --steps-between-averages are at least 1");
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0)
-            || !(0.0..=1.0).contains(&self.weight_decay)
-        {
+        let is_rate = self.learning_rate > 0.0 && self.learning_rate <= 1.0;
+        if !is_rate || !(0.0..=1.0).contains(&self.weight_decay) {
             return wrong("--learning-rate is above 0 and at most 1, --weight-decay from 0 to 1");
         }
         if !(0.0..=1.0).contains(&self.projection) {

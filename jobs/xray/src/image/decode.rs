@@ -231,10 +231,9 @@ fn tiff(bytes: &[u8]) -> Result<Vec<Raster>, Refused> {
     loop {
         let (width, height) = decoder.dimensions().map_err(damaged)?;
         let (width, height) = sized(u64::from(width), u64::from(height))?;
-        if let Some(turn) = decoder.find_tag_unsigned::<u16>(Tag::Orientation).map_err(damaged)? {
-            if turn > 1 {
-                return Err(Refused::Turned(turn));
-            }
+        let turn = decoder.find_tag_unsigned::<u16>(Tag::Orientation).map_err(damaged)?;
+        if let Some(turn) = turn.filter(|turn| *turn > 1) {
+            return Err(Refused::Turned(turn));
         }
         let (stored, kept) = match decoder.colortype().map_err(damaged)? {
             ColorType::Gray(8 | 16) => (1, 1),
