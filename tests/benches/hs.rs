@@ -24,7 +24,7 @@ use std::{
     path::Path,
     process::Command,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arrow::{
@@ -45,7 +45,7 @@ use tidewaiter_job::{
 };
 use tidewaiter_proto::v1::{HsSuggestRequest, hs_service_client::HsServiceClient};
 use tidewaiter_scheduler::{
-    driver::Sources,
+    driver::{Retries, Sources},
     server::{self, Options},
 };
 use tidewaiter_tests::{BenchResult, is_bench, number, python};
@@ -199,7 +199,9 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> BenchResult<(
     let sources = Sources { now_ms: || 0, new_id: || "bench".to_owned() };
     let (needs, catalogue) = (server::needs_of_plan, CATALOGUE);
     let (archive, exports) = (archive.clone(), Roots::below(&[])?);
-    let options = Options { archive, url: url.clone(), needs, sources, catalogue, exports };
+    let (retries, gpu_wait) = (Retries::NONE, Duration::MAX);
+    let options =
+        Options { archive, url: url.clone(), needs, gpu_wait, sources, catalogue, exports, retries };
     let serving = tokio::spawn(server::serve(listener, options));
     let mut client = HsServiceClient::connect(url).await?;
     let ask = |description: &str| HsSuggestRequest {

@@ -340,10 +340,11 @@ proptest! {
 #[test]
 fn a_frequent_value_among_many_is_split_off_exactly_on_any_shards() {
     let rows = 60_000_u64;
-    let value = |row: u64| if row % 8 == 0 { 0.5 } else { (mix(row) % (1 << 24)) as f32 / (1 << 24) as f32 };
+    let value =
+        |row: u64| if row.is_multiple_of(8) { 0.5 } else { (mix(row) % (1 << 24)) as f32 / (1 << 24) as f32 };
     let data = Table {
         features: vec![(0..rows).map(value).collect()],
-        labels: (0..rows).map(|row| f32::from(u8::from(row % 8 == 0))).collect(),
+        labels: (0..rows).map(|row| f32::from(u8::from(row.is_multiple_of(8)))).collect(),
         is_validation: vec![false; rows as usize],
     };
     let parameters = Parameters { trees: 3, leaves: 3, bins: 16, ..Parameters::default() };

@@ -1,3 +1,5 @@
+//! Values, gradients, reproducibility and refusals of convolutions.
+
 use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
 
