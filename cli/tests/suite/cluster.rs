@@ -25,7 +25,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::support::{binary, document, encoder::write_encoder, tidewaiter};
+use crate::support::{binary, document, encoder::write_encoder, processes::RETRAIN, tidewaiter};
 
 /// A process that ends with the test.
 struct Server(Child);
@@ -199,25 +199,6 @@ impl Cluster {
         assert_eq!(model("archive"), model("alone"), "the model does not depend on where it was made");
     }
 }
-
-const RETRAIN: [&str; 16] = [
-    "retrain",
-    "fraud",
-    "--country",
-    "TW",
-    "--train",
-    "2020-01..2020-08",
-    "--valid",
-    "2020-09",
-    "--test",
-    "2020-10..2020-11",
-    "--trees",
-    "60",
-    "--shards",
-    "4",
-    "--learning-rate",
-    "0.02",
-];
 
 /// A scheduler that listens, its stderr, and its URL.
 fn start_scheduler(archive: &Path, address: &str) -> (Server, BufReader<ChildStderr>, String) {

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     binary, document,
-    processes::{Process, pause, started},
+    processes::{Process, RETRAIN, pause, started},
     tidewaiter,
 };
 
@@ -29,25 +29,6 @@ const DEADLINE: Duration = Duration::from_secs(400);
 
 /// From the start of a scheduler to its first answer; a build without optimisation on a busy machine is slower.
 const SERVES_WITHIN: Duration = Duration::from_secs(6);
-
-const RETRAIN: [&str; 16] = [
-    "retrain",
-    "fraud",
-    "--country",
-    "TW",
-    "--train",
-    "2020-01..2020-08",
-    "--valid",
-    "2020-09",
-    "--test",
-    "2020-10..2020-11",
-    "--trees",
-    "60",
-    "--shards",
-    "4",
-    "--learning-rate",
-    "0.02",
-];
 
 /// Looks until something is there.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -9,6 +9,26 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A retrain that takes long enough to be disturbed.
+pub(crate) const RETRAIN: [&str; 16] = [
+    "retrain",
+    "fraud",
+    "--country",
+    "TW",
+    "--train",
+    "2020-01..2020-08",
+    "--valid",
+    "2020-09",
+    "--test",
+    "2020-10..2020-11",
+    "--trees",
+    "60",
+    "--shards",
+    "4",
+    "--learning-rate",
+    "0.02",
+];
+
 /// A process that ends with the test.
 pub(crate) struct Process(pub(crate) Child);
 
