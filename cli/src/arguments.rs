@@ -51,6 +51,8 @@ pub(crate) enum Output {
     Text,
     /// One JSON document.
     Json,
+    /// The rows of `archive sql` as CSV, with a header.
+    Csv,
 }
 
 /// The commands that are neither jobs nor a domain's.
@@ -66,7 +68,7 @@ pub(crate) enum Command {
     Jobs(Jobs),
     /// List a scheduler's executors: device, slots, memory, last sign of life.
     Cluster,
-    /// Look at the archive's tables.
+    /// Look at the archive's tables, and keep them small and whole.
     #[command(subcommand)]
     Archive(Archive),
     /// Look at models, and choose the champion.
@@ -80,7 +82,15 @@ pub(crate) enum Command {
 
 /// The whole command line: the commands here, the jobs, and the commands of the domains.
 pub(crate) fn command_line() -> clap::Command {
-    let command = Command::augment_subcommands(Arguments::command()).subcommands(CATALOGUE.job_commands());
+    let mut command = Command::augment_subcommands(Arguments::command());
+    for jobs in CATALOGUE.job_commands() {
+        // Jobs may stand among the commands that are none.
+        let name = jobs.get_name().to_owned();
+        command = match command.find_subcommand(&name).is_some() {
+            true => command.mut_subcommand(name, |known| known.subcommands(jobs.get_subcommands().cloned())),
+            false => command.subcommand(jobs),
+        };
+    }
     let domains = CATALOGUE.commands().map(|command| (command.arguments)(clap::Command::new(command.name)));
     // The commands bring a text of their own, which takes the place of the program's.
     let command = command.subcommands(domains).about("Batch analytics on a national customs archive");
@@ -131,9 +141,18 @@ pub(crate) enum Archive {
         /// Name of the table; default: every table.
         table: Option<String>,
     },
-    /// Run a query over the tables; `/` in a table's name is written `_`.
+    /// Follow the rows of a declaration back to their files: source, record, line and raw text.
+    Trace {
+        /// The number of the declaration, or the case of another table.
+        declaration: String,
+        /// Name of the table.
+        #[arg(long, default_value = "declarations")]
+        table: String,
+    },
+    /// Run a query over the tables; `/` in a table's name is written `_`, and `predictions_fraud_latest` has the latest
+    /// prediction for each item (so for every table of predictions).
     Sql {
-        /// The query.
+        /// The query: SELECT, WITH … SELECT, VALUES or EXPLAIN.
         query: String,
     },
 }
@@ -167,7 +186,8 @@ pub(crate) struct Scheduler {
     #[arg(long)]
     pub(crate) advertise: Option<String>,
     /// Folder in or below which jobs may name files: mappings, exports, truth, stages, encoders, a generator's output.
-    /// Links and `..` that lead out of it are refused. Several may be given; without any, jobs name no files.
+    /// Links and `..` that lead out of it are refused; a URL (s3://BUCKET/FOLDER) is for exports there. Several may be
+    /// given; without any, jobs name no files.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) exports: Vec<PathBuf>,
     #[command(flatten)]
@@ -176,9 +196,20 @@ pub(crate) struct Scheduler {
     /// finished starts the count anew.
     #[arg(long, default_value_t = 10)]
     pub(crate) retries: u32,
-    /// Seconds from the first of these errors after which it is not tried again.
+    /// Seconds from the first of these errors after which it is not tried again, and for which a job waits where no
+    /// executor is connected that could run its tasks.
     #[arg(long, default_value_t = 3600)]
     pub(crate) retry_for: u64,
+    /// Seconds without a sign of life of an executor after which it counts as lost and its tasks run elsewhere.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) executor_timeout: u64,
+    /// Seconds from the loss of the last executor after which the step under way fails, and is tried again.
+    #[arg(long, default_value_t = 180)]
+    pub(crate) executor_wait: u64,
+    /// Seconds without a sign of life of the archive's scheduler after which another one takes its place. One that starts
+    /// while another lives waits.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) takeover: u64,
     /// Seconds for which work that needs a GPU waits when no executor with one is there; then processors do it.
     #[arg(long, default_value_t = 300)]
     pub(crate) gpu_wait: u64,
@@ -192,6 +223,9 @@ pub(crate) struct Executor {
     /// What it has: cpu or gpu.
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
+    /// With --device gpu: how many GPUs it has; each fit's task has one of them for itself. 0: all share the first.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) gpus: usize,
     /// Tasks that may run at once.
     #[arg(long, default_value_t = 1)]
     pub(crate) slots: usize,
@@ -201,7 +235,7 @@ pub(crate) struct Executor {
     /// Port from which results are fetched; 0 takes a free one.
     #[arg(long, default_value_t = 50051)]
     pub(crate) port: u16,
-    /// Folder for shuffle data and spills.
+    /// Folder in which shuffle data and spills have a folder of their own, for this executor alone.
     #[arg(long)]
     pub(crate) work_folder: Option<PathBuf>,
     #[command(flatten)]

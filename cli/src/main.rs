@@ -6,6 +6,7 @@
 
 mod arguments;
 mod commands;
+mod csv;
 mod output;
 mod progress;
 
@@ -24,13 +25,18 @@ use tracing_subscriber::EnvFilter;
 const INTERRUPTED: u8 = 130;
 
 /// What is logged unless the user says otherwise: warnings, except the errors of queries that Ballista logs before it
-/// hands them back, since whoever receives an error reports it; and except what it says of tasks that it cannot cancel,
-/// because executors ask for tasks and are not called.
+/// hands them back, since whoever receives an error reports it; except what it says of tasks that it cannot cancel,
+/// because executors ask for tasks and are not called; and except what its executors say at each of twenty requests a
+/// second that is not answered, which the reports say once.
 const LOGS: &str = "warn,ballista_core::execution_plans::distributed_query=off,\
                     ballista_scheduler::scheduler_server::query_stage_scheduler=off,\
                     ballista_scheduler::scheduler_server::grpc=off,\
                     ballista_scheduler::state::task_manager=off,\
-                    ballista_scheduler::state::executor_manager=off";
+                    ballista_scheduler::state::executor_manager=off,\
+                    ballista_scheduler::cluster::memory=off,\
+                    ballista_executor::execution_loop=off,\
+                    ballista_executor::executor=off,\
+                    ballista_executor::cpu_bound_executor=off";
 
 /// How long computations that nobody awaits any more may take to notice it.
 const LAST_COMPUTATIONS: Duration = Duration::from_secs(2);
@@ -89,6 +95,7 @@ async fn run(matches: ArgMatches) -> ExitCode {
     };
     match result.unwrap_or_else(|error| Err(Error::internal("the command stopped").with_source(error))) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             progress::say(&format!("error: {}", error.chain()));
             ExitCode::from(error.kind().exit_status())

@@ -1,8 +1,12 @@
-//! A command's result on stdout: lines for people, or one JSON document.
+//! A command's result on stdout: lines for people, one JSON document, or a query's rows as CSV.
 //!
 //! A query's rows are written as they come ([`Rows`]); of anything else the whole is known before ([`write`]).
 
-use std::io::{BufWriter, Write, stdout};
+use std::{
+    error::Error as StdError,
+    fmt,
+    io::{self, BufWriter, Write, stdout},
+};
 
 use arrow::{
     array::RecordBatch,
@@ -12,12 +16,51 @@ use arrow::{
         pretty::pretty_format_batches,
     },
 };
-use tidewaiter_core::{Result, ResultExt};
+use tidewaiter_core::{Error, ErrorKind, Result, ResultExt};
 
-use crate::arguments::Output;
+use crate::{arguments::Output, csv};
 
 /// Rows by which the widths of a table's columns are chosen.
 const SAMPLE_ROWS: usize = 1000;
+
+/// Nobody reads stdout any more, as when its lines go to `head`: there is nothing left to do, and nothing wrong.
+#[derive(Debug)]
+struct ReaderGone;
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads the result")
+    }
+}
+
+impl StdError for ReaderGone {}
+
+/// Whether an error only says that nobody reads stdout any more.
+pub(crate) fn is_reader_gone(error: &Error) -> bool {
+    error.source().is_some_and(|source| source.is::<ReaderGone>())
+}
+
+/// What became of a write to stdout.
+fn written(result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Cancelled, doing()).with_source(ReaderGone))
+        }
+        result => result.context(doing),
+    }
+}
+
+/// Holds that a result can be written as it is asked for: only a query's rows are CSV.
+pub(crate) fn check(output: Output, is_query: bool) -> Result<()> {
+    match output {
+        Output::Csv if !is_query => Err(not_rows()),
+        _ => Ok(()),
+    }
+}
+
+fn not_rows() -> Error {
+    Error::input("--output csv is for the rows of `archive sql`; this command has text and json")
+}
 
 /// Writes a command's result: the lines for people, or the JSON document.
 pub(crate) fn write(
@@ -28,11 +71,12 @@ pub(crate) fn write(
     let text = match output {
         Output::Text => text().join("\n"),
         Output::Json => serde_json::to_string_pretty(json)?,
+        Output::Csv => return Err(not_rows()),
     };
-    writeln!(stdout(), "{text}").context(doing)
+    written(writeln!(stdout(), "{text}"))
 }
 
-/// The rows of a query: as a table, or as a JSON array with one object a line. It holds no more than the rows of a
+/// The rows of a query: as a table, as CSV, or as a JSON array with one object a line. It holds no more than the rows of a
 /// table's beginning.
 pub(crate) struct Rows<W: Write> {
     out: BufWriter<W>,
@@ -40,6 +84,8 @@ pub(crate) struct Rows<W: Write> {
 }
 
 enum Form {
+    /// CSV whose header is written or not.
+    Csv { begun: bool },
     /// An array that has elements or not.
     Json { begun: bool },
     /// The first rows of a table, which is not begun.
@@ -59,6 +105,7 @@ impl<W: Write> Rows<W> {
     fn new(out: W, output: Output) -> Self {
         let form = match output {
             Output::Json => Form::Json { begun: false },
+            Output::Csv => Form::Csv { begun: false },
             Output::Text => Form::Sample(Vec::new()),
         };
         Self { out: BufWriter::new(out), form }
@@ -68,6 +115,10 @@ impl<W: Write> Rows<W> {
     pub(crate) fn write(&mut self, batch: RecordBatch) -> Result<()> {
         match &mut self.form {
             Form::Json { begun } => write_objects(&mut self.out, &batch, begun),
+            Form::Csv { begun } => {
+                let header = !std::mem::replace(begun, true);
+                written(self.out.write_all(csv::lines(&batch, header)?.as_bytes()))
+            }
             Form::Table { widths, .. } => write_cells(&mut self.out, &batch, widths),
             Form::Sample(batches) => {
                 batches.push(batch);
@@ -78,7 +129,7 @@ impl<W: Write> Rows<W> {
                 let (head, border) = table.rsplit_once('\n').unwrap_or_default();
                 let widths = border.trim_matches('+').split('+').map(|part| part.len().saturating_sub(2));
                 let table = Form::Table { border: border.to_owned(), widths: widths.collect() };
-                writeln!(self.out, "{head}").context(doing)?;
+                written(writeln!(self.out, "{head}"))?;
                 self.form = table;
                 Ok(())
             }
@@ -88,13 +139,13 @@ impl<W: Write> Rows<W> {
     /// Writes what is left.
     pub(crate) fn finish(mut self) -> Result<()> {
         let end = match &self.form {
+            Form::Csv { .. } => return written(self.out.flush()),
             Form::Json { begun: false } => "[]".to_owned(),
             Form::Json { begun: true } => "\n]".to_owned(),
             Form::Sample(batches) => pretty_format_batches(batches)?.to_string(),
             Form::Table { border, .. } => border.clone(),
         };
-        writeln!(self.out, "{end}").context(doing)?;
-        self.out.flush().context(doing)
+        written(writeln!(self.out, "{end}").and_then(|()| self.out.flush()))
     }
 }
 
@@ -110,7 +161,7 @@ fn write_objects(out: &mut impl Write, batch: &RecordBatch, begun: &mut bool) ->
     for object in writer.into_inner().split(|byte| *byte == b'\n').filter(|object| !object.is_empty()) {
         let before: &[u8] = if *begun { b",\n" } else { b"[\n" };
         *begun = true;
-        out.write_all(before).and_then(|()| out.write_all(object)).context(doing)?;
+        written(out.write_all(before).and_then(|()| out.write_all(object)))?;
     }
     Ok(())
 }
@@ -129,7 +180,7 @@ fn write_cells(out: &mut impl Write, batch: &RecordBatch, widths: &[usize]) -> R
                 let part = cell.lines().nth(line).unwrap_or_default();
                 text.push_str(&format!(" {part:<width$} |"));
             }
-            writeln!(out, "{text}").context(doing)?;
+            written(writeln!(out, "{text}"))?;
         }
     }
     Ok(())
@@ -152,7 +203,7 @@ mod tests {
         RecordBatch::try_from_iter_with_nullable(columns).expect("a batch")
     }
 
-    fn written(output: Output, batches: &[RecordBatch]) -> String {
+    fn written_as(output: Output, batches: &[RecordBatch]) -> String {
         let mut bytes = Vec::new();
         let mut rows = Rows::new(&mut bytes, output);
         for batch in batches {
@@ -168,18 +219,35 @@ mod tests {
             let starts = std::iter::once(0).chain(ends.iter().copied());
             let batches: Vec<_> = starts.zip(&ends).map(|(from, to)| batch(from..*to)).collect();
             let whole = pretty_format_batches(&batches).expect("formats").to_string();
-            assert_eq!(written(Output::Text, &batches), format!("{whole}\n"), "{ends:?}");
+            assert_eq!(written_as(Output::Text, &batches), format!("{whole}\n"), "{ends:?}");
         }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_told_from_a_full_disk() {
+        let gone = written(Err(io::ErrorKind::BrokenPipe.into())).expect_err("it is gone");
+        assert!(is_reader_gone(&gone));
+        let full = written(Err(io::ErrorKind::StorageFull.into())).expect_err("it is full");
+        assert!(!is_reader_gone(&full) && full.chain().contains("write the result to stdout"));
+    }
+
+    #[test]
+    fn csv_has_one_header_however_the_rows_come() {
+        let batches = [batch(0..0), batch(0..2), batch(2..2), batch(2..3)];
+        let expected =
+            "number,text\n0,\n1,\"text \"\"1\"\"\nof two lines\"\n2,\"text \"\"2\"\"\nof two lines\"\n";
+        assert_eq!(written_as(Output::Csv, &batches), expected);
+        assert_eq!(written_as(Output::Csv, &batches[..1]), "number,text\n");
     }
 
     #[test]
     fn rows_that_come_one_after_the_other_make_one_json_array() {
         let batches = [batch(0..0), batch(0..2), batch(2..2), batch(2..9)];
         let document: Vec<serde_json::Value> =
-            serde_json::from_str(&written(Output::Json, &batches)).expect("one document");
+            serde_json::from_str(&written_as(Output::Json, &batches)).expect("one document");
         assert_eq!(document.len(), 9);
         assert_eq!(document[0], serde_json::json!({"number": 0}));
         assert_eq!(document[8]["text"], "text \"8\"\nof two lines");
-        assert_eq!(written(Output::Json, &batches[..1]), "[]\n");
+        assert_eq!(written_as(Output::Json, &batches[..1]), "[]\n");
     }
 }

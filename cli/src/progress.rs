@@ -33,6 +33,26 @@ struct Step {
     bar: ProgressBar,
     /// When the bar was this old, the last line was written.
     line: Option<Duration>,
+    pace: Pace,
+}
+
+/// How fast a step goes, from the first that was heard of it: what was done before took an unknown time.
+#[derive(Debug, Default)]
+struct Pace {
+    first: Option<(u64, Duration)>,
+}
+
+impl Pace {
+    /// The time that is left when a bar of an age stands there; `None` while nothing was done since it began.
+    fn left(&mut self, done: u64, total: u64, age: Duration) -> Option<Duration> {
+        let (first, since) = *self.first.get_or_insert((done, age));
+        let (more, left) = (done.checked_sub(first)?, total.checked_sub(done)?);
+        if more == 0 || left == 0 {
+            return None;
+        }
+        let seconds = (age - since).as_secs_f64() * left as f64 / more as f64;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
 }
 
 impl Bars {
@@ -66,7 +86,13 @@ impl Listener for Bars {
                 if let Some(over) = other {
                     over.bar.finish();
                 }
-                Step { name: step.to_owned(), unit: unit.to_owned(), bar: bar(step, total, unit), line: None }
+                Step {
+                    name: step.to_owned(),
+                    unit: unit.to_owned(),
+                    bar: bar(step, total, unit),
+                    line: None,
+                    pace: Pace::default(),
+                }
             }
         };
         let shown = current.insert(shown);
@@ -74,9 +100,8 @@ impl Listener for Bars {
             shown.bar.set_length(total);
         }
         shown.bar.set_position(done);
-        let left = (0 < done && done < total).then(|| shown.bar.eta());
-        let remark = remark(left, note);
         let age = shown.bar.elapsed();
+        let remark = remark(shown.pace.left(done, total, age), note);
         if self.lines && shown.line.is_none_or(|line| age >= line + LINES) {
             shown.line = Some(age);
             say(&line(step, done, total, unit, &remark));
@@ -122,6 +147,18 @@ mod tests {
             "features: 1,200 of 5,000 rows; about 2 minutes left; stage 2: 1 of 3 tasks, 1,200 rows"
         );
         assert_eq!(said(7, 0, None, ""), "features: 7 rows");
+    }
+
+    #[test]
+    fn the_time_that_is_left_goes_by_what_was_done_since_the_step_was_first_heard_of() {
+        let mut pace = Pace::default();
+        let mut left =
+            |done, seconds| pace.left(done, 100, Duration::from_secs(seconds)).map(|it| it.as_secs());
+        assert_eq!(left(60, 0), None, "as after a restart");
+        assert_eq!(left(60, 5), None);
+        assert_eq!(left(70, 10), Some(30));
+        assert_eq!(left(100, 40), None);
+        assert_eq!(Pace::default().left(5, 0, Duration::ZERO), None, "the total is not known");
     }
 
     #[test]

@@ -4,24 +4,22 @@
 //! process, an error becomes one of ours where it leaves a process ([`as_text`]) and carries kind and message in that
 //! text ([`Error::encode`]); whoever turns the engine's error into ours reads them again. What can be retried stays an
 //! IO error, the only kind that Ballista retries; what Ballista must see itself, such as a lost shuffle file, passes
-//! unchanged. Start at [`Engine`].
+//! unchanged. Start at [`as_text`].
 
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use ballista_core::{
-    JobId,
     error::BallistaError,
     serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport},
 };
-use ballista_executor::execution_engine::{ExecutionEngine, QueryStageExecutor};
+use ballista_executor::execution_engine::QueryStageExecutor;
 use datafusion::{
     catalog::Session,
     error::{DataFusionError, Result},
     execution::{TaskContext, context::QueryPlanner},
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, metrics::MetricsSet},
-    prelude::SessionConfig,
 };
 use tidewaiter_core::{Error, ErrorKind};
 
@@ -35,7 +33,7 @@ pub fn as_text(error: Error) -> DataFusionError {
 }
 
 /// The error of a task as Ballista shall report it.
-fn of_task(error: DataFusionError) -> DataFusionError {
+pub(crate) fn of_task(error: DataFusionError) -> DataFusionError {
     match ours(&error) {
         Some(ours) => as_text(ours),
         None => error,
@@ -57,25 +55,6 @@ fn ours(error: &DataFusionError) -> Option<Error> {
     }
 }
 
-/// An execution engine whose tasks report their errors by [`of_task`].
-pub(crate) struct Engine<E>(pub(crate) E);
-
-impl<E: ExecutionEngine> ExecutionEngine for Engine<E> {
-    fn create_query_stage_exec(
-        &self,
-        query: JobId,
-        stage: usize,
-        task: usize,
-        partitions: Vec<usize>,
-        plan: Arc<dyn ExecutionPlan>,
-        work_folder: &str,
-        config: &SessionConfig,
-    ) -> Result<Arc<dyn QueryStageExecutor>> {
-        let made = self.0.create_query_stage_exec(query, stage, task, partitions, plan, work_folder, config);
-        Ok(Arc::new(Stage(made.map_err(of_task)?)))
-    }
-}
-
 /// A planner for a process in which plans of other processes are planned.
 #[derive(Debug)]
 pub struct Planner<P>(pub P);
@@ -91,9 +70,9 @@ impl<P: QueryPlanner + fmt::Debug + Send + Sync> QueryPlanner for Planner<P> {
     }
 }
 
-/// A task's part of a stage.
+/// A task's part of a stage, whose errors are reported by [`of_task`].
 #[derive(Debug)]
-struct Stage(Arc<dyn QueryStageExecutor>);
+pub(crate) struct Stage(pub(crate) Arc<dyn QueryStageExecutor>);
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,10 @@
 
 pub mod codec;
 mod connections;
+mod engine;
+mod error;
 pub mod failure;
+mod folder;
 pub mod reports;
 pub mod rows;
 mod running;
@@ -23,18 +26,26 @@ use std::{
 };
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use ballista_core::{config::TaskSchedulingPolicy, utils::create_grpc_server};
+use ballista_core::{config::TaskSchedulingPolicy, extension::SessionConfigExt, utils::create_grpc_server};
 use ballista_executor::{
     ArrowFlightServerProvider,
     executor_process::{ExecutorProcessConfig, start_executor_process},
     flight_service::BallistaFlightService,
 };
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::{execution::runtime_env::RuntimeEnvBuilder, prelude::SessionConfig};
+use tidewaiter_core::devices::Devices;
 use tidewaiter_job::{Catalogue, engine::runtime};
 use tidewaiter_proto::LARGEST_MESSAGE;
 use tonic::transport::{Endpoint, server::TcpIncoming};
 
-use crate::{rows::Rows, running::Running, stoppable::StoppableEngine};
+pub use crate::error::Error;
+use crate::{
+    engine::Engine,
+    folder::Folder,
+    reports::{Refusal, Reporter},
+    rows::Rows,
+    running::Running,
+};
 
 /// What an executor is told when it starts.
 #[derive(Debug, Clone)]
@@ -43,8 +54,12 @@ pub struct Options {
     pub catalogue: Catalogue,
     /// Unique name; with the device class it makes the executor's id. Absent: its port and its process's id.
     pub name: Option<String>,
+    /// An id that no other process has, not even a later one of the same name.
+    pub process: String,
     /// `cpu` or `gpu`: the class that placement goes by.
     pub device: String,
+    /// Devices that its tasks share, each for one fit at a time; 0: tasks that need one have the first in common.
+    pub gpus: usize,
     /// Tasks that may run at once.
     pub slots: usize,
     /// Address that other executors and clients fetch results from.
@@ -55,47 +70,17 @@ pub struct Options {
     pub scheduler_host: String,
     /// Port of the scheduler.
     pub scheduler_port: u16,
-    /// Folder for shuffle data and spills; a temporary one when absent.
+    /// Folder in which shuffle data and spills have a folder of their own; a temporary one when absent.
     pub work_folder: Option<PathBuf>,
     /// Memory for the query engine's operators, in bytes, of which each slot has its share; absent: seven tenths of the
     /// machine's, or of what its container may use.
     pub memory: Option<u64>,
 }
 
-/// What can go wrong with an executor as a whole.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The options contradict themselves or the machine.
-    #[error("start the executor: {0}")]
-    Options(String),
-    /// The executor's own port cannot be listened on.
-    #[error("listen on {host}:{port}; give another port (--port), or an address of this machine (--host)")]
-    Listen {
-        /// The executor's address.
-        host: String,
-        /// The executor's port.
-        port: u16,
-        /// The machine's own account.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The executor could not start, or lost its scheduler for good.
-    #[error("run the executor for the scheduler at {host}:{port}; is one running there?")]
-    Run {
-        /// Host of the scheduler.
-        host: String,
-        /// Port of the scheduler.
-        port: u16,
-        /// Ballista's own account.
-        #[source]
-        source: Box<ballista_core::error::BallistaError>,
-    },
-}
-
 /// Seconds from one sign of life to the next; the scheduler gives up after several.
 const HEARTBEAT_SECONDS: u64 = 5;
 
-/// Seconds to wait for a scheduler that is still starting.
+/// Seconds to wait for a scheduler that has answered before.
 const SCHEDULER_WAIT_SECONDS: u16 = 10;
 
 /// An executor that has its port and serves nobody yet. It is displayed as what it serves and joins.
@@ -105,6 +90,7 @@ pub struct Executor {
     id: String,
     address: SocketAddr,
     listener: TcpListener,
+    folder: Arc<Folder>,
     /// Where the scheduler takes reports.
     endpoint: Endpoint,
 }
@@ -121,10 +107,10 @@ impl Executor {
         if !matches!(options.device.as_str(), "cpu" | "gpu") {
             return Err(Error::Options(format!("the device is {:?}; use cpu or gpu", options.device)));
         }
-        if let Some(folder) = &options.work_folder {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| Error::Options(format!("create {}: {error}", folder.display())))?;
+        if options.gpus > 0 && options.device != "gpu" {
+            return Err(Error::Options("an executor with --gpus needs --device gpu".into()));
         }
+        let folder = Arc::new(Folder::open(options.work_folder.as_deref())?);
         let url = format!("http://{}:{}", options.scheduler_host, options.scheduler_port);
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|error| Error::Options(format!("the scheduler {url:?} is no address: {error}")))?;
@@ -138,25 +124,45 @@ impl Executor {
         let name = options.name.clone();
         let name = name.unwrap_or_else(|| format!("{}-{}", address.port(), std::process::id()));
         let id = format!("{}-{name}", options.device);
-        Ok(Self { options, id, address, listener, endpoint })
+        Ok(Self { options, id, address, listener, folder, endpoint })
     }
 
     /// Runs the executor until the process is told to stop.
     ///
     /// # Errors
-    /// [`Error::Run`] when no scheduler answers.
+    /// [`Error::Scheduler`] when no scheduler answers, [`Error::Name`] when another executor has the name, [`Error::Run`]
+    /// when it cannot go on.
     pub async fn run(self) -> Result<(), Error> {
-        let Self { options, id, address, listener, endpoint } = self;
-        let (spills, memory) = (options.work_folder.clone(), options.memory.unwrap_or(0));
-        let produce = move |_: &datafusion::prelude::SessionConfig| {
-            let builder = RuntimeEnvBuilder::new();
-            Ok(runtime(match &spills {
-                Some(folder) => builder.with_temp_file_path(folder),
-                None => builder,
-            })?)
-        };
+        let Self { options, id, address, listener, folder, endpoint } = self;
         let (running, rows) = (Running::default(), Rows::default());
-        let stoppable = StoppableEngine::new(running.clone());
+        let reporter = Reporter {
+            executor: id.clone(),
+            process: options.process,
+            address: format!("{}:{}", options.host, address.port()),
+            memory_bytes: options.memory.unwrap_or(0),
+            running: running.clone(),
+            rows: rows.clone(),
+            folder: Arc::clone(&folder),
+        };
+        let joined = reporter.join(endpoint).await.map_err(|refusal| match refusal {
+            Refusal::Name(message) => Error::Name(message),
+            Refusal::Silent(status) => Error::Scheduler {
+                host: options.scheduler_host.clone(),
+                port: options.scheduler_port,
+                source: Box::new(status),
+            },
+        })?;
+        let spills = folder.path().to_owned();
+        let produce =
+            move |_: &SessionConfig| Ok(runtime(RuntimeEnvBuilder::new().with_temp_file_path(&spills))?);
+        let devices = (options.gpus > 0).then(|| Arc::new(Devices::new(options.gpus)));
+        let configure = move || {
+            let mut config = SessionConfig::new_with_ballista();
+            if let Some(devices) = &devices {
+                config.set_extension(Arc::clone(devices));
+            }
+            config
+        };
         let config = ExecutorProcessConfig {
             executor_id: id.clone(),
             bind_host: match address.ip() {
@@ -173,21 +179,19 @@ impl Executor {
             grpc_max_decoding_message_size: LARGEST_MESSAGE as u32,
             grpc_max_encoding_message_size: LARGEST_MESSAGE as u32,
             task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
-            work_dir: options.work_folder.map(|folder| folder.display().to_string()),
+            work_dir: Some(folder.path().display().to_string()),
             memory_pool_size: options.memory,
-            override_execution_engine: Some(Arc::new(failure::Engine(rows::Engine::new(
-                stoppable,
-                rows.clone(),
-            )))),
+            override_execution_engine: Some(Arc::new(Engine::new(running, rows))),
             override_logical_codec: Some(Arc::new(codec::LogicalCodec::new(options.catalogue))),
             override_physical_codec: Some(Arc::new(codec::PhysicalCodec::new(options.catalogue))),
             override_runtime_producer: Some(Arc::new(produce)),
+            override_config_producer: Some(Arc::new(configure)),
             override_arrow_flight_service: Some(flight_service(listener)),
             ..ExecutorProcessConfig::default()
         };
         let ended = tokio::select! {
             ended = start_executor_process(Arc::new(config)) => ended,
-            never = reports::report(endpoint, &id, memory, &running, &rows) => match never {},
+            name = reporter.follow(joined) => return Err(Error::Name(name)),
         };
         ended.map_err(|source| Error::Run {
             host: options.scheduler_host,

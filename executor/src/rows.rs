@@ -1,17 +1,12 @@
 //! How many rows the tasks of a stage have read, for those who wait for it.
 //!
 //! A stage reads the rows of its plan's leaves, scans and shuffles. Ballista tells of them when a task has ended
-//! ([`read`]); of the tasks that run, [`Engine`] notes the plans, and [`Rows::of_running`] reads their counters.
+//! ([`read`]); of the tasks that run, [`Rows::note`] keeps the plans, and [`Rows::of_running`] reads their counters.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use ballista_core::JobId;
-use ballista_executor::execution_engine::{ExecutionEngine, QueryStageExecutor};
-use datafusion::{
-    error::Result,
-    physical_plan::{ExecutionPlan, metrics::MetricsSet},
-    prelude::SessionConfig,
-};
+use ballista_executor::execution_engine::QueryStageExecutor;
+use datafusion::physical_plan::{ExecutionPlan, metrics::MetricsSet};
 use tidewaiter_proto::v1::StageRows;
 
 /// The rows that the leaves of a stage's plan have given, by the metrics of its nodes as Ballista collects them: each
@@ -43,6 +38,19 @@ struct Task {
 pub(crate) struct Rows(Arc<Mutex<Vec<Task>>>);
 
 impl Rows {
+    /// Notes a task, by the plan whose rows are counted, for as long as it exists.
+    pub(crate) fn note(
+        &self,
+        query: String,
+        stage: usize,
+        plan: Arc<dyn ExecutionPlan>,
+        task: &Arc<dyn QueryStageExecutor>,
+    ) {
+        let stage = u32::try_from(stage).unwrap_or(u32::MAX);
+        let task = Task { query, stage, plan, running: Arc::downgrade(task) };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
     /// What each running task has read until now.
     pub(crate) fn of_running(&self) -> Vec<StageRows> {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,56 +63,21 @@ impl Rows {
     }
 }
 
-/// An execution engine whose tasks are noted.
-pub(crate) struct Engine<E> {
-    inner: E,
-    rows: Rows,
-}
-
-impl<E> Engine<E> {
-    /// An engine that notes its tasks in `rows`.
-    pub(crate) fn new(inner: E, rows: Rows) -> Self {
-        Self { inner, rows }
-    }
-}
-
-impl<E: ExecutionEngine> ExecutionEngine for Engine<E> {
-    fn create_query_stage_exec(
-        &self,
-        query: JobId,
-        stage: usize,
-        task: usize,
-        partitions: Vec<usize>,
-        plan: Arc<dyn ExecutionPlan>,
-        work_folder: &str,
-        config: &SessionConfig,
-    ) -> Result<Arc<dyn QueryStageExecutor>> {
-        let name = query.as_str().to_owned();
-        let noted = Arc::clone(&plan);
-        let made =
-            self.inner.create_query_stage_exec(query, stage, task, partitions, plan, work_folder, config)?;
-        let stage = u32::try_from(stage).unwrap_or(u32::MAX);
-        let running = Arc::downgrade(&made);
-        let mut tasks = self.rows.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.push(Task { query: name, stage, plan: noted, running });
-        Ok(made)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ballista_core::utils::collect_plan_metrics;
     use datafusion::{physical_plan::collect, prelude::SessionContext};
+    use tidewaiter_core::query::{Plan as _, Run as _};
 
     use super::*;
 
     #[tokio::test]
     async fn the_rows_of_a_stage_are_those_that_its_leaves_gave() {
         let session = SessionContext::new();
-        let numbers = session.sql("SELECT * FROM range(0, 1000)").await.expect("plans").into_view();
+        let numbers = session.query("SELECT * FROM range(0, 1000)").await.expect("plans").into_view();
         session.register_table("numbers", numbers).expect("registers");
         let query = "SELECT count(*) FROM numbers WHERE value % 2 = 0";
-        let plan = session.sql(query).await.expect("plans").create_physical_plan().await.expect("plans");
+        let plan = session.query(query).await.expect("plans").physical_plan().await.expect("plans");
         assert_eq!(read(plan.as_ref(), &collect_plan_metrics(plan.as_ref())), 0);
         collect(Arc::clone(&plan), session.task_ctx()).await.expect("runs");
         let metrics = collect_plan_metrics(plan.as_ref());

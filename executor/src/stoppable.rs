@@ -1,12 +1,10 @@
-//! Ballista's execution of tasks, in which a task can be stopped.
+//! Plans of tasks that can be stopped.
 //!
 //! Ballista can abort the future of a task, but the tasks of the runtime that write its rows go on. So the rows end
 //! instead: [`StoppableExec`] stands between a stage's writer and the plan whose rows it writes.
 
 use std::{fmt, sync::Arc};
 
-use ballista_core::JobId;
-use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use datafusion::{
     common::tree_node::TreeNodeRecursion,
     error::Result,
@@ -16,47 +14,20 @@ use datafusion::{
         ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         ReplaceChildrenOptions, metrics::MetricsSet, stream::RecordBatchStreamAdapter,
     },
-    prelude::SessionConfig,
 };
 
-use crate::{
-    connections::Connections,
-    running::{Running, Task},
-};
+use crate::running::Task;
 
-/// Ballista's own engine, over plans that can be stopped.
-pub(crate) struct StoppableEngine {
-    ballista: DefaultExecutionEngine,
-    running: Running,
-}
-
-impl StoppableEngine {
-    /// An engine that notes its tasks in `running`.
-    pub(crate) fn new(running: Running) -> Self {
-        let connections = Arc::new(Connections::default());
-        Self { ballista: DefaultExecutionEngine::with_client_pool(connections), running }
-    }
-}
-
-impl ExecutionEngine for StoppableEngine {
-    fn create_query_stage_exec(
-        &self,
-        query: JobId,
-        stage: usize,
-        task: usize,
-        partitions: Vec<usize>,
-        plan: Arc<dyn ExecutionPlan>,
-        work_folder: &str,
-        config: &SessionConfig,
-    ) -> Result<Arc<dyn QueryStageExecutor>> {
-        let running = self.running.begin(query.as_str());
-        let stoppable = |input: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
-            Arc::new(StoppableExec { inner: Arc::clone(input), task: Arc::clone(&running) })
-        };
-        let inputs = plan.children().into_iter().map(stoppable).collect();
-        let plan = plan.replace_children(inputs, RECOMPUTE)?;
-        self.ballista.create_query_stage_exec(query, stage, task, partitions, plan, work_folder, config)
-    }
+/// The plan of a stage, whose input can be stopped with the task.
+///
+/// # Errors
+/// When the plan cannot have another input.
+pub(crate) fn stoppable(stage: Arc<dyn ExecutionPlan>, task: &Arc<Task>) -> Result<Arc<dyn ExecutionPlan>> {
+    let stoppable = |input: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
+        Arc::new(StoppableExec { inner: Arc::clone(input), task: Arc::clone(task) })
+    };
+    let inputs = stage.children().into_iter().map(stoppable).collect();
+    stage.replace_children(inputs, RECOMPUTE)
 }
 
 const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
@@ -144,6 +115,7 @@ impl ExecutionPlan for StoppableExec {
 
 #[cfg(test)]
 mod tests {
+    use crate::running::Running;
     use datafusion::{
         arrow::datatypes::Schema,
         physical_plan::{coalesce_partitions::CoalescePartitionsExec, empty::EmptyExec},

@@ -8,7 +8,7 @@ use tidewaiter_archive::{
     Archive, sql,
     table::{Table, list_tables},
 };
-use tidewaiter_core::{Error, plan::Meter};
+use tidewaiter_core::{Error, plan::Meter, query::Run as _};
 use tidewaiter_job::engine::Engine;
 use tidewaiter_proto::v1;
 use tonic::{Request, Response, Status};
@@ -53,7 +53,7 @@ impl v1::archive_service_server::ArchiveService for Tables {
         let session = self.driver.cluster().session(&name, Meter::new(|_| ()))?;
         let frame = sql::query(&session, &self.archive, &request.into_inner().sql).await?;
         let running = Running { driver: self.driver.clone(), name: Some(name) };
-        let rows = frame.execute_stream().await.map_err(Error::from)?;
+        let rows = frame.batch_stream().await.map_err(Error::from)?;
         let pieces = Pieces::new(rows.schema())?;
         let stream = try_unfold((rows, pieces, running), |(mut rows, mut pieces, mut running)| async move {
             loop {

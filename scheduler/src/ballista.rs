@@ -8,7 +8,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use ballista_core::{
     JobId,
-    serde::protobuf::{CancelJobParams, CancelJobResult, scheduler_grpc_server::SchedulerGrpc},
+    error::Result as BallistaResult,
+    serde::protobuf::{
+        CancelJobParams, CancelJobResult, ExecutorStoppedParams, ExecutorStoppedResult, JobStatus,
+        scheduler_grpc_server::SchedulerGrpc,
+    },
 };
 use ballista_scheduler::{
     scheduler_server::SchedulerServer,
@@ -33,6 +37,10 @@ trait Scheduler: Send + Sync {
     fn pending(&self) -> usize;
 
     fn cancel(&self, query: JobId) -> BoxFuture<'_, Result<Response<CancelJobResult>, Status>>;
+
+    fn lose(&self, executor: String) -> BoxFuture<'_, Result<Response<ExecutorStoppedResult>, Status>>;
+
+    fn status<'a>(&'a self, query: &'a JobId) -> BoxFuture<'a, BallistaResult<Option<JobStatus>>>;
 }
 
 impl Scheduler for Server {
@@ -51,6 +59,15 @@ impl Scheduler for Server {
     /// By the service's method, whose future comes boxed.
     fn cancel(&self, query: JobId) -> BoxFuture<'_, Result<Response<CancelJobResult>, Status>> {
         SchedulerGrpc::cancel_job(self, Request::new(CancelJobParams { job_id: query.into_inner() }))
+    }
+
+    fn lose(&self, executor_id: String) -> BoxFuture<'_, Result<Response<ExecutorStoppedResult>, Status>> {
+        let reason = "it gave no sign of life".to_owned();
+        SchedulerGrpc::executor_stopped(self, Request::new(ExecutorStoppedParams { executor_id, reason }))
+    }
+
+    fn status<'a>(&'a self, query: &'a JobId) -> BoxFuture<'a, BallistaResult<Option<JobStatus>>> {
+        Box::pin(self.state.task_manager.get_job_status(query))
     }
 }
 
@@ -80,5 +97,21 @@ impl Ballista {
     /// When the scheduler takes no more events.
     pub(crate) async fn cancel(&self, query: JobId) -> Result<(), Status> {
         self.0.cancel(query).await.map(drop)
+    }
+
+    /// Forgets an executor that is lost: its tasks run elsewhere.
+    ///
+    /// # Errors
+    /// When the scheduler takes no more events.
+    pub(crate) async fn lose(&self, executor: &str) -> Result<(), Status> {
+        self.0.lose(executor.to_owned()).await.map(drop)
+    }
+
+    /// Where a query stands; `None` for one that is not known, or not any more.
+    ///
+    /// # Errors
+    /// Those of the scheduler's state.
+    pub(crate) async fn status(&self, query: &str) -> BallistaResult<Option<JobStatus>> {
+        self.0.status(&JobId::from(query.to_owned())).await
     }
 }

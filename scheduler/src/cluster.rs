@@ -11,7 +11,12 @@ use tidewaiter_executor::session;
 use tidewaiter_job::{Catalogue, engine::Engine};
 use tokio::time::Instant;
 
-use crate::{ballista::Ballista, executors::Executors, placement::Device};
+use crate::{
+    ballista::Ballista,
+    executors::Executors,
+    placement::{Device, StageNeeds},
+    waiting::Waiting,
+};
 
 /// Tasks that a fit or an ingest asks for at least: executors that join later find work.
 const FEWEST_TASKS: usize = 8;
@@ -36,22 +41,37 @@ pub(crate) struct Addresses {
 pub(crate) struct Cluster {
     scheduler: Ballista,
     executors: Executors,
+    waiting: Waiting,
     addresses: Addresses,
     catalogue: Catalogue,
     hubs: Hubs,
 }
 
 impl Cluster {
-    /// The executors of a scheduler.
-    pub(crate) fn new(scheduler: Ballista, addresses: Addresses, catalogue: Catalogue) -> Self {
-        let executors = Executors::new(scheduler.clone());
+    /// The executors of a scheduler, which are lost when they are silent for so long; `needs` says which device a stage
+    /// asks for.
+    pub(crate) fn new(
+        scheduler: Ballista,
+        addresses: Addresses,
+        catalogue: Catalogue,
+        silence: Duration,
+        needs: StageNeeds,
+    ) -> Self {
+        let (executors, waiting) = (Executors::new(scheduler.clone()), Waiting::default());
         tokio::spawn(executors.progress().clone().tell(scheduler.clone()));
-        Self { scheduler, executors, addresses, catalogue, hubs: Hubs::default() }
+        tokio::spawn(executors.clone().lose_silent(silence));
+        tokio::spawn(waiting.clone().tell(scheduler.clone(), executors.clone(), needs));
+        Self { scheduler, executors, waiting, addresses, catalogue, hubs: Hubs::default() }
     }
 
     /// What the executors report.
     pub(crate) fn executors(&self) -> &Executors {
         &self.executors
+    }
+
+    /// What jobs wait for.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// Ends the queries of a job, and waits until no executor works on them, so that they are free and the job's files
@@ -109,6 +129,7 @@ impl Engine for Cluster {
         let session = session::remote(driver, job, self.catalogue, Some(secret))?;
         let meter = Arc::new(meter);
         self.executors.progress().follow(job, &meter);
+        self.executors.files().begin(job);
         // The session's queries are followed for as long as it lives.
         session.state_ref().write().config_mut().set_extension(meter);
         Ok(session)

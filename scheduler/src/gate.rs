@@ -2,7 +2,8 @@
 //!
 //! Ballista runs every plan that its port is sent, and a plan can read and write all that the executors can. The queries
 //! of this process's own driver show a secret that never leaves the machine; from anybody else only plans are taken that
-//! read tables of the archive ([`sql::check`]). All other calls are passed on as they come.
+//! read tables of the archive ([`sql::check`]). Requests for tasks wait for work ([`Polls`]); all other calls are passed on as
+//! they come.
 //!
 //! What is absent: who may ask at all. Start at [`Gate::admit`].
 
@@ -23,10 +24,13 @@ use tidewaiter_core::{Error, Result as CoreResult};
 use tidewaiter_executor::{codec::LogicalCodec, session::SECRET};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
+use crate::polls::Polls;
+
 /// Ballista's scheduler behind a check of plans.
 pub(crate) struct Gate<S> {
     inner: S,
     rules: Rules,
+    polls: Polls,
 }
 
 /// What the check goes by.
@@ -42,8 +46,8 @@ pub(crate) struct Rules {
 }
 
 impl<S> Gate<S> {
-    pub(crate) fn new(inner: S, rules: Rules) -> Self {
-        Self { inner, rules }
+    pub(crate) fn new(inner: S, rules: Rules, polls: Polls) -> Self {
+        Self { inner, rules, polls }
     }
 }
 
@@ -97,7 +101,7 @@ impl<S: SchedulerGrpc> SchedulerGrpc for Gate<S> {
     }
 
     async fn poll_work(&self, request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {
-        self.inner.poll_work(request).await
+        self.polls.answer(&self.inner, request).await
     }
 
     async fn register_executor(
@@ -175,7 +179,10 @@ impl<S: SchedulerGrpc> SchedulerGrpc for Gate<S> {
 mod tests {
     use datafusion::prelude::SessionContext;
     use tidewaiter_archive::write_operator::WriteOperator;
-    use tidewaiter_core::plan;
+    use tidewaiter_core::{
+        plan,
+        query::{Plan as _, Run as _},
+    };
     use tidewaiter_job::Catalogue;
     use tidewaiter_proto::v1;
     use tonic::Code;
@@ -215,8 +222,8 @@ mod tests {
         let (file, out) = (folder.join("secret.csv"), folder.join("out"));
         std::fs::write(&file, "a,b\n1,2\n").expect("written");
         let external = format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{}'", file.display());
-        session.sql(&external).await.expect("plans").collect().await.expect("runs");
-        let values = || session.sql("VALUES (1)");
+        session.query(&external).await.expect("plans").batches().await.expect("runs");
+        let values = || session.query("VALUES (1)");
         let copy = session
             .state()
             .create_logical_plan(&format!("COPY t TO '{}' STORED AS CSV", out.display()))
@@ -231,7 +238,7 @@ mod tests {
             plan::apply(values().await.expect("plans"), writes.expect("an operator")).expect("plans");
         vec![
             ("COPY", message(copy)),
-            ("t, which is not a table", message(session.table("t").await.expect("is there"))),
+            ("t, which is not a table", message(session.whole_table("t").await.expect("is there"))),
             ("WriteExec", message(writes)),
             ("only logical plans", Query::PhysicalPlan(Vec::new())),
         ]
@@ -253,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_query_from_outside_that_reads_nothing_else_is_taken() {
-        let frame = SessionContext::new().sql("SELECT 1 UNION ALL SELECT 2").await.expect("plans");
+        let frame = SessionContext::new().query("SELECT 1 UNION ALL SELECT 2").await.expect("plans");
         rules().admit(&metadata(None), Some(&message(frame))).expect("taken");
     }
 }

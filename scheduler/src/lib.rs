@@ -1,7 +1,7 @@
 //! The scheduler's side of Tidewaiter: what is known of jobs, and where their tasks run.
 //!
-//! Start at [`server`] (the process), then [`driver`] (jobs run), [`ledger`] (a job is its events) and
-//! [`placement`] (which executor takes which task).
+//! Start at [`server`] (the process), then [`driver`] (jobs run), [`ledger`] (a job is its events),
+//! [`lease`] (one scheduler drives them) and [`placement`] (which executor takes which task).
 
 mod archive_service;
 mod ballista;
@@ -11,11 +11,14 @@ mod executors;
 #[cfg(test)]
 mod faulty;
 mod gate;
+pub mod lease;
 pub mod ledger;
 mod members;
 mod model_service;
 mod pieces;
 pub mod placement;
+mod polls;
 mod progress;
 pub mod server;
 mod services;
+mod waiting;

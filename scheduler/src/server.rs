@@ -49,6 +49,8 @@ use tidewaiter_proto::{
 };
 use tidewaiter_registry::Registry;
 use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::{
     service::RoutesBuilder,
     transport::{Endpoint, Server, server::TcpIncoming},
@@ -60,13 +62,15 @@ use crate::{
     cluster::{Addresses, Cluster},
     driver::{Driver, Retries, Settings, Sources},
     gate::{Gate, Rules},
+    lease::{Claim, Lease},
     members::Members,
     model_service::Models,
     placement::{Device, DevicePlacement, StageNeeds},
+    polls::Polls,
     services::Jobs,
 };
 
-/// Seconds without a heartbeat after which an executor counts as lost and its tasks run elsewhere.
+/// Seconds without a request after which Ballista forgets an executor of which there was no report either.
 const EXECUTOR_TIMEOUT_SECONDS: u64 = 20;
 
 /// The largest HTTP/2 frame that is taken, in bytes.
@@ -106,6 +110,37 @@ pub struct Options {
     pub exports: Roots,
     /// When a job is tried again after a transient error.
     pub retries: Retries,
+    /// How long it waits for executors.
+    pub patience: Patience,
+    /// The lease of the archive's jobs; `None` where the caller knows that no other scheduler can come to the archive.
+    pub lease: Option<Lease>,
+}
+
+/// How long a scheduler waits for executors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For a sign of life of one, before it counts as lost and its tasks run elsewhere.
+    pub silence: Duration,
+    /// For another one when the last is lost, before the step under way fails and is tried again; whole seconds.
+    pub replacement: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { silence: Duration::from_secs(8), replacement: Duration::from_secs(180) }
+    }
+}
+
+/// The claim of a process to be the scheduler of an archive; without a sign of life of another one for `takeover` it
+/// takes its place.
+pub fn claim(archive: &Archive, sources: Sources, takeover: Duration) -> Claim {
+    Claim {
+        archive: archive.clone(),
+        folder: "leases/scheduler".to_owned(),
+        id: (sources.new_id)(),
+        now_ms: sources.now_ms,
+        expiry: takeover,
+    }
 }
 
 /// Binds the scheduler's port; port 0 takes a free one.
@@ -139,13 +174,15 @@ pub fn url(listener: &TcpListener, advertise: Option<&str>) -> Result<String> {
     }
 }
 
-/// Serves until the process is told to stop.
+/// Serves until the process is told to stop, or another scheduler has the lease.
 ///
 /// # Errors
-/// When the scheduler cannot be assembled or its port fails.
+/// When the scheduler cannot be assembled or its port fails; [`ErrorKind::Conflict`] when the lease is lost.
 pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
-    let Options { archive, url, needs, gpu_wait, sources, catalogue, exports, retries } = options;
+    let Options { archive, url, needs, gpu_wait, sources, catalogue, exports, retries, patience, lease } =
+        options;
     let address = listener.local_addr()?;
+    let polls = Polls::default();
     let largest = u32::try_from(LARGEST_MESSAGE).unwrap_or(u32::MAX);
     let config = SchedulerConfig {
         external_host: address.ip().to_string(),
@@ -161,6 +198,8 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         override_session_builder: Some(Arc::new(session_state)),
         executor_timeout_seconds: EXECUTOR_TIMEOUT_SECONDS,
         expire_dead_executor_interval_seconds: EXECUTOR_TIMEOUT_SECONDS / 4,
+        on_work_available: Some(polls.callback()),
+        no_executors_grace_period_seconds: patience.replacement.as_secs(),
         ..SchedulerConfig::default()
     };
     // Names are made of chance, too: two of them cannot be guessed.
@@ -172,15 +211,21 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         context: SessionContext::new_with_state(session_state(SessionConfig::new())?).task_ctx(),
     };
     let mut routes = RoutesBuilder::default();
-    let ballista = assemble(config, rules, &mut routes).await?;
+    let ballista = assemble(config, rules, polls, &mut routes).await?;
     let addresses = Addresses { executors: url, driver: own_url(address), secret };
-    let cluster = Cluster::new(ballista.clone(), addresses, catalogue);
+    let cluster = Cluster::new(ballista.clone(), addresses, catalogue, patience.silence, needs);
     let settings = Settings { archive: archive.clone(), cluster, sources, catalogue, exports, retries };
     let driver = Driver::new(settings);
-    let members = Members { ballista, executors: driver.cluster().executors().clone() };
+    let (executors, now_ms) = (driver.cluster().executors().clone(), sources.now_ms);
+    let members = Members { ballista, executors, now_ms };
     let fits = FitServiceServer::new(driver.cluster().hubs().clone())
         .max_decoding_message_size(LARGEST_FIT_MESSAGE)
         .max_encoding_message_size(LARGEST_FIT_MESSAGE);
+
+    // A job may name a hundred thousand files.
+    let jobs = JobServiceServer::new(Jobs(driver.clone()))
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -199,7 +244,7 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
     tracing::info!(%address, "scheduler is listening");
     // A fit's rounds are small messages there and back: none may wait to be sent together with another.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
+    let serving = Server::builder()
         // A worker's histogram goes in one frame, and never waits for the window.
         .max_frame_size(Some(FIT_FRAME))
         .initial_stream_window_size(Some(FIT_WINDOW))
@@ -211,18 +256,52 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         .add_service(fits)
         .add_service(ExecutorServiceServer::new(driver.cluster().executors().clone()))
         .add_service(ClusterServiceServer::new(members))
-        .add_service(JobServiceServer::new(Jobs(driver)))
+        .add_service(jobs)
         .add_service(ModelServiceServer::new(Models(Registry::new(&archive))))
         .add_service(ArchiveServiceServer::new(tables))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming(incoming)
-        .await
-        .map_err(|error| Error::unavailable(format!("serve on {address}")).with_source(error))
+        .serve_with_incoming(incoming);
+    let mut lease = lease;
+    let ended = tokio::select! {
+        served = serving => {
+            served.map_err(|error| Error::unavailable(format!("serve on {address}")).with_source(error))
+        }
+        // The caller ends the process, and with it what was driven here.
+        lost = kept(lease.as_mut()) => Err(lost),
+        () = terminated() => Ok(()),
+    };
+    if let (Ok(()), Some(lease)) = (&ended, lease) {
+        lease.give_back().await;
+    }
+    ended
+}
+
+/// Keeps a lease until it is lost.
+async fn kept(lease: Option<&mut Lease>) -> Error {
+    match lease {
+        Some(lease) => lease.keep().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends when the process is asked to end, as by a supervisor that starts another one next.
+async fn terminated() {
+    #[cfg(unix)]
+    if let Ok(mut asked) = signal(SignalKind::terminate()) {
+        asked.recv().await;
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Starts Ballista's scheduler, and adds its service to the routes.
-async fn assemble(config: SchedulerConfig, rules: Rules, routes: &mut RoutesBuilder) -> Result<Ballista> {
+async fn assemble(
+    config: SchedulerConfig,
+    rules: Rules,
+    polls: Polls,
+    routes: &mut RoutesBuilder,
+) -> Result<Ballista> {
     let failed = |error: ballista_core::error::BallistaError| {
         Error::internal("assemble the scheduler").with_source(error)
     };
@@ -232,7 +311,7 @@ async fn assemble(config: SchedulerConfig, rules: Rules, routes: &mut RoutesBuil
     let server: ballista::Server = created.await.map_err(failed)?;
     let ballista = Ballista::new(server.clone());
     routes.add_service(
-        SchedulerGrpcServer::new(Gate::new(server, rules))
+        SchedulerGrpcServer::new(Gate::new(server, rules, polls))
             .max_decoding_message_size(LARGEST_MESSAGE)
             .max_encoding_message_size(LARGEST_MESSAGE),
     );

@@ -37,7 +37,10 @@ use futures::StreamExt;
 use serde_json::json;
 use tidewaiter_archive::Archive;
 use tidewaiter_catalogue::CATALOGUE;
-use tidewaiter_core::plan::{self, Meter};
+use tidewaiter_core::{
+    plan::{self, Meter},
+    query::Run as _,
+};
 use tidewaiter_hs::{RecommendOperator, messages};
 use tidewaiter_job::{
     Job, Listener, NoLog, Outcome, Roots, Setting,
@@ -46,7 +49,7 @@ use tidewaiter_job::{
 use tidewaiter_proto::v1::{HsSuggestRequest, hs_service_client::HsServiceClient};
 use tidewaiter_scheduler::{
     driver::{Retries, Sources},
-    server::{self, Options},
+    server::{self, Options, Patience},
 };
 use tidewaiter_tests::{BenchResult, is_bench, number, python};
 
@@ -175,13 +178,14 @@ async fn apply(archive: &Archive, texts: &[(String, String)], fast: bool) -> Ben
         session.read_table(Arc::new(MemTable::try_new(Arc::clone(&schema), vec![batches.clone()])?))?;
     let operator = RecommendOperator::new(messages::HsRecommendOperator {
         archive: archive.url().to_string(),
-        model: "models/hs/1/model.bin".to_owned(),
+        model: "models/hs-GH/1/model.bin".to_owned(),
         fast,
         suggestions: true,
         rates: String::new(),
         description_alone: false,
+        without_unit: true,
     })?;
-    let mut stream = plan::apply(rows, operator)?.execute_stream().await?;
+    let mut stream = plan::apply(rows, operator)?.batch_stream().await?;
     // The model is read with the first batch, which does not count; its rows do, at the others' speed.
     let mut rows = stream.next().await.ok_or("no rows")??.num_rows();
     let (first, start) = (rows, Instant::now());
@@ -200,8 +204,18 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> BenchResult<(
     let (needs, catalogue) = (server::needs_of_plan, CATALOGUE);
     let (archive, exports) = (archive.clone(), Roots::below(&[])?);
     let (retries, gpu_wait) = (Retries::NONE, Duration::MAX);
-    let options =
-        Options { archive, url: url.clone(), needs, gpu_wait, sources, catalogue, exports, retries };
+    let options = Options {
+        archive,
+        url: url.clone(),
+        needs,
+        gpu_wait,
+        sources,
+        catalogue,
+        exports,
+        retries,
+        patience: Patience::default(),
+        lease: None,
+    };
     let serving = tokio::spawn(server::serve(listener, options));
     let mut client = HsServiceClient::connect(url).await?;
     let ask = |description: &str| HsSuggestRequest {

@@ -22,7 +22,10 @@ use datafusion::{datasource::MemTable, prelude::SessionContext};
 use futures::StreamExt;
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::{Leader, Shard};
-use tidewaiter_core::plan::{self, Meter};
+use tidewaiter_core::{
+    plan::{self, Meter},
+    query::Run as _,
+};
 use tidewaiter_fraud::{
     FeatureBuilder, feature_schema, features, messages,
     model::{Classifier, FraudModel, ScoreOperator},
@@ -129,7 +132,7 @@ async fn score(folder: &std::path::Path, model: &FraudModel, batches: &[RecordBa
     });
     let scored = plan::apply(rows, operator.expect("an operator")).expect("a plan");
     let start = Instant::now();
-    let mut stream = scored.execute_stream().await.expect("runs");
+    let mut stream = scored.batch_stream().await.expect("runs");
     let mut count = 0;
     while let Some(batch) = stream.next().await {
         count += batch.expect("a batch").num_rows();

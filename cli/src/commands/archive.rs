@@ -1,22 +1,18 @@
 //! `tidewaiter archive`: tables, snapshots, SQL; of a scheduler's archive where one is named.
 
-use arrow::{array::RecordBatch, buffer::Buffer, ipc::reader::StreamDecoder};
-use futures::StreamExt;
 use serde_json::json;
 use tidewaiter_archive::{
-    Archive, sql,
+    Archive,
     table::{Table, list_tables},
 };
 use tidewaiter_catalogue::CATALOGUE;
-use tidewaiter_core::{Error, Result, ResultExt, plan::Meter};
-use tidewaiter_job::{engine::Engine, remote};
-use tidewaiter_proto::{
-    LARGEST_MESSAGE,
-    v1::{self, archive_service_client::ArchiveServiceClient},
-};
-use tonic::transport::Channel;
+use tidewaiter_core::{Error, Result};
+use tidewaiter_proto::v1;
 
-use super::embedded;
+use super::{
+    query::{answer, connect},
+    repair,
+};
 use crate::{
     arguments::{self, Output, Place},
     output::{Rows, write},
@@ -34,10 +30,14 @@ pub(super) async fn run(
             show_snapshots(&snapshots(archive, place, table).await?, output)
         }
         arguments::Archive::Columns { table } => show_columns(table.as_deref(), output),
-        arguments::Archive::Sql { query } => match &place.scheduler {
-            None => sql_here(archive, place, &query, output).await,
-            Some(url) => sql_there(url, query, output).await,
-        },
+        arguments::Archive::Trace { declaration, table } => {
+            repair::trace(archive, place, &declaration, &table, output).await
+        }
+        arguments::Archive::Sql { query } => {
+            let mut rows = Rows::on_stdout(output);
+            answer(archive, place, query, &mut |batch| rows.write(batch)).await?;
+            rows.finish()
+        }
     }
 }
 
@@ -86,12 +86,6 @@ fn show_columns(table: Option<&str>, output: Output) -> Result<()> {
         }));
         lines
     })
-}
-
-/// A client of the archive of the scheduler at a URL.
-async fn connect(url: &str) -> Result<ArchiveServiceClient<Channel>> {
-    let client = ArchiveServiceClient::new(remote::connect(url).await?);
-    Ok(client.max_decoding_message_size(LARGEST_MESSAGE))
 }
 
 async fn tables(archive: &Archive, place: &Place) -> Result<Vec<v1::Table>> {
@@ -147,35 +141,4 @@ fn show_snapshots(snapshots: &[v1::Snapshot], output: Output) -> Result<()> {
         }));
         lines
     })
-}
-
-/// Runs a query in this process; its rows are written as they come.
-async fn sql_here(archive: &Archive, place: &Place, query: &str, output: Output) -> Result<()> {
-    let session = embedded::engine(place)?.session("sql", Meter::new(|_| ()))?;
-    let mut batches = sql::query(&session, archive, query).await?.execute_stream().await?;
-    let mut rows = Rows::on_stdout(output);
-    // Without a row there are still columns to show.
-    rows.write(RecordBatch::new_empty(batches.schema()))?;
-    while let Some(batch) = batches.next().await {
-        rows.write(batch?)?;
-    }
-    rows.finish()
-}
-
-/// Runs a query on the cluster of a scheduler; its rows are written as they come.
-async fn sql_there(url: &str, sql: String, output: Output) -> Result<()> {
-    let doing = || format!("read the answer of the scheduler at {url}");
-    let mut answer = connect(url).await?.query(v1::QueryRequest { sql }).await?.into_inner();
-    let mut decoder = StreamDecoder::new();
-    let mut rows = Rows::on_stdout(output);
-    while let Some(v1::QueryRows { arrow }) = answer.message().await? {
-        let mut bytes = Buffer::from(arrow);
-        while !bytes.is_empty() {
-            if let Some(batch) = decoder.decode(&mut bytes).context(doing)? {
-                rows.write(batch)?;
-            }
-        }
-    }
-    decoder.finish().context(doing)?;
-    rows.finish()
 }

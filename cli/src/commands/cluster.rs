@@ -26,7 +26,7 @@ pub(super) async fn run(place: &Place, output: Output) -> Result<()> {
             "executor": executor.executor, "device": executor.device, "slots": executor.slots,
             "memory_bytes": (executor.memory_bytes > 0).then_some(executor.memory_bytes),
             "address": executor.address, "queries": executor.queries,
-            "heard_ms": (executor.heard_ms > 0).then_some(executor.heard_ms),
+            "heard_ms": (executor.heard_ms > 0).then_some(executor.heard_ms), "silent": executor.silent,
         })
     });
     write(output, &documents.collect(), || lines(&executors, now_ms()))
@@ -48,6 +48,7 @@ fn lines(executors: &[ClusterExecutor], now_ms: i64) -> Vec<String> {
             0 => time(0),
             heard_ms => format!("{} ago", length(now_ms - heard_ms)),
         };
+        let heard = if executor.silent { format!("{heard}, silent") } else { heard };
         let (slots, queries) = (executor.slots.to_string(), executor.queries.to_string());
         let cells =
             [&executor.executor, &executor.device, &slots, &memory, &queries, &executor.address, &heard];
@@ -70,11 +71,14 @@ mod tests {
             address: "127.0.0.1:50051".to_owned(),
             heard_ms: 10_000,
             queries: 2,
+            silent: false,
         };
-        let lines = lines(&[executor, ClusterExecutor::default()], 12_500);
+        let silent = ClusterExecutor { silent: true, ..executor.clone() };
+        let lines = lines(&[executor, ClusterExecutor::default(), silent], 12_500);
         for words in ["gpu-one", "512 MiB", "127.0.0.1:50051", "2.5 s ago"] {
             assert!(lines[1].contains(words), "{}", lines[1]);
         }
         assert!(lines[2].ends_with('-'), "{}", lines[2]);
+        assert!(lines[3].ends_with("2.5 s ago, silent"), "{}", lines[3]);
     }
 }

@@ -1,14 +1,15 @@
 //! A job in this process. Its steps are kept in the archive, so that after an interruption, a crash or a transient error
 //! the same command with `--resume` goes on from the last finished step, and a fit from its checkpoint.
 
-use std::{num::NonZero, sync::Arc, thread::available_parallelism};
+use std::{fmt, num::NonZero, sync::Arc, thread::available_parallelism, time::Duration};
 
 use tidewaiter_archive::Archive;
 use tidewaiter_catalogue::CATALOGUE;
-use tidewaiter_core::Result;
+use tidewaiter_core::{Error, Result};
 use tidewaiter_job::{Listener, Outcome, Roots, Specification, engine::Local, work_folder};
 use tidewaiter_scheduler::{
     driver::{Retries, Run, keeps_work},
+    lease::{Claim, Lease},
     ledger::{Entry, Journal, Ledger},
 };
 
@@ -17,6 +18,9 @@ use crate::{arguments::Place, progress::say};
 
 /// Memory for sorts and buffers of a job in this process, unless it is told.
 const DEFAULT_MEMORY_MIB: usize = 1024;
+
+/// How long a process of another machine is awaited that may still run a job.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// The engine of this process.
 pub(super) fn engine(place: &Place) -> Result<Local> {
@@ -35,8 +39,9 @@ pub(super) async fn run(
     listener: Arc<dyn Listener>,
 ) -> Result<(Outcome, Result<()>)> {
     let engine = engine(place)?;
+    let is_new = archive.folders("").await?.is_empty();
     let ledger = Ledger::embedded(archive.clone(), new_id());
-    let entry = begin(&ledger, place.resume, specification).await?;
+    let (entry, mut lease) = begin(archive, &ledger, place.resume, specification).await?;
     let (id, submitted_ms) = (entry.job.clone(), entry.state.submitted_ms);
     let journal = Journal::new(ledger.clone(), now_ms, entry);
     let run = Run {
@@ -51,7 +56,11 @@ pub(super) async fn run(
         id: &id,
         submitted_ms,
     };
-    let (outcome, result) = run.to_end(specification).await;
+    let (outcome, result) = tokio::select! {
+        ended = run.to_end(specification) => ended,
+        lost = lease.keep() => return Err(lost),
+    };
+    lease.give_back().await;
     match &result {
         Err(error) if keeps_work(error.kind()) => {
             say("the finished steps are kept: the same command with --resume goes on from there");
@@ -61,27 +70,59 @@ pub(super) async fn run(
             ledger.forget(&id).await?;
         }
     }
+    // A job that wrote nothing, such as a dry run, leaves no archive.
+    if is_new {
+        archive.remove_empty("").await;
+    }
     Ok((outcome, result))
 }
 
-/// The job as the ledger has it: the unfinished one of an earlier process if it is to be resumed, otherwise a new one.
-async fn begin(ledger: &Ledger, resume: bool, specification: &Specification) -> Result<Entry> {
+/// The job as the ledger has it, and the lease of it: the unfinished one of an earlier process if it is to be resumed,
+/// otherwise a new one.
+async fn begin(
+    archive: &Archive,
+    ledger: &Ledger,
+    resume: bool,
+    specification: &Specification,
+) -> Result<(Entry, Lease)> {
     let asked = specification.to_json()?;
     let mut jobs = ledger.open().await?.into_iter().flatten();
-    let earlier = jobs.rfind(|entry| entry.state.specification == asked);
-    match earlier {
-        Some(entry) if resume => {
+    match jobs.rfind(|entry| entry.state.specification == asked) {
+        Some(earlier) if resume => {
+            let lease = take(archive, &earlier.job).await?;
+            // Its process may have gone on since it was read.
+            let entry = ledger.read(&earlier.job).await?;
             say(&format!("job {} goes on {}", entry.job, place_of(&entry)));
-            return Ok(entry);
+            return Ok((entry, lease));
         }
-        Some(entry) => say(&format!(
-            "an earlier run of this job was interrupted {}; --resume goes on from there",
-            place_of(&entry)
-        )),
+        Some(earlier) => match claim(archive, &earlier.job).holder().await? {
+            Some(holder) => say(&format!("the same job is run by {holder} as well, as job {}", earlier.job)),
+            None => say(&format!(
+                "an earlier run of this job was interrupted {}; --resume goes on from there",
+                place_of(&earlier)
+            )),
+        },
         None if resume => say("no run of this job was interrupted: it begins anew"),
         None => {}
     }
-    ledger.submit(&new_id(), asked, now_ms()).await
+    let job = new_id();
+    let lease = take(archive, &job).await?;
+    Ok((ledger.submit(&job, asked, now_ms()).await?, lease))
+}
+
+/// Takes the lease of a job, so that no other process goes on with it.
+async fn take(archive: &Archive, job: &str) -> Result<Lease> {
+    let runs = |holder: &dyn fmt::Display| {
+        Error::conflict(format!("job {job} is run by {holder}; wait for its end, or end that process first"))
+    };
+    let vacancy = claim(archive, job).vacancy_or_holder().await?.map_err(|holder| runs(&holder))?;
+    let lease = vacancy.take("another command").await?;
+    lease.ok_or_else(|| runs(&"another command"))
+}
+
+fn claim(archive: &Archive, job: &str) -> Claim {
+    let folder = format!("leases/{job}");
+    Claim { archive: archive.clone(), folder, id: new_id(), now_ms, expiry: LEASE }
 }
 
 fn place_of(entry: &Entry) -> String {

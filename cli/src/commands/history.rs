@@ -24,6 +24,14 @@ pub(super) fn status(status: JobStatus) -> &'static str {
     }
 }
 
+/// How a job stands, as it is written.
+fn standing(job: &Job) -> &'static str {
+    match job.status() {
+        JobStatus::Queued | JobStatus::Running if !job.waits_for.is_empty() => "waiting",
+        standing => status(standing),
+    }
+}
+
 /// A list of jobs, of which `older` were left out.
 pub(super) fn list(jobs: &[Job], older: u32, now_ms: i64) -> Vec<String> {
     let line = |job: &str, kind: &str, status: &str, begin: &str, length: &str, what: &str| {
@@ -33,10 +41,11 @@ pub(super) fn list(jobs: &[Job], older: u32, now_ms: i64) -> Vec<String> {
     lines.extend(jobs.iter().map(|job| {
         let what = match job.error.lines().next() {
             Some(error) => shortened(error),
+            None if !job.waits_for.is_empty() => format!("waits for {}", job.waits_for),
             None => progress(job),
         };
         let (begin, length) = (time(job.begun_ms), length_of(job, now_ms));
-        line(&job.job, &job.kind, status(job.status()), &begin, &length, &what)
+        line(&job.job, &job.kind, standing(job), &begin, &length, &what)
     }));
     if older > 0 {
         lines.push(format!("and {} older; --limit 0 shows all", grouped(u64::from(older))));
@@ -47,7 +56,8 @@ pub(super) fn list(jobs: &[Job], older: u32, now_ms: i64) -> Vec<String> {
 /// The document of a job in a list.
 pub(super) fn list_document(job: &Job) -> Value {
     json!({
-        "job": job.job, "kind": job.kind, "status": status(job.status()), "step": job.step,
+        "job": job.job, "kind": job.kind, "status": standing(job), "step": job.step,
+        "waits_for": (!job.waits_for.is_empty()).then_some(&job.waits_for),
         "submitted_ms": job.submitted_ms, "begun_ms": known(job.begun_ms), "ended_ms": known(job.ended_ms),
         "progress": job.progress.as_ref().map(progress_document),
         "error": (!job.error.is_empty()).then_some(&job.error),
@@ -77,7 +87,7 @@ pub(super) fn show(job: &Job, now_ms: i64) -> Vec<String> {
     let mut lines = vec![
         format!("job        {}", job.job),
         format!("kind       {}", job.kind),
-        format!("status     {}", status(job.status())),
+        format!("status     {}", standing(job)),
         format!("submitted  {} UTC", time(job.submitted_ms)),
     ];
     if job.begun_ms > 0 {
@@ -89,6 +99,9 @@ pub(super) fn show(job: &Job, now_ms: i64) -> Vec<String> {
     lines.push(format!("length     {}", length_of(job, now_ms)));
     if !progress(job).is_empty() {
         lines.push(format!("progress   {}", progress(job)));
+    }
+    if !job.waits_for.is_empty() {
+        lines.push(format!("waits for  {}", job.waits_for));
     }
     if !job.error.is_empty() {
         lines.push(format!("error      {}", job.error));
@@ -220,6 +233,21 @@ mod tests {
         assert!(lines[1].ends_with("fit 1,200/4,000 trees"), "{}", lines[1]);
         assert!(lines[2].contains("1 min 05 s") && lines[2].ends_with("ä…"), "{}", lines[2]);
         assert!(lines[3].contains("3 older"), "{}", lines[3]);
+    }
+
+    #[test]
+    fn a_job_that_waits_says_what_for() {
+        let waiting = Job { waits_for: "an executor: none is connected".to_owned(), ..job() };
+        let lines = list(std::slice::from_ref(&waiting), 0, 1_772_000_002_000);
+        assert!(
+            lines[1].contains("waiting") && lines[1].ends_with("waits for an executor: none is connected")
+        );
+        let text = show(&waiting, 1_772_000_002_000).join("\n");
+        assert!(text.contains("status     waiting") && text.contains("waits for  an executor"), "{text}");
+        assert_eq!(document(&waiting)["waits_for"], "an executor: none is connected");
+        assert_eq!(document(&job())["waits_for"], Value::Null);
+        let ended = Job { status: JobStatus::Failed.into(), ..waiting };
+        assert_eq!(standing(&ended), "failed");
     }
 
     #[test]

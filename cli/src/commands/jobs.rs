@@ -24,7 +24,7 @@ use super::{
 use crate::{
     arguments::{Jobs, Output, Place},
     output::write,
-    progress::Bars,
+    progress::{Bars, say},
 };
 
 /// Runs a job where `place` says, and writes its outcome.
@@ -101,7 +101,7 @@ async fn run_here(
 /// Follows a job of a scheduler to its end, and writes its outcome.
 async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output, bars: Bars) -> Result<()> {
     let mut events = client.watch(WatchRequest { job: id.to_owned() }).await?.into_inner();
-    let mut last = None;
+    let (mut last, mut waits_for) = (None, String::new());
     let lost = || {
         format!(
             "follow job {id}, which does not depend on this command; `tidewaiter jobs watch {id}` goes on"
@@ -111,7 +111,14 @@ async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output
         if let Some(Progress { step, done, total, unit, note }) = event.progress {
             bars.noted_progress(&step, done, total, &unit, &note);
         }
-        last = event.job.or(last);
+        let Some(job) = event.job else { continue };
+        if job.waits_for != waits_for {
+            waits_for.clone_from(&job.waits_for);
+            if !waits_for.is_empty() {
+                say(&format!("job {id} waits for {waits_for}"));
+            }
+        }
+        last = Some(job);
     }
     bars.finish();
     let last = last.ok_or_else(|| Error::unavailable(format!("the scheduler said nothing of job {id}")))?;

@@ -6,6 +6,8 @@ mod embedded;
 mod history;
 mod jobs;
 mod models;
+mod query;
+mod repair;
 mod servers;
 mod sources;
 mod summary;
@@ -19,7 +21,7 @@ use tidewaiter_job::catalogue::Surroundings;
 
 use crate::{
     arguments::{Arguments, Command},
-    output::write,
+    output::{check, write},
     progress,
 };
 
@@ -31,6 +33,8 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<()> {
             "--detach submits a job to a scheduler; say to which, with --scheduler URL",
         ));
     }
+    let of_archive = matches.subcommand_matches("archive").and_then(ArgMatches::subcommand_name);
+    check(output, of_archive == Some("sql"))?;
     let open = || Archive::open(archive.as_deref().unwrap_or(DEFAULT_ARCHIVE));
     if let Some((name, options)) = matches.subcommand() {
         if let Some(text) = tidewaiter_catalogue::text_instead(name, options)? {

@@ -8,8 +8,10 @@ use tidewaiter_core::{Error, ErrorKind, Result, ResultExt};
 use tidewaiter_job::Roots;
 use tidewaiter_scheduler::{
     driver::{Retries, Sources},
-    server,
+    lease::Lease,
+    server::{self, Patience},
 };
+use tokio::net::TcpListener;
 
 use super::sources::{new_id, now_ms};
 use crate::{
@@ -23,15 +25,54 @@ const DEFAULT_SCHEDULER: &str = "http://127.0.0.1:50050";
 pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()> {
     refuse_exposure(&options.bind.ip().to_string(), &options.exposure).await?;
     let exports = Roots::below(&options.exports)?;
-    let listener = server::bind(options.bind).await?;
-    let url = server::url(&listener, options.advertise.as_deref())?;
-    say(&format!("scheduler listens on http://{}", listener.local_addr()?));
     let (sources, catalogue) = (Sources { now_ms, new_id }, CATALOGUE);
+    let (listener, url, lease) = listen(&archive, &options, sources).await?;
+    say(&format!("scheduler listens on http://{}", listener.local_addr()?));
     let needs = server::needs_of_plan;
     let retries = Retries::new(options.retries, Duration::from_secs(options.retry_for));
     let gpu_wait = Duration::from_secs(options.gpu_wait);
-    let options = server::Options { archive, url, needs, gpu_wait, sources, catalogue, exports, retries };
+    let patience = Patience {
+        silence: Duration::from_secs(options.executor_timeout),
+        replacement: Duration::from_secs(options.executor_wait),
+    };
+    let lease = Some(lease);
+    let options = server::Options {
+        archive,
+        url,
+        needs,
+        gpu_wait,
+        sources,
+        catalogue,
+        exports,
+        retries,
+        patience,
+        lease,
+    };
     server::serve(listener, options).await
+}
+
+/// Listens as soon as no other scheduler has the archive.
+async fn listen(
+    archive: &Archive,
+    options: &Scheduler,
+    sources: Sources,
+) -> Result<(TcpListener, String, Lease)> {
+    let claim = server::claim(archive, sources, Duration::from_secs(options.takeover));
+    let place = archive.display("");
+    loop {
+        let vacancy = claim.vacancy(|holder| {
+            say(&format!(
+                "the archive {place} is driven by {holder}; this scheduler waits, and takes its place when that one ends \
+                 or is silent"
+            ));
+        });
+        let vacancy = vacancy.await?;
+        let listener = server::bind(options.bind).await?;
+        let url = server::url(&listener, options.advertise.as_deref())?;
+        if let Some(lease) = vacancy.take(&format!("the scheduler at {url}")).await? {
+            return Ok((listener, url, lease));
+        }
+    }
 }
 
 /// Refuses a host that other machines reach, unless the operator accepts what that means.
@@ -60,7 +101,9 @@ pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
     let options = tidewaiter_executor::Options {
         catalogue: CATALOGUE,
         name: options.name,
+        process: new_id(),
         device: options.device,
+        gpus: options.gpus,
         slots: options.slots,
         host: options.host,
         port: options.port,
@@ -76,10 +119,12 @@ pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
 
 fn of_executor(error: tidewaiter_executor::Error) -> Error {
     let kind = match error {
-        tidewaiter_executor::Error::Options(_) | tidewaiter_executor::Error::Listen { .. } => {
-            ErrorKind::Input
+        tidewaiter_executor::Error::Options(_)
+        | tidewaiter_executor::Error::Listen { .. }
+        | tidewaiter_executor::Error::Name(_) => ErrorKind::Input,
+        tidewaiter_executor::Error::Scheduler { .. } | tidewaiter_executor::Error::Run { .. } => {
+            ErrorKind::Unavailable
         }
-        tidewaiter_executor::Error::Run { .. } => ErrorKind::Unavailable,
     };
     Error::new(kind, error.to_string()).with_source(error)
 }

@@ -100,8 +100,11 @@ fn strategies_are_compared_over_a_generated_past_and_a_repetition_gives_the_same
     let lines = String::from_utf8(first["periods.csv"].clone()).expect("UTF-8").lines().count();
     assert_eq!(lines, 1 + 3 * 2 * 5);
 
-    // Without the truth's files, only what the archive's own inspection saw can be judged.
-    let own = run(&archive, &[&months[..], &["--strategy", "random", "--seeds", "1"]].concat(), &[]);
+    // Without the truth's files, only what the archive's own inspection saw can be judged. Offices rank their own days.
+    let daily = ["--strategy", "random", "--seeds", "1", "--daily-capacity", "3"];
+    let own = run(&archive, &[&months[..], &daily].concat(), &[]);
+    let page = String::from_utf8(written(&own)["page"].clone()).expect("UTF-8");
+    assert!(page.contains("up to 3 items a day and office") && page.contains("ranked by themselves"));
     assert!(own["metrics"]["strategies"]["random"]["unknown"].as_u64().expect("a count") > 0);
 }
 
@@ -150,6 +153,28 @@ fn a_challenger_is_compared_beyond_chance_and_items_are_ranked_by_expected_reven
     assert!(amounts.is_sorted_by(|a, b| a >= b) && amounts[0] > 0.0);
     let explained = rows.iter().filter(|row| row["explained"] == true).count() as u64;
     assert_eq!(explained, selected);
+
+    // The whole selection lies beside the page: by item, and by declaration with a quota for each office.
+    let page = Path::new(applied["reports"][0].as_str().expect("a report"));
+    let table = |name: &str| -> Vec<Value> {
+        let bytes = std::fs::read(page.with_extension("").join(format!("{name}.json"))).expect("is read");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    let items = table("selected_items");
+    assert_eq!(items.len() as u64, selected);
+    assert!(items.iter().all(|item| item["office"].is_string() && item["description"].is_string()));
+    let mut offices = std::collections::BTreeMap::<String, Vec<Value>>::new();
+    for declaration in table("selected_declarations") {
+        let office = declaration["office"].as_str().expect("an office").to_owned();
+        offices.entry(office).or_default().push(declaration);
+    }
+    assert!(offices.len() > 1);
+    for declarations in offices.values() {
+        let number = |row: &Value, name: &str| row[name].as_u64().expect("a count");
+        let quota = (0.05 * number(&declarations[0], "office_declarations") as f64).ceil() as u64;
+        let ranks: Vec<u64> = declarations.iter().map(|row| number(row, "rank_in_office")).collect();
+        assert_eq!(ranks, (1..=quota).collect::<Vec<u64>>(), "{}", declarations[0]);
+    }
 }
 
 #[test]
@@ -182,8 +207,9 @@ fn wrong_input_is_told() {
         refusal(&archive, &[&first[..], more].concat())
     };
     for (told, says) in [
-        (with("2020-06", "2020-08", "random", &["--inspection-rate", "0"]), "above 0 and at most 1"),
-        (with("2020-06", "2020-08", "random", &["--inspection-rate", "1.5"]), "above 0 and at most 1"),
+        (with("2020-06", "2020-08", "random", &["--capacity-percent", "0"]), "above 0 and at most 100"),
+        (with("2020-06", "2020-08", "random", &["--capacity-percent", "150"]), "above 0 and at most 100"),
+        (with("2020-06", "2020-08", "random", &["--daily-capacity", "0"]), "capacity of a day is 0"),
         (with("2020-06", "2020-08", "magic", &[]), "gbdt+badge"),
         (with("2019-06", "2020-08", "random", &[]), "begin later"),
         (with("2020-06", "2024-08", "random", &[]), "last declarations"),

@@ -283,7 +283,7 @@ fn hs_codes_are_learned_and_recommended_on_a_cluster_as_in_one_process() {
         let (there, here) = (document(&cluster.run(&suggest)), document(&tidewaiter(&alone, &suggest)));
         assert_eq!(there, here);
     }
-    let model = |archive: &str| std::fs::read(cluster.path(archive).join("models/hs/1/model.bin"));
+    let model = |archive: &str| std::fs::read(cluster.path(archive).join("models/hs-TW/1/model.bin"));
     assert_eq!(model("archive").expect("a model"), model("alone").expect("a model"));
 
     let (there, here) = (document(&cluster.run(&apply)), document(&tidewaiter(&alone, &apply)));

@@ -12,7 +12,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use tidewaiter_archive::{Archive, write_operator::WriteOperator};
 use tidewaiter_catalogue::CATALOGUE;
-use tidewaiter_core::plan;
+use tidewaiter_core::{
+    plan,
+    query::{Plan as _, Run as _},
+};
 use tidewaiter_executor::session;
 use tidewaiter_proto::v1;
 use tidewaiter_registry::{Facts, Publication, Registry};
@@ -283,23 +286,23 @@ async fn a_plan_from_outside_reads_the_archive_and_does_nothing_else() {
     let session = session::remote(&place.url, "outside", CATALOGUE, None).expect("a session");
     let (out, secret) = (place.path("out"), place.text("secret/codes.csv"));
     let external = format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{secret}'");
-    session.sql(&external).await.expect("plans").collect().await.expect("it is the client's own");
+    session.query(&external).await.expect("plans").batches().await.expect("it is the client's own");
     let operator = WriteOperator::new(v1::WriteOperator {
         archive: format!("file://{}", out.display()),
         table: "t".to_owned(),
         name: "x".to_owned(),
         ..v1::WriteOperator::default()
     });
-    let values = session.sql("SELECT 1 AS n").await.expect("plans");
+    let values = session.query("SELECT 1 AS n").await.expect("plans");
     let writes = plan::apply(values, operator.expect("an operator")).expect("plans");
     let copy = format!("COPY (SELECT 1 AS n) TO '{}.parquet'", out.display());
     for (what, frame) in [
         ("WriteExec is refused", writes),
-        ("COPY is refused", session.sql(&copy).await.expect("plans")),
-        ("not a table of the archive", session.sql("SELECT * FROM t").await.expect("plans")),
+        ("COPY is refused", session.query(&copy).await.expect("plans")),
+        ("not a table of the archive", session.query("SELECT * FROM t").await.expect("plans")),
         ("not a table of the archive", session.sql("SELECT (SELECT count(*) FROM t)").await.expect("plans")),
     ] {
-        let error = frame.collect().await.expect_err(what).to_string();
+        let error = frame.batches().await.expect_err(what).to_string();
         assert!(error.contains(what) && !error.contains(SECRET), "{what}: {error}");
     }
     let made = fs::read_dir(place.folder.path()).expect("lists").filter_map(Result::ok);

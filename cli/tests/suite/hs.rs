@@ -129,12 +129,16 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
 
     let first = retrain(&archive, folder.path(), "1", "1");
     let second = retrain(&archive, folder.path(), "3", "2");
-    let bytes = |version: u32| std::fs::read(archive.join(format!("models/hs/{version}/model.bin")));
+    let bytes = |version: u32| std::fs::read(archive.join(format!("models/hs-TW/{version}/model.bin")));
     assert_eq!(bytes(1).expect("a model"), bytes(2).expect("a model"), "shards and workers do not matter");
     assert_eq!(
         (&first["metrics"]["promoted"], &second["metrics"]["promoted"]),
         (&true.into(), &false.into())
     );
+    assert_eq!((&first["metrics"]["test_looks"], &second["metrics"]["test_looks"]), (&1.into(), &2.into()));
+    let comparison = &second["metrics"]["comparison"];
+    assert_eq!(comparison["by_day"]["groups"], 2, "{comparison}");
+    assert!(comparison["by_declaration"]["groups"].as_u64() > Some(200), "{comparison}");
     let test = &first["metrics"]["test"];
     assert!(test["accuracy@1/6"].as_f64().expect("a figure") > 0.95, "{test}");
     assert!(test["accuracy@1/national"].as_f64().expect("a figure") > 0.95, "{test}");
@@ -154,9 +158,14 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
     }
     let report = first["reports"][0].as_str().expect("a report");
     let report = std::fs::read_to_string(report).expect("read");
-    for section in
-        ["How much can be automated", "Drift by month", "2020-04", "Unusual descriptions and codes"]
-    {
+    for section in [
+        "Of 249 items of TW in 2020-04..2020-04, 245 have a description",
+        "1 have a code that the nomenclature lacks",
+        "How much can be automated",
+        "Drift by month",
+        "2020-04",
+        "Unusual descriptions and codes",
+    ] {
         assert!(report.contains(section), "{section}");
     }
 
@@ -189,18 +198,25 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("n, goods"));
 
-    for more in [&[][..], &["--fast"]] {
-        let apply = ["apply", "hs", "--country", "TW", "--months", "2020-04"];
+    // The validation month is one that the model was trained on: it is scored, and nothing counts it.
+    for (months, scored, more) in [("2020-04", 249, &[][..]), ("2020-03..2020-04", 498, &["--fast"])] {
+        let apply = ["apply", "hs", "--country", "TW", "--months", months];
         let applied = document(&tidewaiter(&archive, &[&apply, more].concat()));
         let items = &applied["metrics"]["items"];
         assert_eq!(
-            (items["items"].clone(), items["without_words"].clone()),
-            (249.into(), 2.into()),
+            (&items["items"], &items["in_sample"]),
+            (&scored.into(), &(scored - 249).into()),
             "{items}"
         );
+        assert_eq!((&items["without_words"], &items["unknown_code"]), (&2.into(), &2.into()), "{items}");
         assert!(items["agreeing"].as_u64().expect("a count") >= 238, "{items}");
-        assert_eq!(items["unknown_code"], 2, "{items}");
+        let page = std::fs::read_to_string(applied["reports"][0].as_str().expect("a report")).expect("read");
+        assert!(page.contains("Of 249 items of TW in") && page.contains("Every chapter"), "{page}");
+        assert_eq!(page.contains("Another 249 items are of months"), scored > 249);
     }
+    let other = tidewaiter(&archive, &["hs", "suggest", "boots", "--country", "KR"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&other.stderr).contains("models here: hs-TW"));
     let query = "SELECT declaration_id, code_6, code_national, misclassification, duty_at_stake, suggestions FROM predictions_hs \
                  WHERE hs_code = '0303890000' ORDER BY job, declaration_id LIMIT 1";
     let answer = document(&tidewaiter(&archive, &["archive", "sql", query]));
@@ -247,7 +263,7 @@ fn an_encoder_is_one_more_evidence_and_a_changed_one_is_refused() {
         let more = ["--workers", workers, "--fine-tune-epochs", epochs, "--fine-tune-layers", "1"];
         tidewaiter(&archive, &[&arguments[..], &periods, &more].concat())
     };
-    let model = |version: u32| std::fs::read(archive.join(format!("models/hs/{version}/model.bin")));
+    let model = |version: u32| std::fs::read(archive.join(format!("models/hs-TW/{version}/model.bin")));
     let first = document(&retrain(&encoder, "1", "1"));
     let kept = first["metrics"]["encoder"]["encoder"]["folder"].as_str().expect("a folder").to_owned();
     // The second time, the encoder is found in the archive.

@@ -18,9 +18,15 @@ mod fraud_input;
 mod hs;
 mod hs_particulars;
 mod learners;
+#[cfg(target_os = "linux")]
+mod leases;
 mod placement;
 mod progress;
 mod release;
+mod repair;
 mod resume;
 mod support;
 mod trials;
+mod upkeep;
+mod xray_detect;
+mod xray_images;

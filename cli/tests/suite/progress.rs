@@ -1,6 +1,11 @@
 //! How far a job's queries are on a cluster of real processes, for programs and for people.
 
-use std::fs;
+#![allow(clippy::disallowed_methods, reason = "a test polls with a deadline")]
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use tidewaiter_proto::v1::{WatchRequest, job_service_client::JobServiceClient};
 
@@ -11,6 +16,9 @@ use crate::support::{
 
 /// Files of the export, and tasks; the one slot takes them one after the other.
 const FILES: u64 = 8;
+
+/// How long anything may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_query_tells_its_tasks_by_stage_and_watch_writes_them() {
@@ -38,6 +46,21 @@ async fn a_query_tells_its_tasks_by_stage_and_watch_writes_them() {
     let mut watch = binary();
     watch.args(["--output", "json", "--scheduler", &url, "jobs", "watch", &job]);
     let watch = tokio::task::spawn_blocking(move || watch.output().expect("the binary starts"));
+
+    // Nobody has joined the scheduler.
+    let shown = || {
+        document(
+            &binary()
+                .args(["--output", "json", "--scheduler", &url, "jobs", "show", &job])
+                .output()
+                .expect("starts"),
+        )
+    };
+    let begin = Instant::now();
+    while shown()["status"] != "waiting" {
+        assert!(begin.elapsed() < DEADLINE, "the job does not wait: {}", shown());
+    }
+    assert_eq!(shown()["waits_for"], "an executor: none is connected");
 
     let mut client = JobServiceClient::connect(url.clone()).await.expect("the scheduler answers");
     let events = client.watch(WatchRequest { job: job.clone() }).await.expect("it is known");
@@ -67,6 +90,7 @@ async fn a_query_tells_its_tasks_by_stage_and_watch_writes_them() {
     let watched = watch.await.expect("ends");
     assert_eq!(document(&watched)["rows"]["archived"], 6_000 * FILES);
     let said = String::from_utf8_lossy(&watched.stderr);
+    assert!(said.contains(&format!("job {job} waits for an executor")), "{said}");
     assert!(
         (0..=FILES)
             .any(|done| said

@@ -102,18 +102,15 @@ struct Cluster {
     url: String,
     scheduler: Process,
     _stderr: BufReader<ChildStderr>,
-    _executor: Process,
+    executor: Process,
 }
 
 impl Cluster {
     fn new(options: &[&str]) -> Self {
         let place = Place::new();
         let (scheduler, stderr, url) = scheduler(place.folder.path(), "127.0.0.1:0", options);
-        let mut executor = binary();
-        executor.args(["executor", "--scheduler", &url, "--port", "0", "--work-folder"]);
-        executor.arg(place.path("executor")).stderr(Stdio::null());
-        let executor = Process(executor.spawn().expect("starts"));
-        let cluster = Self { place, url, scheduler, _stderr: stderr, _executor: executor };
+        let executor = executor(&place, &url);
+        let cluster = Self { place, url, scheduler, _stderr: stderr, executor };
         for archive in ["archive", "alone"] {
             let exports = cluster.place.path("exports");
             let mapping = exports.join("mapping.toml").display().to_string();
@@ -154,6 +151,13 @@ impl Cluster {
         document(&tidewaiter(&self.place.path("alone"), &RETRAIN));
         assert!(self.place.model("archive") == self.place.model("alone"), "the models' bytes differ");
     }
+}
+
+fn executor(place: &Place, url: &str) -> Process {
+    let mut executor = binary();
+    executor.args(["executor", "--scheduler", url, "--port", "0", "--work-folder"]);
+    executor.arg(place.path("executor")).stderr(Stdio::null());
+    Process(executor.spawn().expect("starts"))
 }
 
 /// A scheduler that listens, its stderr, and its URL; its archive is below a folder.
@@ -217,16 +221,26 @@ fn a_killed_command_goes_on_from_its_checkpoint_with_the_same_bytes() {
 }
 
 #[test]
-fn a_write_that_fails_costs_a_retry_and_no_finished_step() {
-    let cluster = Cluster::new(&[]);
+fn executors_that_are_away_and_a_write_that_fails_cost_retries_and_no_finished_step() {
+    let mut cluster = Cluster::new(&["--executor-timeout", "1", "--executor-wait", "1"]);
     let (job, blocked) = cluster.submit_blocked();
-    let waiting = cluster.shown(&job, |job| job["retries"].as_array().is_some_and(|all| !all.is_empty()));
+    let retries =
+        |count: usize| move |job: &Value| job["retries"].as_array().is_some_and(|all| all.len() >= count);
+    cluster.shown(&job, |job| job["step"] == "features");
+    drop(cluster.executor.0.kill());
+    cluster.executor.0.wait().expect("it ends");
+    let lost = cluster.shown(&job, retries(1));
+    let reason = lost["retries"][0]["error"].as_str().expect("a reason");
+    assert!(lost["retries"][0]["step"] == "features" && reason.contains("executors were lost"), "{lost}");
+
+    cluster.executor = executor(&cluster.place, &cluster.url);
+    let waiting = cluster.shown(&job, retries(2));
     assert_eq!(waiting["status"], "running", "{waiting}");
-    assert_eq!(waiting["retries"][0]["step"], "fit");
+    assert_eq!(waiting["retries"][1]["step"], "fit");
     fs::remove_dir_all(&blocked).expect("it goes away");
     let ended = cluster.shown(&job, |job| job["ended_ms"].is_i64());
     assert_eq!(ended["status"], "succeeded", "{ended}");
-    assert_eq!(tries(&ended, "features"), 1);
+    assert_eq!(tries(&ended, "features"), 2);
     assert!(tries(&ended, "fit") > 1, "{ended}");
     cluster.assert_same_model();
     until("its files are gone", || (!cluster.place.path("archive/work").join(&job).exists()).then_some(()));
@@ -300,6 +314,29 @@ fn a_scheduler_starts_beside_damaged_events_and_jobs_that_it_cannot_read() {
     }
     let jobs = run(&["jobs", "list"]);
     assert!(jobs.as_array().expect("jobs").iter().all(|job| job["status"] == "cancelled"), "{jobs}");
+}
+
+#[test]
+fn a_job_waits_for_executors_as_long_as_it_may_and_can_be_retried() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_scheduler, _stderr, url) = scheduler(folder.path(), "127.0.0.1:0", &["--retry-for", "1"]);
+    let mapping = folder.path().join("mapping.toml");
+    let text = "table = \"releases\"\ncountry = \"UG\"\n[columns]\ncase_id = { from = \"case\" }\n\
+                event = { from = \"event\" }\nevent_time = { from = \"time\" }\n";
+    fs::write(&mapping, text).expect("is written");
+    let export = folder.path().join("export.csv");
+    fs::write(&export, "case,event,time\n1,lodge,2024-02-03T08:00Z\n").expect("is written");
+    let mut command = binary();
+    command.args(["--scheduler", &url, "ingest", "releases", "--mapping"]).arg(&mapping).arg(&export);
+    let failed = command.output().expect("starts");
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    assert!(said.contains("waits for an executor: none is connected"), "{said}");
+    assert!(said.contains("waited 1 s for an executor") && said.contains("tidewaiter jobs retry"), "{said}");
+    let mut list = binary();
+    list.args(["--output", "json", "--scheduler", &url, "jobs", "list"]);
+    let job = &document(&list.output().expect("starts"))[0];
+    assert_eq!((&job["status"], &job["can_be_retried"]), (&json!("failed"), &json!(true)), "{job}");
 }
 
 #[test]

@@ -273,6 +273,16 @@ fn a_file_that_was_put_aside_entirely_is_read_by_the_mended_mapping() {
     place.takes("declarations", &path(&folder, "map.toml"), &file, 28, 0);
     let again = document(&place.ingest("declarations", &path(&folder, "map.toml"), &[&file]));
     assert_eq!(counts(&again), (0, 0, 0));
+
+    let place = Place::new();
+    let (half, both) = (path(&folder, "half.csv"), path(&folder, "map-both.toml"));
+    place.takes("declarations", &path(&folder, "map.toml"), &half, 14, 14);
+    let known = document(&place.ingest("declarations", &both, &[&half]));
+    assert!(known["metrics"]["known"][0].as_str().is_some_and(|said| said.contains("--again")), "{known}");
+    let again = place.run(&["ingest", "declarations", "--again", "--mapping", &both, &half]);
+    assert_eq!(counts(&document(&again)), (28, 28, 0));
+    assert_eq!(place.sql("SELECT count(*) AS n FROM declarations")[0]["n"], 28);
+    assert_eq!(place.sql("SELECT count(*) AS n FROM quarantine")[0]["n"], 0);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{
     fs::File,
     path::PathBuf,
     sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::UNIX_EPOCH,
 };
 
 use bytes::Bytes;
@@ -29,6 +30,17 @@ pub struct Archive {
     url: Url,
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+}
+
+/// What was uploaded of an object that is neither finished nor given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedUpload {
+    /// The object's path in the archive and, after a `#`, the number of the upload.
+    pub path: String,
+    /// Its size so far, in bytes.
+    pub bytes: u64,
+    /// When it was written to last: milliseconds since 1970-01-01 UTC.
+    pub modified_ms: i64,
 }
 
 /// The stores that this process has opened, by scheme and host: clients are reused, and an in-memory archive is the
@@ -228,6 +240,39 @@ impl Archive {
         Ok(())
     }
 
+    /// What was uploaded of objects below a folder that are neither finished nor given up. Of an archive in a bucket nothing is known: let a rule of the
+    /// bucket abort incomplete uploads.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub async fn unfinished_uploads(&self, folder: &str) -> Result<Vec<UnfinishedUpload>> {
+        let (Ok(root), Ok(below)) = (self.url.to_file_path(), self.url_of(folder).to_file_path()) else {
+            return Ok(Vec::new());
+        };
+        let walked = tokio::task::spawn_blocking(move || {
+            let mut found = Vec::new();
+            staged_files(&root, &below, &mut found).map(|()| found)
+        });
+        let walked = walked.await.map_err(|error| Error::internal("look for uploads").with_source(error))?;
+        walked.context(|| format!("look for unfinished uploads in {}", self.display(folder)))
+    }
+
+    /// Deletes what was uploaded of an object ([`Archive::unfinished_uploads`]); there may be nothing.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub async fn abort_upload(&self, relative: &str) -> Result<()> {
+        let Some((object, number)) = relative.rsplit_once('#') else { return Ok(()) };
+        let Ok(mut path) = self.url_of(object).to_file_path().map(PathBuf::into_os_string) else { return Ok(()) };
+        path.push(format!("#{number}"));
+        match tokio::fs::remove_file(path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context(|| format!("delete {}", self.display(relative)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes a folder of this machine's file system in which no objects are left; in other stores there is none. A
     /// folder that stays does no harm.
     pub async fn remove_empty(&self, folder: &str) {
@@ -235,6 +280,40 @@ impl Archive {
             drop(tokio::task::spawn_blocking(move || remove_empty(&path)).await);
         }
     }
+}
+
+/// The files below a folder in which the local store gathers the parts of an upload: `NAME#1` becomes `NAME`.
+fn staged_files(
+    root: &std::path::Path,
+    folder: &std::path::Path,
+    found: &mut Vec<UnfinishedUpload>,
+) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_staged = name.rsplit_once('#').is_some_and(|(_, number)| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if kind.is_dir() {
+            staged_files(root, &path, found)?;
+        } else if kind.is_file() && is_staged {
+            let inside = path.strip_prefix(root).unwrap_or(&path);
+            let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+            let meta = entry.metadata()?;
+            let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            found.push(UnfinishedUpload {
+                path: parts.join("/"),
+                bytes: meta.len(),
+                modified_ms: i64::try_from(modified.as_millis()).unwrap_or(i64::MAX),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Removes a folder and those in it, as far as they are empty.

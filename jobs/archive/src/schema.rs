@@ -24,6 +24,9 @@ pub struct Layout {
     pub date_column: &'static str,
     /// Columns by which the rows of a data file are sorted after their date, in this order.
     pub sort_columns: &'static [&'static str],
+    /// Required columns that say which rows of a country are versions of one thing: an amendment replaces those that are
+    /// equal in them. The first of them names the thing.
+    pub key: &'static [&'static str],
     /// The Arrow schema, without the partition columns.
     pub schema: fn() -> SchemaRef,
 }
@@ -174,5 +177,32 @@ pub fn partition_fields() -> Vec<Field> {
 pub fn with_partitions(schema: &Schema) -> SchemaRef {
     let mut fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
     fields.extend(partition_fields());
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns without the partition columns.
+pub fn data_columns(schema: &Schema) -> Schema {
+    let fields = schema.fields().iter().filter(|field| !PARTITION_COLUMNS.contains(&field.name().as_str()));
+    Schema::new(fields.cloned().collect::<Vec<_>>())
+}
+
+/// A table's columns in the order in which queries see them: those of the data files, then the partition columns,
+/// wherever the log has them.
+pub(crate) fn in_order(schema: &Schema) -> SchemaRef {
+    with_partitions(&data_columns(schema))
+}
+
+/// The name of the column that holds the number of the source from which a row comes.
+pub const SOURCE: &str = "source";
+
+/// The name of the column that holds the number, from 1, of the record of the source of which a row was made.
+pub const SOURCE_ROW: &str = "source_row";
+
+/// The columns of a table that exports are read into, with those by which each row's source and record are found; they
+/// are null in rows that were archived without them.
+pub fn with_lineage(schema: &Schema) -> SchemaRef {
+    let mut fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields.push(Field::new(SOURCE, DataType::Int32, true));
+    fields.push(Field::new(SOURCE_ROW, DataType::Int64, true));
     Arc::new(Schema::new(fields))
 }

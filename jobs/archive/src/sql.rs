@@ -4,6 +4,9 @@
 //! archive and changes nothing. Both refuse what they do not know: a node of another engine's version is refused until
 //! it is listed here.
 //!
+//! Every table of predictions has a view beside it, `predictions_NAME_latest`: of each goods item what the latest `apply`
+//! said, whichever months it was run for.
+//!
 //! What is absent: where the query runs (that is the session's engine), and who may ask. Start at [`query`].
 
 use std::any::Any;
@@ -13,9 +16,11 @@ use datafusion::{
     dataframe::DataFrame,
     datasource::source_as_provider,
     error::{DataFusionError, Result as DataFusionResult},
-    logical_expr::{LogicalPlan, TableScan},
+    functions_aggregate::min_max::max_udaf,
+    logical_expr::{Expr, ExprFunctionExt as _, LogicalPlan, TableScan, expr::WindowFunction, ident},
     prelude::SessionContext,
 };
+use futures::future::BoxFuture;
 use tidewaiter_core::{Error, ErrorKind, Result};
 
 use crate::{
@@ -24,26 +29,64 @@ use crate::{
     table::list_tables,
 };
 
+/// The folder of the tables of predictions, whose rows have the columns of [`ITEM`] and `job`, the id of the job that
+/// made them. Ids are in the order of time.
+const PREDICTIONS: &str = "predictions/";
+
+/// What a goods item is known by.
+const ITEM: [&str; 3] = ["country", "declaration_id", "item_number"];
+
+/// What a table's name is followed by in the name of the view of its latest rows.
+const LATEST: &str = "_latest";
+
 /// Plans one SELECT, WITH … SELECT, VALUES or EXPLAIN over the newest snapshots of the archive's tables; `/` in a
-/// table's name is written `_`.
+/// table's name is written `_`, and `predictions_NAME_latest` has the latest prediction for each item.
 ///
 /// # Errors
 /// [`ErrorKind::Input`] for any other statement, for a table that the archive does not have, and for a query that
 /// cannot be planned.
-pub async fn query(session: &SessionContext, archive: &Archive, text: &str) -> Result<DataFrame> {
+pub fn query<'a>(
+    session: &'a SessionContext,
+    archive: &'a Archive,
+    text: &'a str,
+) -> BoxFuture<'a, Result<DataFrame>> {
+    // Boxed for the reason that `tidewaiter_core::query` gives.
+    Box::pin(select(session, archive, text))
+}
+
+async fn select(session: &SessionContext, archive: &Archive, text: &str) -> Result<DataFrame> {
     let state = session.state();
     let dialect = state.config_options().sql_parser.dialect;
     let statement = planned(state.sql_to_statement(text, &dialect))?;
     let named = planned(state.resolve_table_references(&statement))?;
-    for table in list_tables(archive).await? {
-        let name = table.replace('/', "_");
-        if named.iter().any(|reference| reference.table() == name) {
-            session.register_table(name, snapshot_provider(archive, &table, None).await?)?;
+    let tables = list_tables(archive).await?;
+    let names = |table: &str| table.replace('/', "_");
+    for table in &tables {
+        let (name, view) = (names(table), format!("{}{LATEST}", names(table)));
+        let is_named = |name: &str| named.iter().any(|reference| reference.table() == name);
+        if is_named(&name) {
+            session.register_table(name, snapshot_provider(archive, table, None).await?)?;
+        }
+        // A table of that name comes first.
+        let is_free = tables.iter().all(|table| names(table) != view);
+        if table.starts_with(PREDICTIONS) && is_named(&view) && is_free {
+            let rows = session.read_table(snapshot_provider(archive, table, None).await?)?;
+            session.register_table(view, latest(rows)?.into_view())?;
         }
     }
     let plan = planned(state.statement_to_plan(statement).await)?;
     check(&plan, archive)?;
     Ok(session.execute_logical_plan(plan).await?)
+}
+
+/// The rows of each item's latest job.
+fn latest(rows: DataFrame) -> Result<DataFrame> {
+    let newest = ident("newest_job");
+    let columns: Vec<Expr> = rows.schema().fields().iter().map(|field| ident(field.name())).collect();
+    let latest = WindowFunction::new(max_udaf(), vec![ident("job")]);
+    let by_item = Expr::from(latest).partition_by(ITEM.map(ident).to_vec()).build()?;
+    let rows = rows.window(vec![by_item.alias("newest_job")])?;
+    Ok(rows.filter(ident("job").eq(newest))?.select(columns)?)
 }
 
 /// What goes wrong while a query is planned is the asker's to correct.
@@ -114,9 +157,18 @@ fn is_of_archive(scan: &TableScan, archive: &Archive) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use tidewaiter_core::query::{Plan as _, Run as _};
+
+    use arrow::{
+        array::{RecordBatch, StringArray},
+        datatypes::{DataType, Field, Schema},
+        util::pretty::pretty_format_batches,
+    };
+
     use super::*;
     use crate::{
-        Table,
+        PartitionWriter, Table, WriterSettings,
         testing::{memory, rows, schema, write},
     };
 
@@ -145,10 +197,59 @@ mod tests {
             ("VALUES (1), (2)", 2),
             ("EXPLAIN SELECT * FROM declarations", 2),
         ] {
-            let answer = query(&session(&archive), &archive, text).await.expect("plans").collect().await;
+            let answer = query(&session(&archive), &archive, text).await.expect("plans").batches().await;
             let found: usize = answer.expect("runs").iter().map(|batch| batch.num_rows()).sum();
             assert_eq!(found, rows, "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_view_of_the_latest_predictions_has_each_item_once() {
+        let archive = memory("sql-latest");
+        let items = rows(0, 4);
+        for (table, applies) in [
+            ("predictions/fraud", vec![("01B", 0, 4), ("01C", 2, 2), ("01A", 0, 4)]),
+            ("predictions/hs", vec![("01A", 0, 2)]),
+        ] {
+            for (job, from, count) in applies {
+                let rows = items.slice(from, count);
+                let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
+                fields.push(Arc::new(Field::new("job", DataType::Utf8, false)));
+                let schema = Arc::new(Schema::new(fields));
+                let mut columns = rows.columns().to_vec();
+                columns.push(Arc::new(StringArray::from(vec![job; count])));
+                let rows = RecordBatch::try_new(Arc::clone(&schema), columns).expect("a batch");
+                let (order, settings) = (["acceptance_date"], WriterSettings::default());
+                let mut writer = PartitionWriter::new(&archive, table, &schema, "KR", &order, job, settings)
+                    .expect("a writer");
+                writer.write(&rows).await.expect("takes");
+                let files = writer.finish().await.expect("finishes");
+                let opened = Table::open_or_create(&archive, table, &schema).await.expect("creates");
+                opened.commit(&files, &[job.to_owned()], "apply").await.expect("commits");
+            }
+        }
+        for (text, wanted) in [
+            (
+                "SELECT string_agg(job || declaration_id, ' ' ORDER BY declaration_id) FROM predictions_fraud_latest",
+                "01BD000000 01BD000001 01CD000002 01CD000003",
+            ),
+            ("SELECT count(*) FROM predictions_fraud_latest WHERE month = 1 AND country = 'KR'", "| 4 "),
+            (
+                "SELECT count(*) FROM predictions_fraud AS a JOIN predictions_fraud_latest USING (declaration_id)",
+                "| 10 ",
+            ),
+            ("SELECT count(*) FROM predictions_hs_latest", "| 2 "),
+            (
+                "SELECT * FROM predictions_fraud_latest ORDER BY declaration_id LIMIT 1",
+                "| D000000        | 1           | 2020-01-01      | 0.0           | 01B | KR      | 2020 | 1     |",
+            ),
+        ] {
+            let answer = query(&session(&archive), &archive, text).await.expect(text).batches().await;
+            let answer = pretty_format_batches(&answer.expect("runs")).expect("formats").to_string();
+            assert!(answer.contains(wanted), "{text}: {answer}");
+        }
+        let error = query(&session(&archive), &archive, "SELECT 1 FROM declarations_latest").await;
+        assert_eq!(error.expect_err("there is none").kind(), ErrorKind::Input);
     }
 
     #[tokio::test]
@@ -195,7 +296,7 @@ mod tests {
             let provider = snapshot_provider(archive, "declarations", None).await.expect("provides");
             session.register_table(name, provider).expect("registers");
         }
-        let own = session.sql("SELECT declaration_id FROM declarations").await.expect("plans");
+        let own = session.query("SELECT declaration_id FROM declarations").await.expect("plans");
         check(own.logical_plan(), &archive).expect("its own");
         for text in [
             "SELECT * FROM foreign_items",
@@ -203,7 +304,7 @@ mod tests {
             "SELECT (SELECT count(*) FROM foreign_items) FROM declarations",
             "SELECT * FROM declarations UNION ALL SELECT * FROM foreign_items",
         ] {
-            let plan = session.sql(text).await.expect("plans");
+            let plan = session.query(text).await.expect("plans");
             let error = check(plan.logical_plan(), &archive).expect_err(text);
             assert!(error.chain().contains("foreign_items"), "{}", error.chain());
         }

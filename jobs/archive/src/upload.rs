@@ -1,13 +1,16 @@
 //! Objects that are uploaded in parts while they are written, and the store's errors on the way.
 //!
 //! Nothing of an object is visible in the store before it is complete. What is absent: what the bytes mean. Start at
-//! [`upload`].
+//! [`upload`]; a [`DigestedUpload`] gives the digest of what was written, by which damage is found later.
 
 use std::sync::Arc;
 
-use object_store::buffered::BufWriter;
-use parquet::errors::ParquetError;
-use tidewaiter_core::Error;
+use bytes::Bytes;
+use crc32fast::Hasher;
+use futures::{TryStreamExt as _, future::BoxFuture};
+use object_store::{ObjectStoreExt as _, buffered::BufWriter};
+use parquet::{arrow::async_writer::AsyncFileWriter, errors::ParquetError};
+use tidewaiter_core::{Error, ResultExt as _};
 
 use crate::Archive;
 
@@ -21,6 +24,73 @@ const CONCURRENT_PARTS: usize = 2;
 pub fn upload(archive: &Archive, path: &str) -> BufWriter {
     BufWriter::with_capacity(Arc::clone(archive.store()), archive.path(path), UPLOAD_BYTES)
         .with_max_concurrency(CONCURRENT_PARTS)
+}
+
+/// An [`upload`] of a Parquet file that knows the [`digest`] of what was written.
+pub struct DigestedUpload {
+    writer: BufWriter,
+    hasher: Hasher,
+}
+
+impl DigestedUpload {
+    /// A writer of a new object of the archive.
+    pub fn new(archive: &Archive, path: &str) -> Self {
+        Self { writer: upload(archive, path), hasher: Hasher::new() }
+    }
+
+    /// The digest of what was written so far.
+    pub fn digest(&self) -> String {
+        digest_text(self.hasher.clone())
+    }
+
+    /// Gives the object up; nothing of it stays in the store.
+    ///
+    /// # Errors
+    /// Those of the store: parts may remain.
+    pub async fn abort(mut self) -> object_store::Result<()> {
+        self.writer.abort().await
+    }
+}
+
+impl AsyncFileWriter for DigestedUpload {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ParquetError>> {
+        self.hasher.update(&bytes);
+        AsyncFileWriter::write(&mut self.writer, bytes)
+    }
+
+    fn complete(&mut self) -> BoxFuture<'_, Result<(), ParquetError>> {
+        AsyncFileWriter::complete(&mut self.writer)
+    }
+}
+
+/// The digest of an object: its CRC-32, which finds every error of up to 32 bits in a row. It is against accidents, not
+/// against an attacker.
+pub fn digest(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+    let mut hasher = Hasher::new();
+    pieces.into_iter().for_each(|piece| hasher.update(piece.as_ref()));
+    digest_text(hasher)
+}
+
+/// The size and the digest of an object, which is read from its beginning to its end.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::NotFound`] when there is no such object; those of the store.
+pub async fn read_digest(archive: &Archive, path: &str) -> tidewaiter_core::Result<(u64, String)> {
+    let read = async {
+        let (mut bytes, mut hasher) = (0, Hasher::new());
+        let mut pieces = archive.store().get(&archive.path(path)).await?.into_stream();
+        while let Some(piece) = pieces.try_next().await? {
+            bytes += piece.len() as u64;
+            hasher.update(&piece);
+        }
+        Ok::<_, object_store::Error>((bytes, digest_text(hasher)))
+    };
+    read.await.context(|| format!("read {}", archive.display(path)))
+}
+
+/// A digest as the log has it.
+fn digest_text(hasher: Hasher) -> String {
+    format!("crc32:{:08x}", hasher.finalize())
 }
 
 /// The error of a Parquet encoder that writes to an [`upload`]: that of the store, where the encoder's wraps one.

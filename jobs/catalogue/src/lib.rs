@@ -4,6 +4,7 @@
 
 use clap::ArgMatches;
 use tidewaiter_core::Result;
+pub use tidewaiter_ingest::{RawRecord, raw_records};
 use tidewaiter_job::Catalogue;
 
 /// The domains; the first one's table is that of a mapping which names none.
@@ -12,10 +13,12 @@ pub static CATALOGUE: Catalogue = Catalogue::new(&[
     &tidewaiter_learning::DOMAIN,
     &tidewaiter_ingest::DOMAIN,
     &tidewaiter_quality::DOMAIN,
+    &tidewaiter_upkeep::DOMAIN,
     &tidewaiter_release::DOMAIN,
     &tidewaiter_synth::DOMAIN,
     &tidewaiter_fraud::DOMAIN,
     &tidewaiter_hs::DOMAIN,
+    &tidewaiter_xray::DOMAIN,
 ]);
 
 /// The text that a job's command asks for instead of a job, such as a first mapping; `None` where it asks for the job.
@@ -49,6 +52,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_images_is_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/xray.toml");
+        let (archive, pipeline) = CATALOGUE.read_pipeline(std::path::Path::new(path)).expect("reads");
+        assert_eq!(archive.as_deref(), Some("xray/archive"));
+        let kinds: Vec<_> = pipeline.parts().iter().map(Specification::kind).collect();
+        assert_eq!(kinds, ["synth", "ingest", "retrain", "apply"]);
+    }
+
+    #[test]
     fn a_wrong_pipeline_is_named_with_its_job() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.toml");
@@ -57,7 +69,7 @@ mod tests {
             ("job = []", "there is no [[job]]"),
             (
                 "[[job]]\nkind = \"quality\"\n[[job]]\nkind = \"qualify\"",
-                "job 2: unknown kind `qualify`; the kinds are apply, backtest, ingest, pipeline, quality",
+                "job 2: unknown kind `qualify`; the kinds are apply, archive, backtest, ingest, pipeline, quality",
             ),
             ("[[job]]\nmodel = \"fraud\"", "job 1: the job has no `kind`"),
             ("[[job]]\nkind = \"retrain\"\nmodel = \"tea\"", "say one of model = \"fraud\", model = \"hs\""),

@@ -12,7 +12,7 @@ use arrow::{
 };
 use datafusion::prelude::DataFrame;
 
-use crate::{Error, Result};
+use crate::{Error, Result, query::Run as _};
 
 /// Runs a query and gives all its rows as one batch, which has the query's columns even without a row.
 ///
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// Those of the query.
 pub async fn one_batch(query: DataFrame) -> Result<RecordBatch> {
     let schema = Arc::new(query.schema().as_arrow().clone());
-    let batches = query.collect().await?;
+    let batches = query.batches().await?;
     let schema = batches.first().map_or(schema, RecordBatch::schema);
     Ok(concat_batches(&schema, &batches)?)
 }
@@ -73,10 +73,10 @@ mod tests {
     use datafusion::prelude::SessionContext;
 
     use super::*;
-    use crate::ErrorKind;
+    use crate::{ErrorKind, query::Plan as _};
 
     async fn answer(sql: &str) -> RecordBatch {
-        one_batch(SessionContext::new().sql(sql).await.expect("plans")).await.expect("runs")
+        one_batch(SessionContext::new().query(sql).await.expect("plans")).await.expect("runs")
     }
 
     #[tokio::test]

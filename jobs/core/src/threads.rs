@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, devices};
 
 thread_local! {
     /// Alive while the computation of this thread is awaited; `None` where the thread has none.
@@ -25,9 +25,9 @@ pub fn on_cpu<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> impl Future<Output = Result<T>> {
     let awaits = Arc::new(());
-    let awaited = Arc::downgrade(&awaits);
+    let (awaited, device) = (Arc::downgrade(&awaits), devices::current());
     let computed = tokio::task::spawn_blocking(move || {
-        let _computation = Computation::begin(awaited);
+        let _computation = Computation::begin(awaited, device);
         // It may have waited for a thread longer than anybody for it.
         check()?;
         work()
@@ -56,8 +56,9 @@ pub fn check() -> Result<()> {
 struct Computation;
 
 impl Computation {
-    fn begin(awaited: Weak<()>) -> Self {
+    fn begin(awaited: Weak<()>, device: Option<usize>) -> Self {
         AWAITED.set(Some(awaited));
+        devices::set_of_thread(device);
         Self
     }
 }
@@ -65,6 +66,7 @@ impl Computation {
 impl Drop for Computation {
     fn drop(&mut self) {
         AWAITED.set(None);
+        devices::set_of_thread(None);
     }
 }
 

@@ -23,6 +23,7 @@ pub static LAYOUT: Layout = Layout {
     columns: COLUMNS,
     date_column: "acceptance_date",
     sort_columns: &["declaration_id", "item_number"],
+    key: &["declaration_id", "item_number"],
     schema,
 };
 

@@ -33,15 +33,10 @@ use crate::{
     model::{self, FraudModel},
     parameters::{ApplyParameters, RetrainParameters},
     population::{Estimated, Population},
-    report::{LISTED, SelectionFacts, listed_items, selection_report},
+    report::{LISTED, SelectionFacts, listed_items, selection_report, words},
     scored::{RankBy, ScoredFiles, Selection, by_rank},
+    selected::{PREDICTIONS, Wanted, selected},
 };
-
-/// The table of scored items: `declaration_id`, `item_number`, `acceptance_date`, `probability` (0 to 1),
-/// `expected_revenue` (national currency; null for a model without a revenue head), `rank` (1 comes first in the
-/// apply), `reasons` (JSON; for the items within the capacity), `in_sample` (whether the model was trained on the item's
-/// month, so that its probability is not that of a new item), `model`, `job`.
-pub const PREDICTIONS: &str = "predictions/fraud";
 
 /// Files over which the items are distributed for scoring.
 const PARTS: u32 = 8;
@@ -303,7 +298,7 @@ fn report<'a>(
     parameters: &'a ApplyParameters,
     chosen: &'a Chosen,
     features: &'a ExtractedFeatures,
-    selected: usize,
+    capacity: usize,
 ) -> impl Future<Output = Result<Reported>> + use<'a> {
     let (archive, id, session) = (job.archive, job.outcome.job.clone(), job.session("report"));
     async move {
@@ -323,14 +318,26 @@ fn report<'a>(
             rank_by: parameters.rank_by,
             ..SelectionFacts::default()
         };
-        let top = scored.top_items(&model, selected.min(LISTED), parameters.rank_by).await?;
-        let items = listed_items(top.as_ref())?;
-        let selection = Selection::new(selected as u64, known_new(features)?, Some(chosen.trained_days()?));
+        let top = scored.top_items(&model, capacity.min(LISTED), parameters.rank_by).await?;
+        let mut items = listed_items(&words(parameters.language), top.as_ref())?;
+        let selection = Selection::new(capacity as u64, known_new(features)?, Some(chosen.trained_days()?));
         let selection = scored.selection(parameters.rank_by, selection).await?;
         let in_sample = selection.in_sample;
+        let wanted = Wanted {
+            job: &id,
+            country: &parameters.country,
+            months: parameters.months,
+            selected: capacity,
+            capacity: parameters.capacity_percent / 100.0,
+        };
+        let whole = selected(&session, archive, &wanted).await?;
+        whole.describe(&mut items)?;
         let (page, tables) = on_cpu(move || {
             let page = selection_report(&selection, facts, items);
-            Ok((page.html(), data::files(&page.tables()?)?))
+            let mut tables = page.tables()?;
+            tables.push(("selected_items", whole.items));
+            tables.push(("selected_declarations", whole.declarations));
+            Ok((page.html(), data::files(&tables)?))
         })
         .await?;
         let folder = format!("reports/selection-{}-{id}", model::NAME);

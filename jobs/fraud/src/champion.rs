@@ -3,12 +3,12 @@
 //! Start at [`standing`].
 
 use serde::{Deserialize, Serialize};
-use tidewaiter_core::{Error, Periods, Result, ResultExt};
+use tidewaiter_core::{Periods, Result, ResultExt};
 use tidewaiter_job::Job;
 use tidewaiter_registry::{
     Champion, Registry, Which,
     comparison::Against,
-    promotion::{champion_before, looks},
+    promotion::{champion_before, check_fairness, looks},
 };
 
 use crate::{features, model, parameters::RetrainParameters};
@@ -53,7 +53,8 @@ pub(crate) fn standing<'a>(
                 let loaded = registry.load(&name, Which::Version(champion.version)).await?;
                 let of = format!("{name}@{}", champion.version);
                 let trained = trained(loaded.manifest.facts.config, &of)?;
-                check_fairness(&trained.check()?, &periods, &of)?;
+                let learned = trained.check()?;
+                check_fairness(&of, [learned.train, learned.valid], &periods.test)?;
                 let model = registry.model_path(&name, champion.version);
                 Some(Compared { model, features: trained.features })
             }
@@ -71,40 +72,4 @@ pub(crate) fn trained(config: serde_json::Value, model: &str) -> Result<RetrainP
     serde_json::from_value(config).context(|| {
         format!("read how {model} was trained; retrain with --compare nothing and promote the new version")
     })
-}
-
-/// Checks that a champion learned from months before the test months only.
-fn check_fairness(champion: &Periods, new: &Periods, name: &str) -> Result<()> {
-    let learned = [champion.train, champion.valid];
-    match learned.iter().find(|period| !period.is_before(&new.test)) {
-        None => Ok(()),
-        Some(period) => Err(Error::input(format!(
-            "the champion {name} learned from {period}, which is not before the test months {}: its figures there would \
-             not be those of new months; choose later test months, or --compare nothing and promote by hand",
-            new.test
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_champion_that_learned_from_the_test_months_is_no_comparison() {
-        let periods = |train: &str, valid: &str, test: &str| {
-            let period = |text: &str| text.parse().expect("a period");
-            Periods::new(period(train), Some(period(valid)), period(test)).expect("periods")
-        };
-        let new = periods("2020-01..2020-08", "2020-09", "2020-10..2020-11");
-        let before = periods("2019-01..2019-12", "2020-01..2020-09", "2020-12");
-        check_fairness(&before, &new, "fraud-KR@1").expect("fair");
-        for champion in
-            [periods("2020-01..2020-09", "2020-10", "2020-12"), periods("2020-12", "2021-01", "2021-02")]
-        {
-            let error = check_fairness(&champion, &new, "fraud-KR@1").expect_err("refused");
-            assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
-            assert!(error.to_string().contains("--compare nothing"), "{error}");
-        }
-    }
 }

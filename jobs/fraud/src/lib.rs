@@ -36,6 +36,7 @@ pub mod population;
 pub mod report;
 mod retrain;
 pub mod scored;
+pub mod selected;
 
 use std::sync::Arc;
 

@@ -27,8 +27,8 @@ use crate::metrics::{PERCENTS, inspected};
 /// Of at least this share of the items the outcome is known: the others would not change a figure.
 const WHOLE: f64 = 0.999;
 /// Fewest inspected items, and illicit ones among them, of an estimate.
-const LEAST_INSPECTED: usize = 200;
-const LEAST_ILLICIT: usize = 20;
+pub(crate) const LEAST_INSPECTED: usize = 200;
+pub(crate) const LEAST_ILLICIT: usize = 20;
 /// Groups of items by their chance of inspection, and the fewest inspected items of one.
 const STRATA: usize = 20;
 const LEAST_IN_STRATUM: usize = 30;
@@ -58,8 +58,28 @@ pub enum Population {
     Estimated(Estimate),
     /// Inspected items only.
     Inspected {
-        /// Why there is no estimate for all items: an end of the sentence "there is no estimate, because".
-        why: String,
+        /// Why there is no estimate for all items.
+        why: NoEstimate,
+    },
+}
+
+/// Why there is no estimate for all items.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum NoEstimate {
+    /// The chance of inspection was not predicted.
+    NotPredicted,
+    /// Too few items were inspected, or too few of these were illicit.
+    TooFew {
+        /// Inspected items.
+        inspected: u64,
+        /// Illicit ones among them.
+        illicit: u64,
+    },
+    /// Too many items are unlike all that were inspected.
+    Unlike {
+        /// Their share, 0 to 1.
+        share: f64,
     },
 }
 
@@ -126,20 +146,17 @@ pub fn population(items: Items<'_>, seed: u64) -> Result<Population> {
         return Ok(Population::All);
     }
     let illicit = known.iter().filter(|row| items.labels[**row] == 1.0).count();
-    let none = |why: String| Ok(Population::Inspected { why });
+    let none = |why: NoEstimate| Ok(Population::Inspected { why });
     let Some(propensity) = items.propensity else {
-        return none("the chance of inspection was not predicted".to_owned());
+        return none(NoEstimate::NotPredicted);
     };
     if known.len() < LEAST_INSPECTED || illicit < LEAST_ILLICIT {
-        return none(format!(
-            "only {} items were inspected, {illicit} of them illicit (it needs {LEAST_INSPECTED} and {LEAST_ILLICIT})",
-            known.len()
-        ));
+        return none(NoEstimate::TooFew { inspected: known.len() as u64, illicit: illicit as u64 });
     }
     let least = known.iter().map(|row| propensity[*row]).fold(f64::INFINITY, f64::min);
     let outside = propensity.iter().filter(|chance| **chance < least).count() as f64 / rows as f64;
     if outside > MOST_OUTSIDE {
-        return none(format!("{:.0} % of the items are unlike all that were inspected", outside * 100.0));
+        return none(NoEstimate::Unlike { share: outside });
     }
     Ok(Population::Estimated(estimate(items, &known, &Strata::of(propensity, items.labels), seed)))
 }
@@ -384,17 +401,18 @@ mod tests {
             Population::Inspected { why } => why,
             other => panic!("{other:?}"),
         };
-        assert!(why(&labels, None).contains("not predicted"));
+        assert_eq!(why(&labels, None), NoEstimate::NotPredicted);
         let few: Vec<f32> =
             labels.iter().enumerate().map(|(row, label)| if row < 900 { *label } else { f32::NAN }).collect();
-        assert!(why(&few, Some(&propensity)).contains("were inspected"), "too few");
+        assert!(matches!(why(&few, Some(&propensity)), NoEstimate::TooFew { .. }), "too few");
         // A rule that looks at the suspicious half alone says nothing of the other.
         let half: Vec<f32> = labels
             .iter()
             .zip(&propensity)
             .map(|(label, chance)| if *chance > 0.5 { *label } else { f32::NAN })
             .collect();
-        assert!(why(&half, Some(&propensity)).contains("unlike all"), "no overlap");
+        let overlap = why(&half, Some(&propensity));
+        assert!(matches!(overlap, NoEstimate::Unlike { share } if share > 0.1), "no overlap: {overlap:?}");
         let all = vec![0.0; labels.len()];
         assert_eq!(population_of(&all, None), Population::All);
     }

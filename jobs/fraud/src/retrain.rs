@@ -30,7 +30,7 @@ use crate::{
     fit::{ModelFit, chances_of_inspection},
     model::{self, FraudModel},
     parameters::RetrainParameters,
-    report::{LISTED, ModelFacts, SelectedItem, listed_items, model_report},
+    report::{LISTED, ModelFacts, SelectedItem, listed_items, model_report, words},
     scored::{RankBy, ScoredFiles},
 };
 
@@ -343,7 +343,6 @@ fn evaluate_and_publish<'a>(
         let facts = ModelFacts {
             language: parameters.language,
             champion: standing.champion.as_ref().map(|champion| format!("{name}@{}", champion.version)),
-            promoted: is_better,
             country: parameters.country.countries().join(", "),
             train: periods.train.to_string(),
             valid: periods.valid.to_string(),
@@ -354,7 +353,7 @@ fn evaluate_and_publish<'a>(
             looks: standing.looks,
             ..ModelFacts::default()
         };
-        let items = listed_items(top.as_ref())?;
+        let items = listed_items(&words(parameters.language), top.as_ref())?;
         let page = (Arc::clone(&rows), verdict.clone(), facts.clone(), model.importance(), items.clone());
         let tables = on_cpu(move || {
             let (rows, verdict, facts, importance, items) = page;
@@ -412,9 +411,9 @@ fn card(
     importance: Vec<f64>,
     items: Vec<SelectedItem>,
 ) -> Card {
-    Box::new(move |version| {
-        let facts = ModelFacts { model: format!("{name}@{version}"), ..facts };
-        Ok(model_report(&rows, &verdict, facts, &importance, items)?.html())
+    Arc::new(move |version, promotion| {
+        let facts = ModelFacts { model: format!("{name}@{version}"), promotion, ..facts.clone() };
+        Ok(model_report(&rows, &verdict, facts, &importance, items.clone())?.html())
     })
 }
 

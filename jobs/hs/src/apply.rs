@@ -1,15 +1,14 @@
 //! The job that applies the HS model to the items of some months: recommended codes, and doubtful declared ones.
 //!
-//! The description is scored, with origin, unit and value per unit where they are declared. Each item keeps the best
-//! code at 2, 4 and 6 digits and with national digits, each with its probability, the five best as JSON, and the
-//! *misclassification* score: the probability of all codes but the declared one, null where no training text has that
-//! code. Where duty rates are declared, `duty_at_stake` is the additional duty under the recommended code: the median
-//! rate of that code's items up to those months, less the item's own rate, of the customs value. The median rates reach
-//! the scoring as a small file and not by a join, because the cluster's adaptive planner does not schedule a join below
-//! a plan node of ours. The rows are one commit to the table [`PREDICTIONS`]; a repeated apply adds rows of its own
-//! (`job` tells them apart). The steps are in [`apply`].
-
-use std::collections::BTreeMap;
+//! The description is scored, with what else the model uses of a declaration. Each item keeps the best code at 2, 4 and 6
+//! digits and with national digits, each with its probability, the five best as JSON, and the *misclassification* score:
+//! the probability of all codes but the declared one, null where no training text has that code. Where duty rates are
+//! declared, `duty_at_stake` is the additional duty under the recommended code: the difference of the usual rates of both
+//! codes under the item's preference ([`crate::rates`]), of the customs value; 0 where the codes agree. The usual rates
+//! reach the scoring as a small file and not by a join, because the cluster's adaptive planner does not schedule a join
+//! below a plan node of ours. The rows are one commit to the table [`PREDICTIONS`]; a repeated apply adds rows of its own
+//! (`job` tells them apart). Items of months that the model was trained on are among its precedents: they are scored and
+//! marked, and no figure and no list counts them. The steps are in [`apply`]; [`crate::applied`] reads the result.
 
 use arrow::{
     array::AsArray,
@@ -17,9 +16,9 @@ use arrow::{
 };
 use datafusion::{
     functions::expr_fn::left,
-    functions_aggregate::{count::count_all, expr_fn::count, median::median},
-    logical_expr::when,
-    prelude::{DataFrame, SessionContext, cast, col, lit},
+    functions_aggregate::median::median,
+    logical_expr::Expr,
+    prelude::{DataFrame, cast, col, lit},
 };
 use serde::{Deserialize, Serialize};
 use tidewaiter_archive::{
@@ -27,32 +26,24 @@ use tidewaiter_archive::{
     provider::snapshot_provider,
     write_operator::{WriteOperator, stored},
 };
-use tidewaiter_core::{
-    Error, Result, ResultExt,
-    answers::{self, one_batch},
-    plan,
-};
+use tidewaiter_core::{Error, Period, Result, ResultExt, plan, query::Run as _, threads::on_cpu};
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
 use tidewaiter_proto::v1;
-use tidewaiter_registry::{Registry, Which};
+use tidewaiter_registry::{Registry, Which, scope::Scope};
+use tidewaiter_report::data;
 
 use crate::{
+    applied::{ItemCounts, PREDICTIONS, read_applied},
+    champion::trained,
     codes::digits::DIGITS,
-    features::attributes,
+    features::{attributes, texts_operator::within},
     messages,
-    parameters::{ApplyParameters, MODEL},
+    parameters::{ApplyParameters, MODEL, RetrainParameters},
+    rates::UsualRates,
     recommend::RecommendOperator,
+    report::{AppliedFacts, applied_report, applied_tables},
 };
-
-/// The table of recommended codes: `declaration_id`, `item_number`, `acceptance_date`, `hs_code` (declared), `code_L`
-/// and `probability_L` for L = 2, 4, 6 and `national` (null where the model knows no national digits), `rank_6` (the
-/// rank of the declared six digits, from 1), `misclassification` (0 to 1), `duty_at_stake` (national currency),
-/// `vague`, `suggestions`, `model`, `job`.
-pub const PREDICTIONS: &str = "predictions/hs";
-
-/// A misclassification score from which an item counts as doubtful.
-const DOUBTFUL: f64 = 0.95;
 
 #[async_trait]
 impl JobParameters for ApplyParameters {
@@ -68,12 +59,19 @@ impl JobParameters for ApplyParameters {
     fn summary(outcome: &Outcome) -> Vec<String> {
         let Some(items) = outcome.metrics.get("items") else { return Vec::new() };
         let number = |name: &str| grouped(items[name].as_u64().unwrap_or_default());
-        vec![format!(
+        let mut lines = vec![format!(
             "{} items declared under the first recommendation, {} doubtful, {} too vague",
             number("agreeing"),
             number("doubtful"),
             number("vague")
-        )]
+        )];
+        if items["in_sample"].as_u64() > Some(0) {
+            lines.push(format!(
+                "{} items are of months that the model was trained on: none of those is counted",
+                number("in_sample")
+            ));
+        }
+        lines
     }
 }
 
@@ -83,43 +81,86 @@ impl JobParameters for ApplyParameters {
 /// [`tidewaiter_core::ErrorKind::NotFound`] for a model that does not exist, [`tidewaiter_core::ErrorKind::Input`] for
 /// months without items.
 async fn apply(job: &mut Job<'_>, parameters: &ApplyParameters) -> Result<()> {
-    let version = job.step("model", choose_version(job, parameters)).await?;
-    let scored = job.step("score", score(job, parameters, version)).await?;
-    let table = job.step("commit", commit(job, &scored)).await?;
-    let counts = job.step("count", count_items(job)).await?;
+    let scope = parameters.check()?;
+    let chosen = job.step("model", choose(job, parameters, &scope)).await?;
+    let scored = job.step("score", score(job, parameters, &chosen)).await?;
+    let table = job.step("commit", commit(job, &scored.files)).await?;
+    let Reported { counts, path } = job.step("report", report(job, parameters, &chosen, &scored)).await?;
     job.outcome.rows.read = counts.items;
-    job.outcome.model = Some(format!("{MODEL}@{version}"));
+    job.outcome.model = Some(chosen.model());
     job.outcome.metrics.insert("items".into(), serde_json::to_value(&counts)?);
     job.outcome.tables.push(table);
+    job.outcome.reports.push(job.archive.display(&path));
     Ok(())
 }
 
-/// The version of the model to apply; loading it checks its bytes.
-fn choose_version<'a>(
+/// The model that scores the items.
+#[derive(Debug, Serialize, Deserialize)]
+struct Chosen {
+    name: String,
+    version: u64,
+    /// How it was trained.
+    trained: RetrainParameters,
+}
+
+impl Chosen {
+    /// Name and version.
+    fn model(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    /// The months from the first to the last that it was trained on or tuned by.
+    fn trained(&self) -> Result<(Period, Period)> {
+        let periods = self.trained.validate()?;
+        Ok((periods.train, periods.valid))
+    }
+}
+
+/// The model to apply; loading it checks its bytes.
+fn choose<'a>(
     job: &Job<'a>,
     parameters: &'a ApplyParameters,
-) -> impl Future<Output = Result<u64>> + use<'a> {
-    let registry = Registry::new(job.archive);
+    scope: &Scope,
+) -> impl Future<Output = Result<Chosen>> + use<'a> {
+    let (registry, name) = (Registry::new(job.archive), scope.model(MODEL));
     async move {
         let which = parameters.version.map_or(Which::Champion, Which::Version);
-        Ok(registry.load(MODEL, which).await?.manifest.version)
+        let manifest = registry.load(&name, which).await?.manifest;
+        let trained = trained(manifest.facts.config, &format!("{name}@{}", manifest.version))?;
+        Ok(Chosen { name, version: manifest.version, trained })
     }
+}
+
+/// Files of scored items that are not yet committed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Scored {
+    files: Vec<DataFile>,
+    /// The version of the declarations that was read.
+    snapshot: u64,
 }
 
 fn score<'a>(
     job: &Job<'a>,
     parameters: &'a ApplyParameters,
-    version: u64,
-) -> impl Future<Output = Result<Vec<DataFile>>> + use<'a> {
+    chosen: &'a Chosen,
+) -> impl Future<Output = Result<Scored>> + use<'a> {
     let (archive, id, session) = (job.archive, job.outcome.job.clone(), job.session("score"));
     let folder = job.work_folder().to_owned();
     async move {
         let session = session?;
+        let snapshot = Table::open(archive, DECLARATIONS).await?.version().await?;
+        let declarations = session
+            .read_table(snapshot_provider(archive, DECLARATIONS, Some(snapshot)).await?)?
+            .filter(col("country").eq(lit(&parameters.country)))?;
         let rates = format!("{folder}/rates.json");
-        archive.put(&rates, serde_json::to_vec(&usual_rates(&session, archive, parameters).await?)?).await?;
-        let rows = recommendations(&session, archive, parameters, version, &rates, &id).await?;
+        let usual = usual_rates(declarations.clone(), parameters.months).await?;
+        archive.put(&rates, serde_json::to_vec(&usual)?).await?;
+        let rows = recommendations(declarations, archive, parameters, chosen, (&rates, &id))?;
         let schema = stored(rows.schema().as_arrow());
-        Table::open_or_create(archive, PREDICTIONS, &schema).await?;
+        let opened = Table::open_or_create(archive, PREDICTIONS, &schema).await;
+        opened.context(|| {
+            format!("open {PREDICTIONS}, of which one of an earlier version is to be moved to another name")
+        })?;
         let writer = WriteOperator::new(v1::WriteOperator {
             archive: archive.url().to_string(),
             table: PREDICTIONS.to_owned(),
@@ -136,63 +177,66 @@ fn score<'a>(
                 parameters.country, parameters.months
             )));
         }
-        Ok(files)
+        Ok(Scored { files, snapshot })
     }
 }
 
-/// The median duty rate of each six-digit code, percent, over all items that were declared up to the months.
-async fn usual_rates(
-    session: &SessionContext,
-    archive: &Archive,
-    parameters: &ApplyParameters,
-) -> Result<BTreeMap<String, f64>> {
-    let until = lit(datafusion::common::ScalarValue::Date32(Some(*parameters.months.days().end())));
-    let declarations = snapshot_provider(archive, DECLARATIONS, None).await?;
-    let rates = session
-        .read_table(declarations)?
-        .filter(col("country").eq(lit(&parameters.country)))?
-        .filter(col("duty_rate").is_not_null().and(col("acceptance_date").lt_eq(until)))?
-        .select(vec![left(col("hs_code"), lit(6_i64)).alias("code"), col("duty_rate").alias("rate")])?
-        .aggregate(vec![col("code")], vec![median(col("rate")).alias("usual_rate")])?
-        .select_columns(&["code", "usual_rate"])?;
-    let mut usual = BTreeMap::new();
-    for batch in rates.collect().await.context(|| "read the duty rates of codes")? {
-        let codes = arrow::compute::cast(batch.column(0), &DataType::Utf8)?;
-        let rates = arrow::compute::cast(batch.column(1), &DataType::Float64)?;
-        let pairs = codes.as_string::<i32>().iter().zip(rates.as_primitive::<Float64Type>());
-        usual.extend(pairs.filter_map(|(code, rate)| Some((code?.to_owned(), rate?))));
+/// The median duty rate of each six-digit code and preference, percent, over all items that were declared up to the
+/// months.
+async fn usual_rates(declarations: DataFrame, months: Period) -> Result<UsualRates> {
+    let rates = declarations
+        .filter(col("duty_rate").is_not_null().and(col("acceptance_date").lt_eq(day(*months.days().end()))))?
+        .select(vec![
+            col("preference"),
+            left(col("hs_code"), lit(6_i64)).alias("code"),
+            col("duty_rate").alias("rate"),
+        ])?
+        .aggregate(vec![col("preference"), col("code")], vec![median(col("rate")).alias("usual_rate")])?
+        .select_columns(&["preference", "code", "usual_rate"])?;
+    let mut usual = UsualRates::default();
+    for batch in rates.batches().await.context(|| "read the duty rates of codes")? {
+        let texts = [0, 1].map(|at| arrow::compute::cast(batch.column(at), &DataType::Utf8));
+        let rates = arrow::compute::cast(batch.column(2), &DataType::Float64)?;
+        let [preferences, codes] = texts;
+        let (preferences, codes) = (preferences?, codes?);
+        let rows = preferences.as_string::<i32>().iter().zip(codes.as_string::<i32>());
+        for ((preference, code), rate) in rows.zip(rates.as_primitive::<Float64Type>()) {
+            if let (Some(code), Some(rate)) = (code, rate) {
+                usual.insert(preference.unwrap_or_default(), code, rate);
+            }
+        }
     }
     Ok(usual)
 }
 
-/// The rows of [`PREDICTIONS`].
-async fn recommendations(
-    session: &SessionContext,
+/// A day since 1970-01-01.
+fn day(day: i32) -> Expr {
+    lit(datafusion::common::ScalarValue::Date32(Some(day)))
+}
+
+/// The rows of [`PREDICTIONS`] for the declarations of a country.
+fn recommendations(
+    declarations: DataFrame,
     archive: &Archive,
     parameters: &ApplyParameters,
-    version: u64,
-    rates: &str,
-    job: &str,
+    chosen: &Chosen,
+    (rates, job): (&str, &str),
 ) -> Result<DataFrame> {
-    let day = |day: i32| lit(datafusion::common::ScalarValue::Date32(Some(day)));
     let days = parameters.months.days();
-    let snapshot = Table::open(archive, DECLARATIONS).await?.version().await?;
-    let declarations = snapshot_provider(archive, DECLARATIONS, Some(snapshot)).await?;
-    let kept = ["declaration_id", "item_number", "acceptance_date", "hs_code"];
-    let read = [&kept[..], &["description", "customs_value", "duty_rate"]].concat();
+    let kept = ["declaration_id", "item_number", "acceptance_date", "hs_code", "description"];
+    let read = [&kept[..], &["customs_value", "preference"]].concat();
     let read = read.into_iter().map(col).chain(attributes::expressions()?);
-    let items = session
-        .read_table(declarations)?
-        .filter(col("country").eq(lit(&parameters.country)))?
+    let items = declarations
         .filter(col("acceptance_date").between(day(*days.start()), day(*days.end())))?
         .select(read.collect::<Vec<_>>())?;
     let operator = RecommendOperator::new(messages::HsRecommendOperator {
         archive: archive.url().to_string(),
-        model: Registry::new(archive).model_path(MODEL, version),
+        model: Registry::new(archive).model_path(&chosen.name, chosen.version),
         fast: parameters.fast,
         suggestions: true,
         rates: rates.to_owned(),
         description_alone: false,
+        without_unit: !chosen.trained.unit_independent,
     })?;
     let recommended = plan::apply(items, operator)?;
 
@@ -207,10 +251,12 @@ async fn recommendations(
     columns.push(col("rank_6"));
     let declared = cast(col("declared_probability"), DataType::Float64);
     columns.push((lit(1.0) - declared).alias("misclassification"));
-    let difference = (col("usual_rate") - col("duty_rate")) * col("customs_value") / lit(100.0);
-    columns.push(difference.alias("duty_at_stake"));
+    let duty = col("rate_difference") * col("customs_value") / lit(100.0);
+    columns.push(duty.alias("duty_at_stake"));
     columns.extend(["vague", "suggestions"].map(col));
-    columns.push(lit(format!("{MODEL}@{version}")).alias("model"));
+    let (train, valid) = chosen.trained()?;
+    columns.push(within(train).or(within(valid)).alias("in_sample"));
+    columns.push(lit(chosen.model()).alias("model"));
     columns.push(lit(job).alias("job"));
     Ok(recommended.select(columns)?)
 }
@@ -227,52 +273,44 @@ fn commit<'a>(job: &Job<'a>, files: &'a [DataFile]) -> impl Future<Output = Resu
     }
 }
 
-/// Numbers of the scored items.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemCounts {
-    /// Items scored.
-    pub items: u64,
-    /// Items without a word in the description.
-    pub without_words: u64,
-    /// Items too vague to choose a heading, those without a word included.
-    pub vague: u64,
-    /// Items declared under the first recommendation, six digits.
-    pub agreeing: u64,
-    /// Items declared under a code that no training text has.
-    #[serde(rename = "unknown_code")]
-    pub unknown_codes: u64,
-    /// Items not vague whose misclassification score is 0.95 or more.
-    pub doubtful: u64,
+/// A report that is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reported {
+    counts: ItemCounts,
+    /// Its path in the archive.
+    path: String,
 }
 
-fn count_items<'a>(job: &Job<'a>) -> impl Future<Output = Result<ItemCounts>> + use<'a> {
-    let (archive, id, session) = (job.archive, job.outcome.job.clone(), job.session("count"));
+fn report<'a>(
+    job: &Job<'a>,
+    parameters: &'a ApplyParameters,
+    chosen: &'a Chosen,
+    scored: &'a Scored,
+) -> impl Future<Output = Result<Reported>> + use<'a> {
+    let (archive, id, session) = (job.archive, job.outcome.job.clone(), job.session("report"));
     async move {
-        let rows = session?.read_table(snapshot_provider(archive, PREDICTIONS, None).await?)?;
-        let counted = |what: datafusion::prelude::Expr, name: &str| {
-            Ok::<_, Error>(count(when(what, lit(1_i64)).end()?).alias(name))
+        let applied = read_applied(&session?, archive, &id).await?;
+        let (train, valid) = chosen.trained()?;
+        let facts = AppliedFacts {
+            language: parameters.language,
+            model: chosen.model(),
+            country: parameters.country.clone(),
+            months: parameters.months.to_string(),
+            trained: [train, valid].map(|period| period.to_string()),
+            uses_unit: chosen.trained.unit_independent,
+            snapshot: format!("{DECLARATIONS}@{}", scored.snapshot),
         };
-        let worded = col("code_6").is_not_null();
-        let figures = rows.filter(col("job").eq(lit(id)))?.aggregate(
-            Vec::new(),
-            vec![
-                count_all().alias("items"),
-                counted(col("code_6").is_null(), "without_words")?,
-                counted(col("vague"), "vague")?,
-                counted(col("rank_6").eq(lit(1_i32)), "agreeing")?,
-                counted(worded.and(col("rank_6").is_null()), "unknown_code")?,
-                counted(col("misclassification").gt_eq(lit(DOUBTFUL)).and(!col("vague")), "doubtful")?,
-            ],
-        )?;
-        let batch = one_batch(figures).await.context(|| "count the recommended codes")?;
-        let figure = |name: &str| answers::count(&batch, name, 0);
-        Ok(ItemCounts {
-            items: figure("items")?,
-            without_words: figure("without_words")?,
-            vague: figure("vague")?,
-            agreeing: figure("agreeing")?,
-            unknown_codes: figure("unknown_code")?,
-            doubtful: figure("doubtful")?,
+        let counts = applied.counts.clone();
+        let (page, tables) = on_cpu(move || {
+            Ok((applied_report(&applied, &facts)?.render(), data::files(&applied_tables(&applied))?))
         })
+        .await?;
+        let folder = format!("reports/codes-{MODEL}-{id}");
+        let path = format!("{folder}.html");
+        archive.put(&path, page).await?;
+        for (file, bytes) in tables {
+            archive.put(&format!("{folder}/{file}"), bytes).await?;
+        }
+        Ok(Reported { counts, path })
     }
 }

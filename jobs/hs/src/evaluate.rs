@@ -1,9 +1,9 @@
-//! From scored rows to a verdict.
+//! From scored rows to measures.
 //!
-//! [`add_rows`] and [`is_better`] are pure: rows of the plan node ([`crate::recommend`]) become measures, and the
-//! measures of two models on the same rows a decision. [`evaluate`] runs the query between them on a file of texts.
+//! [`add_rows`] makes measures of the rows of the plan node ([`crate::recommend`]); [`evaluate`] runs the query on a file
+//! of texts. [`crate::results`] makes of them what is reported, and compares models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -12,12 +12,16 @@ use arrow::{
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use tidewaiter_archive::{Archive, tasks};
-use tidewaiter_core::{Error, Result, plan};
+use tidewaiter_core::{Error, Result, plan, query::Run as _};
 use tidewaiter_proto::v1;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     codes::digits::DIGITS,
-    features::texts::{TextFile, file_schema},
+    features::{
+        ngrams::Extractor,
+        texts::{TextFile, file_schema, text_hash},
+    },
     messages,
     metrics::{Evaluation, ScoredItem},
     recommend::RecommendOperator,
@@ -26,16 +30,19 @@ use crate::{
 /// Measures by their names in the documentation.
 pub(crate) type Figures = BTreeMap<String, f64>;
 
-/// The measure that decides between challenger and champion.
-const DECIDING: &str = "accuracy@1/6";
-
-/// Whether the challenger becomes the champion, by the measures of both on the same items; without a champion it does.
-pub(crate) fn is_better(challenger: &Figures, champion: Option<&Figures>) -> bool {
-    champion.is_none_or(|champion| challenger[DECIDING] > champion[DECIDING])
+/// What a model may know of an item beside its description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Nothing.
+    Nothing,
+    /// What does not follow from the declared code: origin and value per kilogram.
+    WithoutUnit,
+    /// Unit and value per unit, too.
+    All,
 }
 
-/// Evaluates a model, by its path in the archive, on a file of texts: with their attributes, or by the descriptions
-/// alone.
+/// Evaluates a model, by its path in the archive, on a file of texts; `training` are the hashes of the training texts
+/// ([`text_hash`]).
 ///
 /// # Errors
 /// Those of the query, and of reading the model.
@@ -44,7 +51,8 @@ pub(crate) async fn evaluate(
     session: &SessionContext,
     file: &TextFile,
     model: &str,
-    description_alone: bool,
+    beside: Beside,
+    training: &HashSet<u64>,
 ) -> Result<Evaluation> {
     let files = vec![v1::ParquetFile { path: file.path.clone(), size: file.size }];
     let rows = tasks::scan(session, archive, files, file_schema(), false)?;
@@ -54,12 +62,13 @@ pub(crate) async fn evaluate(
         fast: false,
         suggestions: false,
         rates: String::new(),
-        description_alone,
+        description_alone: beside == Beside::Nothing,
+        without_unit: beside != Beside::All,
     })?;
     let mut evaluation = Evaluation::default();
-    let mut stream = plan::apply(rows, operator)?.execute_stream().await?;
+    let mut stream = plan::apply(rows, operator)?.batch_stream().await?;
     while let Some(batch) = stream.next().await {
-        add_rows(&mut evaluation, &batch?)?;
+        add_rows(&mut evaluation, &batch?, training)?;
     }
     Ok(evaluation)
 }
@@ -68,7 +77,11 @@ pub(crate) async fn evaluate(
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Internal`] when a column is missing.
-pub(crate) fn add_rows(evaluation: &mut Evaluation, batch: &RecordBatch) -> Result<()> {
+pub(crate) fn add_rows(
+    evaluation: &mut Evaluation,
+    batch: &RecordBatch,
+    training: &HashSet<u64>,
+) -> Result<()> {
     let column = |name: &str, kind: DataType| {
         let column = batch.column_by_name(name);
         let column = column.ok_or_else(|| Error::internal(format!("scored texts lack {name}")))?;
@@ -77,6 +90,9 @@ pub(crate) fn add_rows(evaluation: &mut Evaluation, batch: &RecordBatch) -> Resu
     let (texts, codes) = (column("description", DataType::Utf8)?, column("hs_code", DataType::Utf8)?);
     let (items, vague) = (column("rows", DataType::Int64)?, column("vague", DataType::Boolean)?);
     let months = column("month", DataType::Int64)?;
+    let (days, declarations) = (column("day", DataType::Int64)?, column("declaration", DataType::Utf8)?);
+    let declarations = declarations.as_string::<i32>();
+    let mut extractor = Extractor::default();
     let (nationals, national_ranks) =
         (column("national", DataType::Utf8)?, column("rank_national", DataType::Int32)?);
     let nationals = nationals.as_string::<i32>();
@@ -94,9 +110,10 @@ pub(crate) fn add_rows(evaluation: &mut Evaluation, batch: &RecordBatch) -> Resu
     }
     for row in 0..batch.num_rows() {
         let has_national = !nationals.value(row).is_empty();
+        let description = texts.as_string::<i32>().value(row);
         evaluation.add(&ScoredItem {
             items: items.as_primitive::<Int64Type>().value(row).unsigned_abs(),
-            description: texts.as_string::<i32>().value(row),
+            description,
             declared: codes.as_string::<i32>().value(row),
             recommended: std::array::from_fn(|level| levels[level].0.as_string::<i32>().value(row)),
             probability: std::array::from_fn(|level| {
@@ -106,20 +123,10 @@ pub(crate) fn add_rows(evaluation: &mut Evaluation, batch: &RecordBatch) -> Resu
             vague: vague.as_boolean().value(row),
             month: months.as_primitive::<Int64Type>().value(row),
             national: has_national.then(|| rank_of(&national_ranks, row)),
+            declaration: xxh3_64(declarations.value(row).as_bytes()),
+            day: days.as_primitive::<Int64Type>().value(row),
+            seen: !training.is_empty() && training.contains(&text_hash(&mut extractor, description)),
         });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_challenger_must_beat_the_champion_and_anything_beats_none() {
-        let figures = |accuracy: f64| Figures::from([(DECIDING.to_owned(), accuracy)]);
-        assert!(is_better(&figures(0.1), None));
-        assert!(is_better(&figures(0.6), Some(&figures(0.5))));
-        assert!(!is_better(&figures(0.5), Some(&figures(0.5))));
-    }
 }

@@ -11,18 +11,23 @@
 //! Start at [`retrain`] for training, at [`apply`] for the items of an archive, and at [`suggest`] for one description.
 //! What is absent: any other domain, and model weights.
 
+pub mod applied;
 pub mod apply;
+mod champion;
 pub mod codes;
 pub mod encoder;
 mod evaluate;
 pub mod features;
 pub mod fit;
+pub mod intervals;
 pub mod messages;
 pub mod metrics;
 pub mod model;
 pub mod parameters;
+pub mod rates;
 mod recommend;
 pub mod report;
+pub mod results;
 pub mod retrain;
 pub mod suggest;
 

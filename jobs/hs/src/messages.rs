@@ -34,10 +34,13 @@ pub struct HsRecommendOperator {
     /// Add the five best codes at each level.
     #[prost(bool, tag = "4")]
     pub suggestions: bool,
-    /// Path of the usual duty rates, a JSON object by six digits; empty: none.
+    /// Path of the usual duty rates ([`crate::rates::UsualRates`] as JSON); empty: none.
     #[prost(string, tag = "5")]
     pub rates: String,
     /// Score by the description alone, without origin, unit and value per unit.
     #[prost(bool, tag = "6")]
     pub description_alone: bool,
+    /// Score without unit and value per unit, whatever the model knows of them.
+    #[prost(bool, tag = "7")]
+    pub without_unit: bool,
 }

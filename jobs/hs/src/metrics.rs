@@ -1,8 +1,8 @@
 //! Measures of recommendations: shares of items whose declared code is among the best k, calibration, and more.
 //!
 //! An item whose code no training text has counts as wrong at every k. `macro_f1/6` is the mean F1 over the codes that
-//! were declared or recommended (as scikit-learn computes it). Memory is bounded by the number of codes: probabilities
-//! are kept in bins. Start at [`Evaluation::add`].
+//! were declared or recommended (as scikit-learn computes it). Probabilities are kept in bins, and of each row the few
+//! bytes that intervals and comparisons need ([`ScoredRows`]). Start at [`Evaluation::add`].
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::codes::digits::{DIGITS, LEVELS};
 pub const RANKS: [u32; 4] = [1, 3, 5, 10];
 
 /// Bins of probabilities, for coverage at a precision.
-const BINS: usize = 1000;
+pub const BINS: usize = 1000;
 
 /// Bins of the calibration diagram.
 pub const CALIBRATION_BINS: usize = 10;
@@ -41,6 +41,62 @@ pub struct ScoredItem<'a> {
     pub month: i64,
     /// The rank of the whole code, where it was declared with national digits.
     pub national: Option<Option<u32>>,
+    /// The declaration, as a hash.
+    pub declaration: u64,
+    /// The day of acceptance since 1970-01-01.
+    pub day: i64,
+    /// Whether a training text has the same words.
+    pub seen: bool,
+}
+
+/// What is kept of each scored row, in columns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScoredRows {
+    /// The declarations, as hashes.
+    pub declarations: Vec<u64>,
+    /// Days of acceptance since 1970-01-01.
+    pub days: Vec<i64>,
+    /// Declared items.
+    pub items: Vec<u32>,
+    /// Whether a training text has the same words.
+    pub seen: Vec<bool>,
+    /// The bins of the probabilities of the most likely codes, by level.
+    pub bins: Vec<[u16; LEVELS]>,
+    /// A bit for each level and k: whether the declared code is among the best k.
+    hits: Vec<u16>,
+}
+
+impl ScoredRows {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Whether the declared code of a row is among the best `RANKS[place]` at a level.
+    pub fn is_hit(&self, row: usize, level: usize, place: usize) -> bool {
+        self.hits[row] >> (level * RANKS.len() + place) & 1 == 1
+    }
+
+    fn push(&mut self, item: &ScoredItem<'_>) {
+        let hits =
+            (0..LEVELS).flat_map(|level| RANKS.map(|k| item.rank[level].is_some_and(|rank| rank <= k)));
+        self.hits.push(hits.rev().fold(0, |bits, is_hit| bits << 1 | u16::from(is_hit)));
+        self.declarations.push(item.declaration);
+        self.days.push(item.day);
+        self.items.push(u32::try_from(item.items).unwrap_or(u32::MAX));
+        self.seen.push(item.seen);
+        self.bins.push(item.probability.map(|probability| bin_of(probability) as u16));
+    }
+}
+
+/// The bin of a probability.
+fn bin_of(probability: f32) -> usize {
+    ((probability * BINS as f32) as usize).min(BINS - 1)
 }
 
 /// The items of a bin of probabilities.
@@ -121,6 +177,8 @@ pub struct Evaluation {
     pub confusions: BTreeMap<(String, String), u64>,
     /// Items declared with national digits.
     pub national: u64,
+    /// Every row.
+    pub rows: ScoredRows,
     hits: [[u64; RANKS.len()]; LEVELS],
     national_hits: [u64; RANKS.len()],
     bins: [Vec<ProbabilityBin>; LEVELS],
@@ -138,6 +196,7 @@ impl Default for Evaluation {
             months: BTreeMap::new(),
             confusions: BTreeMap::new(),
             national: 0,
+            rows: ScoredRows::default(),
             hits: Default::default(),
             national_hits: Default::default(),
             bins: std::array::from_fn(|_| vec![ProbabilityBin::default(); BINS]),
@@ -150,6 +209,7 @@ impl Evaluation {
     /// Adds a scored text.
     pub fn add(&mut self, item: &ScoredItem<'_>) {
         let items = item.items;
+        self.rows.push(item);
         self.items += items;
         self.unknown_codes += if item.rank[LEVELS - 1].is_none() { items } else { 0 };
         self.vague += if item.vague { items } else { 0 };
@@ -178,8 +238,7 @@ impl Evaluation {
             }
             chapter.right[level] += if is_right { items } else { 0 };
             let probability = item.probability[level];
-            let bin = ((probability * BINS as f32) as usize).min(BINS - 1);
-            let bin = &mut self.bins[level][bin];
+            let bin = &mut self.bins[level][bin_of(probability)];
             bin.items += items;
             bin.right += if is_right { items } else { 0 };
             bin.probability += f64::from(probability) * items as f64;
@@ -247,10 +306,18 @@ impl Evaluation {
         curve
     }
 
-    /// The largest share of items that can be automated at a precision of at least `precision`.
-    pub fn coverage_at(&self, level: usize, precision: f64) -> f64 {
-        let curve = self.coverage(level).into_iter();
-        curve.filter(|(_, reached)| *reached >= precision).map(|(coverage, _)| coverage).fold(0.0, f64::max)
+    /// The lowest bin of probabilities from which on, all items of it and above automated, at least `precision` of them are
+    /// right, and most are automated; `None` where no bin is such.
+    pub fn automating_bin(&self, level: usize, precision: f64) -> Option<usize> {
+        let (mut items, mut right, mut lowest) = (0, 0, None);
+        for (bin, counts) in self.bins[level].iter().enumerate().rev().filter(|(_, bin)| bin.items > 0) {
+            items += counts.items;
+            right += counts.right;
+            if share(right, items) >= precision {
+                lowest = Some(bin);
+            }
+        }
+        lowest
     }
 
     /// All measures by the names of the documentation.
@@ -261,10 +328,6 @@ impl Evaluation {
                 figures.insert(format!("accuracy@{k}/{digits}"), self.accuracy(level, place));
             }
             figures.insert(format!("calibration_error/{digits}"), self.calibration_error(level));
-            for precision in [90, 95] {
-                let coverage = self.coverage_at(level, f64::from(precision) / 100.0);
-                figures.insert(format!("coverage@precision{precision}/{digits}"), coverage);
-            }
         }
         for (place, k) in RANKS.iter().enumerate().filter(|_| self.national > 0) {
             figures.insert(format!("accuracy@{k}/national"), self.national_accuracy(place));
@@ -325,6 +388,9 @@ mod tests {
             vague: probability < 0.5,
             month: 12 * 2020 + i64::from(rank_of_six.is_none()),
             national: (probability > 0.8).then_some(rank_of_six),
+            declaration: 0,
+            day: 0,
+            seen: false,
         }
     }
 
@@ -347,8 +413,6 @@ mod tests {
             ("unknown_code", 0.25),
             ("vague", 0.25),
             ("accuracy@1/4_clear", 2.0 / 3.0),
-            ("coverage@precision90/6", 0.25),
-            ("coverage@precision90/4", 0.5),
             // 010121: one right, one declared, three recommended; 010129, 020110 and 030617: none right.
             ("macro_f1/6", 0.5 / 4.0),
             // |0.95 - 1| + |0.85 - 0| + |0.45 - 0| + |0.75 - 0| over four.
@@ -356,6 +420,15 @@ mod tests {
         ] {
             assert!((figures[name] - value).abs() < 1e-6, "{name}: {}", figures[name]);
         }
+        // Of six digits the first item is right; of four the second, too.
+        assert_eq!([2, 1].map(|level| evaluation.automating_bin(level, 0.9)), [Some(950), Some(850)]);
+        assert_eq!(
+            [0.5, 0.4, 0.25].map(|right| evaluation.automating_bin(2, right)),
+            [Some(850), Some(850), Some(450)]
+        );
+        assert_eq!(evaluation.rows.bins[1], [850; LEVELS]);
+        let hits = |row: usize| (0..4).map(|place| evaluation.rows.is_hit(row, 2, place)).collect::<Vec<_>>();
+        assert_eq!((hits(0), hits(2)), (vec![true; 4], vec![false, false, true, true]));
         assert_eq!(evaluation.confusions[&("0201".to_owned(), "0101".to_owned())], 1);
         assert_eq!(evaluation.chapters["01"].examples.len(), 1);
         let months: Vec<_> = evaluation.months.values().collect();

@@ -3,11 +3,12 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Period, Periods, Result};
+use tidewaiter_registry::{comparison::Against, scope::Scope};
 use tidewaiter_report::words::Language;
 
 use crate::{encoder, fit::classifiers};
 
-/// The model's name in the registry.
+/// The kind of the models, with which their names in the registry begin: `hs-KR`.
 pub const MODEL: &str = "hs";
 
 /// The parameters of a retrain.
@@ -15,9 +16,9 @@ pub const MODEL: &str = "hs";
 #[group(skip)]
 #[serde(deny_unknown_fields)]
 pub struct RetrainParameters {
-    /// Reporting country whose rows are used, ISO 3166-1 alpha-2.
+    /// Reporting country whose rows are used, ISO 3166-1 alpha-2; several, as KR,TW, for one model of all of them.
     #[arg(long)]
-    pub country: String,
+    pub country: Scope,
     /// Training months, such as 2020-01..2020-12.
     #[arg(long)]
     pub train: Period,
@@ -28,6 +29,16 @@ pub struct RetrainParameters {
     /// Test months, used once, to evaluate the model.
     #[arg(long)]
     pub test: Period,
+    /// What the new model must beat to be promoted; default: champion.
+    #[serde(default)]
+    #[arg(long, value_enum, required = false)]
+    pub compare: Against,
+    /// Let the unit of quantity and the value per unit count. Only for archives whose unit does not follow from the
+    /// declared code: customs tariffs prescribe the supplementary unit by the code, so that a wrong code brings the unit
+    /// that confirms it.
+    #[serde(default)]
+    #[arg(long)]
+    pub unit_independent: bool,
     /// How the classifiers are fitted.
     #[serde(default)]
     #[command(flatten)]
@@ -103,6 +114,10 @@ pub struct ApplyParameters {
     /// Reporting country whose items are scored, ISO 3166-1 alpha-2.
     #[arg(long)]
     pub country: String,
+    /// Countries of the model, as KR,TW for a regional one; default: the country's own model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long)]
+    pub scope: Option<Scope>,
     /// Months whose items are scored, such as 2021-04..2021-06.
     #[arg(long)]
     pub months: Period,
@@ -114,6 +129,30 @@ pub struct ApplyParameters {
     #[serde(default)]
     #[arg(long)]
     pub fast: bool,
+    /// Language of the report; default: en.
+    #[serde(default)]
+    #[arg(long, value_enum, required = false)]
+    pub language: Language,
+}
+
+impl ApplyParameters {
+    /// The countries of the model.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::Input`] when the model is for other countries.
+    pub(crate) fn check(&self) -> Result<Scope> {
+        let scope = match &self.scope {
+            Some(scope) => scope.clone(),
+            None => self.country.parse()?,
+        };
+        if scope.contains(&self.country) {
+            return Ok(scope);
+        }
+        Err(Error::input(format!(
+            "the model of {scope} is not for {}; name a --scope with it, or none for its own model",
+            self.country
+        )))
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +164,7 @@ mod tests {
         let text = r#"{"country":"TW","train":"2020-01..2020-12","test":"2021-01","classifiers":{"cost":2}}"#;
         let read: RetrainParameters = serde_json::from_str(text).expect("reads");
         assert_eq!((read.shards, read.precedents, read.vague_below), (8, 200_000, 0.5));
+        assert_eq!((read.unit_independent, read.compare), (false, Against::Champion));
         assert_eq!((read.classifiers.cost, read.classifiers.passes), (2.0, 15));
         let periods = read.validate().expect("periods");
         assert_eq!(

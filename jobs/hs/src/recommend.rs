@@ -3,12 +3,12 @@
 //! It adds for L = 2, 4 and 6 digits the columns `code_L` (null where the description has no word), `probability_L` (0
 //! to 1) and `rank_L` (the rank of the declared code, from 1; null where no training text has it); the same with
 //! national digits (`code_national`, `probability_national`, `rank_national`), null where the model knows none; then
-//! `declared_probability` (of the declared six digits), `usual_rate` (percent, of the recommended six digits, where
-//! rates are given), `vague`, and `suggestions` (JSON of the five best codes of each level; null unless requested).
+//! `declared_probability` (of the declared six digits), `rate_difference` (points of percent of duty, see
+//! [`crate::rates`], where rates are given), `vague`, and `suggestions` (JSON of the five best codes of each level; null unless requested).
 //! Codes that are invalid at a row's `acceptance_date` (or `month`) are not recommended, as far as the model knows
 //! editions of the HS. Start at [`RecommendOperator`].
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use arrow::{
     array::{
@@ -30,13 +30,14 @@ use tidewaiter_core::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    codes::digits::{DIGITS, LEVELS, six_digits, write},
+    codes::digits::{DIGITS, LEVELS, six_digits, write, written},
     features::attributes::AttributeColumns,
     messages,
     model::{
         hs_model::HsModel,
         scorer::{Choice, SUGGESTED, Scorer},
     },
+    rates::UsualRates,
 };
 
 /// The plan node.
@@ -50,12 +51,12 @@ pub struct RecommendOperator {
 /// What the operator reads from the archive, once.
 struct Loaded {
     model: HsModel,
-    rates: BTreeMap<String, f64>,
+    rates: Option<UsualRates>,
 }
 
 impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded").field("rates", &self.rates.len()).finish_non_exhaustive()
+        f.debug_struct("Loaded").field("rates", &self.rates.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -78,8 +79,8 @@ impl RecommendOperator {
             let bytes = self.archive.get(model).await?;
             let model = HsModel::load(bytes, &self.archive).await?;
             let rates = match rates.as_str() {
-                "" => BTreeMap::new(),
-                path => serde_json::from_slice(&self.archive.get(path).await?)?,
+                "" => None,
+                path => Some(serde_json::from_slice(&self.archive.get(path).await?)?),
             };
             Ok::<_, Error>(Arc::new(Loaded { model, rates }))
         };
@@ -99,6 +100,12 @@ impl RecommendOperator {
         let wholes =
             batch.column_by_name("national").map(|column| cast(column, &DataType::Utf8)).transpose()?;
         let wholes = wholes.as_ref().unwrap_or(&codes).as_string::<i32>();
+        let preferences =
+            batch.column_by_name("preference").map(|column| cast(column, &DataType::Utf8)).transpose()?;
+        let preference = |row: usize| {
+            let known = preferences.as_ref().filter(|column| column.is_valid(row));
+            known.map_or("", |column| column.as_string::<i32>().value(row))
+        };
         let mut recommended = Recommended::default();
         let mut scorer = Scorer::new(model, self.message.fast);
         let mut buffers = RowBuffers::default();
@@ -109,7 +116,9 @@ impl RecommendOperator {
                 scorer.set_year(year);
             }
             if !self.message.description_alone {
-                scorer.set_attributes(&attributes.at(row));
+                let own = attributes.at(row);
+                let own = if self.message.without_unit { own.without_unit() } else { own };
+                scorer.set_attributes(&own);
             }
             scorer.score(description, embeddings.row(row));
             if !scorer.has_words() {
@@ -124,7 +133,11 @@ impl RecommendOperator {
                 buffers.code.clear();
                 write(model.code(level, class), level, &mut buffers.code);
                 if level == LEVELS - 1 {
-                    recommended.rates.append_option(loaded.rates.get(&buffers.code).copied());
+                    let difference = loaded.rates.as_ref().and_then(|rates| {
+                        let declared = written(declared?, LEVELS - 1);
+                        rates.difference(preference(row), &declared, &buffers.code)
+                    });
+                    recommended.rates.append_option(difference);
                 }
                 recommended.codes[level].append_value(&buffers.code);
                 recommended.probabilities[level].append_value(probability);
@@ -250,7 +263,7 @@ impl Operator for RecommendOperator {
         add("probability_national".to_owned(), DataType::Float32);
         add("rank_national".to_owned(), DataType::Int32);
         add("declared_probability".to_owned(), DataType::Float32);
-        add("usual_rate".to_owned(), DataType::Float64);
+        add("rate_difference".to_owned(), DataType::Float64);
         add("vague".to_owned(), DataType::Boolean);
         add("suggestions".to_owned(), DataType::Utf8);
         Ok(Arc::new(Schema::new(fields)))

@@ -1,10 +1,12 @@
 //! The job that retrains the HS model.
 //!
-//! Its steps: files of distinct texts ([`crate::features`]); the classifiers and, where one is given, the encoder's
+//! Its steps: the champion ([`crate::champion`]); files of texts ([`crate::features`]); the classifiers and, where one is given, the encoder's
 //! head ([`crate::fit::classifiers`], [`crate::encoder`]); the weights of all inputs on the validation months
-//! ([`crate::fit::assemble`]); the verdict on the test months ([`crate::evaluate`]), by which the version is published
-//! and promoted or not, and its report ([`crate::report`]). The test months are used once, for the challenger and the
-//! champion alike. The same snapshot, parameters and seed give the same model, byte for byte, on any number of
+//! ([`crate::fit::assemble`]); the verdict on the test months ([`crate::evaluate`], [`crate::results`]), by which the
+//! version is published and promoted or not, and its report ([`crate::report`]). The test months are used once, for the
+//! challenger and the champion alike. Measures are of descriptions alone; the comparison with the champion lets both models
+//! know what an apply would. Unit and value per unit are not among it, unless the parameters say that the archive's unit
+//! is independent of the declared code. The same snapshot, parameters and seed give the same model, byte for byte, on any number of
 //! executors.
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidewaiter_archive::{Archive, provider::snapshot_provider, table::Table};
 use tidewaiter_collective::Leader;
-use tidewaiter_core::{Error, Periods, Result, ResultExt, plan, threads::on_cpu};
+use tidewaiter_core::{Error, Periods, Result, ResultExt, plan, query::Run as _, threads::on_cpu};
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{
     Extensions, Job, JobParameters, Outcome, async_trait, parameters::with_arguments, summary::evaluated,
@@ -26,18 +28,20 @@ use tidewaiter_job::{
 use tidewaiter_learning::follow::Followed;
 use tidewaiter_proto::v1;
 use tidewaiter_registry::{
-    Card, Facts, Publication, Registry, TrainingSnapshot, Which,
-    promotion::{Published, champion_before, publish},
+    Card, Facts, Publication, Registry, TrainingSnapshot,
+    comparison::Comparison,
+    promotion::{Published, publish},
 };
 use tidewaiter_report::data;
 
 use crate::{
+    champion::{Standing, standing},
     codes::{digits::LEVELS, nomenclature::Nomenclature},
     encoder::{self, Embeddings, FittedEncoder, StoredEncoder, fit_encoder},
-    evaluate::{Figures, evaluate, is_better},
+    evaluate::{Beside, Figures, evaluate},
     features::{
         attributes::{self, AttributeCount},
-        texts::{TextFile, read_texts},
+        texts::{TextFile, read_texts, text_hashes},
         texts_operator::{TextsOperator, distinct_texts, stored_nomenclature, within},
     },
     fit::{
@@ -47,6 +51,7 @@ use crate::{
     messages,
     parameters::{MODEL, RetrainParameters},
     report::{ReportFacts, hs_report, hs_tables},
+    results::{TestResults, compare_accuracy},
 };
 
 /// Milestones of the classifiers' fit (rounds) from one stored checkpoint to the next.
@@ -92,6 +97,7 @@ impl JobParameters for RetrainParameters {
 /// and a nomenclature without the columns.
 async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()> {
     let periods = parameters.validate()?;
+    let standing = job.step("champion", standing(job, parameters, &periods)).await?;
     let texts = job.step("texts", write_texts(job, parameters, &periods)).await?;
     job.outcome.rows.read = texts.files.iter().map(TextFile::read).sum();
     check_texts(&texts, parameters, &periods)?;
@@ -113,16 +119,21 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
     };
     let assembling = assemble_model(job, parameters, &texts, &classifiers, encoder.as_ref());
     let model = job.step("assemble", assembling).await?;
-    let evaluating = evaluate_and_publish(job, parameters, &periods, &texts, &model, encoder.as_ref());
+    let parts = (&texts, &model, encoder.as_ref());
+    let evaluating = evaluate_and_publish(job, parameters, &periods, &standing, parts);
     let verdict = job.step("evaluate", evaluating).await?;
 
-    job.outcome.model = Some(format!("{MODEL}@{}", verdict.version));
+    job.outcome.model = Some(format!("{}@{}", parameters.country.model(MODEL), verdict.version));
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
-    if let Some(alone) = &verdict.alone {
-        job.outcome.metrics.insert("test_description_alone".into(), serde_json::to_value(alone)?);
+    job.outcome.metrics.insert("test_looks".into(), json!(standing.looks));
+    if let Some(attributes) = &verdict.with_attributes {
+        job.outcome.metrics.insert("test_with_attributes".into(), serde_json::to_value(attributes)?);
     }
     if let Some(champion) = &verdict.champion {
         job.outcome.metrics.insert("champion".into(), serde_json::to_value(champion)?);
+    }
+    if let Some(comparison) = &verdict.comparison {
+        job.outcome.metrics.insert("comparison".into(), serde_json::to_value(comparison)?);
     }
     job.outcome.metrics.insert("promoted".into(), json!(verdict.promoted));
     if let Some(champion) = verdict.overtaken_by {
@@ -216,13 +227,15 @@ fn write_texts<'a>(
         };
         let version = Table::open(archive, DECLARATIONS).await?.version().await?;
         let declarations = snapshot_provider(archive, DECLARATIONS, Some(version)).await?;
+        let countries = parameters.country.countries().iter().map(lit).collect();
         let declarations =
-            session.read_table(declarations)?.filter(col("country").eq(lit(&parameters.country)))?;
+            session.read_table(declarations)?.filter(col("country").in_list(countries, false))?;
         let training = declarations.clone().filter(within(periods[0]))?;
         let is_odd = (character_length(col("hs_code")) % lit(2)).eq(lit(1));
-        let odd_codes = training.clone().filter(is_odd)?.count().await? as u64;
+        let odd_codes = training.clone().filter(is_odd)?.row_count().await? as u64;
         let counted = format!("{folder}/attributes.json");
-        archive.put(&counted, serde_json::to_vec(&attributes::counts(&training, &codes).await?)?).await?;
+        let counts = attributes::counts(&training, &codes, parameters.unit_independent).await?;
+        archive.put(&counted, serde_json::to_vec(&counts)?).await?;
         let operator = TextsOperator::new(messages::HsTextsOperator {
             archive: archive.url().to_string(),
             folder,
@@ -379,10 +392,14 @@ struct Verdict {
     /// The version that is the champion instead of this better one.
     #[serde(default)]
     overtaken_by: Option<u64>,
+    /// The measures by descriptions alone.
     challenger: Figures,
-    /// The challenger's measures by descriptions alone, where it uses attributes.
-    alone: Option<Figures>,
+    /// The measures with attributes, where the model uses them.
+    with_attributes: Option<Figures>,
+    /// The champion's measures by descriptions alone.
     champion: Option<Figures>,
+    /// Of both models as an apply would use them.
+    comparison: Option<Comparison>,
     /// Path of the report.
     report: String,
 }
@@ -392,38 +409,48 @@ fn evaluate_and_publish<'a>(
     job: &Job<'a>,
     parameters: &'a RetrainParameters,
     periods: &Periods,
-    texts: &'a TextsStep,
-    model: &'a AssembledModel,
-    encoder: Option<&'a FittedEncoder>,
+    standing: &'a Standing,
+    (texts, model, encoder): (&'a TextsStep, &'a AssembledModel, Option<&'a FittedEncoder>),
 ) -> impl Future<Output = Result<Verdict>> + use<'a> {
     let (archive, periods) = (job.archive, *periods);
     let (session, id, submitted_ms) = (job.session("evaluate"), job.outcome.job.clone(), job.submitted_ms);
     async move {
         let session = session?;
-        let registry = Registry::new(archive);
-        let test = texts.file(2)?;
-        let evaluation = evaluate(archive, &session, test, &model.model, false).await?;
-        let challenger = evaluation.figures();
-        let alone = match model.uses_attributes {
-            true => Some(evaluate(archive, &session, test, &model.model, true).await?.figures()),
+        let (registry, name) = (Registry::new(archive), parameters.country.model(MODEL));
+        let training = text_hashes(archive, &texts.file(0)?.path).await?;
+        let evaluate = |period: usize, model: String, beside: Beside| {
+            let (session, training, file) = (&session, &training, texts.file(period));
+            async move { evaluate(archive, session, file?, &model, beside, training).await }
+        };
+        let allowed = if parameters.unit_independent { Beside::All } else { Beside::WithoutUnit };
+        let new = || model.model.clone();
+        let (valid, test) =
+            (evaluate(1, new(), Beside::Nothing).await?, evaluate(2, new(), Beside::Nothing).await?);
+        let with_attributes = match model.uses_attributes {
+            true => Some(evaluate(2, new(), allowed).await?),
             false => None,
         };
-        let standing = champion_before(&registry, MODEL, &id).await?;
-        let champion = match &standing {
-            None => None,
-            Some(champion) => {
-                // Loading checks the champion's bytes before anything is promoted over it.
-                registry.load(MODEL, Which::Version(champion.version)).await?;
-                let path = registry.model_path(MODEL, champion.version);
-                Some(evaluate(archive, &session, test, &path, false).await?.figures())
-            }
+        let (mut champion, mut comparison) = (None, None);
+        if let Some(path) = &standing.compared {
+            champion = Some(evaluate(2, path.clone(), Beside::Nothing).await?.figures());
+            let theirs = evaluate(2, path.clone(), allowed).await?.rows;
+            let ours = with_attributes.as_ref().unwrap_or(&test).rows.clone();
+            let seed = parameters.classifiers.seed;
+            comparison = Some(on_cpu(move || compare_accuracy(&ours, &theirs, seed)).await?);
+        }
+        let better = match (&standing.champion, &comparison) {
+            (None, _) => true,
+            (Some(_), comparison) => comparison.is_some_and(|comparison| comparison.is_better()),
         };
-        let better = is_better(&challenger, champion.as_ref());
+        let results = on_cpu(move || Ok(TestResults::of(test, &valid))).await?;
+        let (challenger, with_attributes) =
+            (results.figures(), with_attributes.map(|evaluation| evaluation.figures()));
         let facts = ReportFacts {
             language: parameters.language,
-            champion: standing.as_ref().map(|champion| format!("{MODEL}@{}", champion.version)),
-            promoted: better,
-            country: parameters.country.clone(),
+            champion: standing.champion.as_ref().map(|champion| format!("{name}@{}", champion.version)),
+            comparison,
+            looks: standing.looks,
+            country: parameters.country.countries().join(", "),
             periods: [periods.train, periods.valid, periods.test].map(|period| period.to_string()),
             classes: model.classes,
             with_one_text: model.with_one_text,
@@ -433,40 +460,57 @@ fn evaluate_and_publish<'a>(
             nomenclature: texts.nomenclature(archive).await?,
             encoder: encoder.map(FittedEncoder::words),
             champion_figures: champion.clone(),
-            figures_alone: alone.clone(),
+            figures_with_attributes: with_attributes.clone(),
+            unit_independent: parameters.unit_independent,
         };
-        let tables = data::files(&hs_tables(&evaluation, &facts)?)?;
-        let card: Card = Box::new(move |version| {
-            Ok(hs_report(&evaluation, &format!("{MODEL}@{version}"), &facts).render())
+        let tables = data::files(&hs_tables(&results, &facts)?)?;
+        let of_version = name.clone();
+        let card: Card = Arc::new(move |version, promotion| {
+            Ok(hs_report(&results, &format!("{of_version}@{version}"), &facts, promotion).render())
         });
         let snapshot = TrainingSnapshot { table: DECLARATIONS.to_owned(), version: texts.version };
+        let metrics = json!({
+            "test": challenger,
+            "test_with_attributes": with_attributes,
+            "test_looks": standing.looks,
+            "comparison": comparison,
+        });
         let publication = Publication {
             model: archive.get(&model.model).await?,
             card: Some(card),
             facts: Facts {
                 job: id,
                 config: serde_json::to_value(parameters)?,
-                features: features(model.uses_attributes),
+                features: features(model.uses_attributes, parameters.unit_independent),
                 snapshot: Some(snapshot),
                 code_version: env!("CARGO_PKG_VERSION").to_owned(),
-                metrics: json!({ "test": challenger }),
+                metrics,
                 seed: parameters.classifiers.seed,
                 created_ms: submitted_ms,
             },
         };
         let Published { manifest, promoted, overtaken_by, report } =
-            publish(&registry, MODEL, publication, standing.as_ref(), better).await?;
+            publish(&registry, &name, publication, standing.champion.as_ref(), better).await?;
         let folder = report.trim_end_matches(".html");
         for (file, bytes) in tables {
             archive.put(&format!("{folder}/{file}"), bytes).await?;
         }
         let version = manifest.version;
-        Ok(Verdict { version, promoted, overtaken_by, challenger, alone, champion, report })
+        Ok(Verdict {
+            version,
+            promoted,
+            overtaken_by,
+            challenger,
+            with_attributes,
+            champion,
+            comparison,
+            report,
+        })
     }
 }
 
 /// The columns of a declaration that a model reads.
-fn features(uses_attributes: bool) -> Vec<String> {
-    let attributes = attributes::COLUMNS.iter().filter(|_| uses_attributes);
-    ["description"].iter().chain(attributes).map(|name| (*name).to_owned()).collect()
+fn features(uses_attributes: bool, unit_independent: bool) -> Vec<String> {
+    let attributes = attributes::columns(unit_independent).filter(|_| uses_attributes);
+    std::iter::once("description").chain(attributes).map(str::to_owned).collect()
 }

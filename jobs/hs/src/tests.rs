@@ -84,6 +84,9 @@ fn evaluated(model: &HsModel, texts: &LabelledTexts, fast: bool) -> Evaluation {
             vague: scorer.is_vague(),
             month: 0,
             national: None,
+            declaration: 0,
+            day: 0,
+            seen: false,
         });
     }
     evaluation

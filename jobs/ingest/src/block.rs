@@ -1,6 +1,6 @@
 //! What a reader gives: blocks of checked rows, and the counts of them.
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of decompressed text that are read at a time.
@@ -11,6 +11,8 @@ pub const BLOCK_SIZE: usize = 2 << 20;
 pub struct ParsedBlock {
     /// The rows that passed every check, with the schema of the mapping's table.
     pub batch: RecordBatch,
+    /// The number of the record, from 1, of which each of them was made.
+    pub records: ArrayRef,
     /// The rows that did not, with the schema [`quarantine_schema`](crate::quarantine_schema).
     pub quarantined: RecordBatch,
     /// What was corrected in good rows: column, correction, number of cells.

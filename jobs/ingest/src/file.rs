@@ -4,26 +4,21 @@
 //! within the writer's settings and a few blocks; the same bytes under the same name give the same files; no partly
 //! written file stays when it fails. The file is read on a thread of its own, a few blocks ahead of the writer.
 //!
-//! What is absent: the commit ([`Table::commit`]), which is the caller's and makes the rows visible. Start at
-//! [`ingest_file`].
+//! What is absent: the commit, which is the caller's and makes the rows visible. Start at [`ingest_file`].
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
-use arrow::array::{RecordBatch, StringArray};
 use futures::{FutureExt, future::BoxFuture};
-use object_store::buffered::BufWriter;
-use parquet::arrow::AsyncArrowWriter;
-use tidewaiter_archive::{
-    Archive, DataFile, PartitionWriter, Table, WriterSettings,
-    upload::{UPLOAD_BYTES, store_error, upload},
-};
-use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, threads::on_cpu};
+use tidewaiter_archive::{DataFile, PartitionWriter, Table, WriterSettings, schema::with_lineage};
+use tidewaiter_core::{Error, ErrorKind, Result, threads::on_cpu};
 use tokio::sync::mpsc;
 
 use crate::{
     block::{BLOCK_SIZE, ParsedBlock, RowCounts},
+    lineage::with_source,
     mapping::Mapping,
-    quarantine::stored_schema,
+    options::Options,
+    quarantine_table::QuarantineWriter,
     readers::{ExportReader, source_digest},
     tally::Tally,
 };
@@ -44,17 +39,19 @@ pub struct FileOutcome {
     pub digest: String,
     /// The data files written, in the order of their paths.
     pub files: Vec<DataFile>,
+    /// The files of the table of quarantined rows, in the order of their paths.
+    pub quarantine: Vec<DataFile>,
     /// Whether the table had the file's rows already; then nothing was written.
     pub already_there: bool,
     /// The rules that rows broke, and what was corrected.
     pub tally: Tally,
 }
 
-/// Reads and checks one export file and writes its rows below the table's folder. Rows that fail a check go to
-/// `quarantine/<job>/<name>.parquet`, which is complete before the last data file is.
+/// Reads and checks one export file and writes its rows below the table's folder, as those of the source 1. Rows that
+/// fail a check go to files of the table of quarantined rows.
 ///
-/// The names of the data files begin with `name`: two files of one table must not share it. `<job>` is the part of it
-/// before its last `-`, or all of it. `progress` is called with the number of rows processed so far.
+/// The names of the data files begin with `name`: two files of one table must not share it. `progress` is called with the
+/// number of rows processed so far.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Input`] and [`tidewaiter_core::ErrorKind::NotFound`] when the file or the mapping is
@@ -67,60 +64,99 @@ pub async fn ingest_file(
     settings: WriterSettings,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<FileOutcome> {
-    ingest_within(table, mapping, file, name, settings, 1.0, progress).await
+    let options = Options {
+        name,
+        job: name,
+        ingested_us: 0,
+        first_source: 1,
+        settings,
+        most_quarantined: 1.0,
+        again: false,
+        progress,
+    };
+    ingest_within(table, mapping, file, &options, progress).await
 }
 
-/// [`ingest_file`], which fails and leaves no data file where more than a share of the file's rows fail a check.
+/// [`ingest_file`], which fails and leaves no file where more than a share of the file's rows fail a check.
 pub(crate) async fn ingest_within(
     table: &Table,
     mapping: &Mapping,
     file: &Path,
-    name: &str,
-    settings: WriterSettings,
-    most_quarantined: f64,
+    options: &Options<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<FileOutcome> {
     // Most files are new, so reading begins while the digest is computed; nothing is written before it is known.
-    let ahead = settings.memory_bytes / MEMORY_AHEAD / BLOCK_SIZE;
+    let ahead = options.settings.memory_bytes / MEMORY_AHEAD / BLOCK_SIZE;
     let mut blocks = ReadAhead::start(file, mapping, ahead.clamp(BLOCKS_AHEAD.0, BLOCKS_AHEAD.1));
     let path = file.to_owned();
     let digest = on_cpu(move || source_digest(&path)).await.map_err(unreadable)?;
-    if !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
-        let (counts, tally) = (RowCounts::default(), Tally::default());
-        return Ok(FileOutcome { counts, digest, files: Vec::new(), already_there: true, tally });
+    if !options.again && !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
+        return Ok(FileOutcome {
+            counts: RowCounts::default(),
+            digest,
+            files: Vec::new(),
+            quarantine: Vec::new(),
+            already_there: true,
+            tally: Tally::default(),
+        });
     }
-    let layout = mapping.layout();
-    let order = [&[layout.date_column][..], layout.sort_columns].concat();
-    let mut writer = PartitionWriter::new(
-        table.archive(),
-        table.name(),
-        &(layout.schema)(),
-        &mapping.file.country,
-        &order,
-        name,
-        settings,
-    )?;
-    let mut quarantine = QuarantineWriter::new(table, &mapping.file.country, name);
+    let mut output = FileOutput::new(table, mapping, options)?;
     let mut tally = Tally::default();
-    let counts = match copy(&mut blocks, &mut writer, &mut quarantine, &mut tally, progress).await {
-        Ok(counts) => counts,
-        Err(error) => {
-            quarantine.abort().await;
-            writer.abort().await;
-            return Err(error);
+    let copied = copy(&mut blocks, &mut output, options.first_source, &mut tally, progress).await;
+    let checked = copied.and_then(|counts| {
+        check_share(&file.display().to_string(), counts, &tally, options.most_quarantined).map(|()| counts)
+    });
+    match checked {
+        Ok(counts) => {
+            let [files, quarantine] = output.finish().await?;
+            Ok(FileOutcome { counts, digest, files, quarantine, already_there: false, tally })
         }
-    };
-    if let Err(error) = quarantine.finish().await {
-        writer.abort().await;
-        return Err(error);
+        Err(error) => {
+            output.abort().await;
+            Err(error)
+        }
     }
-    let share = check_share(&file.display().to_string(), counts, &tally, most_quarantined);
-    if let Err(error) = share.context(|| table.archive().display(&quarantine_file(name))) {
-        writer.abort().await;
-        return Err(error);
+}
+
+/// The data files of a group, and those of its quarantined rows.
+pub(crate) struct FileOutput {
+    pub(crate) rows: PartitionWriter,
+    pub(crate) quarantine: QuarantineWriter,
+}
+
+impl FileOutput {
+    pub(crate) fn new(table: &Table, mapping: &Mapping, options: &Options<'_>) -> Result<Self> {
+        let layout = mapping.layout();
+        let order = [&[layout.date_column][..], layout.sort_columns].concat();
+        let country = &mapping.file.country;
+        let rows = PartitionWriter::new(
+            table.archive(),
+            table.name(),
+            &with_lineage(&(layout.schema)()),
+            country,
+            &order,
+            options.name,
+            options.settings,
+        )?;
+        let quarantine = QuarantineWriter::new(table.archive(), table.name(), country, options);
+        Ok(Self { rows, quarantine })
     }
-    let files = writer.finish().await?;
-    Ok(FileOutcome { counts, digest, files, already_there: false, tally })
+
+    /// The data files, and those of the quarantined rows.
+    pub(crate) async fn finish(self) -> Result<[Vec<DataFile>; 2]> {
+        match self.quarantine.finish().await {
+            Ok(quarantine) => Ok([self.rows.finish().await?, quarantine]),
+            Err(error) => {
+                self.rows.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) async fn abort(self) {
+        self.quarantine.abort().await;
+        self.rows.abort().await;
+    }
 }
 
 /// Fails where more than a share of a file's rows fail a check.
@@ -145,11 +181,11 @@ pub(crate) fn unreadable(error: Error) -> Error {
     }
 }
 
-/// Passes the rows of every block to the writer and to the quarantine.
+/// Passes the rows of every block to the writers.
 async fn copy(
     blocks: &mut ReadAhead,
-    writer: &mut PartitionWriter,
-    quarantine: &mut QuarantineWriter,
+    output: &mut FileOutput,
+    source: i32,
     tally: &mut Tally,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<RowCounts> {
@@ -159,8 +195,8 @@ async fn copy(
         tally.add(&block.quarantined)?;
         counts.archived += block.batch.num_rows() as u64;
         counts.quarantined += block.quarantined.num_rows() as u64;
-        writer.write(&block.batch).await?;
-        quarantine.write(&block.quarantined).await?;
+        output.rows.write(&with_source(&block.batch, &block.records, source)?).await?;
+        output.quarantine.write(&block.quarantined, source).await?;
         progress(counts.archived + counts.quarantined);
     }
     counts.read = blocks.read;
@@ -205,77 +241,13 @@ impl ReadAhead {
     }
 }
 
-/// The file of the quarantined rows of data files whose names begin with `name`.
-pub(crate) fn quarantine_file(name: &str) -> String {
-    let job = name.rsplit_once('-').map_or(name, |(job, _)| job);
-    format!("quarantine/{job}/{name}.parquet")
-}
-
-/// The writer of one file's quarantined rows, as one Parquet file; without rows there is no file.
-pub(crate) struct QuarantineWriter {
-    archive: Archive,
-    path: String,
-    /// The table and the country of the rows, in the columns of [`stored_schema`] that come last.
-    origin: [String; 2],
-    writer: Option<AsyncArrowWriter<BufWriter>>,
-}
-
-impl QuarantineWriter {
-    pub(crate) fn new(table: &Table, country: &str, name: &str) -> Self {
-        Self {
-            archive: table.archive().clone(),
-            path: quarantine_file(name),
-            origin: [table.name().to_owned(), country.to_owned()],
-            writer: None,
-        }
-    }
-
-    pub(crate) async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        if rows.num_rows() == 0 {
-            return Ok(());
-        }
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => {
-                let upload = upload(&self.archive, &self.path);
-                none.insert(AsyncArrowWriter::try_new(upload, stored_schema(), None)?)
-            }
-        };
-        let mut columns = rows.columns().to_vec();
-        for text in &self.origin {
-            columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows.num_rows()))));
-        }
-        let rows = RecordBatch::try_new(stored_schema(), columns)?;
-        let mut written = writer.write(&rows).await;
-        // Raw records can be long: a row group is written when it fills an upload.
-        if written.is_ok() && writer.in_progress_size() >= UPLOAD_BYTES {
-            written = writer.flush().await;
-        }
-        written.map_err(store_error).context(|| format!("write {}", self.archive.display(&self.path)))
-    }
-
-    pub(crate) async fn finish(self) -> Result<()> {
-        let Some(writer) = self.writer else { return Ok(()) };
-        let closed = writer.close().await.map_err(store_error);
-        closed.map(|_| ()).context(|| format!("write {}", self.archive.display(&self.path)))
-    }
-
-    pub(crate) async fn abort(self) {
-        if let Some(writer) = self.writer
-            && let Err(error) = writer.into_inner().abort().await
-        {
-            tracing::warn!(file = self.path, %error, "parts of a file that was given up may remain");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, path::PathBuf};
 
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use tempfile::TempDir;
-    use tidewaiter_archive::Commit;
+    use tidewaiter_archive::{Archive, Commit};
     use tidewaiter_core::ErrorKind;
     use tidewaiter_declarations::DECLARATIONS;
 
@@ -314,10 +286,11 @@ mod tests {
         assert_eq!(done.counts, RowCounts { read: 2, archived: 1, quarantined: 1 });
         assert_eq!(done.files.iter().map(|file| file.rows).collect::<Vec<_>>(), [1]);
         assert_eq!(table.snapshot(None).await.expect("reads").rows(), 0);
-        let bytes = table.archive().get("quarantine/job/job-0.parquet").await.expect("is there");
+        let [aside] = &done.quarantine[..] else { panic!("one file of quarantined rows") };
+        let bytes = table.archive().get(&format!("quarantine/{}", aside.path)).await.expect("is there");
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("is Parquet").build();
         let rows: usize = reader.expect("builds").map(|batch| batch.expect("reads").num_rows()).sum();
-        assert_eq!(rows, 1);
+        assert_eq!((rows, aside.rows), (1, 1));
         let sources = [done.digest.clone()];
         let commit = table.commit(&done.files, &sources, "ingest").await.expect("commits");
         assert_eq!(commit, Commit::Version(1));
@@ -326,6 +299,7 @@ mod tests {
             counts: RowCounts::default(),
             digest: done.digest,
             files: Vec::new(),
+            quarantine: Vec::new(),
             already_there: true,
             tally: Tally::default(),
         };
@@ -344,5 +318,43 @@ mod tests {
         let left = paths(table.archive(), DECLARATIONS).await;
         assert!(left.iter().all(|path| path.contains("_delta_log")), "{left:?}");
         assert!(paths(table.archive(), "quarantine").await.is_empty());
+    }
+
+    /// The compressed bytes of a row's source and of its record, in a file whose rows are in the order of the table or
+    /// not.
+    async fn lineage_bytes(text: &str) -> [f64; 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let table = table(&folder).await;
+        let file = export(&folder, text.as_bytes());
+        let done = ingest(&table, &file, "job-0").await.expect("ingests");
+        let (mut bytes, mut rows) = ([0, 0], 0);
+        for file in &done.files {
+            let path = format!("{DECLARATIONS}/{}", file.path);
+            let read = table.archive().get(&path).await.expect("is there");
+            let reader = ParquetRecordBatchReaderBuilder::try_new(read).expect("is Parquet");
+            for group in reader.metadata().row_groups() {
+                rows += group.num_rows();
+                for column in group.columns() {
+                    match column.column_path().string().as_str() {
+                        "source" => bytes[0] += column.compressed_size(),
+                        "source_row" => bytes[1] += column.compressed_size(),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        bytes.map(|bytes| bytes as f64 / rows as f64)
+    }
+
+    #[tokio::test]
+    async fn lineage_costs_little() {
+        let rows = |days: fn(usize) -> usize| {
+            let row = |n: usize| format!("{n},2020-01-{:02},0101,KR,text,1.5,A\n", 1 + days(n));
+            HEADER.to_owned() + &(0..50_000).map(row).collect::<String>()
+        };
+        let [source, record] = lineage_bytes(&rows(|n| n / 2000)).await;
+        assert!(source < 0.01 && record < 0.2, "in order: {source} and {record} bytes a row");
+        let [source, record] = lineage_bytes(&rows(|n| n.wrapping_mul(2_654_435_761) / 7 % 28)).await;
+        assert!(source < 0.01 && record < 2.5, "in no order: {source} and {record} bytes a row");
     }
 }

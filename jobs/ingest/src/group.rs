@@ -12,19 +12,20 @@ use std::{
 };
 
 use arrow::{array::RecordBatch, compute::concat_batches};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
-use tidewaiter_archive::{DataFile, PartitionWriter, Table, WriterSettings};
+use tidewaiter_archive::{DataFile, Table};
 use tidewaiter_core::{
-    Error, ErrorKind, Result, ResultExt,
+    Error, ErrorKind, Result,
     threads::{check, on_cpu},
 };
 use tokio::sync::mpsc;
 
 use crate::{
     block::{Repair, RowCounts},
-    file::{QuarantineWriter, check_share, ingest_within, quarantine_file, unreadable},
+    file::{FileOutput, check_share, ingest_within, unreadable},
+    lineage::with_source,
     mapping::Mapping,
+    options::Options,
     readers::{ExportReader, source_digest},
     tally::Tally,
 };
@@ -53,8 +54,8 @@ pub struct GroupReport {
     pub sources: Vec<SourceStatus>,
     /// The data files that the commit must add.
     pub files: Vec<DataFile>,
-    /// What this job has committed of the group before it was taken up again.
-    pub resumed: Option<(RowCounts, Tally)>,
+    /// The files that it must add to the table of quarantined rows.
+    pub quarantine: Vec<DataFile>,
 }
 
 /// The status of an export file after its ingest.
@@ -71,7 +72,10 @@ pub enum SourceStatus {
         tally: Tally,
     },
     /// The same bytes were ingested before.
-    AlreadyThere,
+    AlreadyThere {
+        /// Their SHA-256.
+        digest: String,
+    },
     /// It cannot be ingested.
     Failed {
         /// What went wrong, where, and what to do.
@@ -87,17 +91,6 @@ impl SourceStatus {
     }
 }
 
-/// How a group is ingested.
-pub(crate) struct Options<'a> {
-    /// The name with which its data files begin.
-    pub(crate) name: &'a str,
-    pub(crate) settings: WriterSettings,
-    /// The largest share of a file's rows that may fail a check.
-    pub(crate) most_quarantined: f64,
-    /// Is called with the number of new rows.
-    pub(crate) progress: &'a (dyn Fn(u64) + Sync),
-}
-
 /// Ingests the files of a group.
 ///
 /// # Errors
@@ -108,19 +101,14 @@ pub(crate) async fn ingest_group(
     group: Group,
     options: Options<'_>,
 ) -> Result<GroupReport> {
-    let (sources, files) = match group.files.as_slice() {
+    let (sources, [files, quarantine]) = match group.files.as_slice() {
         [file] => {
             let (source, files) = ingest_one(table, mapping, Path::new(file), &options).await?;
             (vec![source], files)
         }
         files => ingest_many(table, mapping, files, &options).await?,
     };
-    let is_known = |source: &SourceStatus| matches!(source, SourceStatus::AlreadyThere);
-    let resumed = match sources.iter().any(is_known) {
-        true => committed_before(table, options.name).await?,
-        false => None,
-    };
-    Ok(GroupReport { group, sources, files, resumed })
+    Ok(GroupReport { group, sources, files, quarantine })
 }
 
 async fn ingest_one(
@@ -128,36 +116,38 @@ async fn ingest_one(
     mapping: &Mapping,
     file: &Path,
     options: &Options<'_>,
-) -> Result<(SourceStatus, Vec<DataFile>)> {
+) -> Result<(SourceStatus, [Vec<DataFile>; 2])> {
     let done = AtomicU64::new(0);
     // The ingest reports all rows of the file so far.
     let progress = |rows: u64| (options.progress)(rows.saturating_sub(done.swap(rows, Ordering::Relaxed)));
-    let Options { name, settings, most_quarantined, .. } = options;
-    match ingest_within(table, mapping, file, name, *settings, *most_quarantined, &progress).await {
-        Ok(outcome) if outcome.already_there => Ok((SourceStatus::AlreadyThere, Vec::new())),
+    match ingest_within(table, mapping, file, options, &progress).await {
+        Ok(outcome) if outcome.already_there => {
+            Ok((SourceStatus::AlreadyThere { digest: outcome.digest }, Default::default()))
+        }
         Ok(outcome) => {
             let (rows, digest, tally) = (outcome.counts, outcome.digest, outcome.tally);
-            Ok((SourceStatus::Read { rows, digest, tally }, outcome.files))
+            Ok((SourceStatus::Read { rows, digest, tally }, [outcome.files, outcome.quarantine]))
         }
         Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
-        Err(error) => Ok((SourceStatus::failed(&error), Vec::new())),
+        Err(error) => Ok((SourceStatus::failed(&error), Default::default())),
     }
 }
 
 /// A small file, read as a whole.
 struct ReadFile {
+    /// The good rows, with the number of their source and those of their records.
     good: Vec<RecordBatch>,
     bad: Vec<RecordBatch>,
     repairs: Vec<Repair>,
     counts: RowCounts,
 }
 
-fn read_file(path: &Path, mapping: &Mapping) -> Result<ReadFile> {
+fn read_file(path: &Path, mapping: &Mapping, source: i32) -> Result<ReadFile> {
     check()?;
     let mut reader = ExportReader::open(path, mapping)?;
     let (mut good, mut bad, mut repairs) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(block) = reader.next_block()? {
-        good.push(block.batch);
+        good.push(with_source(&block.batch, &block.records, source)?);
         bad.push(block.quarantined);
         repairs.extend(block.repairs);
     }
@@ -169,7 +159,7 @@ async fn ingest_many(
     mapping: &Mapping,
     files: &[String],
     options: &Options<'_>,
-) -> Result<(Vec<SourceStatus>, Vec<DataFile>)> {
+) -> Result<(Vec<SourceStatus>, [Vec<DataFile>; 2])> {
     let paths = files.to_vec();
     let digests = on_cpu(move || {
         Ok(paths.iter().map(|path| check().and_then(|()| source_digest(Path::new(path)))).collect::<Vec<_>>())
@@ -177,14 +167,15 @@ async fn ingest_many(
     let digests: Vec<Result<String>> = digests.await?;
     let named: Vec<String> = digests.iter().filter_map(|digest| digest.as_ref().ok().cloned()).collect();
     // Equal files of a group are ingested once.
-    let mut seen: HashSet<String> = table.known_sources(&named).await?.into_iter().collect();
+    let known = if options.again { Vec::new() } else { table.known_sources(&named).await? };
+    let mut seen: HashSet<String> = known.into_iter().collect();
     let mut statuses: Vec<Option<SourceStatus>> = Vec::with_capacity(files.len());
     let mut to_read = Vec::new();
     for (place, digest) in digests.into_iter().enumerate() {
         statuses.push(match digest {
             Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
             Err(error) => Some(SourceStatus::failed(&unreadable(error))),
-            Ok(digest) if !seen.insert(digest.clone()) => Some(SourceStatus::AlreadyThere),
+            Ok(digest) if !seen.insert(digest.clone()) => Some(SourceStatus::AlreadyThere { digest }),
             Ok(digest) => {
                 to_read.push((place, files[place].clone(), digest));
                 None
@@ -193,10 +184,12 @@ async fn ingest_many(
     }
     let mut output = Output::new(table, mapping, options)?;
     let (sender, mut read) = mpsc::channel(FILES_AHEAD);
-    let own_mapping = mapping.clone();
+    let (own_mapping, first_source) = (mapping.clone(), options.first_source);
+    let source_of =
+        move |place: usize| first_source + i32::try_from(place).unwrap_or(i32::MAX - first_source);
     let reading = on_cpu(move || {
         for (place, path, digest) in to_read {
-            let file = read_file(Path::new(&path), &own_mapping);
+            let file = read_file(Path::new(&path), &own_mapping, source_of(place));
             if sender.blocking_send((place, path, digest, file)).is_err() {
                 break;
             }
@@ -205,15 +198,15 @@ async fn ingest_many(
     });
     let writing = async {
         while let Some((place, path, digest, file)) = read.recv().await {
-            statuses[place] = Some(output.take(&path, digest, file).await?);
+            statuses[place] = Some(output.take(&path, source_of(place), digest, file).await?);
         }
         output.flush().await
     };
     let done = futures::future::try_join(reading, writing).await;
     let files = match done {
-        Ok(_) => output.finish().await?,
+        Ok(_) => output.files.finish().await?,
         Err(error) => {
-            output.abort().await;
+            output.files.abort().await;
             return Err(error);
         }
     };
@@ -222,34 +215,28 @@ async fn ingest_many(
     Ok((statuses?, files))
 }
 
-/// The data files and the quarantine of a group.
+/// The files of a group of small ones, whose rows are gathered before they are written.
 struct Output<'a> {
     options: &'a Options<'a>,
-    writer: PartitionWriter,
-    quarantine: QuarantineWriter,
+    files: FileOutput,
     gathered: Vec<RecordBatch>,
     rows: usize,
 }
 
 impl<'a> Output<'a> {
     fn new(table: &Table, mapping: &Mapping, options: &'a Options<'a>) -> Result<Self> {
-        let layout = mapping.layout();
-        let order = [&[layout.date_column][..], layout.sort_columns].concat();
-        let writer = PartitionWriter::new(
-            table.archive(),
-            table.name(),
-            &(layout.schema)(),
-            &mapping.file.country,
-            &order,
-            options.name,
-            options.settings,
-        )?;
-        let quarantine = QuarantineWriter::new(table, &mapping.file.country, options.name);
-        Ok(Self { options, writer, quarantine, gathered: Vec::new(), rows: 0 })
+        let files = FileOutput::new(table, mapping, options)?;
+        Ok(Self { options, files, gathered: Vec::new(), rows: 0 })
     }
 
     /// Takes the rows of a file, all or none.
-    async fn take(&mut self, path: &str, digest: String, file: Result<ReadFile>) -> Result<SourceStatus> {
+    async fn take(
+        &mut self,
+        path: &str,
+        source: i32,
+        digest: String,
+        file: Result<ReadFile>,
+    ) -> Result<SourceStatus> {
         let file = match file {
             Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
             Err(error) => return Ok(SourceStatus::failed(&unreadable(error))),
@@ -259,10 +246,12 @@ impl<'a> Output<'a> {
         tally.correct(&file.repairs);
         for bad in &file.bad {
             tally.add(bad)?;
-            self.quarantine.write(bad).await?;
         }
         if let Err(error) = check_share(path, file.counts, &tally, self.options.most_quarantined) {
             return Ok(SourceStatus::failed(&error));
+        }
+        for bad in &file.bad {
+            self.files.quarantine.write(bad, source).await?;
         }
         self.rows += file.good.iter().map(RecordBatch::num_rows).sum::<usize>();
         self.gathered.extend(file.good);
@@ -279,52 +268,6 @@ impl<'a> Output<'a> {
         let rows = concat_batches(&first.schema(), &self.gathered)?;
         self.gathered.clear();
         self.rows = 0;
-        self.writer.write(&rows).await
+        self.files.rows.write(&rows).await
     }
-
-    async fn finish(self) -> Result<Vec<DataFile>> {
-        if let Err(error) = self.quarantine.finish().await {
-            self.writer.abort().await;
-            return Err(error);
-        }
-        self.writer.finish().await
-    }
-
-    async fn abort(self) {
-        self.quarantine.abort().await;
-        self.writer.abort().await;
-    }
-}
-
-/// What data files of a name say that were committed before: the numbers of their records, and the rules that those in
-/// quarantine broke. `None` where there are none of them in the table.
-pub(crate) async fn committed_before(table: &Table, name: &str) -> Result<Option<(RowCounts, Tally)>> {
-    let snapshot = table.snapshot(None).await?;
-    let prefix = format!("{name}-");
-    let is_own =
-        |file: &&DataFile| file.path.rsplit('/').next().is_some_and(|file| file.starts_with(&prefix));
-    let mut own = snapshot.files.iter().filter(is_own).peekable();
-    if own.peek().is_none() {
-        return Ok(None);
-    }
-    let archived = own.map(|file| file.rows).sum();
-    let mut tally = Tally::default();
-    let bytes = match table.archive().get(&quarantine_file(name)).await {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let mut quarantined = 0;
-    if let Some(bytes) = bytes {
-        let doing = || format!("read {}", table.archive().display(&quarantine_file(name)));
-        let reader =
-            ParquetRecordBatchReaderBuilder::try_new(bytes).context(doing)?.build().context(doing)?;
-        for rows in reader {
-            let rows = rows?;
-            quarantined += rows.num_rows() as u64;
-            tally.add(&rows)?;
-        }
-    }
-    let counts = RowCounts { read: archived + quarantined, archived, quarantined };
-    Ok(Some((counts, tally)))
 }

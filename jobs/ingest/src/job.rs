@@ -2,9 +2,11 @@
 //!
 //! Executors ingest, the driver commits: files are read by the tasks of a query and committed here in the order in
 //! which they were named, each as a whole or not at all. Data files are named by the job and the place of the group's
-//! first file. A file whose bytes were ingested before adds nothing. Rows that fail a check are written to
-//! `quarantine/<job>/`, with the reason and the raw text, before the good ones are committed, so that no row is lost. A
-//! file of which no row is archived is not known afterwards, so that it can be read again by a corrected mapping.
+//! first file. Rows that fail a check go to the table of quarantined rows, with the reason and the raw text, by the same
+//! commit as the good ones, so that no row is lost.
+//!
+//! A file whose bytes were ingested before adds nothing, unless all its rows were put aside. With `again` its rows make
+//! way for what this mapping makes of it; with `replace_months` all rows of the country in those months do.
 //!
 //! What is absent: export files in an object store; every executor must be able to open them as files. Start at
 //! [`Parameters`].
@@ -12,31 +14,30 @@
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use datafusion::prelude::SessionContext;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidewaiter_archive::{Commit, Table, tasks};
-use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, plan};
+use sha2::{Digest, Sha256};
+use tidewaiter_archive::{table::finish_groups, tasks};
+use tidewaiter_core::{Error, Period, Result, ResultExt, plan, threads::on_cpu};
 use tidewaiter_job::{
     Extensions, Job, JobParameters, Outcome, Rows, async_trait, parameters::with_arguments, summary::grouped,
 };
 
 use crate::{
-    block::RowCounts,
+    commit::{self, Mode, Origin, Tables},
+    committed::{Committed, Failure, NAMED},
     dry_run::{DryRun, dry_run},
-    group::{Group, GroupReport, SourceStatus, committed_before},
-    guess,
+    group::{Group, GroupReport},
+    guess, known,
     listing::{grouped_files, list},
     mapping::Mapping,
-    messages, nomenclature,
+    messages, nomenclature, numbers,
     operator::IngestOperator,
-    tally::Tally,
 };
 
 /// Groups of files that one query reads, at most.
 const GROUPS_PER_STEP: usize = 64;
-
-/// Rules and failures that are named to people, at most.
-const NAMED: usize = 10;
 
 /// How often a group is read again because another job has ingested some of its files meanwhile.
 const ROUNDS: usize = 3;
@@ -59,8 +60,8 @@ pub struct Parameters {
     /// What the export's columns mean (TOML).
     #[arg(long)]
     pub mapping: String,
-    /// The export files, as every executor can open them. In a file's name `*` stands for anything; such
-    /// files are taken in the order of their names.
+    /// The export files, as every executor can open them, or their URLs in an object store (s3://BUCKET/PATH). In a
+    /// file's name `*` stands for anything; such files are taken in the order of their names.
     #[arg(required = true)]
     pub files: Vec<String>,
     /// Count rows and the rules that they break, and write nothing.
@@ -71,6 +72,20 @@ pub struct Parameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long)]
     pub max_quarantined: Option<String>,
+    /// Read files that were ingested before once more, as after a corrected mapping: what is made of them takes the place
+    /// of their rows and quarantined rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[arg(long)]
+    pub again: bool,
+    /// Let the files take the place of all rows of the mapping's country in these months, such as 2024-01..2024-03; all
+    /// or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "MONTHS", conflicts_with = "again")]
+    pub replace_months: Option<Period>,
+    /// Let each row take the place of earlier ones of the same declaration and item (of another table: of the same key).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[arg(long, conflicts_with_all = ["again", "replace_months"])]
+    pub amend: bool,
 }
 
 #[async_trait]
@@ -123,9 +138,23 @@ impl JobParameters for Parameters {
         lines.extend(counts("repaired").map(|(correction, count)| {
             format!("{:>9} corrected: {correction}", grouped(count.as_u64().unwrap_or(0)))
         }));
+        if let Some(replaced) = outcome.metrics.get("replaced").and_then(Value::as_u64) {
+            lines.push(format!("{:>9} rows of before made way", grouped(replaced)));
+        }
         let text = |key: &str| outcome.metrics.get(key).and_then(Value::as_str);
         lines.extend(text("first_quarantined").map(|first| format!("first put aside: {first}")));
-        lines.extend(text("quarantine").map(|place| format!("quarantine {place}")));
+        lines.extend(text("quarantine").map(|query| format!("rows that were put aside: {query}")));
+        let known = outcome.metrics.get("known").and_then(Value::as_array).into_iter().flatten();
+        let known: Vec<String> = known.filter_map(Value::as_str).map(str::to_owned).collect();
+        let before = outcome.metrics.get("ingested_before").and_then(Value::as_u64).unwrap_or(0);
+        let more = before.saturating_sub(known.len() as u64);
+        lines.extend(known);
+        if more > 0 {
+            lines.push(format!(
+                "{} more files were ingested before: nothing is added for them",
+                grouped(more)
+            ));
+        }
         lines
     }
 }
@@ -138,8 +167,8 @@ async fn ingest_exports(job: &mut Job<'_>, parameters: &Parameters) -> Result<()
     let mapping = read_mapping(job, parameters)?;
     let most_quarantined = parameters.max_quarantined.as_deref().map_or(Ok(1.0), share)?;
     let layout = mapping.parsed.layout();
-    let roots = job.roots.clone();
-    let all = job.step("list files", async { list(&parameters.files, &roots) }).await?;
+    let (named, roots) = (parameters.files.clone(), job.roots.clone());
+    let all = job.step("list files", on_cpu(move || list(&named, &roots))).await?;
     if parameters.dry_run {
         let at_once = job.engine.most_tasks().await;
         let DryRun { rows, tally, failures } =
@@ -148,32 +177,71 @@ async fn ingest_exports(job: &mut Job<'_>, parameters: &Parameters) -> Result<()
         committed.failures = failures.iter().map(Failure::of).collect();
         return finish(job, committed, None);
     }
-    let table = Table::open_or_create(job.archive, layout.table, &(layout.schema)()).await?;
-    let ingest = Ingest { mapping: &mapping, most_quarantined };
+    finish_groups(job.archive).await?;
+    let tables = Tables::open(job.archive, layout, job.engine.task_memory() as u64).await?;
+    let archive = job.archive;
+    let reserved = job.step("number sources", numbers::reserve(archive, all.len())).await?;
+    let mode = match parameters.replace_months {
+        Some(months) => Mode::Months(months),
+        None if parameters.again => Mode::Again,
+        None if parameters.amend => Mode::Amend,
+        None => Mode::New,
+    };
+    let origin = mapping.origin(job, reserved.first);
+    let ingest = Ingest { mapping: &mapping, most_quarantined, origin: &origin, mode: &mode };
     let groups = grouped_files(&all, job.engine.most_tasks().await);
     let mut committed = Committed::default();
-    for groups in groups.chunks(GROUPS_PER_STEP) {
-        let mut pending = groups.to_vec();
-        for round in 0..ROUNDS {
-            let (Some(first), Some(last)) = (pending.first(), pending.last()) else { break };
-            let again = if round == 0 { String::new() } else { format!(" again {round}") };
-            let files = format!("files {}..{}{again}", first.number + 1, last.number + last.files.len());
-            let name = format!("read {files}");
-            let query = ingest.read(job, &name, &pending);
-            let reports = job.step(&name, query).await?;
-            let id = job.outcome.job.clone();
-            let now = job.step(&format!("commit {files}"), commit(&table, &id, reports)).await?;
-            pending = committed.merge(now);
+    if matches!(mode, Mode::Months(_)) {
+        let mut reports = Vec::new();
+        for groups in groups.chunks(GROUPS_PER_STEP) {
+            let name = format!("read {}", files_of(groups));
+            let query = ingest.read(job, &name, groups);
+            reports.extend(job.step(&name, query).await?);
         }
-        if !pending.is_empty() {
-            return Err(Error::conflict(
-                "other jobs ingest the same files; run this again when they are over",
-            ));
+        let session = job.session("replace months")?;
+        let id = job.outcome.job.clone();
+        let replace = ingest.replace(&session, &tables, &id, reports);
+        committed.merge(job.step("replace months", replace).await?);
+    } else {
+        for groups in groups.chunks(GROUPS_PER_STEP) {
+            let mut pending = groups.to_vec();
+            for round in 0..ROUNDS {
+                if pending.is_empty() {
+                    break;
+                }
+                let again = if round == 0 { String::new() } else { format!(" again {round}") };
+                let name = format!("read {}{again}", files_of(&pending));
+                let query = ingest.read(job, &name, &pending);
+                let reports = job.step(&name, query).await?;
+                let name = format!("commit {}{again}", files_of(&pending));
+                let session = job.session(&name)?;
+                let commit = ingest.commit(&session, &tables, reports);
+                pending = committed.merge(job.step(&name, commit).await?);
+            }
+            if !pending.is_empty() {
+                return Err(Error::conflict(
+                    "other jobs ingest the same files; run this again when they are over",
+                ));
+            }
         }
     }
-    job.outcome.tables.push(format!("{}@{}", layout.table, table.version().await?));
-    let quarantine = format!("quarantine/{}", job.outcome.job);
-    finish(job, committed, Some(job.archive.display(&quarantine)))
+    job.outcome.tables.push(format!("{}@{}", layout.table, tables.rows.version().await?));
+    numbers::settle(archive, reserved, committed.rows.read > 0).await?;
+    if !committed.known.is_empty() {
+        let session = job.session("known files")?;
+        let named = &committed.known[..committed.known.len().min(NAMED)];
+        let known = known::told(&session, &tables, &origin, &parameters.mapping, named).await?;
+        job.outcome.metrics.insert("known".to_owned(), json!(known));
+    }
+    let query = format!("tidewaiter archive sql \"SELECT * FROM quarantine WHERE job = '{}'\"", origin.job);
+    finish(job, committed, Some(query))
+}
+
+/// Groups of files by the places of the first and the last file in the job's list.
+fn files_of(groups: &[Group]) -> String {
+    let first = groups.first().map_or(0, |group| group.number + 1);
+    let last = groups.last().map_or(0, |group| group.number + group.files.len());
+    format!("files {first}..{last}")
 }
 
 /// The first mapping that the options of an ingest ask for; `None` where they ask for an ingest.
@@ -181,7 +249,10 @@ async fn ingest_exports(job: &mut Job<'_>, parameters: &Parameters) -> Result<()
 /// # Errors
 /// Those of [`guess::mapping`].
 pub fn guessed(options: &ArgMatches, extensions: &Extensions) -> Result<Option<String>> {
-    let Some((table, options)) = options.subcommand().filter(|(_, options)| options.get_flag(GUESS)) else {
+    // A table that another domain ingests by itself, such as one of files, has no such option.
+    let asked =
+        |options: &ArgMatches| options.try_get_one::<bool>(GUESS).is_ok_and(|asked| asked == Some(&true));
+    let Some((table, options)) = options.subcommand().filter(|(_, options)| asked(options)) else {
         return Ok(None);
     };
     let layout = extensions.tables().iter().find(|layout| layout.table == table);
@@ -199,8 +270,34 @@ struct ReadMapping {
     today: i32,
 }
 
+impl ReadMapping {
+    /// The codes of the nomenclature that it names, one a line.
+    fn codes(&self) -> String {
+        let codes: Vec<&str> = self.parsed.nomenclature().iter().map(String::as_str).collect();
+        codes.join("\n")
+    }
+
+    fn origin(&self, job: &Job<'_>, first_source: i32) -> Origin {
+        let digest = Sha256::new().chain_update(&self.text).chain_update([0]).chain_update(self.codes());
+        Origin {
+            country: self.parsed.file.country.clone(),
+            mapping_digest: digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            mapping: self.text.clone(),
+            job: job.outcome.job.clone(),
+            ingested_us: job.submitted_ms.saturating_mul(1000),
+            first_source,
+        }
+    }
+}
+
 fn read_mapping(job: &Job<'_>, parameters: &Parameters) -> Result<ReadMapping> {
     let doing = || format!("read the mapping {}", parameters.mapping);
+    if Path::new(&parameters.mapping).is_dir() {
+        return Err(Error::input(format!(
+            "--mapping {0} is a folder; name a mapping in it, such as {0}/mapping.toml",
+            parameters.mapping.trim_end_matches('/')
+        )));
+    }
     let text = std::fs::read_to_string(&parameters.mapping).context(doing)?;
     let mut parsed = Mapping::parse(&text, job.extensions.tables()).context(doing)?;
     let layout = parsed.layout();
@@ -251,12 +348,15 @@ fn finish(job: &mut Job<'_>, committed: Committed, quarantine: Option<String>) -
     if let Some(quarantine) = quarantine.as_ref().filter(|_| committed.rows.quarantined > 0) {
         metrics.insert("quarantine".to_owned(), json!(quarantine));
     }
-    if committed.known > 0 {
-        tracing::warn!(files = committed.known, "files were ingested before: nothing is added for them");
-        metrics.insert("ingested_before".to_owned(), json!(committed.known));
+    if !committed.known.is_empty() {
+        metrics.insert("ingested_before".to_owned(), json!(committed.known.len()));
     }
-    let aside =
-        quarantine.map(|place| format!("; the rows that were put aside are in {place}")).unwrap_or_default();
+    if committed.replaced > 0 {
+        metrics.insert("replaced".to_owned(), json!(committed.replaced));
+    }
+    let aside = quarantine
+        .map(|query| format!("; the rows that were put aside are in the table quarantine: {query}"))
+        .unwrap_or_default();
     let named: Vec<&str> =
         committed.failures.iter().take(NAMED).map(|failure| failure.error.as_str()).collect();
     match committed.failures.as_slice() {
@@ -276,6 +376,8 @@ fn finish(job: &mut Job<'_>, committed: Committed, quarantine: Option<String>) -
 struct Ingest<'a> {
     mapping: &'a ReadMapping,
     most_quarantined: f64,
+    origin: &'a Origin,
+    mode: &'a Mode,
 }
 
 impl<'a> Ingest<'a> {
@@ -292,19 +394,22 @@ impl<'a> Ingest<'a> {
         let (folder, engine) = (format!("{}/files-{first}", job.work_folder()), job.engine);
         let texts = groups.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
         let (mapping, most_quarantined) = (self.mapping, self.most_quarantined);
+        let (origin, again) = (self.origin, self.mode.reads_known());
         async move {
             let texts = texts?;
             let partitions = engine.most_tasks().await.min(texts.len()).max(1);
             let rows = tasks::spread(&session?, archive, &folder, &texts, partitions).await?;
-            let codes: Vec<&str> = mapping.parsed.nomenclature().iter().map(String::as_str).collect();
             let message = messages::IngestOperator {
                 archive: archive.url().to_string(),
                 job: id,
                 mapping: mapping.text.clone(),
                 memory_bytes: engine.task_memory() as u64,
-                nomenclature: codes.join("\n"),
+                nomenclature: mapping.codes(),
                 today: mapping.today,
                 most_quarantined,
+                first_source: origin.first_source,
+                again,
+                ingested_us: origin.ingested_us,
             };
             let query = plan::apply(rows, IngestOperator::new(message, &tables)?)?;
             let mut reports: Vec<GroupReport> = plan::reports::<Vec<GroupReport>>(query).await?.concat();
@@ -312,129 +417,62 @@ impl<'a> Ingest<'a> {
             Ok(reports)
         }
     }
-}
 
-/// What was committed of several groups.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Committed {
-    rows: Rows,
-    tally: Tally,
-    failures: Vec<Failure>,
-    /// Files that were ingested before.
-    known: u64,
-    /// Groups that must be read again, because some of their files were ingested meanwhile.
-    again: Vec<Group>,
-}
-
-/// The error of a file that was not ingested.
-#[derive(Debug, Serialize, Deserialize)]
-struct Failure {
-    error: String,
-    kind: ErrorKind,
-    /// Whether its rows are in quarantine.
-    has_quarantine: bool,
-}
-
-impl Failure {
-    fn of(error: &Error) -> Self {
-        Self { error: error.chain(), kind: error.kind(), has_quarantine: false }
-    }
-}
-
-impl Committed {
-    /// Adds what was committed later, and gives the groups that must be read again.
-    fn merge(&mut self, other: Self) -> Vec<Group> {
-        self.rows.read += other.rows.read;
-        self.rows.archived += other.rows.archived;
-        self.rows.quarantined += other.rows.quarantined;
-        self.tally.merge(other.tally);
-        self.failures.extend(other.failures);
-        self.known += other.known;
-        other.again
-    }
-
-    fn count(&mut self, rows: RowCounts, tally: Tally) {
-        let (failures, known, again) = (Vec::new(), 0, Vec::new());
-        let rows = Rows { read: rows.read, archived: rows.archived, quarantined: rows.quarantined };
-        self.merge(Self { rows, tally, failures, known, again });
-    }
-}
-
-/// Commits what a job has written, one group after the other.
-async fn commit(table: &Table, job: &str, reports: Vec<GroupReport>) -> Result<Committed> {
-    let mut committed = Committed::default();
-    for GroupReport { group, sources, files, resumed } in reports {
-        let digests = sources.iter().filter_map(|source| match source {
-            // What is put aside entirely can be read again.
-            SourceStatus::Read { rows, digest, .. } if rows.archived > 0 || rows.read == 0 => {
-                Some(digest.clone())
-            }
-            _ => None,
-        });
-        let digests: Vec<String> = digests.collect();
-        let mut resumed = resumed;
-        if !digests.is_empty()
-            && !is_new(table.commit(&files, &digests, "ingest").await, table, &digests).await?
-        {
-            // This job has committed the group before it was taken up again, or another job some of its files meanwhile.
-            resumed = committed_before(table, &format!("{job}-{}", group.number)).await?;
-            if resumed.is_none() {
-                committed.again.push(group);
-                continue;
-            }
-        }
-        let is_resumed = resumed.is_some();
-        if let Some((rows, tally)) = resumed {
-            committed.count(rows, tally);
-        }
-        for (file, source) in group.files.iter().zip(sources) {
-            match source {
-                SourceStatus::Read { rows, .. } if is_resumed && rows.archived > 0 => {}
-                SourceStatus::AlreadyThere if is_resumed => {}
-                SourceStatus::AlreadyThere => committed.known += 1,
-                SourceStatus::Read { rows, tally, .. } => {
-                    committed.failures.extend(put_aside(file, rows, &tally));
-                    committed.count(rows, tally);
-                }
-                SourceStatus::Failed { error, kind } => {
-                    committed.failures.push(Failure { error, kind, has_quarantine: false });
+    /// Commits what was written, one group after the other.
+    async fn commit(
+        &self,
+        session: &SessionContext,
+        tables: &Tables,
+        reports: Vec<GroupReport>,
+    ) -> Result<Committed> {
+        let mut committed = Committed::default();
+        for report in reports {
+            let id = format!("{}-{}", self.origin.job, report.group.number);
+            let reports = std::slice::from_ref(&report);
+            match tables.commit(session, &id, self.origin, reports, self.mode).await? {
+                commit::Committed::Again => committed.again.push(report.group),
+                commit::Committed::Done { replaced } => {
+                    committed.replaced += replaced;
+                    committed.count_group(report);
                 }
             }
         }
+        Ok(committed)
     }
-    Ok(committed)
-}
 
-/// Whether a commit added its sources; false where the table had some of them.
-async fn is_new(commit: Result<Commit>, table: &Table, digests: &[String]) -> Result<bool> {
-    match commit {
-        Ok(Commit::Version(_)) => Ok(true),
-        Ok(Commit::AlreadyThere) => Ok(false),
-        Err(error) if error.kind() == ErrorKind::Conflict => {
-            if table.known_sources(digests).await?.is_empty() { Err(error) } else { Ok(false) }
+    /// Commits what was written of all groups at once; nothing where a file could not be ingested.
+    async fn replace(
+        &self,
+        session: &SessionContext,
+        tables: &Tables,
+        id: &str,
+        reports: Vec<GroupReport>,
+    ) -> Result<Committed> {
+        let mut counted = Committed::default();
+        reports.iter().for_each(|report| counted.count_group(report.clone()));
+        if let Some(failure) = counted.failures.first() {
+            return Err(Error::new(
+                failure.kind,
+                format!(
+                    "{} of the files cannot be ingested, so that no month is replaced: {}",
+                    counted.failures.len(),
+                    failure.error
+                ),
+            ));
         }
-        Err(error) => Err(error),
+        match tables.commit(session, id, self.origin, &reports, self.mode).await? {
+            commit::Committed::Again => {
+                Err(Error::conflict("other jobs ingest the same files; run this again"))
+            }
+            commit::Committed::Done { replaced } => Ok(Committed { replaced, ..counted }),
+        }
     }
-}
-
-/// The failure of a file none of whose rows is archived.
-fn put_aside(file: &str, rows: RowCounts, tally: &Tally) -> Option<Failure> {
-    if rows.archived > 0 || rows.quarantined == 0 {
-        return None;
-    }
-    let rules = tally.frequent();
-    let named = rules.iter().take(NAMED).map(|(rule, count)| format!("{count} × {rule}")).collect::<Vec<_>>();
-    let error = format!(
-        "{file}: all {} rows are put aside ({}); first: {}; correct the mapping or the file and ingest it again",
-        rows.quarantined,
-        named.join(", "),
-        tally.first.as_deref().unwrap_or("unknown")
-    );
-    Some(Failure { error, kind: ErrorKind::Corrupt, has_quarantine: true })
 }
 
 #[cfg(test)]
 mod tests {
+    use tidewaiter_core::ErrorKind;
+
     use super::*;
 
     #[test]

@@ -3,7 +3,8 @@
 //! A [`Mapping`] says what the columns of an export mean. An [`ExportReader`] reads a file (CSV of RFC 4180 with the
 //! mapping's delimiter, quote, escape and encoding; Parquet; XES of IEEE 1849) as blocks of checked rows and of rows for
 //! quarantine. [`ingest_file`] writes them below a table of the archive, [`IngestOperator`] does so on executors, and
-//! the job ([`job`]) commits what they wrote.
+//! the job ([`job`]) commits what they wrote, with a record of each source. [`forget`] takes sources out again, and
+//! [`raw_records`] follows rows back to their files.
 //!
 //! Promises: memory stays within a few blocks; no input panics; no record is lost, so that the records read are the
 //! rows archived and the rows quarantined; the rows do not depend on the block size.
@@ -11,26 +12,39 @@
 //! What is absent: the name of any table. Tables are those that the domains of the program registered. Start at
 //! [`Mapping`] and [`ExportReader`].
 
+mod amendment;
 mod block;
 mod cells;
+mod commit;
+mod committed;
 mod dry_run;
 mod encoding;
 mod entities;
 mod file;
+pub mod forget;
 mod group;
 pub mod guess;
 pub mod job;
+mod known;
+mod lineage;
 mod listing;
 mod mapping;
 pub mod messages;
 mod nomenclature;
+mod numbers;
 mod operator;
+mod options;
 mod quarantine;
+mod quarantine_table;
 mod readers;
 mod records;
+mod remote;
+mod removal;
+mod sources;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::sync::Arc;
 
@@ -45,10 +59,13 @@ pub use self::{
     group::{Group, GroupReport, SourceStatus},
     mapping::{ColumnMapping, Digits, Format, Mapping, MappingFile, Milestone},
     operator::IngestOperator,
-    quarantine::{quarantine_schema, stored_schema},
+    quarantine::quarantine_schema,
+    quarantine_table::{QUARANTINE, quarantine_table_schema},
     readers::{ExportReader, source_digest},
     records::{TextForm, records},
+    sources::{SOURCES, SourceRecord, sources_schema},
     tally::Tally,
+    trace::{RawRecord, raw_records},
 };
 
 /// What this crate adds to a program.
@@ -59,6 +76,6 @@ pub static DOMAIN: Domain = Domain {
             Ok(Arc::new(IngestOperator::new(prost::Message::decode(payload)?, extensions.tables())?))
         },
     }],
-    jobs: &[JobKind::of::<job::Parameters>()],
+    jobs: &[JobKind::of::<job::Parameters>(), JobKind::of::<forget::Parameters>()],
     ..Domain::EMPTY
 };

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use tidewaiter_core::{Error, Result, ResultExt};
-use tidewaiter_job::Roots;
+use tidewaiter_job::{Roots, is_url};
 
-use crate::group::Group;
+use crate::{group::Group, remote};
 
 /// A job of so many files or fewer commits each file by itself.
 const FEW_FILES: usize = 16;
@@ -20,7 +20,8 @@ const GROUP_FILES: usize = 4096;
 /// The ends of the names of compressed files.
 const COMPRESSED: [&str; 7] = ["gz", "zst", "bz2", "xz", "zip", "parquet", "pq"];
 
-/// The files of the names, in which a `*` stands for anything; none leads out of the roots.
+/// The files of the names, paths or URLs, in whose last part a `*` stands for anything; none leads out of the roots. It
+/// blocks while a store is asked.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::NotFound`] for a pattern without a file; those of the roots.
@@ -33,6 +34,15 @@ pub(crate) fn list(named: &[String], roots: &Roots) -> Result<Vec<String>> {
             files.push(name.clone());
             continue;
         };
+        if is_url(name) {
+            let (folder, _) = name.rsplit_once('/').unwrap_or_default();
+            let found = remote::list(folder, |name| matches(pattern, name))?;
+            if found.is_empty() {
+                return Err(Error::not_found(format!("no object is named {name}")));
+            }
+            files.extend(found);
+            continue;
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder).context(|| format!("list {}", folder.display()))? {

@@ -95,7 +95,7 @@ pub struct Milestone {
 }
 
 /// The columns that a [`Milestone`] sets.
-const MILESTONE_COLUMNS: [&str; 4] = ["event", "role", EVENT_TIME, "start_time"];
+pub(crate) const MILESTONE_COLUMNS: [&str; 4] = ["event", "role", EVENT_TIME, "start_time"];
 
 /// The contents of a mapping file.
 #[derive(Debug, Clone, Deserialize)]
@@ -190,6 +190,8 @@ pub struct Mapping {
     nomenclature: Arc<BTreeSet<String>>,
     /// The last day that may be where the file names none.
     last_day: i32,
+    /// The numbers of records that are put aside to show their raw text.
+    traced: Arc<BTreeSet<i64>>,
 }
 
 impl Mapping {
@@ -233,6 +235,13 @@ impl Mapping {
         self
     }
 
+    /// By which the records of these numbers, from 1, are put aside with their raw text, whatever they hold.
+    #[must_use]
+    pub(crate) fn tracing(mut self, records: BTreeSet<i64>) -> Self {
+        self.traced = Arc::new(records);
+        self
+    }
+
     /// Reads and checks the text of a mapping for one of `tables`; without `table` it is for the first.
     ///
     /// # Errors
@@ -246,8 +255,8 @@ impl Mapping {
             let table = file.table.as_deref().unwrap_or_default();
             Error::input(format!("table {table:?} is not one of {}", known.join(", ")))
         })?;
-        let (nomenclature, last_day) = (Arc::default(), ALL_DAYS.last);
-        let mapping = Self { file, layout, nomenclature, last_day };
+        let (nomenclature, last_day, traced) = (Arc::default(), ALL_DAYS.last, Arc::default());
+        let mapping = Self { file, layout, nomenclature, last_day, traced };
         mapping.check()?;
         Ok(mapping)
     }
@@ -261,7 +270,8 @@ impl Mapping {
         let layout = self.layout;
         if !is_country(&self.file.country) {
             return Err(Error::input(format!(
-                "country {:?} is not an ISO 3166-1 alpha-2 code in capitals",
+                "country {:?} is not an ISO 3166-1 alpha-2 code in capitals; write the one whose customs made the export, \
+                 such as country = \"KE\"",
                 self.file.country
             )));
         }
@@ -456,6 +466,7 @@ impl Mapping {
             schema: (layout.schema)(),
             date_column: layout.date_column,
             nulls: Nulls::default(),
+            traced: Arc::clone(&self.traced),
         })
     }
 

@@ -26,4 +26,13 @@ pub struct IngestOperator {
     /// The largest share of a file's rows that may fail a check, 0 to 1.
     #[prost(double, tag = "8")]
     pub most_quarantined: f64,
+    /// The number of the job's first file as a source; the others follow.
+    #[prost(int32, tag = "9")]
+    pub first_source: i32,
+    /// Whether files are read that the table has rows of.
+    #[prost(bool, tag = "10")]
+    pub again: bool,
+    /// The time of the job, in microseconds since 1970-01-01 UTC.
+    #[prost(int64, tag = "11")]
+    pub ingested_us: i64,
 }

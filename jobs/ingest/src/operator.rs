@@ -21,9 +21,10 @@ use tidewaiter_core::{
 };
 
 use crate::{
-    group::{Group, GroupReport, Options, ingest_group},
+    group::{Group, GroupReport, ingest_group},
     mapping::Mapping,
     messages,
+    options::Options,
 };
 
 /// The operator; each partition answers with one report ([`plan::report`]): a list of [`GroupReport`], one for each
@@ -60,8 +61,13 @@ impl IngestOperator {
                 let group: Group = serde_json::from_str(&group)?;
                 let name = format!("{}-{}", self.message.job, group.number);
                 let memory = usize::try_from(self.message.memory_bytes).unwrap_or(usize::MAX);
+                let place = i32::try_from(group.number).unwrap_or(i32::MAX);
                 let options = Options {
                     name: &name,
+                    job: &self.message.job,
+                    ingested_us: self.message.ingested_us,
+                    first_source: self.message.first_source.saturating_add(place),
+                    again: self.message.again,
                     settings: WriterSettings { memory_bytes: memory, ..WriterSettings::default() },
                     most_quarantined: self.message.most_quarantined,
                     progress: &|rows| meter.advance(rows),

@@ -1,7 +1,6 @@
 //! Rows for quarantine: records that failed a check, with the reason and the raw text.
 //!
-//! What is absent: the file that they are written to, which is the ingest's ([`crate::ingest_file`]). Start at
-//! [`quarantine_schema`].
+//! What is absent: the table that they are written to ([`crate::quarantine_table`]). Start at [`quarantine_schema`].
 
 use std::{
     borrow::Cow,
@@ -34,17 +33,6 @@ pub fn quarantine_schema() -> SchemaRef {
             Field::new("value", DataType::Utf8, false),
             Field::new("raw", DataType::Utf8, false),
         ]))
-    });
-    Arc::clone(&SCHEMA)
-}
-
-/// The schema of the files of quarantined rows: that of the rows, then `table` and `country`, into which the record would
-/// have gone.
-pub fn stored_schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let rows = quarantine_schema();
-        let origin = ["table", "country"].map(|name| Arc::new(Field::new(name, DataType::Utf8, false)));
-        Arc::new(Schema::new(rows.fields().iter().cloned().chain(origin).collect::<Vec<_>>()))
     });
     Arc::clone(&SCHEMA)
 }

@@ -22,6 +22,7 @@ use crate::{
     outcome::Outcome,
     parameters::JobKind,
     specification::{PIPELINE, Specification},
+    user_file,
 };
 
 /// What one crate adds to a program.
@@ -184,7 +185,8 @@ impl Catalogue {
                         Some(about) => {
                             command.subcommand_required(true).arg_required_else_help(true).about(about)
                         }
-                        None => command,
+                        // What the command itself needs, its sub-commands do not.
+                        None => command.subcommand_negates_reqs(true),
                     }
                 }
             };
@@ -208,10 +210,11 @@ impl Catalogue {
         Ok(Some(Specification::of_kind(job, (job.from_arguments)(options)?)))
     }
 
-    /// What an outcome came to, in a few lines for people.
+    /// What an outcome came to, in a few lines for people. Of several variants of a kind the last one that has something
+    /// to say does: those of a special case are registered after the general one.
     pub fn summary(&self, outcome: &Outcome) -> Vec<String> {
         let kinds = self.jobs().filter(|job| job.kind == outcome.kind);
-        kinds.map(|job| (job.summary)(outcome)).find(|lines| !lines.is_empty()).unwrap_or_default()
+        kinds.map(|job| (job.summary)(outcome)).filter(|lines| !lines.is_empty()).last().unwrap_or_default()
     }
 
     /// Reads the JSON that a specification is sent and kept as.
@@ -231,7 +234,8 @@ impl Catalogue {
         let text =
             std::fs::read_to_string(path).context(|| format!("read the pipeline {}", path.display()))?;
         let wrong = |error: &dyn fmt::Display| Error::input(format!("{}: {error}", path.display()));
-        let file: PipelineFile = toml::from_str(&text).map_err(|error| wrong(&error))?;
+        // What stands in a file that is no pipeline is not shown.
+        let file: PipelineFile = user_file::read(&text).map_err(|error| wrong(&error.chain()))?;
         let mut jobs = Vec::new();
         for (number, job) in file.jobs.into_iter().enumerate() {
             let job = self.read_value(job);

@@ -26,5 +26,5 @@ pub use extensions::Extensions;
 pub use job::{FinishedStep, Job, Listener, NoLog, Setting, StepLog, work_folder};
 pub use outcome::{Outcome, Rows, Step};
 pub use parameters::{JobKind, JobParameters};
-pub use roots::Roots;
+pub use roots::{Roots, is_url};
 pub use specification::Specification;

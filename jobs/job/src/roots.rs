@@ -2,13 +2,14 @@
 //!
 //! On a server a job comes from anybody who reaches its port, and the files are opened with the server's rights. So the
 //! operator names the folders ([`Roots::below`]), and a path is resolved through links and `..` before it is compared
-//! with them. A job in its user's own process has that user's rights ([`Roots::Anywhere`]).
+//! with them. A job in its user's own process has that user's rights ([`Roots::Anywhere`]). A file in an object store is
+//! named by its URL, and lies below a root that is the URL of a folder there.
 //!
 //! What is absent: the archive's own files, which are objects of its store. Start at [`Roots::resolve`].
 
 use std::path::{Path, PathBuf};
 
-use tidewaiter_core::{Error, ErrorKind, Result, ResultExt};
+use tidewaiter_core::{Error, Result, ResultExt};
 
 /// Where the files may lie that a job names.
 #[derive(Debug, Clone)]
@@ -17,6 +18,12 @@ pub enum Roots {
     Anywhere,
     /// In or below these folders.
     Below(Vec<Root>),
+}
+
+/// Whether a path is a URL, such as `s3://bucket/file`, and so none of this machine.
+pub fn is_url(path: &str) -> bool {
+    let scheme = path.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// A folder of [`Roots`].
@@ -35,6 +42,9 @@ impl Roots {
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Input`] when one is not a folder.
     pub fn below(folders: &[PathBuf]) -> Result<Self> {
         let root = |folder: &PathBuf| {
+            if folder.to_str().is_some_and(is_url) {
+                return Ok(Root { named: folder.clone(), real: folder.clone() });
+            }
             let doing = || format!("open the folder {} of --exports", folder.display());
             let (named, real) =
                 (std::path::absolute(folder).context(doing)?, folder.canonicalize().context(doing)?);
@@ -50,9 +60,14 @@ impl Roots {
     /// stand for anything. It need not exist. In a folder no link may lead out of the roots.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] when it lies elsewhere, whether or not it exists.
+    /// [`ErrorKind::Input`] when it lies elsewhere, whether or not it exists.
     pub fn resolve(&self, path: &str) -> Result<String> {
         let Self::Below(roots) = self else { return Ok(path.to_owned()) };
+        if is_url(path) {
+            let is_inside =
+                roots.iter().any(|root| root.named.to_str().is_some_and(|root| is_below(root, path)));
+            return if is_inside { Ok(path.to_owned()) } else { Err(refused(path, roots)) };
+        }
         let (folder, pattern) = match split_pattern(Path::new(path)) {
             Some((folder, pattern)) => (folder, Some(pattern)),
             None => (Path::new(path), None),
@@ -84,7 +99,16 @@ fn refused(path: &str, roots: &[Root]) -> Error {
         let roots: Vec<_> = roots.iter().map(|root| root.named.display().to_string()).collect();
         format!("jobs of this scheduler may name files in {} only; put it there", roots.join(", "))
     };
-    Error::new(ErrorKind::Denied, format!("{path} is out of bounds: {remedy}"))
+    Error::input(format!("{path} is out of bounds: {remedy}"))
+}
+
+/// Whether a URL lies below that of a folder; one with parts that a parser may resolve does not.
+fn is_below(folder: &str, url: &str) -> bool {
+    let Some(inside) = url.strip_prefix(folder.trim_end_matches('/')) else { return false };
+    let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    is_url(folder)
+        && !inside.contains(['%', '?', '#', '\\'])
+        && inside.strip_prefix('/').is_some_and(|inside| inside.split('/').all(is_plain))
 }
 
 /// A path whose last part is a pattern, divided there.
@@ -133,6 +157,7 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     use tempfile::TempDir;
+    use tidewaiter_core::ErrorKind;
 
     use super::*;
 
@@ -201,12 +226,34 @@ mod tests {
             outside.map(path).iter().map(String::as_str).chain(["/etc/passwd", "a.csv", "", "..", "*"])
         {
             let error = roots.resolve(given).expect_err(given);
-            assert_eq!(error.kind(), ErrorKind::Denied, "{given}");
+            assert_eq!(error.kind(), ErrorKind::Input, "{given}");
             assert!(error.chain().contains("out of bounds"), "{}", error.chain());
         }
         let none = Roots::below(&[]).expect("no folder");
         let error = none.resolve(&path("exports/a.csv")).expect_err("no file at all");
         assert!(error.chain().contains("without --exports"), "{}", error.chain());
+    }
+
+    #[test]
+    fn a_url_is_taken_below_a_root_that_is_one() {
+        let (_place, files) = place();
+        let roots = Roots::below(&["s3://exports/customs/".into()]).expect("a URL");
+        for url in ["s3://exports/customs/a.csv", "s3://exports/customs/2020/*.csv"] {
+            assert_eq!(roots.resolve(url).expect(url), url);
+            assert_eq!(files.resolve(url).expect_err(url).kind(), ErrorKind::Input);
+        }
+        for url in [
+            "s3://exports/customs",
+            "s3://exports/customs-too/a.csv",
+            "s3://exports/customs/../secret",
+            "s3://exports/customs/%2e%2e/secret",
+            "s3://exports/customs//a.csv",
+            "s3://other/customs/a.csv",
+            "gs://exports/customs/a.csv",
+            "/etc/passwd",
+        ] {
+            assert_eq!(roots.resolve(url).expect_err(url).kind(), ErrorKind::Input, "{url}");
+        }
     }
 
     #[test]

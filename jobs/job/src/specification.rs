@@ -8,7 +8,7 @@ use tidewaiter_core::{Result, ResultExt};
 use crate::{
     job::Job,
     parameters::{JobKind, Work},
-    roots::Roots,
+    roots::{Roots, is_url},
 };
 
 /// The kind of a list of jobs.
@@ -77,7 +77,7 @@ impl Specification {
     pub fn make_absolute(&mut self) -> Result<()> {
         match &mut self.0 {
             Asked::Job { work, .. } => {
-                for path in work.paths() {
+                for path in work.paths().into_iter().filter(|path| !is_url(path)) {
                     let full = std::path::absolute(&*path).context(|| format!("find {path:?}"))?;
                     *path = full.display().to_string();
                 }

@@ -29,6 +29,7 @@ use tidewaiter_collective::{
 };
 use tidewaiter_core::{
     Error, ErrorKind, Result,
+    devices::{self, Devices},
     plan::{self, Input, Operator},
 };
 use tidewaiter_proto::v1;
@@ -68,6 +69,8 @@ impl FitOperator {
         }
         let mut worked = Worked { rounds: 0, joined: false };
         for wait in REJOIN_WAITS {
+            // Before it joins: the leader expects signs of life of those that have.
+            let device = self.device(&task).await;
             let connection = match self.join(partition, &task).await {
                 Ok(connection) => connection,
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Cancelled) => {
@@ -76,7 +79,7 @@ impl FitOperator {
                 Err(error) => return Err(error),
             };
             worked.joined = true;
-            match work(connection, self.loader.as_ref()).await {
+            match devices::within(device, work(connection, self.loader.as_ref())).await {
                 Ok(done) => {
                     worked.rounds += done.rounds;
                     if done.end == End::Dismissed {
@@ -98,6 +101,12 @@ impl FitOperator {
         }
         let fit = &self.message.fit;
         Err(Error::unavailable(format!("a worker of the fit {fit} was lost {} times", REJOIN_WAITS.len())))
+    }
+
+    /// The GPU on which the worker computes; `None` where it needs none, or the executor leases none.
+    async fn device(&self, task: &TaskContext) -> Option<devices::Lease> {
+        let devices = task.session_config().get_extension::<Devices>().filter(|_| self.message.needs_gpu)?;
+        devices.lease().await
     }
 
     async fn join(&self, partition: usize, task: &TaskContext) -> Result<Connection> {

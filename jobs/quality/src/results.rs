@@ -67,7 +67,7 @@ pub struct CountryScores {
     pub scores: Scores,
 }
 
-/// Shares in 0..=1; 1 is perfect. A table without rows scores 1.
+/// Shares in 0..=1; 1 is perfect, and a share of nothing is 1: a table without rows is not reported.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Cells that hold a value, of the cells of the columns that count ([`ColumnUse::Counted`]).

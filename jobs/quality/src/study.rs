@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidewaiter_archive::{provider::snapshot_provider, table::Table};
-use tidewaiter_core::Result;
+use tidewaiter_core::{Error, Result};
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::figures};
 use tidewaiter_report::{data, page::Footer, words::Language};
@@ -28,7 +28,7 @@ impl JobParameters for Parameters {
     /// Profiles the newest snapshot of the declarations.
     ///
     /// # Errors
-    /// [`tidewaiter_core::ErrorKind::NotFound`] when the archive has no declarations;
+    /// [`tidewaiter_core::ErrorKind::NotFound`] when the archive has no declarations, or none but refused ones;
     /// [`tidewaiter_core::ErrorKind::Input`] for a wrong threshold.
     async fn run(&self, job: &mut Job<'_>) -> Result<()> {
         let thresholds = self.read()?;
@@ -65,6 +65,13 @@ fn profile_declarations<'a>(
         session.register_table(DECLARATIONS, provider)?;
         let refused = quarantine::counts(&session, archive, DECLARATIONS).await?;
         let mut report = profile(&session, DECLARATIONS, &refused).await?;
+        if report.rows == 0 {
+            return Err(Error::not_found(format!(
+                "there is nothing to judge: the table {DECLARATIONS} has no rows ({} were refused at ingest); ingest \
+                 declarations first",
+                report.quarantined
+            )));
+        }
         report.thresholds = thresholds;
         let footer = Footer {
             version: env!("CARGO_PKG_VERSION").to_owned(),

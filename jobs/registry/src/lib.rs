@@ -18,7 +18,7 @@ pub mod comparison;
 pub mod promotion;
 pub mod scope;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -75,8 +75,23 @@ pub struct Facts {
     pub created_ms: i64,
 }
 
-/// Writes a model's card, as HTML, when the version is known that it is published as.
-pub type Card = Box<dyn FnOnce(u64) -> Result<String> + Send>;
+/// What is known of a model's promotion when its card or report is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Promotion {
+    /// It is not decided: a card is written before the promotion and never changes.
+    #[default]
+    Pending,
+    /// The model was made the champion.
+    Champion,
+    /// It was not, because it is not better than the champion.
+    NotBetter,
+    /// It was not though it is better: this version was promoted since the two were compared.
+    OvertakenBy(u64),
+}
+
+/// Writes a model's card, as HTML, for the version that it is published as: once before the promotion, for the registry,
+/// and once after it, for the reports.
+pub type Card = Arc<dyn Fn(u64, Promotion) -> Result<String> + Send + Sync>;
 
 /// A model to be published.
 pub struct Publication {
@@ -157,7 +172,7 @@ impl Registry {
             version += 1;
         }
         if let Some(card) = publication.card {
-            let card = on_cpu(move || card(version)).await?;
+            let card = on_cpu(move || card(version, Promotion::Pending)).await?;
             files.insert(CARD.to_owned(), sha256(card.as_bytes()));
             self.archive.put(&file(name, version, CARD), card).await?;
         }

@@ -3,9 +3,11 @@
 //! Each function may be repeated: a job that is resumed finds the version that it published, is compared with the
 //! champion before it and not with itself, and promotes its version once. Start at [`publish`].
 
-use tidewaiter_core::{ErrorKind, Period, Result};
+use std::sync::Arc;
 
-use crate::{Champion, Manifest, Publication, Registry, Which};
+use tidewaiter_core::{Error, ErrorKind, Period, Result, threads::on_cpu};
+
+use crate::{Champion, Manifest, Promotion, Publication, Registry};
 
 /// The champion with which a job's model is compared: when the step is repeated and the job's own model is champion by
 /// now, the one before it. `None` when there is none.
@@ -35,6 +37,21 @@ pub async fn looks(registry: &Registry, name: &str, job: &str, test: &Period) ->
     Ok(1 + periods.filter(overlaps).count() as u64)
 }
 
+/// Checks that a champion learned (trained and validated) from months before the test months only: else its figures there
+/// would not be those of new months.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::Input`], naming the champion (`name`) and the months.
+pub fn check_fairness(name: &str, learned: [Period; 2], test: &Period) -> Result<()> {
+    match learned.iter().find(|period| !period.is_before(test)) {
+        None => Ok(()),
+        Some(period) => Err(Error::input(format!(
+            "the champion {name} learned from {period}, which is not before the test months {test}: its figures there \
+             would not be those of new months; choose later test months, or --compare nothing and promote by hand"
+        ))),
+    }
+}
+
 /// What became of a job's model.
 #[derive(Debug, Clone)]
 pub struct Published {
@@ -49,11 +66,12 @@ pub struct Published {
     pub report: String,
 }
 
-/// Publishes a job's model once, copies its card to the reports, and promotes it if it `is_better` than `champion`, the
-/// one with which it was compared. It is not promoted if another job promoted a model since that comparison.
+/// Publishes a job's model once, promotes it if it `is_better` than `champion`, the one with which it was compared, and
+/// writes its card, which then says what became of the promotion, to the reports. The model is not promoted if another
+/// job promoted one since that comparison.
 ///
 /// # Errors
-/// As [`Registry::publish`], [`Registry::of_job`] and [`Registry::load`].
+/// As [`Registry::publish`] and [`Registry::of_job`].
 pub async fn publish(
     registry: &Registry,
     name: &str,
@@ -61,6 +79,7 @@ pub async fn publish(
     champion: Option<&Champion>,
     is_better: bool,
 ) -> Result<Published> {
+    let card = publication.card.clone();
     let manifest = match registry.of_job(name, &publication.facts.job).await? {
         Some(published) => published,
         None => registry.publish(name, publication).await?,
@@ -70,8 +89,14 @@ pub async fn publish(
     let champion = registry.champion(name).await?.map(|champion| champion.version);
     let overtaken_by = champion.filter(|champion| is_better && *champion != manifest.version);
     let report = format!("reports/{name}-{}.html", manifest.version);
-    if let Some(card) = registry.load(name, Which::Version(manifest.version)).await?.card {
-        registry.archive().put(&report, card).await?;
+    if let Some(card) = card {
+        let promotion = match (overtaken_by, is_better) {
+            (Some(version), _) => Promotion::OvertakenBy(version),
+            (None, true) => Promotion::Champion,
+            (None, false) => Promotion::NotBetter,
+        };
+        let (card, version) = (Arc::clone(&card), manifest.version);
+        registry.archive().put(&report, on_cpu(move || card(version, promotion)).await?).await?;
     }
     Ok(Published { manifest, promoted, overtaken_by, report })
 }

@@ -13,7 +13,7 @@ fn registry(name: &str) -> (Archive, Registry) {
 }
 
 fn publication(model: &str) -> Publication {
-    let card: Card = Box::new(|version| Ok(format!("<p>card of version {version}</p>")));
+    let card: Card = Arc::new(|version, promotion| Ok(format!("version {version}: {promotion:?}")));
     Publication { model: Bytes::from(model.to_owned()), card: Some(card), facts: facts() }
 }
 
@@ -44,7 +44,7 @@ async fn what_is_loaded_is_what_was_published() {
     assert_eq!(registry.publish("fraud", publication("two")).await.expect("publishes").version, 2);
     let model = registry.load("fraud", Which::Version(1)).await.expect("loads");
     assert_eq!((model.manifest, model.model.as_ref()), (manifest, b"one".as_slice()));
-    assert_eq!(model.card.as_deref(), Some(b"<p>card of version 1</p>".as_slice()));
+    assert_eq!(model.card.as_deref(), Some(b"version 1: Pending".as_slice()));
     let all = registry.list(None).await.expect("lists");
     assert_eq!(all.iter().map(|manifest| manifest.version).collect::<Vec<_>>(), [1, 2]);
 }
@@ -211,7 +211,7 @@ async fn a_repeated_job_finds_what_it_published_and_promotes_it_once() {
         assert_eq!((published.manifest.version, published.promoted, published.overtaken_by), (1, true, None));
         assert_eq!(published.report, "reports/fraud-1.html");
         let report = archive.get(&published.report).await.expect("the card is among the reports");
-        assert_eq!(report.as_ref(), b"<p>card of version 1</p>");
+        assert_eq!(report.as_ref(), b"version 1: Champion");
     }
     assert_eq!(registry.versions("fraud").await.expect("lists"), [1]);
     let champion = registry.champion("fraud").await.expect("reads");
@@ -237,7 +237,7 @@ async fn a_repeated_job_compares_with_the_champion_before_it_and_not_with_its_ow
 
 #[tokio::test]
 async fn neither_a_conflict_nor_a_model_that_is_not_better_promotes() {
-    let (_, registry) = registry("promotion-conflict");
+    let (archive, registry) = registry("promotion-conflict");
     publish(&registry, "fraud", of_job("job-1"), None, true).await.expect("publishes");
     let champion = registry.champion("fraud").await.expect("reads");
     // Compared when there was no champion; since then another job promoted one.
@@ -247,6 +247,28 @@ async fn neither_a_conflict_nor_a_model_that_is_not_better_promotes() {
     let worse = worse.expect("publishes");
     assert_eq!((worse.manifest.version, worse.promoted, worse.overtaken_by), (3, false, None));
     assert_eq!(registry.champion("fraud").await.expect("reads"), champion);
+    // Reports say what became of each; a card in the registry is older than that.
+    for (path, expected) in [
+        (late.report, "version 2: OvertakenBy(1)"),
+        (worse.report, "version 3: NotBetter"),
+        ("models/fraud/2/card.html".to_owned(), "version 2: Pending"),
+    ] {
+        let text = archive.get(&path).await.expect("is written");
+        assert_eq!(text.as_ref(), expected.as_bytes(), "{path}");
+    }
+}
+
+#[test]
+fn a_champion_that_learned_from_the_test_months_is_no_comparison() {
+    let period = |text: &str| text.parse().expect("a period");
+    let test = period("2020-10..2020-11");
+    let check = |train, valid| promotion::check_fairness("fraud-KR@1", [period(train), period(valid)], &test);
+    check("2019-01..2019-12", "2020-01..2020-09").expect("fair");
+    for (train, valid) in [("2020-01..2020-09", "2020-10"), ("2020-12", "2021-01")] {
+        let error = check(train, valid).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.to_string().contains("--compare nothing"), "{error}");
+    }
 }
 
 proptest! {

@@ -3,12 +3,15 @@
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
-use tidewaiter_core::{Result, ResultExt, answers};
+use tidewaiter_core::{
+    Result, ResultExt, answers,
+    query::{Plan as _, Run as _},
+};
 use tokio::{sync::mpsc, task::JoinSet};
 
 /// The whole answer of a query of few rows.
 pub(crate) async fn query(session: &SessionContext, sql: &str) -> Result<RecordBatch> {
-    let query = session.sql(sql).await.context(|| "plan a query of the study")?;
+    let query = session.query(sql).await.context(|| "plan a query of the study")?;
     answers::one_batch(query).await.context(|| "measure releases")
 }
 
@@ -25,7 +28,7 @@ pub(crate) async fn batches(
     mut take: impl FnMut(&RecordBatch) -> Result<()>,
 ) -> Result<()> {
     let doing = || "sort the times of a study";
-    let mut stream = session.sql(sql).await.context(doing)?.execute_stream().await.context(doing)?;
+    let mut stream = session.query(sql).await.context(doing)?.batch_stream().await.context(doing)?;
     let (sender, mut computed) = mpsc::channel(1);
     // It stops where this function ends before it, for example because the study is cancelled.
     let mut computing = JoinSet::new();

@@ -14,7 +14,7 @@ use tidewaiter_archive::{
     tasks,
     write_operator::{WriteOperator, stored},
 };
-use tidewaiter_core::{Error, Result, ResultExt, plan};
+use tidewaiter_core::{Error, Result, ResultExt, plan, query::Plan as _};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::figures};
 use tidewaiter_proto::v1;
 use tidewaiter_report::{data, page::Footer};
@@ -258,7 +258,7 @@ async fn cases_query(
     parts: u32,
 ) -> Result<DataFrame> {
     let file = &request.file;
-    let events = session.sql(&cases::queries::events(scope)).await.context(|| "plan the events")?;
+    let events = session.query(&cases::queries::events(scope)).await.context(|| "plan the events")?;
     let message = messages::CasesOperator {
         roles: file.roles.clone(),
         intervals: scope.intervals,
@@ -269,7 +269,7 @@ async fn cases_query(
     };
     let traced = plan::apply(events, CasesOperator::new(message)?)?;
     session.register_table("traced", traced.into_view())?;
-    session.sql(&cases::queries::cases(scope, file)).await.context(|| "plan the cases")
+    session.query(&cases::queries::cases(scope, file)).await.context(|| "plan the cases")
 }
 
 /// A query of the cases that were written to files.

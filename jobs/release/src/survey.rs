@@ -192,6 +192,7 @@ mod tests {
             year: 2024,
             month: 1,
             statistics: (!nulls.is_empty()).then(|| format!("{{\"nullCount\":{nulls}}}")),
+            digest: None,
         };
         let both = "{\"actor\":3,\"goods\":3,\"office\":0}";
         assert_eq!(columns_without_values(&[file(both), file("{\"actor\":3,\"goods\":2}")]), ["actor"]);

@@ -17,6 +17,7 @@ pub static LAYOUT: Layout = Layout {
     columns: COLUMNS,
     date_column: EVENT_TIME,
     sort_columns: &["case_id", "file_order"],
+    key: &["case_id"],
     schema,
 };
 

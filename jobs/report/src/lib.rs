@@ -5,13 +5,14 @@
 //! written by the [`format::NumberFormat`] of the report's language; the words are the report's own. What is absent: any
 //! domain's report.
 //!
-//! Start at [`page::Page`], which holds [`table::Table`]s and [`chart`]s; [`data`] writes the same tables as CSV and
+//! Start at [`page::Page`], which holds [`table::Table`]s, [`chart`]s and [`picture`]s; [`data`] writes the same tables as CSV and
 //! Parquet.
 
 pub mod chart;
 pub mod data;
 pub mod format;
 pub mod page;
+pub mod picture;
 pub mod table;
 pub mod words;
 

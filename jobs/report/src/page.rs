@@ -4,6 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
     chart::palette_css,
+    picture::EMBEDDED,
     words::{Language, Words},
 };
 
@@ -49,6 +50,9 @@ pub struct Page {
 }
 
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// The policy of a page with pictures, which are part of it.
+const POLICY_WITH_PICTURES: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 const STYLE: &str = "
 *{box-sizing:border-box}
@@ -99,6 +103,8 @@ impl Page {
     /// The page as an HTML document.
     pub fn render(&self) -> String {
         let words = Words::new(self.language, &[]);
+        let has_pictures = self.sections.iter().any(|section| section.body.0.contains(EMBEDDED));
+        let policy = if has_pictures { POLICY_WITH_PICTURES } else { POLICY };
         html! {
             (DOCTYPE)
             html lang=(self.language.code()) {
@@ -106,7 +112,7 @@ impl Page {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
-                    meta http-equiv="Content-Security-Policy" content=(POLICY);
+                    meta http-equiv="Content-Security-Policy" content=(policy);
                     title { (self.title) }
                     style { (PreEscaped(palette_css())) (PreEscaped(STYLE)) }
                 }

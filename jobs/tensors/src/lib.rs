@@ -1,7 +1,7 @@
 //! The device on which candle computes tensors, and the operations on images that candle lacks or computes slowly.
 //!
-//! The GPU is the first CUDA device, if this program was built for CUDA (feature `cuda`) and the machine has one
-//! ([`gpu`]). Otherwise tensors are on the processor. Networks on images are built of [`convolution::convolve`],
+//! The GPU is the CUDA device that the executor leases to the task, otherwise the first, if this program was built for
+//! CUDA (feature `cuda`) and the machine has one ([`gpu`]). It has not been run on a machine with several. Otherwise tensors are on the processor. Networks on images are built of [`convolution::convolve`],
 //! [`normalisation::normalise`] and [`upsampling::double`]; images lie with their channels last. What is absent: any
 //! model.
 
@@ -11,26 +11,32 @@ mod product;
 pub mod upsampling;
 mod values;
 
-use std::sync::OnceLock;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Mutex, PoisonError},
+};
 
 use candle_core::Device;
-use tidewaiter_core::{Error, Result};
+use tidewaiter_core::{Error, Result, devices};
 
-/// The GPU on which this process computes; `None` when there is none. The device is opened once, at the first call.
+/// The GPU on which this task computes; `None` when there is none. A device is opened once, at the first call for it.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Unavailable`] when there is a GPU that cannot be opened.
 pub fn gpu() -> Result<Option<Device>> {
-    static FOUND: OnceLock<Device> = OnceLock::new();
-    let found = match FOUND.get() {
-        Some(found) => found.clone(),
-        None => {
-            let found = Device::cuda_if_available(0).map_err(|error| {
-                Error::unavailable("the CUDA device does not answer; see whether nvidia-smi lists it")
-                    .with_source(error)
+    static OPENED: Mutex<BTreeMap<usize, Device>> = Mutex::new(BTreeMap::new());
+    let number = devices::current().unwrap_or(0);
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = match opened.entry(number) {
+        Entry::Occupied(device) => device.get().clone(),
+        Entry::Vacant(place) => {
+            let device = Device::cuda_if_available(number).map_err(|error| {
+                let message =
+                    format!("CUDA device {number} does not answer; see whether nvidia-smi lists it");
+                Error::unavailable(message).with_source(error)
             })?;
-            FOUND.get_or_init(|| found).clone()
+            place.insert(device).clone()
         }
     };
-    Ok(Some(found).filter(Device::is_cuda))
+    Ok(Some(device).filter(Device::is_cuda))
 }

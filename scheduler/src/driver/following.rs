@@ -6,6 +6,8 @@ use tidewaiter_job::Listener;
 use tidewaiter_proto::v1;
 use tokio::sync::broadcast;
 
+use crate::waiting::Lack;
+
 /// Progress events that a slow follower may be behind before it misses some.
 const EVENTS_KEPT: usize = 256;
 
@@ -30,6 +32,14 @@ impl Following {
     /// The last progress.
     pub(super) fn last(&self) -> Option<v1::Progress> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the followers what the job waits for; `None`: its tasks run.
+    pub(super) fn waits_for(&self, lack: Option<Lack>) {
+        let waits_for = lack.map(Lack::text).unwrap_or_default().to_owned();
+        let job = v1::Job { status: v1::JobStatus::Running.into(), waits_for, ..self.job.clone() };
+        // Nobody may follow.
+        drop(self.events.send(v1::JobEvent { job: Some(job), progress: None }));
     }
 
     /// Tells the followers how the job ended.

@@ -29,6 +29,7 @@ use self::{
 use crate::{
     cluster::Cluster,
     ledger::{Entry, Event, Journal, Ledger},
+    waiting::Lack,
 };
 
 /// The pause before a job's end, or what is unfinished at the start, is looked for in the store again.
@@ -287,6 +288,8 @@ impl Driver {
         }
         job.progress =
             self.running(|running| running.get(&entry.job).and_then(|running| running.following.last()));
+        let lack = self.cluster().waiting().lack(&entry.job);
+        job.waits_for = lack.map(Lack::text).unwrap_or_default().to_owned();
         if let Err(error) = self.specification(entry) {
             job.error = error.chain();
         }
@@ -319,6 +322,7 @@ impl Driver {
                 }
             }
             driver.running(|all| all.remove(&id));
+            driver.cluster().executors().files().end(&id);
             // Whoever follows, and whoever cancelled, hears of the end.
             drop((following, end));
             driver.compact(&id).await;
@@ -348,12 +352,20 @@ impl Driver {
             id: &id,
             submitted_ms,
         };
+        let waits_too_long =
+            cluster.waiting().longer_than(&id, retries.within, |lack| following.waits_for(lack));
         let ended = tokio::select! {
             (outcome, result) = run.to_end(specification) => {
                 if result.is_ok() {
                     cluster.release(&id).await;
                 }
                 end(&result, &outcome)?
+            }
+            lack = waits_too_long => {
+                cluster.stop(&id).await;
+                let error = waited(retries.within, lack, &id);
+                let outcome = run.failed(specification, &error);
+                end(&Err(error), &outcome)?
             }
             // A sender that is dropped cancels nothing: the process ends.
             Ok(()) = cancelled => {
@@ -396,6 +408,14 @@ enum Ended {
     Succeeded { outcome: serde_json::Value },
     Failed { outcome: serde_json::Value, error: String, kind: ErrorKind },
     Cancelled,
+}
+
+fn waited(bound: Duration, lack: Lack, id: &str) -> Error {
+    let (seconds, lack) = (bound.as_secs(), lack.text());
+    Error::unavailable(format!(
+        "the job waited {seconds} s for {lack}; start an executor that joins this scheduler, then go on with it by \
+         `tidewaiter jobs retry {id}` (--retry-for says how long jobs wait)"
+    ))
 }
 
 fn end(result: &Result<()>, outcome: &Outcome) -> Result<Ended> {

@@ -64,6 +64,9 @@ fn operators() -> Vec<v1::PlanOperator> {
             nomenclature: "0901\n090111".to_owned(),
             today: 20_000,
             most_quarantined: 0.5,
+            first_source: 7,
+            again: true,
+            ingested_us: 1_700_000_000_000_000,
         }.encode_to_vec()),
         (FeaturesOperator::NAME, fraud::FeaturesOperator {
             archive: archive.clone(),
@@ -103,11 +106,12 @@ fn operators() -> Vec<v1::PlanOperator> {
         }.encode_to_vec()),
         (RecommendOperator::NAME, hs::HsRecommendOperator {
             archive: archive.clone(),
-            model: "models/hs/1/model.bin".to_owned(),
+            model: "models/hs-TW/1/model.bin".to_owned(),
             fast: true,
             suggestions: true,
             rates: "work/rates.json".to_owned(),
             description_alone: true,
+            without_unit: true,
         }.encode_to_vec()),
         (WriteOperator::NAME, v1::WriteOperator {
             archive,

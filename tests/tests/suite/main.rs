@@ -2,4 +2,5 @@
 
 mod codecs;
 mod placement;
+mod store;
 mod toy_domain;

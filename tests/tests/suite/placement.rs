@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tidewaiter_core::query::{Plan as _, Run as _};
 
 use arrow::{
     array::{Int64Array, RecordBatch},
@@ -67,7 +68,7 @@ async fn answer(context: &SessionContext, archive: &Archive) -> String {
     let message = v1::ParquetSource { archive: archive.url().to_string(), source };
     let table = ParquetSourceProvider::try_new(message, schema()).expect("a table");
     context.register_table("t", Arc::new(table)).expect("registers");
-    let batches = context.sql(QUERY).await.expect("plans").collect().await.expect("runs");
+    let batches = context.query(QUERY).await.expect("plans").batches().await.expect("runs");
     pretty_format_batches(&batches).expect("formats").to_string()
 }
 
@@ -75,7 +76,9 @@ fn start_executor(device: &str, work: &std::path::Path, scheduler: SocketAddr) {
     let options = tidewaiter_executor::Options {
         catalogue: CATALOGUE,
         name: Some("test".into()),
+        process: device.into(),
         device: device.into(),
+        gpus: 0,
         slots: 2,
         host: "127.0.0.1".into(),
         port: 0,
@@ -126,6 +129,8 @@ async fn stages_that_need_a_gpu_run_only_where_one_is_and_the_rows_are_the_same(
         retries: Retries::NONE,
         gpu_wait: Duration::MAX,
         exports: Roots::below(&[]).expect("no folder"),
+        patience: server::Patience::default(),
+        lease: None,
     };
     tokio::spawn(server::serve(listener, options));
     start_executor("cpu", &work, scheduler);

@@ -64,6 +64,7 @@ mod port_calls {
         columns: COLUMNS,
         date_column: "day",
         sort_columns: &["ship"],
+        key: &["ship"],
         schema,
     };
 
@@ -223,15 +224,19 @@ async fn a_toy_domain_is_ingested_and_counted_here_and_on_a_cluster() {
         needs: server::needs_of_plan,
         sources: Sources { now_ms: || 0, new_id },
         catalogue: CATALOGUE,
-        retries: Retries::NONE,
+        retries: Retries::new(0, Duration::from_secs(60)),
         gpu_wait: Duration::MAX,
         exports: Roots::below(&[folder.path().to_owned()]).expect("a folder"),
+        patience: server::Patience::default(),
+        lease: None,
     };
     tokio::spawn(server::serve(listener, options));
     let executor = ExecutorOptions {
         catalogue: CATALOGUE,
         name: Some("toy".into()),
+        process: "toy".into(),
         device: "cpu".into(),
+        gpus: 0,
         slots: 2,
         host: "127.0.0.1".into(),
         port: 0,

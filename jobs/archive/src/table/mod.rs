@@ -1,65 +1,71 @@
 //! The tables of an archive: Delta Lake tables, used as a commit log over Parquet files.
 //!
 //! A write is all or nothing: the files are written first, by whoever has the rows, and become part of the table by one
-//! [`Table::commit`]. A reader sees one [`Snapshot`], which stays readable by its number. Writers append by
-//! compare-and-swap on the next version number, so that concurrent commits are never lost. The digest of every source
-//! that was ingested is recorded in the commit of its rows, as a Delta application transaction, so that ingesting a
-//! source again adds nothing. Spark, DuckDB and Polars read the same tables.
+//! [`Table::commit`], or of several tables by one [`commit_group`]. A reader sees one [`Snapshot`], which stays readable
+//! by its number. Writers append by compare-and-swap on the next version number, so that concurrent commits are never
+//! lost. The digest of every source that was ingested is recorded in the commit of its rows, as a Delta application
+//! transaction, so that ingesting a source again adds nothing. Spark, DuckDB and Polars read the same tables.
 //!
 //! Source: Armbrust et al., "Delta Lake: High-Performance ACID Table Storage over Cloud Object Stores", VLDB 2020, and
 //! the Delta transaction log protocol. deltalake-core is used without its feature `datafusion`: only its log is needed,
 //! and the build is shorter. What is absent: updates, deletes, and Delta's own plan nodes; [`crate::provider`] scans.
 //! Start at [`Table::open_or_create`].
 
-use std::{
-    collections::{HashMap, HashSet},
-    error::Error as StdError,
-    sync::Arc,
-};
+mod change;
+mod evolution;
+mod group;
+mod log;
+mod markers;
+mod sealed;
+
+use std::{collections::HashMap, error::Error as StdError, sync::Arc};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use deltalake_core::{
     DeltaTableError,
     kernel::{
-        Action, Add, LogicalFileView, StructType, Transaction,
-        engine::arrow_conversion::TryIntoKernel,
-        transaction::{CommitBuilder, CommitProperties, TransactionError},
+        Add, LogicalFileView, StructType, engine::arrow_conversion::TryIntoKernel,
+        transaction::CommitProperties,
     },
     logstore::{LogStoreRef, StorageConfig, default_logstore},
     operations::create::CreateBuilder,
-    protocol::{DeltaOperation, SaveMode},
+    protocol::SaveMode,
     table::state::DeltaTableState,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStore, ObjectStoreExt, prefix::PrefixStore};
+use object_store::{ObjectStore, prefix::PrefixStore};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidewaiter_core::{Error, ErrorKind, Result, ResultExt};
+use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, error::is_refusal};
 
+pub use self::{
+    change::{Change, Revision, SourceChange, SourceState},
+    group::{commit_group, finish_groups},
+    log::{Damage, LoggedCommit},
+};
 use crate::{
     Archive,
-    schema::{PARTITION_COLUMNS, with_partitions},
+    schema::{PARTITION_COLUMNS, in_order, with_partitions},
 };
-
-/// How often a commit is attempted when other writers take the version that it needs. Each failed attempt is another
-/// writer's success, so this bounds the number of concurrent writers, not the time.
-const ATTEMPTS: usize = 256;
 
 /// Requests to the store that are made at the same time while files or commits are looked up.
 const REQUESTS: usize = 16;
 
-/// What the names of the application transactions that record sources begin with.
-const SOURCE: &str = "tidewaiter-source-";
-
-/// Sources that are looked up one by one, at most.
-const FEW_SOURCES: usize = 8;
+/// The tag of a file in the log that holds its digest.
+const DIGEST: &str = "tidewaiterDigest";
 
 /// The key of a commit's metadata that names the operation by which it was made.
 const OPERATION: &str = "tidewaiterOperation";
 
+/// The key of a commit's metadata that names the group of changes of which it is a part.
+const GROUP_KEY: &str = "tidewaiterGroup";
+
 /// Folders of the archive that other parts of the platform fill. They hold many folders and no table, and are not
 /// searched.
-const FOLDERS_WITHOUT_TABLES: [&str; 3] = ["ledger", "models", "quarantine"];
+const FOLDERS_WITHOUT_TABLES: [&str; 4] = ["commits", "ledger", "models", "numbers"];
+
+/// A table whose folder held many folders before it was one; they are not searched.
+const QUARANTINE: &str = "quarantine";
 
 /// One Parquet file of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +84,9 @@ pub struct DataFile {
     pub month: i32,
     /// Its Delta statistics (`minValues`, `maxValues`, `nullCount`) as JSON.
     pub statistics: Option<String>,
+    /// The [`digest`](crate::upload::digest) of its bytes; of files that older versions wrote it is not known.
+    #[serde(default)]
+    pub digest: Option<String>,
 }
 
 impl DataFile {
@@ -106,7 +115,7 @@ impl DataFile {
             modification_time: modified_ms,
             data_change: true,
             stats: Some(statistics.to_string()),
-            tags: None,
+            tags: self.digest.clone().map(|digest| [(DIGEST.to_owned(), Some(digest))].into()),
             deletion_vector: None,
             base_row_id: None,
             default_row_commit_version: None,
@@ -115,10 +124,21 @@ impl DataFile {
     }
 
     fn from_log(view: &LogicalFileView) -> Result<Self> {
-        let path = view.path().into_owned();
-        let values = view.partition_values_map();
+        let rows = view.num_records().ok_or_else(|| {
+            Error::corrupt(format!(
+                "the log has no row count for {}; it was added by another program",
+                view.path()
+            ))
+        })?;
+        #[expect(deprecated, reason = "nothing else gives the tags")]
+        Self::of_add(view.add_action(), rows as u64)
+    }
+
+    /// The file of an action of the log.
+    fn of_add(add: Add, rows: u64) -> Result<Self> {
+        let Add { path, size, partition_values, stats, tags, .. } = add;
         let value = |column: &str| {
-            values.get(column).cloned().flatten().ok_or_else(|| {
+            partition_values.get(column).cloned().flatten().ok_or_else(|| {
                 Error::corrupt(format!("the log has no {column} for {path}; call an operator"))
             })
         };
@@ -127,16 +147,14 @@ impl DataFile {
                 Error::corrupt(format!("the log's {column} of {path} is not a number")).with_source(error)
             })
         };
-        let rows = view.num_records().ok_or_else(|| {
-            Error::corrupt(format!("the log has no row count for {path}; it was added by another program"))
-        })?;
         Ok(Self {
-            size: u64::try_from(view.size()).unwrap_or_default(),
-            rows: rows as u64,
+            size: u64::try_from(size).unwrap_or_default(),
+            rows,
             country: value("country")?,
             year: number("year")?,
             month: number("month")?,
-            statistics: view.stats(),
+            statistics: stats,
+            digest: tags.and_then(|mut tags| tags.remove(DIGEST)).flatten(),
             path,
         })
     }
@@ -195,10 +213,11 @@ pub struct Table {
 
 impl Table {
     /// Opens a table, creating it where there is none. `schema` is that of its data files, without the partition
-    /// columns `country`, `year` and `month`, which every table has.
+    /// columns `country`, `year` and `month`, which every table has. Columns that an existing table lacks are added to it,
+    /// and are null in the files that it has.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when `name` is not a table's name or the table exists with other columns;
+    /// [`ErrorKind::Input`] when `name` is not a table's name or a column of the table has another type;
     /// [`ErrorKind::Denied`] when the archive cannot be written.
     pub async fn open_or_create(archive: &Archive, name: &str, schema: &Schema) -> Result<Self> {
         let table = Self::at(archive, name)?;
@@ -225,16 +244,7 @@ impl Table {
                 return Err(classify(error)).context(|| format!("create table {}", table.place()));
             }
         }
-        let found = table.state(None).await?.snapshot().arrow_schema();
-        let columns = |schema: &Schema| -> Vec<_> {
-            schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
-        };
-        if columns(&found) != columns(&wanted) {
-            return Err(Error::input(format!(
-                "table {} exists with other columns; write to another table, or migrate this one",
-                table.place()
-            )));
-        }
+        table.evolve(schema).await?;
         Ok(table)
     }
 
@@ -267,6 +277,7 @@ impl Table {
         let root = Arc::clone(archive.store());
         let prefixed: Arc<dyn ObjectStore> =
             Arc::new(PrefixStore::new(Arc::clone(&root), archive.path(name)));
+        let prefixed: Arc<dyn ObjectStore> = Arc::new(sealed::SealedLog(prefixed));
         let url = archive.url_of(&format!("{name}/"));
         let log = default_logstore(prefixed, root, &url, &StorageConfig::default());
         Ok(Self { archive: archive.clone(), name: name.to_owned(), log })
@@ -296,12 +307,27 @@ impl Table {
         state.context(|| format!("read the log of table {}", self.place()))
     }
 
-    /// The newest version.
+    /// The newest version of which no part is hidden, because it belongs to a group of changes that is under way.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn version(&self) -> Result<u64> {
-        Ok(self.state(None).await?.version())
+        Ok(self.visible().await?.version())
+    }
+
+    /// The state at [`Table::version`].
+    async fn visible(&self) -> Result<DeltaTableState> {
+        let state = self.state(None).await?;
+        // A group's marker is written before its first version, so that the markers are looked at after the versions.
+        let Some(hidden) = markers::hidden(&self.archive, &self.name).await? else { return Ok(state) };
+        let mut visible = state.version();
+        for version in (hidden.base + 1..=state.version()).rev() {
+            let entry = self.log.read_commit_entry(version).await.map_err(classify)?;
+            if entry.and_then(|entry| group_of(&entry)).is_some_and(|group| hidden.groups.contains(&group)) {
+                visible = version - 1;
+            }
+        }
+        if visible == state.version() { Ok(state) } else { self.state(Some(visible)).await }
     }
 
     /// The state of the table at `version`; at the newest where it is `None`.
@@ -319,7 +345,10 @@ impl Table {
                 )));
             }
         }
-        let state = self.state(version).await?;
+        let state = match version {
+            Some(_) => self.state(version).await?,
+            None => self.visible().await?,
+        };
         let views = state.snapshot().file_views(self.log.as_ref(), None);
         let views: Vec<LogicalFileView> = views
             .try_collect()
@@ -328,137 +357,7 @@ impl Table {
             .context(|| format!("list the files of table {}", self.place()))?;
         let mut files: Vec<DataFile> = views.iter().map(DataFile::from_log).collect::<Result<_>>()?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Snapshot { version: state.version(), schema: state.snapshot().arrow_schema(), files })
-    }
-
-    /// Adds files to the table, all or none, and records the digests of the sources that their rows came from. The
-    /// files must be in the table's folder already. Committing the same sources again changes nothing.
-    ///
-    /// `operation` names in the history what made the commit.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] when a file is not there, and [`ErrorKind::Input`] when its size is not the given one;
-    /// [`ErrorKind::Conflict`] when the table has the rows of some of the sources, but not of all, or when other
-    /// writers came first too often.
-    pub async fn commit(&self, adds: &[DataFile], sources: &[String], operation: &str) -> Result<Commit> {
-        let actions = self.check_files(adds).await?;
-        let transactions: Vec<Transaction> =
-            sources.iter().map(|digest| Transaction::new(application(digest), 1)).collect();
-        for _ in 0..ATTEMPTS {
-            let state = self.state(None).await?;
-            let known = self.recorded(&state, sources).await?;
-            match known.len() {
-                0 => {}
-                count if count == sources.len() => return Ok(Commit::AlreadyThere),
-                _ => {
-                    return Err(Error::conflict(format!(
-                        "table {} already has the rows of {} of {} sources; leave out {}",
-                        self.place(),
-                        known.len(),
-                        sources.len(),
-                        known.join(", ")
-                    )));
-                }
-            }
-            // No retries inside the commit: after another writer's commit the sources must be looked up again.
-            let properties = CommitProperties::default()
-                .with_max_retries(0)
-                .with_cleanup_expired_logs(Some(false))
-                .with_application_transactions(transactions.clone())
-                .with_metadata([(OPERATION.to_owned(), json!(operation))]);
-            let write = DeltaOperation::Write {
-                mode: SaveMode::Append,
-                partition_by: Some(PARTITION_COLUMNS.map(str::to_owned).to_vec()),
-                predicate: None,
-            };
-            let prepared = CommitBuilder::from(properties)
-                .with_actions(actions.clone())
-                .build(Some(&state), Arc::clone(&self.log), write)
-                .into_prepared_commit_future()
-                .await
-                .map_err(classify)?;
-            match prepared.await {
-                Ok(done) => {
-                    let version = done.version;
-                    // The commit is done; a checkpoint only makes reading the log faster.
-                    if let Err(error) = done.await {
-                        tracing::warn!(table = %self.place(), version, %error, "no checkpoint was written");
-                    }
-                    return Ok(Commit::Version(version));
-                }
-                Err(
-                    DeltaTableError::VersionAlreadyExists(_)
-                    | DeltaTableError::Transaction { source: TransactionError::MaxCommitAttempts(_) },
-                ) => {}
-                Err(error) => {
-                    return Err(classify(error)).context(|| format!("commit to table {}", self.place()));
-                }
-            }
-        }
-        Err(Error::conflict(format!(
-            "other writers were first {ATTEMPTS} times at table {}; run this again",
-            self.place()
-        )))
-    }
-
-    /// Those of the source digests whose rows the table has already.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn known_sources(&self, sources: &[String]) -> Result<Vec<String>> {
-        self.recorded(&self.state(None).await?, sources).await
-    }
-
-    async fn recorded(&self, state: &DeltaTableState, sources: &[String]) -> Result<Vec<String>> {
-        if sources.len() > FEW_SOURCES
-            && let Some(all) = self.all_recorded(state.version()).await?
-        {
-            return Ok(sources.iter().filter(|digest| all.contains(*digest)).cloned().collect());
-        }
-        let mut known = Vec::new();
-        for digest in sources {
-            let version = state.transaction_version(self.log.as_ref(), application(digest)).await;
-            if version.map_err(classify)?.is_some() {
-                known.push(digest.clone());
-            }
-        }
-        Ok(known)
-    }
-
-    /// The digests of all sources, from the commits up to a version; `None` where the log lacks one of them. Delta looks
-    /// up one application at a time, and reads the log for each.
-    async fn all_recorded(&self, newest: u64) -> Result<Option<HashSet<String>>> {
-        let read = (0..=newest).map(|version| async move {
-            let entry = self.log.read_commit_entry(version).await.map_err(classify)?;
-            Ok::<_, Error>(entry.map(|entry| sources_of(&entry)))
-        });
-        let read: Vec<_> = read.collect();
-        let read: Vec<Option<Vec<String>>> = stream::iter(read).buffered(REQUESTS).try_collect().await?;
-        Ok(read
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .map(|sources| sources.into_iter().flatten().collect()))
-    }
-
-    /// Holds the invariant of a commit: every file is in the store with its full size.
-    async fn check_files(&self, adds: &[DataFile]) -> Result<Vec<Action>> {
-        let checks = adds.iter().map(|file| async move {
-            let path = format!("{}/{}", self.name, file.path);
-            let meta = self.archive.store().head(&self.archive.path(&path)).await;
-            let meta =
-                meta.context(|| format!("look at {} before its commit", self.archive.display(&path)))?;
-            if meta.size != file.size {
-                return Err(Error::input(format!(
-                    "{} has {} bytes instead of {}; write it again",
-                    self.archive.display(&path),
-                    meta.size,
-                    file.size
-                )));
-            }
-            Ok(Action::Add(file.to_add(meta.last_modified.timestamp_millis())?))
-        });
-        let checks: Vec<_> = checks.collect();
-        stream::iter(checks).buffered(REQUESTS).try_collect().await
+        Ok(Snapshot { version: state.version(), schema: in_order(&state.snapshot().arrow_schema()), files })
     }
 
     /// The history, oldest version first.
@@ -494,6 +393,9 @@ pub async fn list_tables(archive: &Archive) -> Result<Vec<String>> {
             tables.push(folder);
             continue;
         }
+        if folder == QUARANTINE {
+            continue;
+        }
         for name in inner {
             let name = format!("{folder}/{name}");
             if archive.folders(&name).await?.iter().any(|inner| inner == "_delta_log") {
@@ -502,21 +404,6 @@ pub async fn list_tables(archive: &Archive) -> Result<Vec<String>> {
         }
     }
     Ok(tables)
-}
-
-/// The name of the Delta application transaction that records a source.
-fn application(digest: &str) -> String {
-    format!("{SOURCE}{digest}")
-}
-
-/// The digests of the sources that a commit records.
-fn sources_of(entry: &[u8]) -> Vec<String> {
-    let lines = entry.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"txn\""));
-    let digest = |line: &[u8]| {
-        let action: Value = serde_json::from_slice(line).ok()?;
-        Some(action["txn"]["appId"].as_str()?.strip_prefix(SOURCE)?.to_owned())
-    };
-    lines.filter_map(digest).collect()
 }
 
 fn history_entry(version: u64, entry: &[u8]) -> Result<SnapshotEntry> {
@@ -533,8 +420,19 @@ fn history_entry(version: u64, entry: &[u8]) -> Result<SnapshotEntry> {
     Ok(found)
 }
 
+/// The group of changes to which a commit belongs, where it belongs to one.
+fn group_of(entry: &[u8]) -> Option<String> {
+    entry.split(|byte| *byte == b'\n').find_map(|line| {
+        let action: Value = serde_json::from_slice(line).ok()?;
+        Some(action["commitInfo"][GROUP_KEY].as_str()?.to_owned())
+    })
+}
+
 /// The error for one of Delta's, by the store's own error below it where there is one.
 fn classify(error: DeltaTableError) -> Error {
+    if is_refusal(&error) {
+        return Error::new(ErrorKind::Denied, error.to_string()).with_source(error);
+    }
     if matches!(error, DeltaTableError::ObjectStore { .. }) {
         return error.into();
     }

@@ -101,9 +101,6 @@ async fn a_commit_of_a_file_that_is_not_whole_adds_nothing() {
     let error = table.commit(&files, &[], "ingest").await.expect_err("it is absent");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(table.version().await.expect("reads"), 0);
-    let other = Schema::new(schema().fields()[..2].to_vec());
-    let error = Table::open_or_create(&archive, "declarations", &other).await.expect_err("differs");
-    assert_eq!(error.kind(), ErrorKind::Input);
     let error = Table::open(&archive, "../declarations").await.expect_err("not a name");
     assert_eq!(error.kind(), ErrorKind::Input);
 }

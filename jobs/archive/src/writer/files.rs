@@ -14,7 +14,6 @@ use arrow::{
         TimestampMicrosecondType,
     },
 };
-use object_store::buffered::BufWriter;
 use parquet::{
     arrow::{AsyncArrowWriter, arrow_reader::statistics::StatisticsConverter},
     basic::{Compression, Encoding, ZstdLevel},
@@ -31,7 +30,7 @@ use super::settings::WriterSettings;
 use crate::{
     Archive,
     table::DataFile,
-    upload::{store_error, upload},
+    upload::{DigestedUpload, store_error},
 };
 
 /// The number of a file's first rows by which its encodings are chosen, at least and at most.
@@ -62,7 +61,7 @@ pub(super) struct MonthFiles {
 struct OpenFile {
     name: String,
     rows: u64,
-    writer: AsyncArrowWriter<BufWriter>,
+    writer: AsyncArrowWriter<DigestedUpload>,
 }
 
 impl MonthFiles {
@@ -87,7 +86,7 @@ impl MonthFiles {
                     target.country, target.job, self.begun
                 );
                 self.begun += 1;
-                let upload = upload(&target.archive, &format!("{}/{name}", target.table));
+                let upload = DigestedUpload::new(&target.archive, &format!("{}/{name}", target.table));
                 let properties = properties(&target.settings, rows)?;
                 let writer = AsyncArrowWriter::try_new(upload, Arc::clone(&target.schema), Some(properties))?;
                 none.insert(OpenFile { name, rows: 0, writer })
@@ -115,13 +114,15 @@ impl MonthFiles {
         let Some(OpenFile { name, rows, mut writer }) = self.open.take() else { return Ok(()) };
         let finished = writer.finish().await.map_err(store_error);
         let metadata = finished.context(|| self.target.doing(&name))?;
+        let size = writer.bytes_written() as u64;
         self.closed.push(DataFile {
-            size: writer.bytes_written() as u64,
+            size,
             rows,
             country: self.target.country.clone(),
             year: self.month.div_euclid(12),
             month: self.month.rem_euclid(12) + 1,
             statistics: Some(delta_statistics(&self.target.schema, &metadata)?),
+            digest: Some(writer.into_inner().digest()),
             path: name,
         });
         Ok(())
@@ -153,6 +154,12 @@ fn properties(settings: &WriterSettings, rows: &RecordBatch) -> Result<WriterPro
         .set_max_row_group_row_count(Some(settings.row_group_rows.max(1)))
         .set_max_row_group_bytes(Some(settings.row_group_bytes.max(1)))
         .set_created_by("tidewaiter".to_owned());
+    // Files, such as images, hardly repeat, and a few of them fill a dictionary.
+    let files = rows.schema_ref().fields().iter().filter(|field| field.data_type() == &DataType::Binary);
+    for field in files {
+        let path = ColumnPath::from(field.name().as_str());
+        properties = properties.set_column_dictionary_enabled(path, false);
+    }
     if rows.num_rows() >= SAMPLE_ROWS.0 {
         let sample = rows.slice(0, rows.num_rows().min(SAMPLE_ROWS.1));
         for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
@@ -190,7 +197,7 @@ fn is_mostly_distinct(column: &ArrayRef) -> bool {
     distinct * 2 > column.len() - column.null_count()
 }
 
-/// The statistics of a file in Delta's JSON form. Text columns have null counts only.
+/// The statistics of a file in Delta's JSON form. Text columns have null counts only, lists and structures nothing.
 fn delta_statistics(schema: &Schema, metadata: &ParquetMetaData) -> Result<String> {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
     let mut put = |name: &str, low: Option<Value>, high: Option<Value>| {
@@ -199,7 +206,7 @@ fn delta_statistics(schema: &Schema, metadata: &ParquetMetaData) -> Result<Strin
             greatest.insert(name.to_owned(), high);
         }
     };
-    for field in schema.fields() {
+    for field in schema.fields().iter().filter(|field| !field.data_type().is_nested()) {
         let name = field.name();
         let groups = metadata.row_groups();
         let columns = metadata.file_metadata().schema_descr();

@@ -43,8 +43,26 @@ pub(super) fn store_kind(error: &object_store::Error) -> ErrorKind {
         E::AlreadyExists { .. } | E::Precondition { .. } => ErrorKind::Conflict,
         E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Input,
         E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Internal,
+        other if is_refusal(other) => ErrorKind::Denied,
         other => file_system_kind(other).unwrap_or(ErrorKind::Unavailable),
     }
+}
+
+/// The codes with which S3 refuses credentials by the status 400, which the client does not tell from other errors.
+const REFUSALS: [&str; 4] =
+    ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"];
+
+/// Whether a store's error says that the credentials are refused, so that waiting is of no use.
+pub fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        let text = current.to_string();
+        if REFUSALS.iter().any(|code| text.contains(code)) {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
 }
 
 /// The remedy by the file system's own error, which is below whatever a store wraps around it.

@@ -18,3 +18,4 @@ mod tests;
 mod wire;
 
 pub use kind::{Error, ErrorKind, Result, ResultExt};
+pub use libraries::is_refusal;

@@ -9,7 +9,7 @@ use arrow::{
 use datafusion::prelude::DataFrame;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Result};
+use crate::{Error, Result, query::Run as _};
 
 /// The schema of report rows: one text column `report`, a JSON document.
 pub fn report_schema() -> SchemaRef {
@@ -32,7 +32,7 @@ pub fn report(report: &impl Serialize) -> Result<RecordBatch> {
 /// a report is not a `T`.
 pub async fn reports<T: DeserializeOwned>(query: DataFrame) -> Result<Vec<T>> {
     let mut reports = Vec::new();
-    for batch in query.collect().await? {
+    for batch in query.batches().await? {
         let texts = batch
             .column_by_name("report")
             .and_then(|column| arrow::compute::cast(column, &DataType::Utf8).ok());

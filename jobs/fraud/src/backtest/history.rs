@@ -264,6 +264,7 @@ mod tests {
         compute::concat_batches,
     };
     use datafusion::datasource::MemTable;
+    use tidewaiter_core::query::Run as _;
 
     use tidewaiter_job::engine::{Engine, Local};
 
@@ -316,7 +317,7 @@ mod tests {
             let table = MemTable::try_new(rows.schema(), vec![vec![rows.slice(0, 3), rows.slice(3, 3)]]);
             let table = session.read_table(Arc::new(table.expect("a table"))).expect("reads");
             let operator = HistoryOperator::new(message).expect("an operator");
-            let given = plan::apply(table, operator).expect("plans").collect().await.expect("runs");
+            let given = plan::apply(table, operator).expect("plans").batches().await.expect("runs");
             let given = concat_batches(&given[0].schema(), &given).expect("joins");
             let numbers = columns::item_numbers(&given).expect("numbers");
             assert_eq!(numbers.values(), &[1, 0, 2, 4, 3, 5]);

@@ -43,10 +43,15 @@ pub struct Parameters {
     #[serde(default = "four_weeks")]
     #[arg(long, required = false)]
     pub period_days: u32,
-    /// Share of the items of a period that is inspected, above 0 and at most 1; default: 0.05.
-    #[serde(default = "twentieth")]
+    /// Percent of the items of a period that can be inspected, above 0 and at most 100; default: 5.
+    #[serde(default = "five")]
     #[arg(long, required = false)]
-    pub inspection_rate: f64,
+    pub capacity_percent: f64,
+    /// Items that each office can inspect on a day: the items of each day and office are ranked by themselves, as an
+    /// office sees them. Absent: the items of a period are ranked together, and capacity-percent of them inspected.
+    #[serde(default)]
+    #[arg(long, conflicts_with = "capacity_percent")]
+    pub daily_capacity: Option<u32>,
     /// Share of the inspections that hybrids spend on exploration, 0 to 1; default: 0.1.
     #[serde(default = "tenth")]
     #[arg(long, required = false)]
@@ -81,8 +86,8 @@ fn four_weeks() -> u32 {
     28
 }
 
-fn twentieth() -> f64 {
-    0.05
+fn five() -> f64 {
+    5.0
 }
 
 fn tenth() -> f64 {
@@ -114,11 +119,14 @@ impl Parameters {
         {
             return wrong(format!("the strategy {} is named twice", twice.1));
         }
-        if !(self.inspection_rate > 0.0 && self.inspection_rate <= 1.0) {
+        if !(self.capacity_percent > 0.0 && self.capacity_percent <= 100.0) {
             return wrong(format!(
-                "the inspection rate is {}; give a share above 0 and at most 1",
-                self.inspection_rate
+                "the capacity is {} percent; give a number above 0 and at most 100",
+                self.capacity_percent
             ));
+        }
+        if self.daily_capacity == Some(0) {
+            return wrong("the capacity of a day is 0; give 1 or more".to_owned());
         }
         if !(0.0..=1.0).contains(&self.exploration) {
             return wrong(format!("the exploration is {}; give a share from 0 to 1", self.exploration));
@@ -147,7 +155,8 @@ impl Parameters {
             seed,
             days,
             period_days: self.period_days,
-            inspection_rate: self.inspection_rate,
+            inspection_rate: self.capacity_percent / 100.0,
+            daily_capacity: self.daily_capacity,
             exploration: self.exploration,
             features: self.features,
             trees: self.trees.clone(),

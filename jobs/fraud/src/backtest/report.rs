@@ -54,8 +54,7 @@ pub(super) fn write<'a>(
 
 /// The page.
 pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> String {
-    let Parameters { country, from, to, inspection_rate, exploration, seeds, period_days, language, .. } =
-        parameters;
+    let Parameters { country, from, to, exploration, seeds, period_days, language, .. } = parameters;
     let words = &words(*language);
     let total = summary.strategies.first().map(|first| PeriodFigures::total(&first.runs[0].1));
     let total = total.unwrap_or_default();
@@ -73,7 +72,7 @@ pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> S
         (words.say("Items"), words.count(total.items)),
         (words.say("Items with a known outcome"), words.count(total.known)),
         (words.say("Illicit among them"), total_share(words, &total)),
-        (words.say("Inspected"), words.percent(*inspection_rate)),
+        (words.say("Inspected"), capacity(words, parameters)),
         (words.say("Of these, hybrids explore"), words.percent(*exploration)),
         (words.say("Label delay"), days(words, parameters.features.label_delay_days)),
         (words.say("Seeds"), seeds.to_string()),
@@ -115,9 +114,13 @@ pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> S
     Page {
         language: *language,
         title: format!("{} · {country} · {months}", words.say("Backtest of fraud selection")),
-        subtitle: words
-            .say("Strategies of inspection over past months, the items of a period ranked together")
-            .to_owned(),
+        subtitle: match parameters.daily_capacity {
+            None => words.say("Strategies of inspection over past months, the items of a period ranked together"),
+            Some(_) => words.say(
+                "Strategies of inspection over past months, the items of each day and office ranked by themselves",
+            ),
+        }
+        .to_owned(),
         lead: lead(words, parameters, summary, &total),
         facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         sections,
@@ -128,6 +131,16 @@ pub(super) fn html(parameters: &Parameters, span: &Span, summary: &Summary) -> S
         },
     }
     .render()
+}
+
+/// How many items are inspected.
+fn capacity(words: &Words, parameters: &Parameters) -> String {
+    match parameters.daily_capacity {
+        None => words.percent(parameters.capacity_percent / 100.0),
+        Some(items) => {
+            words.fill("up to {n} items a day and office", &[("n", &words.count(u64::from(items)))])
+        }
+    }
 }
 
 fn days(words: &Words, count: u32) -> String {
@@ -424,19 +437,33 @@ fn method(words: &Words, parameters: &Parameters) -> Markup {
             (words.fill(
                 "When a period begins, a model is fitted on the outcomes known by then: those of items that the same strategy \
                  inspected before, and those of the archive's own inspections before the first period, each {delay} after its \
-                 day. Features use the same outcomes only. Then {rate} of the period's items are selected, and their outcomes \
-                 become known. An inspected item whose outcome is not known is counted and otherwise left out. Intervals are \
+                 day. Features use the same outcomes only. Then items are selected ({capacity}), and their outcomes become \
+                 known when the period is over. An inspected item whose outcome is not known is counted and otherwise left out. Intervals are \
                  those of drawing the seeds and blocks of the periods again: they measure chance in selections and fits and \
-                 between months, roughly where there are few periods. Two strategies are compared on the same draws. The \
-                 items of a period are ranked together, as if all were known on its first day.",
+                 between months, roughly where there are few periods. Two strategies are compared on the same draws.",
                 &[
                     ("delay", &days(words, parameters.features.label_delay_days)),
-                    ("rate", &words.percent(parameters.inspection_rate)),
+                    ("capacity", &capacity(words, parameters)),
                 ],
             ))
+            " "
+            @match parameters.daily_capacity {
+                None => {
+                    (words.say(
+                        "The items of a period are ranked together, as if all were known on its first day: no office can \
+                         choose so. --daily-capacity ranks those of each day and office.",
+                    ))
+                }
+                Some(_) => {
+                    (words.say(
+                        "The items of each day are ranked at their office by themselves, which inspects as many of the first \
+                         as it can.",
+                    ))
+                }
+            }
         }
         ul {
-            @for strategy in &parameters.strategies { li { strong { (strategy.name) } ": " (strategy.source) "." } }
+            @for strategy in &parameters.strategies { li { strong { (strategy.name) } ": " (words.say(strategy.source)) "." } }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Features and their values as texts, for readers who do not know the model.
+//! Features and their values as texts in the language of a page, for readers who do not know the model.
 //!
 //! A feature of the past is about one thing (`the importer`) or two things together (`HS 6 × origin`); where a
 //! feature is a logarithm, the text gives the amount or the count itself. A reason of a score is a feature with its value,
@@ -6,7 +6,7 @@
 //! [`sentence`] and [`reason`].
 
 use tidewaiter_declarations::COLUMNS;
-use tidewaiter_report::format;
+use tidewaiter_report::words::Words;
 
 use super::catalogue::{Feature, Measure, Source, features};
 
@@ -47,43 +47,60 @@ pub(crate) fn reason_name(index: usize) -> &'static str {
 }
 
 /// The reason at `index` of an attribution, in words; `value` as in [`sentence`].
-pub(crate) fn reason(index: usize, value: impl Fn(usize) -> f32) -> String {
+pub(crate) fn reason(words: &Words, index: usize, value: impl Fn(usize) -> f32) -> String {
     match index.checked_sub(features().len()) {
-        None => sentence(index, value),
-        Some(learned) => LEARNED.get(learned).map_or_else(String::new, |learned| learned.1.to_owned()),
+        None => sentence(words, index, value),
+        Some(learned) => LEARNED.get(learned).map_or_else(String::new, |own| words.say(own.1).to_owned()),
     }
 }
 
+/// What the reason at `index` is about, as the index of the first reason about the same: a price told in several ways is
+/// one fact, and so are the outcomes of one history, and how often and how long ago it was seen.
+pub(crate) fn theme(index: usize) -> usize {
+    let subject = |feature: &Feature| match feature.source {
+        Source::Past(Measure::PriceDeviation | Measure::PriceRatio, _) => Some((0, "")),
+        Source::Row if ["ln_price_per_kg", "ln_value_per_quantity"].contains(&feature.name.as_str()) => {
+            Some((0, ""))
+        }
+        Source::Past(Measure::Rate | Measure::Labelled, of) => Some((1, of)),
+        Source::Past(Measure::Seen | Measure::Days, of) => Some((2, of)),
+        _ => None,
+    };
+    let Some(own) = features().get(index).and_then(subject) else { return index };
+    features().iter().position(|other| subject(other) == Some(own)).unwrap_or(index)
+}
+
 /// A short name of the feature: `past illicit share of the importer`.
-pub(crate) fn label(feature: &Feature) -> String {
+pub(crate) fn label(words: &Words, feature: &Feature) -> String {
+    let past = |text: &str, of: &'static str| words.fill(text, &[("of", words.say(of))]);
     match feature.source {
-        Source::Past(Measure::Rate, of) => format!("past illicit share of {of}"),
-        Source::Past(Measure::Labelled, of) => format!("past outcomes of {of}"),
-        Source::Past(Measure::Seen, of) => format!("past items of {of}"),
-        Source::Past(Measure::Days, of) => format!("days since the last item of {of}"),
-        Source::Past(Measure::PriceDeviation, of) => format!("price deviation from {of}"),
-        Source::Past(Measure::PriceRatio, of) => format!("price per kg against {of}"),
+        Source::Past(Measure::Rate, of) => past(words.say("past illicit share of {of}"), of),
+        Source::Past(Measure::Labelled, of) => past(words.say("past outcomes of {of}"), of),
+        Source::Past(Measure::Seen, of) => past(words.say("past items of {of}"), of),
+        Source::Past(Measure::Days, of) => past(words.say("days since the last item of {of}"), of),
+        Source::Past(Measure::PriceDeviation, of) => past(words.say("price deviation from {of}"), of),
+        Source::Past(Measure::PriceRatio, of) => past(words.say("price per kg against {of}"), of),
         Source::Code(name) => {
             let column = COLUMNS.iter().find(|column| column.name == name);
             let meaning = column.map_or(name, |column| column.meaning);
-            meaning.split(',').next().unwrap_or(name).to_owned()
+            words.say(meaning.split(',').next().unwrap_or(name)).to_owned()
         }
         Source::Row => match feature.name.as_str() {
-            "ln_customs_value" => "customs value",
-            "ln_net_mass" => "net mass",
-            "ln_quantity" => "supplementary quantity",
-            "ln_price_per_kg" => "customs value per kg",
-            "ln_value_per_quantity" => "customs value per unit of quantity",
-            "gross_net_ratio" => "gross mass against net mass",
-            "duty_rate" => "tariff rate",
-            "tax_rate" => "rate of other taxes",
-            "tax_ratio" => "duty and taxes against customs value",
-            "hs6_code" => "commodity code, 6 digits",
-            "hs4_code" => "heading, 4 digits",
-            "hs2_code" => "chapter, 2 digits",
-            "day_of_week" => "day of the week",
-            "month" => "month of acceptance",
-            "day_of_year" => "day of the year",
+            "ln_customs_value" => words.say("customs value"),
+            "ln_net_mass" => words.say("net mass"),
+            "ln_quantity" => words.say("supplementary quantity"),
+            "ln_price_per_kg" => words.say("customs value per kg"),
+            "ln_value_per_quantity" => words.say("customs value per unit of quantity"),
+            "gross_net_ratio" => words.say("gross mass against net mass"),
+            "duty_rate" => words.say("tariff rate"),
+            "tax_rate" => words.say("rate of other taxes"),
+            "tax_ratio" => words.say("duty and taxes against customs value"),
+            "hs6_code" => words.say("commodity code, 6 digits"),
+            "hs4_code" => words.say("heading, 4 digits"),
+            "hs2_code" => words.say("chapter, 2 digits"),
+            "day_of_week" => words.say("day of the week"),
+            "month" => words.say("month of acceptance"),
+            "day_of_year" => words.say("day of the year"),
             name => name,
         }
         .to_owned(),
@@ -91,102 +108,125 @@ pub(crate) fn label(feature: &Feature) -> String {
 }
 
 /// A sentence about what the feature measures.
-pub(crate) fn meaning(feature: &Feature) -> String {
+pub(crate) fn meaning(words: &Words, feature: &Feature) -> String {
+    let past = |text: &str, of: &'static str| words.fill(text, &[("of", words.say(of))]);
+    let own = || label(words, feature);
     match feature.source {
-        Source::Past(Measure::Rate, of) => format!(
-            "Illicit share of the earlier outcomes of {of}; the fewer there are, the more it is drawn towards the \
-             share of all items."
+        Source::Past(Measure::Rate, of) => past(
+            words.say(
+                "Illicit share of the earlier outcomes of {of}; the fewer there are, the more it is drawn towards the share \
+                 of all items.",
+            ),
+            of,
         ),
-        Source::Past(Measure::Labelled, of) => format!("How many earlier outcomes of {of} are known."),
-        Source::Past(Measure::Seen, of) => format!("How many items of {of} came on earlier days."),
-        Source::Past(Measure::Days, of) => format!("Days since the last item of {of}."),
-        Source::Past(Measure::PriceDeviation, of) => format!(
-            "Customs value per kg against earlier items of {of}, in standard deviations of its logarithm."
-        ),
-        Source::Past(Measure::PriceRatio, of) => {
-            format!("Customs value per kg, divided by the geometric mean of earlier items of {of}.")
+        Source::Past(Measure::Labelled, of) => {
+            past(words.say("How many earlier outcomes of {of} are known."), of)
         }
-        Source::Code(_) => format!("The declared code: {}.", label(feature)),
-        Source::Row => format!("Declared: {}.", label(feature)),
+        Source::Past(Measure::Seen, of) => past(words.say("How many items of {of} came on earlier days."), of),
+        Source::Past(Measure::Days, of) => past(words.say("Days since the last item of {of}."), of),
+        Source::Past(Measure::PriceDeviation, of) => past(
+            words.say("Customs value per kg against earlier items of {of}, in standard deviations of its logarithm."),
+            of,
+        ),
+        Source::Past(Measure::PriceRatio, of) => past(
+            words.say("Customs value per kg, divided by the geometric mean of earlier items of {of}."),
+            of,
+        ),
+        Source::Code(_) => words.fill("The declared code: {feature}.", &[("feature", &own())]),
+        Source::Row => words.fill("Declared: {feature}.", &[("feature", &own())]),
     }
 }
 
 /// The feature at `index` of [`features`] and its value for an item: `past illicit share of the importer: 41.2 %,
 /// from 120 outcomes`. `value` gives the item's value of any feature; NaN is missing.
-pub(crate) fn sentence(index: usize, value: impl Fn(usize) -> f32) -> String {
+pub(crate) fn sentence(words: &Words, index: usize, value: impl Fn(usize) -> f32) -> String {
     let Some(feature) = features().get(index) else { return String::new() };
-    let own = value(index);
+    let (own, name) = (value(index), label(words, feature));
+    let with = |value: &str| words.fill("{name}: {value}", &[("name", &name), ("value", value)]);
     if own.is_nan() {
-        return format!("{}: not known", label(feature));
+        return with(words.say("not known"));
     }
     let own = f64::from(own);
     match feature.source {
         Source::Past(measure, of) => {
-            let mut text = past(feature, measure, of, own);
+            let mut text = past(words, &name, measure, of, own);
             let outcomes =
                 features().iter().position(|other| other.source == Source::Past(Measure::Labelled, of));
             if let (Measure::Rate, Some(outcomes)) = (measure, outcomes) {
                 let count = f64::from(value(outcomes)).exp_m1().round();
-                let noun = if count == 1.0 { "outcome" } else { "outcomes" };
-                text.push_str(&format!(", from {} {noun}", format::count(count)));
+                let said = match count {
+                    1.0 => words.say(", from 1 outcome"),
+                    _ => words.say(", from {n} outcomes"),
+                };
+                text.push_str(&words.fill(said, &[("n", &words.numbers().count(count))]));
             }
             text
         }
         Source::Code(_) => match code(own) {
             // The feature ends after three bytes, so a longer code looks like one of three.
-            code if code.len() == 3 => format!("{} beginning with {code}", label(feature)),
-            code => format!("{}: {code}", label(feature)),
+            code if code.len() == 3 => {
+                words.fill("{name} beginning with {code}", &[("name", &name), ("code", &code)])
+            }
+            code => with(&code),
         },
-        Source::Row => format!("{}: {}", label(feature), declared(&feature.name, own)),
+        Source::Row => with(&declared(words, &feature.name, own)),
     }
 }
 
-fn past(feature: &Feature, measure: Measure, of: &str, value: f64) -> String {
+fn past(words: &Words, name: &str, measure: Measure, of: &'static str, value: f64) -> String {
+    let of = words.say(of);
+    let numbers = words.numbers();
+    let with = |value: String| words.fill("{name}: {value}", &[("name", name), ("value", &value)]);
     match measure {
-        Measure::Rate => format!("{}: {}", label(feature), format::percent(value)),
+        Measure::Rate => with(numbers.percent(value)),
         Measure::Labelled | Measure::Seen => match value.exp_m1().round() {
-            0.0 if measure == Measure::Seen => format!("first item of {of}"),
-            0.0 => format!("no past outcome of {of}"),
-            count => format!("{}: {}", label(feature), format::count(count)),
+            0.0 if measure == Measure::Seen => words.fill("first item of {of}", &[("of", of)]),
+            0.0 => words.fill("no past outcome of {of}", &[("of", of)]),
+            count => with(numbers.count(count)),
         },
-        Measure::Days => format!("{}: {}", label(feature), format::count(value)),
+        Measure::Days => with(numbers.count(value)),
         Measure::PriceDeviation => {
-            let side = if value < 0.0 { "below" } else { "above" };
-            format!(
-                "price per kg {} standard deviations {side} the past of {of}",
-                format::fixed(value.abs(), 1)
-            )
+            let text = match value < 0.0 {
+                true => words.say("price per kg {n} standard deviations below the past of {of}"),
+                false => words.say("price per kg {n} standard deviations above the past of {of}"),
+            };
+            words.fill(text, &[("n", &numbers.fixed(value.abs(), 1)), ("of", of)])
         }
         Measure::PriceRatio => match value.exp() {
-            ratio if ratio < 1.995 => {
-                format!("price per kg is {} of the usual of {of}", format::percent(ratio))
-            }
-            ratio => format!("price per kg is {} times the usual of {of}", format::fixed(ratio, 1)),
+            ratio if ratio < 1.995 => words.fill(
+                "price per kg is {share} of the usual of {of}",
+                &[("share", &numbers.percent(ratio)), ("of", of)],
+            ),
+            ratio => words.fill(
+                "price per kg is {n} times the usual of {of}",
+                &[("n", &numbers.fixed(ratio, 1)), ("of", of)],
+            ),
         },
     }
 }
 
-fn declared(name: &str, value: f64) -> String {
-    let of = |names: &[&str]| {
+fn declared(words: &Words, name: &str, value: f64) -> String {
+    let numbers = words.numbers();
+    let of = |names: &[&'static str]| {
         let index = (value as usize).checked_sub(1);
         index
             .and_then(|index| names.get(index))
-            .map_or_else(|| format::number(value), |name| (*name).to_owned())
+            .map_or_else(|| numbers.number(value), |name| words.say(name).to_owned())
     };
     match name {
-        "ln_customs_value" => format::number(value.exp_m1()),
-        "ln_net_mass" => format!("{}\u{a0}kg", format::number(value.exp_m1())),
-        "ln_quantity" => format::number(value.exp_m1()),
-        "ln_price_per_kg" | "ln_value_per_quantity" => format::number(value.exp()),
-        "gross_net_ratio" => format!("{} times", format::number(value)),
-        "duty_rate" | "tax_rate" => format!("{}\u{a0}%", format::number(value)),
-        "tax_ratio" => format::percent(value),
+        "ln_customs_value" => numbers.number(value.exp_m1()),
+        "ln_net_mass" => format!("{}\u{a0}kg", numbers.number(value.exp_m1())),
+        "ln_quantity" => numbers.number(value.exp_m1()),
+        "ln_price_per_kg" | "ln_value_per_quantity" => numbers.number(value.exp()),
+        "gross_net_ratio" => words.fill("{n} times", &[("n", &numbers.number(value))]),
+        "duty_rate" | "tax_rate" => format!("{}\u{a0}%", numbers.number(value)),
+        "tax_ratio" => numbers.percent(value),
         "hs6_code" => format!("{value:06.0}"),
         "hs4_code" => format!("{value:04.0}"),
         "hs2_code" => format!("{value:02.0}"),
         "day_of_week" => of(&WEEKDAYS),
         "month" => of(&MONTHS),
-        _ => format::number(value),
+        _ => numbers.number(value),
     }
 }
 
@@ -198,12 +238,15 @@ fn code(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tidewaiter_report::words::Language;
+
     use super::*;
 
     fn text(name: &str, value: f32) -> String {
         let place = features().iter().position(|feature| feature.name == name).expect("a feature");
         let others = 3_f32.ln_1p();
-        sentence(place, |at| if at == place { value } else { others }).replace('\u{a0}', " ")
+        sentence(&Words::default(), place, |at| if at == place { value } else { others })
+            .replace('\u{a0}', " ")
     }
 
     #[test]
@@ -255,12 +298,55 @@ mod tests {
 
     #[test]
     fn every_feature_has_a_name_of_its_own_that_is_not_its_columns() {
+        let words = Words::default();
+        let label = |feature: &Feature| label(&words, feature);
         let labels: std::collections::BTreeSet<String> = features().iter().map(label).collect();
         assert_eq!(labels.len(), features().len());
         for feature in features() {
             assert!(feature.name == "month" || label(feature) != feature.name, "{}", feature.name);
-            assert!(!label(feature).contains('_') && meaning(feature).ends_with('.'), "{}", feature.name);
+            assert!(
+                !label(feature).contains('_') && meaning(&words, feature).ends_with('.'),
+                "{}",
+                feature.name
+            );
             assert!(label(feature).chars().count() <= 57, "{}", label(feature));
         }
+    }
+
+    #[test]
+    fn every_feature_is_named_in_every_language() {
+        let english = Words::default();
+        for language in [Language::French, Language::Spanish] {
+            let words = Words::new(language, &[include_str!("../report/words.tsv")]);
+            for feature in features() {
+                for (own, other) in [
+                    (label(&words, feature), label(&english, feature)),
+                    (meaning(&words, feature), meaning(&english, feature)),
+                ] {
+                    assert_ne!(own, other, "{}", feature.name);
+                    assert!(!own.contains('{') && !own.contains(" the "), "{own}");
+                }
+                let [one, other] = [&words, &english].map(|words| sentence(words, 0, |_| 0.5));
+                assert_ne!(one, other);
+            }
+            for name in WEEKDAYS.iter().chain(&MONTHS).chain(LEARNED.iter().map(|learned| &learned.1)) {
+                assert_ne!(words.say(name), *name);
+            }
+        }
+    }
+
+    #[test]
+    fn one_fact_told_in_several_ways_is_one_theme() {
+        let of = |name: &str| {
+            theme(features().iter().position(|feature| feature.name == name).expect("a feature"))
+        };
+        let prices =
+            ["ln_price_per_kg", "hs6_price_ratio", "hs6_price_deviation", "hs6_origin_price_ratio"].map(of);
+        assert!(prices.iter().all(|theme| *theme == prices[0]), "{prices:?}");
+        assert_eq!(of("importer_rate"), of("importer_labelled"));
+        assert_eq!(of("importer_seen"), of("importer_days"));
+        assert!(of("importer_rate") != of("importer_seen") && of("importer_rate") != of("exporter_rate"));
+        assert!(of("duty_rate") != of("tax_rate"));
+        assert_eq!(theme(features().len() + 1), features().len() + 1, "what a network learned");
     }
 }

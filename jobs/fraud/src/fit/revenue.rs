@@ -12,7 +12,7 @@ use datafusion::{
 };
 use futures::StreamExt;
 use tidewaiter_archive::{Archive, tasks};
-use tidewaiter_core::{Result, threads::on_cpu};
+use tidewaiter_core::{Result, query::Run as _, threads::on_cpu};
 use tidewaiter_proto::v1::ParquetFile;
 
 use crate::{
@@ -42,7 +42,7 @@ pub(super) async fn fit_revenue_head(
     order.push(col("additional_revenue").sort(true, false));
     let rows = rows.sort(order)?.select_columns(&[&FEATURES[..], &["additional_revenue"]].concat())?;
     let (mut columns, mut revenue) = (vec![Vec::new(); FEATURES.len()], Vec::new());
-    let mut stream = rows.execute_stream().await?;
+    let mut stream = rows.batch_stream().await?;
     while let Some(batch) = stream.next().await {
         let batch = batch?;
         for (column, values) in columns.iter_mut().zip(batch.columns()) {

@@ -14,7 +14,7 @@ pub(crate) mod scores;
 pub use fraud_model::{Classifier, FraudModel};
 pub use learner::Learner;
 pub use operator::ScoreOperator;
-pub(crate) use reasons::strongest;
+pub(crate) use reasons::strongest_themes;
 pub use revenue::RevenueHead;
 pub use scores::Scores;
 

@@ -3,12 +3,31 @@
 //! They are Shapley values of the model's log odds (Lundberg, Erion and Lee, arXiv:1802.03888): they add up to the
 //! score. They explain the model's answer, not what caused a fraud.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use tidewaiter_report::words::Words;
 
 use crate::features::text;
 
+/// The reasons that raise a score most, each with all that is about the same ([`text::theme`]): the index of the strongest
+/// of them and the sum of their attributions, at most `count` and the largest first.
+pub(crate) fn strongest_themes(attributions: &[f64], count: usize) -> Vec<(usize, f64)> {
+    let mut sums: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+    for (at, own) in attributions.iter().enumerate().filter(|(_, own)| own.is_finite() && **own != 0.0) {
+        let (strongest, sum) = sums.entry(text::theme(at)).or_insert((at, 0.0));
+        *sum += own;
+        if *own > attributions[*strongest] {
+            *strongest = at;
+        }
+    }
+    let mut themes: Vec<(usize, f64)> = sums.into_values().filter(|theme| theme.1 > 0.0).collect();
+    themes.sort_by(|one, other| other.1.total_cmp(&one.1));
+    themes.truncate(count);
+    themes
+}
+
 /// The indices of the `count` largest numbers above 0, by their `size`: the largest first, equal ones in order.
-pub(crate) fn strongest(attributions: &[f64], count: usize, size: impl Fn(f64) -> f64) -> Vec<usize> {
+fn strongest(attributions: &[f64], count: usize, size: impl Fn(f64) -> f64) -> Vec<usize> {
     let mut best: Vec<usize> = Vec::with_capacity(count + 1);
     // A number that is not one is not above 0, and stays out.
     for (at, own) in attributions.iter().map(|it| size(*it)).enumerate().filter(|(_, own)| *own > 0.0) {
@@ -26,13 +45,13 @@ pub(crate) fn strongest(attributions: &[f64], count: usize, size: impl Fn(f64) -
 /// "log_odds":0.93},…]`; `value` is null where missing or where the reason is no feature, and `log_odds` has four
 /// decimals. `values` are those of the features.
 pub(super) fn reasons_json(attributions: &[f64], values: &[f32], count: usize) -> String {
-    let of = |at: usize| values.get(at).copied().unwrap_or(f32::NAN);
+    let (of, words) = (|at: usize| values.get(at).copied().unwrap_or(f32::NAN), Words::default());
     let mut json = "[".to_owned();
     for at in strongest(attributions, count, f64::abs) {
         if json.len() > 1 {
             json.push(',');
         }
-        let _ = write!(json, "{{\"reason\":{}", serde_json::Value::from(text::reason(at, of)));
+        let _ = write!(json, "{{\"reason\":{}", serde_json::Value::from(text::reason(&words, at, of)));
         // The names of features hold no character that JSON escapes.
         let _ = write!(json, ",\"feature\":\"{}\",\"value\":", text::reason_name(at));
         let _ = if of(at).is_finite() { write!(json, "{}", of(at)) } else { write!(json, "null") };
@@ -49,6 +68,25 @@ mod tests {
 
     fn place(name: &str) -> usize {
         features().iter().position(|feature| feature.name == name).expect("a feature")
+    }
+
+    #[test]
+    fn a_price_told_three_ways_is_one_reason() {
+        let mut attributions = vec![0.0; features().len()];
+        for (name, own) in [
+            ("hs6_price_ratio", 0.4),
+            ("ln_price_per_kg", 0.3),
+            ("hs6_price_deviation", 0.5),
+            ("duty_rate", 0.6),
+            ("importer_rate", 0.2),
+            ("importer_labelled", -0.3),
+        ] {
+            attributions[place(name)] = own;
+        }
+        let themes = strongest_themes(&attributions, 3);
+        let named: Vec<&str> = themes.iter().map(|theme| features()[theme.0].name.as_str()).collect();
+        assert_eq!(named, ["hs6_price_deviation", "duty_rate"]);
+        assert!((themes[0].1 - 1.2).abs() < 1e-12, "{themes:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tidewaiter_report::{
 
 use crate::{
     metrics::PERCENTS,
-    population::{Estimate, Estimated, Population},
+    population::{Estimate, Estimated, LEAST_ILLICIT, LEAST_INSPECTED, NoEstimate, Population},
 };
 
 /// A share with its interval: `23.4 % (95 % interval 21.0 to 25.8)`.
@@ -53,8 +53,8 @@ pub(super) fn section(words: &Words, population: &Population) -> Markup {
                 p {
                     (words.fill(
                         "All figures of this page are of the items with a known outcome, which were inspected because \
-                         somebody suspected them. There is no estimate for all items, because {why}.",
-                        &[("why", why)],
+                         somebody suspected them. There is no estimate for all items: {why}.",
+                        &[("why", &reason(words, *why))],
                     ))
                 }
             };
@@ -91,6 +91,28 @@ pub(super) fn section(words: &Words, population: &Population) -> Markup {
                 ],
             ))
         }
+    }
+}
+
+/// Why there is no estimate.
+fn reason(words: &Words, why: NoEstimate) -> String {
+    let count = |number: usize| words.count(number as u64);
+    match why {
+        NoEstimate::NotPredicted => words.say("the chance of inspection was not predicted").to_owned(),
+        NoEstimate::TooFew { inspected, illicit } => words.fill(
+            "it takes {least} inspected items with {least_illicit} illicit ones among them, and there are {inspected} with \
+             {illicit}",
+            &[
+                ("least", &count(LEAST_INSPECTED)),
+                ("least_illicit", &count(LEAST_ILLICIT)),
+                ("inspected", &words.count(inspected)),
+                ("illicit", &words.count(illicit)),
+            ],
+        ),
+        NoEstimate::Unlike { share } => words.fill(
+            "{share} of the items are unlike all that were inspected",
+            &[("share", &words.numbers().percent(share))],
+        ),
     }
 }
 

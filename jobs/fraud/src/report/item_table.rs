@@ -7,6 +7,9 @@ use tidewaiter_report::{
     words::Words,
 };
 
+/// Characters of a description that are shown.
+const SHOWN: usize = 160;
+
 /// One item selected for inspection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -25,6 +28,10 @@ pub struct SelectedItem {
     pub hs_code: String,
     /// Country of origin.
     pub origin: String,
+    /// Customs office; empty: not read.
+    pub office: String,
+    /// Description of the goods; empty: not read.
+    pub description: String,
     /// Customs value, national currency.
     pub value: Option<f64>,
     /// Predicted probability of fraud.
@@ -38,7 +45,7 @@ pub struct SelectedItem {
 }
 
 /// The table of items; columns without any value are left out.
-pub(super) fn table(words: &Words, items: &[SelectedItem], currency: &str) -> Markup {
+pub(super) fn table(words: &Words, caption: &str, items: &[SelectedItem], currency: &str) -> Markup {
     let amount = |what: &str| match currency {
         "" => what.to_owned(),
         _ => format!("{what}, {currency}"),
@@ -47,6 +54,7 @@ pub(super) fn table(words: &Words, items: &[SelectedItem], currency: &str) -> Ma
     let has_value = items.iter().any(|item| item.value.is_some());
     let has_expected = items.iter().any(|item| item.expected_revenue.is_some());
     let has_outcome = items.iter().any(|item| item.illicit.is_some());
+    let has_office = items.iter().any(|item| !item.office.is_empty());
     let mut columns = vec![
         ("Rank", Kind::Count),
         ("Declaration / item", Kind::Text),
@@ -61,11 +69,15 @@ pub(super) fn table(words: &Words, items: &[SelectedItem], currency: &str) -> Ma
         (has_expected, &expected, Kind::Count),
         (has_outcome, "Proved illicit", Kind::Text),
     ];
+    if has_office {
+        columns.insert(3, ("Office", Kind::Text));
+    }
     columns.extend(optional.iter().filter(|column| column.0).map(|(_, name, kind)| (*name, *kind)));
-    let mut table = words.table("The riskiest items and, below each, why", &columns);
+    let mut table = words.table(caption, &columns);
     let code = |text: &str| if text.is_empty() { Cell::Absent } else { text.into() };
     for item in items {
         let reasons = html! {
+            @if !item.description.is_empty() { p { (shorten(&item.description)) } }
             ul {
                 @for (text, contribution) in &item.reasons {
                     li {
@@ -84,6 +96,9 @@ pub(super) fn table(words: &Words, items: &[SelectedItem], currency: &str) -> Ma
             code(&item.origin),
             item.probability.into(),
         ];
+        if has_office {
+            cells.insert(3, code(&item.office));
+        }
         let outcome = item.illicit.map(|illicit| if illicit { words.say("yes") } else { words.say("no") });
         let optional = [item.value.into(), item.expected_revenue.into(), outcome.into()];
         let shown = [has_value, has_expected, has_outcome];
@@ -94,11 +109,20 @@ pub(super) fn table(words: &Words, items: &[SelectedItem], currency: &str) -> Ma
         p {
             (words.say(
                 "▲ raises the probability, ▼ lowers it, by so much in log-odds: +0.69 doubles the odds of fraud, +1.39 \
-                 makes them four times as high. An item has more reasons than are shown. HS 6 × origin: earlier items of \
+                 makes them four times as high. What is about the same, such as a price told in several ways, is one reason \
+                 with the sum of them. An item has more reasons than are shown. HS 6 × origin: earlier items of \
                  the same commodity (six digits) and origin; illicit shares are drawn towards that of all items, the \
                  more so the fewer outcomes there are.",
             ))
         }
         (table.render())
+    }
+}
+
+/// The beginning of a description.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }

@@ -6,24 +6,25 @@ use arrow::{
     datatypes::{DataType, Date32Type, Float32Type, Float64Type, Int32Type},
 };
 use tidewaiter_core::{Error, Result};
+use tidewaiter_report::words::Words;
 
 use super::item_table::SelectedItem;
 use crate::{
     calendar::date_of,
     features::{LEADING, feature_schema, features, text},
-    model::strongest,
+    model::strongest_themes,
     scored::TopItems,
 };
 
 /// Reasons that a page gives for an item.
 const REASONS: usize = 3;
 
-/// The items as a page lists them, in the order given; none for `None`.
+/// The items as a page in a language lists them, in the order given; none for `None`.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Internal`] when the parts differ in rows or the features have another schema;
 /// [`tidewaiter_core::ErrorKind::Input`] when a declared column cannot be read.
-pub fn listed_items(top: Option<&TopItems>) -> Result<Vec<SelectedItem>> {
+pub fn listed_items(words: &Words, top: Option<&TopItems>) -> Result<Vec<SelectedItem>> {
     let Some(top) = top else { return Ok(Vec::new()) };
     let TopItems { features: records, declared, probabilities, expected, attributions } = top;
     let (rows, width) = (records.num_rows(), text::attribution_width());
@@ -50,7 +51,7 @@ pub fn listed_items(top: Option<&TopItems>) -> Result<Vec<SelectedItem>> {
     let hs_code = column("hs_code", &DataType::Utf8)?;
     let origin = column("origin", &DataType::Utf8)?;
     let value = column("customs_value", &DataType::Float64)?;
-    let words = |array: &Option<ArrayRef>, row: usize| {
+    let declared_text = |array: &Option<ArrayRef>, row: usize| {
         let array = array.as_ref().filter(|array| array.is_valid(row));
         array.map_or_else(String::new, |array| array.as_string::<i32>().value(row).to_owned())
     };
@@ -67,20 +68,22 @@ pub fn listed_items(top: Option<&TopItems>) -> Result<Vec<SelectedItem>> {
     Ok((0..rows)
         .map(|row| {
             let contributions = &attributions[row * width..(row + 1) * width];
-            let reasons = strongest(contributions, REASONS, |contribution| contribution);
-            let sentence = |at: usize| text::reason(at, |other| values[other][row]);
-            let reasons = reasons.into_iter().map(|at| (sentence(at), contributions[at]));
+            let sentence = |at: usize| text::reason(words, at, |other| values[other][row]);
+            let reasons = strongest_themes(contributions, REASONS);
+            let reasons = reasons.into_iter().map(|(at, sum)| (sentence(at), sum));
             SelectedItem {
                 rank: row as u64 + 1,
                 declaration: identifiers.value(row).to_owned(),
                 item: u64::try_from(items[row]).unwrap_or_default(),
                 date: date_of(days[row]).format("%Y-%m-%d").to_string(),
-                importer: words(&importer, row),
-                hs_code: words(&hs_code, row),
-                origin: words(&origin, row),
+                importer: declared_text(&importer, row),
+                hs_code: declared_text(&hs_code, row),
+                origin: declared_text(&origin, row),
                 value: value.as_ref().and_then(|array| number(array, row)),
                 probability: probabilities[row],
                 expected_revenue: expected[row],
+                office: String::new(),
+                description: String::new(),
                 illicit: labels.is_valid(row).then(|| labels.value(row) == 1.0),
                 reasons: reasons.collect(),
             }

@@ -2,9 +2,12 @@
 
 use maud::Markup;
 use serde::{Deserialize, Serialize};
-use tidewaiter_report::{table::Kind, words::Words};
+use tidewaiter_report::{
+    table::{Cell, Kind},
+    words::Words,
+};
 
-use crate::metrics::{Metrics, PERCENTS};
+use crate::metrics::{Metrics, PERCENTS, inspected};
 
 /// One metric of both models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +16,9 @@ pub struct Metric {
     pub name: String,
     /// Value of the new model.
     pub challenger: f64,
+    /// How many items it is about, where it is about the riskiest ones.
+    #[serde(default)]
+    pub items: Option<u64>,
     /// Value of the model in use so far.
     pub champion: Option<f64>,
 }
@@ -25,6 +31,7 @@ pub(super) fn metric_rows(challenger: &Metrics, champion: Option<&Metrics>) -> V
     let overall = |name: &str, of: fn(&Metrics) -> f64| Metric {
         name: name.to_owned(),
         challenger: of(challenger),
+        items: None,
         champion: champion.map(of),
     };
     let mut rows = vec![
@@ -37,7 +44,8 @@ pub(super) fn metric_rows(challenger: &Metrics, champion: Option<&Metrics>) -> V
             let name = format!("{what}@{percent}");
             if let Some(value) = challenger.at.get(&name) {
                 let champion = champion.and_then(|champion| champion.at.get(&name).copied());
-                rows.push(Metric { name, challenger: *value, champion });
+                let items = inspected(challenger.rows as usize, percent) as u64;
+                rows.push(Metric { name, challenger: *value, items: Some(items), champion });
             }
         }
     }
@@ -75,6 +83,18 @@ fn meaning(words: &Words, name: &str) -> String {
     }
 }
 
+/// The meaning of a metric, and of how many items it is: a share of few is little more than chance.
+fn meaning_of(words: &Words, metric: &Metric) -> String {
+    let meaning = meaning(words, &metric.name);
+    match metric.items {
+        None => meaning,
+        Some(1) => words.fill("{meaning}: of one item", &[("meaning", &meaning)]),
+        Some(items) => {
+            words.fill("{meaning}: of {n} items", &[("meaning", &meaning), ("n", &words.count(items))])
+        }
+    }
+}
+
 /// The table of metrics: of one model, or of both and their difference.
 pub(super) fn table(words: &Words, caption: &str, metrics: &[Metric], compares: bool) -> Markup {
     let mut columns = vec![("Metric", Kind::Text), ("Meaning", Kind::Text), ("This model", Kind::Ratio)];
@@ -86,7 +106,7 @@ pub(super) fn table(words: &Words, caption: &str, metrics: &[Metric], compares: 
         let difference = metric.champion.map(|champion| metric.challenger - champion);
         let mut cells = vec![
             metric.name.as_str().into(),
-            meaning(words, &metric.name).as_str().into(),
+            Cell::Text(meaning_of(words, metric)),
             metric.challenger.into(),
         ];
         if compares {
@@ -113,6 +133,10 @@ mod tests {
             "share of all illicit items among the riskiest 10\u{a0}% of items"
         );
         assert!(meaning(&words(), "roc_auc").contains("0.5"));
+        let precision =
+            |items| Metric { name: "precision@0.1".to_owned(), challenger: 1.0, items, champion: None };
+        assert!(meaning_of(&words(), &precision(Some(1))).ends_with("of items: of one item"));
+        assert!(meaning_of(&words(), &precision(Some(1200))).ends_with("of items: of 1,200 items"));
         assert_eq!(
             (meaning(&words(), "accuracy@1/6"), meaning(&words(), "colour")),
             (String::new(), String::new())
@@ -121,7 +145,8 @@ mod tests {
 
     #[test]
     fn one_model_has_no_column_for_the_other() {
-        let metrics = [Metric { name: "roc_auc".to_owned(), challenger: 0.9, champion: Some(0.85) }];
+        let metrics =
+            [Metric { name: "roc_auc".to_owned(), challenger: 0.9, items: None, champion: Some(0.85) }];
         let alone = table(&words(), "c", &metrics, false).into_string();
         assert!(!alone.contains("Champion so far") && !alone.contains("0.850"));
         assert!(table(&words(), "c", &metrics, true).into_string().contains("0.050"));

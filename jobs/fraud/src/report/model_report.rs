@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use tidewaiter_core::Result;
-use tidewaiter_registry::comparison::{Comparison, Resampled};
-use tidewaiter_report::{format, words::Language};
+use tidewaiter_registry::{
+    Promotion,
+    comparison::{Comparison, Resampled},
+};
+use tidewaiter_report::words::{Language, Words};
 
 use super::{
     item_table::SelectedItem,
@@ -37,7 +40,7 @@ pub struct ModelFacts {
     /// The model in use before, where there was one.
     pub champion: Option<String>,
     /// Whether the new model took its place.
-    pub promoted: bool,
+    pub promotion: Promotion,
     /// The reporting country.
     pub country: String,
     /// Training months, `2020-01..2020-12`.
@@ -95,7 +98,7 @@ pub fn model_report(
         precision,
         revenue,
         by_month: months.into_iter().map(|month| month_row(month, percent)).collect(),
-        importance: strongest_features(importance),
+        importance: strongest_features(&words(facts.language), importance),
         calibration: metrics::calibration(&rows.challenger, &rows.labels, BINS)?,
         selection,
         model: facts.model,
@@ -110,55 +113,98 @@ pub fn model_report(
 
 /// Whether the new model was promoted, and why.
 pub(super) fn decision(facts: &ModelFacts, verdict: &Verdict) -> String {
-    let ModelFacts { model, promoted, .. } = facts;
-    let average = format::ratio(verdict.challenger.average_precision);
-    match (&facts.champion, &verdict.comparison) {
-        (Some(in_use), Some(comparison)) => decision_by_comparison(model, in_use, *promoted, comparison),
-        (Some(in_use), None) => format!(
-            "{model} is kept and not in use: it was not compared with {in_use}, which stays the model in use. Its \
-             average precision is {average}."
-        ),
-        (None, _) if *promoted => {
-            format!("{model} becomes the model in use: there was none. Its average precision is {average}.")
+    let words = &words(facts.language);
+    let average = words.numbers().ratio(verdict.challenger.average_precision);
+    let overtaking = match facts.promotion {
+        Promotion::OvertakenBy(version) => {
+            let name = facts.model.split('@').next().unwrap_or_default();
+            format!("{name}@{version}")
         }
-        (None, _) => format!("{model} is kept and not in use. Its average precision is {average}."),
-    }
+        _ => String::new(),
+    };
+    let in_use = facts.champion.as_deref().unwrap_or_default();
+    let values = [
+        ("model", facts.model.as_str()),
+        ("in_use", in_use),
+        ("average", average.as_str()),
+        ("other", overtaking.as_str()),
+    ];
+    let fill = |text: &str| words.fill(text, &values);
+    let Some(comparison) = verdict.comparison.as_ref().filter(|_| facts.champion.is_some()) else {
+        let said = match (&facts.champion, facts.promotion) {
+            (Some(_), _) => words.say(
+                "{model} is kept and not in use: it was not compared with {in_use}, which stays the model in use.",
+            ),
+            (None, Promotion::Champion) => words.say("{model} becomes the model in use: there was none."),
+            (None, Promotion::OvertakenBy(_)) => words.say(
+                "{model} is kept and not in use: there was no model in use when it was evaluated, but {other} was \
+                 promoted before it.",
+            ),
+            (None, _) => words.say(
+                "There was no model in use when {model} was evaluated: it is promoted, unless another model was before \
+                 it.",
+            ),
+        };
+        return format!("{} {}", fill(said), fill(words.say("Its average precision is {average}.")));
+    };
+    let said = match (facts.promotion, comparison.is_better()) {
+        (Promotion::Champion, _) => words.say(
+            "{model} becomes the model in use: it is better than {in_use}, which is kept and can be put back.",
+        ),
+        (Promotion::OvertakenBy(_), _) => words.say(
+            "{model} is kept and not in use, though it is better than {in_use}: {other} was put in its place meanwhile.",
+        ),
+        (Promotion::Pending, true) => words.say(
+            "{model} is better than {in_use} and is promoted, unless another model was since they were compared.",
+        ),
+        (_, _) => words.say(
+            "{in_use} stays the model in use: {model} is not better beyond the chance of the test items. It is kept and \
+             can be promoted by hand.",
+        ),
+    };
+    format!("{} {}", fill(said), compared_text(words, in_use, comparison))
 }
 
-/// The decision between two models that were compared.
-fn decision_by_comparison(model: &str, in_use: &str, promoted: bool, comparison: &Comparison) -> String {
+/// The figures of a comparison.
+fn compared_text(words: &Words, in_use: &str, comparison: &Comparison) -> String {
     let Comparison { difference, by_declaration, by_day, seed, .. } = comparison;
-    let number = |value: f64| format::fixed(value, 4);
-    let drawn = |what: &str, drawn: &Resampled| {
-        format!(
-            "{} to {} when its {} {what} are drawn again, above in {} of {} paired resamples",
-            number(drawn.low),
-            number(drawn.high),
-            format::count(drawn.groups as f64),
-            format::percent(drawn.better),
-            drawn.resamples
+    let number = |value: f64| words.numbers().fixed(value, 4);
+    let resampled = |text: &str, drawn: &Resampled| {
+        words.fill(
+            text,
+            &[
+                ("low", &number(drawn.low)),
+                ("high", &number(drawn.high)),
+                ("n", &words.count(drawn.groups)),
+                ("better", &words.numbers().percent(drawn.better)),
+                ("resamples", &words.count(drawn.resamples)),
+            ],
         )
     };
-    let figures = format!(
-        "on the inspected items of the test months its average precision differs by {} from that of {in_use} (95 % \
-         interval {}; {}; seed {seed})",
-        number(*difference),
-        drawn("declarations", by_declaration),
-        drawn("days", by_day)
+    let declarations = resampled(
+        words.say(
+            "{low} to {high} when its {n} declarations are drawn again, above 0 in {better} of {resamples} paired \
+             resamples",
+        ),
+        by_declaration,
     );
-    match (promoted, comparison.is_better()) {
-        (true, _) => {
-            format!("{model} becomes the model in use: {figures}. {in_use} is kept and can be put back.")
-        }
-        (false, true) => format!(
-            "{model} is kept and not in use, though it is better: {figures}. Another model was put in the place of \
-             {in_use} meanwhile."
+    let days = resampled(
+        words.say(
+            "{low} to {high} when its {n} days are drawn again, above 0 in {better} of {resamples} paired resamples",
         ),
-        (false, false) => format!(
-            "{in_use} stays the model in use: {model} is not better beyond the chance of the test items: {figures}. \
-             {model} is kept and can be promoted by hand."
-        ),
-    }
+        by_day,
+    );
+    words.fill(
+        "On the inspected items of the test months its average precision differs by {difference} from that of {in_use} \
+         (95 % interval {declarations}; {days}; seed {seed}).",
+        &[
+            ("difference", &number(*difference)),
+            ("in_use", in_use),
+            ("declarations", &declarations),
+            ("days", &days),
+            ("seed", &seed.to_string()),
+        ],
+    )
 }
 
 /// The gain, precision and revenue curves of both models.
@@ -217,15 +263,15 @@ fn nearest_percent(capacity: f64) -> f64 {
     PERCENTS.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(5.0)
 }
 
-fn strongest_features(importance: &[f64]) -> Vec<Importance> {
+fn strongest_features(words: &Words, importance: &[f64]) -> Vec<Importance> {
     let mut rows: Vec<Importance> = features()
         .iter()
         .zip(importance)
         .filter(|(_, share)| **share > 0.0)
         .map(|(feature, share)| Importance {
             feature: feature.name.clone(),
-            label: text::label(feature),
-            meaning: text::meaning(feature),
+            label: text::label(words, feature),
+            meaning: text::meaning(words, feature),
             share: *share,
         })
         .collect();

@@ -128,11 +128,7 @@ impl SelectionPage {
             section("metrics", words.say("How good the selection was"), self.metrics_section(words));
         }
         if !self.selection.is_empty() {
-            section(
-                "selection",
-                words.say("Items to inspect first"),
-                item_table::table(words, &self.selection, &self.currency),
-            );
+            section("selection", words.say("Items to inspect first"), self.items_section(words));
         }
         let origin = [self.country.as_str(), self.months.as_str()];
         let origin = origin.iter().filter(|text| !text.is_empty()).map(|text| format!(" · {text}"));
@@ -149,6 +145,37 @@ impl SelectionPage {
     }
 
     /// How good the selection was, by the outcomes that are known.
+    /// The items that rank first; those that were inspected already are left out, unless all of them were.
+    fn items_section(&self, words: &Words) -> Markup {
+        let open: Vec<SelectedItem> =
+            self.selection.iter().filter(|item| item.illicit.is_none()).cloned().collect();
+        let done = self.selection.len() - open.len();
+        let (listed, done) = if open.is_empty() { (&self.selection, 0) } else { (&open, done) };
+        let caption = words.fill(
+            "{n} of the {selected} selected items, by rank, and below each why",
+            &[("n", &words.count(listed.len() as u64)), ("selected", &words.count(self.selected))],
+        );
+        html! {
+            p {
+                (words.say(
+                    "All selected items are in the files selected_items beside this page; selected_declarations has them by \
+                     declaration, as large a share of each office's declarations as of all items.",
+                ))
+                @if done > 0 {
+                    " "
+                    (words.fill(
+                        "Of the first {n}, {done} were inspected already and are not listed.",
+                        &[
+                            ("n", &words.count(self.selection.len() as u64)),
+                            ("done", &words.count(done as u64)),
+                        ],
+                    ))
+                }
+            }
+            (item_table::table(words, &caption, listed, &self.currency))
+        }
+    }
+
     fn metrics_section(&self, words: &Words) -> Markup {
         let known = words.count(self.known);
         let values = [("known", known.as_str())];
@@ -393,5 +420,32 @@ mod tests {
         let json = serde_json::to_string(&report).expect("serialises");
         let parsed: SelectionPage = serde_json::from_str(&json).expect("parses");
         assert_eq!(parsed, report);
+    }
+
+    #[test]
+    fn the_list_says_how_many_of_how_many_and_leaves_out_what_was_inspected() {
+        let item = |rank, illicit| SelectedItem {
+            rank,
+            illicit,
+            declaration: format!("D{rank}"),
+            office: "020".to_owned(),
+            description: "leather boots".to_owned(),
+            ..SelectedItem::default()
+        };
+        let page = |selection| SelectionPage { selection, ..example() }.html().replace('\u{a0}', " ");
+        let html = page(vec![item(1, Some(true)), item(2, None), item(3, None)]);
+        for present in [
+            "2 of the 1,000 selected items",
+            "Of the first 3, 1 were inspected already",
+            "D2 / 0",
+            "leather boots",
+            "020",
+        ] {
+            assert!(html.contains(present), "{present}");
+        }
+        assert!(!html.contains("D1 / 0"));
+        // A look back: all were inspected.
+        let html = page(vec![item(1, Some(true)), item(2, Some(false))]);
+        assert!(html.contains("2 of the 1,000 selected items") && html.contains("D1 / 0"));
     }
 }

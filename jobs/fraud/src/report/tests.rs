@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Float32Array, Float64Array, Int32Array, RecordBatch, StringArray};
 use proptest::prelude::*;
-use tidewaiter_registry::comparison::{Comparison, Resampled};
+use tidewaiter_registry::{
+    Promotion,
+    comparison::{Comparison, Resampled},
+};
+use tidewaiter_report::words::{Language, Words};
 
 use super::{
     model_report::{FEATURES, curves, decision},
@@ -35,7 +39,7 @@ fn facts() -> ModelFacts {
     ModelFacts {
         model: "fraud@3".to_owned(),
         champion: Some("fraud@2".to_owned()),
-        promoted: true,
+        promotion: Promotion::Champion,
         country: "KR".to_owned(),
         train: "2020-01..2020-12".to_owned(),
         valid: "2021-01..2021-01".to_owned(),
@@ -82,7 +86,9 @@ fn a_retrain_of_ten_rows_counted_by_hand() {
     let report = report(facts(), &importance, Vec::new());
     insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspecting the riskiest 20 % of items finds 67 % of the fraud and 100 % of the revenue to be recovered; 100 of 100 inspected items are illicit. Inspecting as many at random would find 20 % of it; the champion so far finds 33 %.");
     assert!(
-        report.decision.starts_with("fraud@3 becomes the model in use: on the inspected items"),
+        report
+            .decision
+            .starts_with("fraud@3 becomes the model in use: it is better than fraud@2, which is kept"),
         "{}",
         report.decision
     );
@@ -109,30 +115,73 @@ fn a_retrain_of_ten_rows_counted_by_hand() {
 }
 
 #[test]
-fn every_decision_has_a_text() {
-    let first = ModelFacts { champion: None, ..facts() };
-    let kept = ModelFacts { promoted: false, ..facts() };
+fn the_decision_says_what_became_of_the_model() {
     let alone = Verdict { champion: None, comparison: None, ..verdict() };
     let compared = |low| Verdict { comparison: Some(comparison(low)), ..verdict() };
-    let texts = [
-        decision(&first, &alone),
-        decision(&ModelFacts { promoted: false, ..first.clone() }, &alone),
-        decision(&kept, &alone),
-        decision(&facts(), &compared(0.004)),
-        decision(&kept, &compared(-0.001)),
-        decision(&kept, &compared(0.004)),
-    ];
-    insta::assert_snapshot!(
-        without_spaces(&texts.join("\n")),
-        @r"
-    fraud@3 becomes the model in use: there was none. Its average precision is 0.917.
-    fraud@3 is kept and not in use. Its average precision is 0.917.
-    fraud@3 is kept and not in use: it was not compared with fraud@2, which stays the model in use. Its average precision is 0.917.
-    fraud@3 becomes the model in use: on the inspected items of the test months its average precision differs by 0.0123 from that of fraud@2 (95 % interval 0.0040 to 0.0210 when its 10 declarations are drawn again, above in 99.8 % of 1000 paired resamples; 0.0050 to 0.0210 when its 4 days are drawn again, above in 99.8 % of 1000 paired resamples; seed 7). fraud@2 is kept and can be put back.
-    fraud@2 stays the model in use: fraud@3 is not better beyond the chance of the test items: on the inspected items of the test months its average precision differs by 0.0123 from that of fraud@2 (95 % interval −0.0010 to 0.0210 when its 10 declarations are drawn again, above in 99.8 % of 1000 paired resamples; 0.0050 to 0.0210 when its 4 days are drawn again, above in 99.8 % of 1000 paired resamples; seed 7). fraud@3 is kept and can be promoted by hand.
-    fraud@3 is kept and not in use, though it is better: on the inspected items of the test months its average precision differs by 0.0123 from that of fraud@2 (95 % interval 0.0040 to 0.0210 when its 10 declarations are drawn again, above in 99.8 % of 1000 paired resamples; 0.0050 to 0.0210 when its 4 days are drawn again, above in 99.8 % of 1000 paired resamples; seed 7). Another model was put in the place of fraud@2 meanwhile.
-    "
+    for (champion, promotion, verdict, expected) in [
+        (false, Promotion::Champion, &alone, "fraud@3 becomes the model in use: there was none."),
+        (false, Promotion::Pending, &alone, "it is promoted, unless another model was before it."),
+        (
+            false,
+            Promotion::OvertakenBy(2),
+            &alone,
+            "fraud@3 is kept and not in use: there was no model in use",
+        ),
+        (
+            true,
+            Promotion::NotBetter,
+            &alone,
+            "it was not compared with fraud@2, which stays the model in use.",
+        ),
+        (
+            true,
+            Promotion::Champion,
+            &compared(0.004),
+            "fraud@3 becomes the model in use: it is better than fraud@2",
+        ),
+        (
+            true,
+            Promotion::NotBetter,
+            &compared(-0.001),
+            "fraud@2 stays the model in use: fraud@3 is not better",
+        ),
+        (
+            true,
+            Promotion::Pending,
+            &compared(-0.001),
+            "fraud@2 stays the model in use: fraud@3 is not better",
+        ),
+        (
+            true,
+            Promotion::Pending,
+            &compared(0.004),
+            "is promoted, unless another model was since they were compared.",
+        ),
+        (
+            true,
+            Promotion::OvertakenBy(4),
+            &compared(0.004),
+            "though it is better than fraud@2: fraud@4 was put in",
+        ),
+    ] {
+        let champion = champion.then(|| "fraud@2".to_owned());
+        let said = decision(&ModelFacts { champion, promotion, ..facts() }, verdict);
+        assert!(said.contains(expected), "{said}");
+        let wins = said.contains("becomes the model in use");
+        assert_eq!(wins, promotion == Promotion::Champion, "{said}");
+    }
+    let said = without_spaces(&decision(&facts(), &compared(0.004)));
+    assert!(
+        said.ends_with(
+            "On the inspected items of the test months its average precision differs by 0.0123 from that of fraud@2 \
+             (95 % interval 0.0040 to 0.0210 when its 10 declarations are drawn again, above 0 in 99.8 % of 1,000 paired \
+             resamples; 0.0050 to 0.0210 when its 4 days are drawn again, above 0 in 99.8 % of 1,000 paired resamples; \
+             seed 7)."
+        ),
+        "{said}"
     );
+    let french = decision(&ModelFacts { language: Language::French, ..facts() }, &compared(0.004));
+    assert!(french.starts_with("fraud@3 devient le modèle en service"), "{french}");
 }
 
 /// Rows whose features are all `value`.
@@ -192,7 +241,8 @@ fn an_item_has_the_three_reasons_that_raise_it_most() {
     }
     attributions[width + place("month")] = -1.0;
     let items =
-        listed_items(Some(&top(records(2, 0.0), declared(), &[0.9, 0.8], &attributions))).expect("items");
+        listed_items(&Words::default(), Some(&top(records(2, 0.0), declared(), &[0.9, 0.8], &attributions)))
+            .expect("items");
     let reasons: Vec<(String, f64)> =
         items[0].reasons.iter().map(|(text, value)| (without_spaces(text), *value)).collect();
     assert_eq!(
@@ -219,11 +269,11 @@ fn items_whose_parts_do_not_fit_are_a_bug() {
         [(vec![0.1], &attributions[..]), (vec![0.1, 0.2], &attributions[1..])]
     {
         let top = top(records(2, 0.0), declared(), &probabilities, attributions);
-        let error = listed_items(Some(&top)).expect_err("refused");
+        let error = listed_items(&Words::default(), Some(&top)).expect_err("refused");
         assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Internal);
     }
     let top = top(declared(), declared(), &[0.1, 0.2], &attributions);
-    let error = listed_items(Some(&top)).expect_err("refused");
+    let error = listed_items(&Words::default(), Some(&top)).expect_err("refused");
     assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Internal);
 }
 
@@ -291,7 +341,8 @@ fn fifty_items_with_reasons_stay_small() {
         Arc::new(StringArray::from(vec!["an importer of a long name"; LISTED])) as ArrayRef,
     )])
     .expect("declared");
-    let items = listed_items(Some(&top(records, declared, &[0.5; LISTED], &attributions))).expect("items");
+    let items = listed_items(&Words::default(), Some(&top(records, declared, &[0.5; LISTED], &attributions)))
+        .expect("items");
     let importance = vec![1.0 / width as f64; width];
     let report = report(facts(), &importance, items);
     assert!(report.html().len() < 400_000, "{}", report.html().len());

@@ -10,7 +10,7 @@ use arrow::{
 use datafusion::prelude::{DataFrame, SessionContext, col};
 use futures::StreamExt;
 use tidewaiter_archive::{Archive, tasks};
-use tidewaiter_core::{Error, Result, chance::mix, plan, threads::on_cpu};
+use tidewaiter_core::{Error, Result, chance::mix, plan, query::Run as _, threads::on_cpu};
 use tidewaiter_proto::v1;
 
 use super::{
@@ -97,7 +97,7 @@ impl ScoredFiles<'_> {
         let ordered = self.query(None)?.sort(by_time())?.select_columns(&columns)?;
         let sample = Sample::of(self.count());
         let mut rows = ScoredRows::default();
-        let mut stream = ordered.execute_stream().await?;
+        let mut stream = ordered.batch_stream().await?;
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             let [days, declarations, labels, revenue, probabilities, expected] = batch.columns() else {
@@ -129,7 +129,7 @@ impl ScoredFiles<'_> {
         let files = files.map(|file| v1::ParquetFile { path: file.path.clone(), size: file.size });
         let rows = tasks::scan(self.session, self.archive, files.collect(), file_schema(), false)?;
         // In any order: boosted trees do not depend on that of their rows.
-        let mut stream = rows.execute_stream().await?;
+        let mut stream = rows.batch_stream().await?;
         let sample = Sample { keep: Sample::share(self.count(), most) };
         let mut taken =
             FeatureSample { columns: vec![Vec::new(); features().len()], ..FeatureSample::default() };
@@ -151,7 +151,7 @@ impl ScoredFiles<'_> {
     pub(crate) async fn selection(&self, rank_by: RankBy, mut selection: Selection) -> Result<Selection> {
         let columns = ["acceptance_date", "label", "additional_revenue", "probability", "expected_revenue"];
         let ordered = self.query(None)?.sort(by_rank(rank_by))?.select_columns(&columns)?;
-        let mut stream = ordered.execute_stream().await?;
+        let mut stream = ordered.batch_stream().await?;
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             let [days, labels, revenue, probabilities, expected] = batch.columns() else {
@@ -185,7 +185,7 @@ impl ScoredFiles<'_> {
         rank_by: RankBy,
     ) -> Result<Option<TopItems>> {
         let top = self.query(None)?.sort(by_rank(rank_by))?.limit(0, Some(count))?;
-        let batches = top.collect().await?;
+        let batches = top.batches().await?;
         let Some(first) = batches.first() else { return Ok(None) };
         let top = concat_batches(&first.schema(), &batches)?;
         let (explained, model) = (top.clone(), Arc::clone(model));
@@ -206,7 +206,7 @@ impl ScoredFiles<'_> {
         let top = self.query(None)?.select_columns(&[rank_by.column()])?;
         let top = top.sort(vec![col(rank_by.column()).sort(false, false)])?.limit(0, Some(count))?;
         let mut least = f64::INFINITY;
-        for batch in top.collect().await? {
+        for batch in top.batches().await? {
             let scores = batch.column(0).as_primitive::<Float64Type>().values();
             least = scores.iter().copied().fold(least, f64::min);
         }

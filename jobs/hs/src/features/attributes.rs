@@ -19,7 +19,7 @@ use datafusion::{
     prelude::{DataFrame, col, lit},
 };
 use serde::{Deserialize, Serialize};
-use tidewaiter_core::{Error, Result, ResultExt};
+use tidewaiter_core::{Error, Result, ResultExt, query::Run as _};
 
 use crate::codes::{digits::six_digits, nomenclature::Nomenclature};
 
@@ -31,6 +31,10 @@ pub(crate) const COLUMNS: [&str; KINDS] = ["origin", "unit", "unit_value", "mass
 
 /// Whether a kind's classes are those of a value, whose neighbours are similar.
 pub(crate) const IS_VALUE: [bool; KINDS] = [false, false, true, true];
+
+/// Whether a kind follows from the declared code: customs tariffs prescribe the supplementary unit by the code, so that a
+/// wrong code brings a unit, and a value per unit, that confirm it.
+const FOLLOWS_FROM_CODE: [bool; KINDS] = [false, true, true, false];
 
 /// Classes of a value for each doubling.
 const CLASSES_PER_DOUBLING: f64 = 2.0;
@@ -65,6 +69,11 @@ impl<'a> Attributes<'a> {
         Ok(Self { origin, unit, unit_value, mass_value })
     }
 
+    /// The same without unit and value per unit.
+    pub(crate) fn without_unit(self) -> Self {
+        Self { unit: None, unit_value: None, ..self }
+    }
+
     /// Whether none is known.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -84,6 +93,12 @@ impl<'a> Attributes<'a> {
 /// The class of a value; `None` when it is not above 0.
 fn class_of(value: f64) -> Option<i64> {
     (value > 0.0 && value.is_finite()).then(|| (value.log2() * CLASSES_PER_DOUBLING).floor() as i64)
+}
+
+/// The columns of the attributes that a model may use.
+pub(crate) fn columns(unit_independent: bool) -> impl Iterator<Item = &'static str> {
+    let allowed = FOLLOWS_FROM_CODE.map(|follows| unit_independent || !follows);
+    COLUMNS.into_iter().zip(allowed).filter(|(_, allowed)| *allowed).map(|(name, _)| name)
 }
 
 /// The attributes of declarations, as expressions with the names of [`COLUMNS`].
@@ -153,13 +168,15 @@ pub(crate) struct AttributeCount {
 }
 
 /// Counts the attributes of declarations by code, in a query for each kind; codes that the nomenclature lacks are left
-/// out. There is one count for each code and class, few enough to collect.
+/// out, and unless `unit_independent` the kinds that follow from the declared code. There is one count for each code and
+/// class, few enough to collect.
 ///
 /// # Errors
 /// Those of the queries.
 pub(crate) async fn counts(
     declarations: &DataFrame,
     nomenclature: &Nomenclature,
+    unit_independent: bool,
 ) -> Result<Vec<AttributeCount>> {
     let mut counts: BTreeMap<(usize, (String, i64), u32), u64> = BTreeMap::new();
     let [origin, unit, unit_value, mass_value] = expressions()?;
@@ -170,7 +187,9 @@ pub(crate) async fn counts(
         [unit.alias("text"), unit_value.alias("number")],
         [no_text, mass_value.alias("number")],
     ];
-    for (kind, [text, number]) in keys.into_iter().enumerate() {
+    let counted =
+        keys.into_iter().enumerate().filter(|(kind, _)| unit_independent || !FOLLOWS_FROM_CODE[*kind]);
+    for (kind, [text, number]) in counted {
         let code = left(col("hs_code"), lit(6_i64)).alias("code");
         let counted = declarations
             .clone()
@@ -180,7 +199,7 @@ pub(crate) async fn counts(
                 vec![col("code"), col("text"), col("number")],
                 vec![count(lit(1_i64)).alias("items")],
             )?;
-        for batch in counted.collect().await.context(|| format!("count the {} of codes", COLUMNS[kind]))? {
+        for batch in counted.batches().await.context(|| format!("count the {} of codes", COLUMNS[kind]))? {
             let texts = [0, 1].map(|at| cast(batch.column(at), &DataType::Utf8));
             let [codes, texts] = texts.map(|column| column.map(|column| column.as_string::<i32>().clone()));
             let (codes, texts) = (codes?, texts?);

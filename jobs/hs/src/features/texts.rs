@@ -3,7 +3,10 @@
 //! A retrain has one file for each of its three periods, written by [`super::texts_operator`]. A file is ordered by its
 //! texts. Start at [`file_schema`] and [`read_texts`].
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+};
 
 use arrow::{
     array::{ArrayRef, AsArray, RecordBatch},
@@ -22,18 +25,19 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::{
     attributes::{self, AttributeColumns, Attributes, KINDS},
     defects::TextDefects,
+    ngrams::Extractor,
 };
 use crate::codes::digits::{national, six_digits};
 
 /// The columns of a file: `description`; `hs_code` (six digits); `national` (the whole code where it has more digits
-/// and belongs to the nomenclature's edition, else empty); `month` (12 × year + month - 1 in the test file, else 0);
-/// `rows`, the number of declared items with these values; and the attributes ([`attributes::COLUMNS`]; null in the
-/// training file).
+/// and belongs to the nomenclature's edition, else empty); of the test file alone (else empty or 0) `declaration`, `month`
+/// (12 × year + month - 1) and `day` (of acceptance, since 1970-01-01); `rows`, the number of declared items with these
+/// values; and the attributes ([`attributes::COLUMNS`]; null in the training file).
 pub(crate) fn file_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let texts =
-            ["description", "hs_code", "national"].map(|name| Field::new(name, DataType::Utf8, false));
-        let numbers = ["month", "rows"].map(|name| Field::new(name, DataType::Int64, false));
+        let texts = ["description", "hs_code", "national", "declaration"]
+            .map(|name| Field::new(name, DataType::Utf8, false));
+        let numbers = ["month", "rows", "day"].map(|name| Field::new(name, DataType::Int64, false));
         let fields = texts.into_iter().chain(numbers).chain(attributes::fields());
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     });
@@ -47,9 +51,9 @@ pub struct TextFile {
     pub path: String,
     /// Its size in bytes.
     pub size: u64,
-    /// Its rows: distinct texts with code and, in the test file, month, and with attributes outside the training file.
+    /// Distinct pairs of a text and a six-digit code.
     pub texts: u64,
-    /// Declared items that the rows stand for.
+    /// Declared items that its rows stand for.
     pub items: u64,
     /// Items without a description, or one without a letter or digit.
     pub without_words: u64,
@@ -122,6 +126,28 @@ pub(crate) async fn read_texts(archive: &Archive, path: &str, most: u64) -> Resu
             }
         })?;
         Ok(texts)
+    });
+    read.await.context(|| format!("read the texts in {path}"))
+}
+
+/// The hash of a text's words, by which texts that differ in nothing but case, spaces and punctuation are the same.
+pub(crate) fn text_hash(extractor: &mut Extractor, description: &str) -> u64 {
+    extractor.read(description);
+    xxh3_64(extractor.text().as_bytes())
+}
+
+/// The hashes of all texts of a file ([`text_hash`]).
+///
+/// # Errors
+/// As [`read_texts`].
+pub(crate) async fn text_hashes(archive: &Archive, path: &str) -> Result<HashSet<u64>> {
+    let bytes = archive.get(path).await?;
+    let read = on_cpu(move || {
+        let (mut hashes, mut extractor) = (HashSet::new(), Extractor::default());
+        each_row(&bytes, |row, _| {
+            hashes.insert(text_hash(&mut extractor, row.description));
+        })?;
+        Ok(hashes)
     });
     read.await.context(|| format!("read the texts in {path}"))
 }

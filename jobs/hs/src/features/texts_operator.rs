@@ -1,8 +1,8 @@
 //! The plan node that writes a retrain's files of texts, and the query below it.
 //!
 //! [`distinct_texts`] is the query: the distinct pairs of description and code of the training, validation and test
-//! months, with national digits and numbers of rows; those of the test months also by month, and those of the
-//! validation and test months also by attributes. [`TextsOperator`] writes one Parquet file for each period with the
+//! months, with national digits and numbers of rows; those of the test months also by declaration and day, and those of
+//! the validation and test months also by attributes. [`TextsOperator`] writes one Parquet file for each period with the
 //! columns of [`file_schema`], and counts the items that cannot be used: descriptions without a letter or digit, codes
 //! of fewer than six digits, codes that the nomenclature lacks. A file is ordered by its texts, so that it does not
 //! depend on how the query was partitioned. Start at [`distinct_texts`].
@@ -51,9 +51,9 @@ use crate::{
 const PARTS: [&str; 3] = ["train", "valid", "test"];
 
 /// The order of the operator's input.
-const ORDER: [&str; 4 + KINDS] = {
+const ORDER: [&str; 6 + KINDS] = {
     let [one, two, three, four] = attributes::COLUMNS;
-    ["part", "description", "hs_code", "month", one, two, three, four]
+    ["part", "description", "hs_code", "month", one, two, three, four, "day", "declaration"]
 };
 
 /// The distinct texts of declarations in three periods (training, validation, test), in the columns of the operator.
@@ -69,7 +69,11 @@ pub(crate) fn distinct_texts(declarations: DataFrame, periods: [Period; 3]) -> R
     let number = |name: &str| cast_to(col(name), DataType::Int64);
     let month = number("year") * lit(12_i64) + number("month") - lit(1_i64);
     let month = when(within_test.clone(), month).otherwise(lit(0_i64))?.alias("month");
-    let mut columns = vec![part, col("description"), col("hs_code"), month];
+    let day = cast_to(cast_to(col("acceptance_date"), DataType::Int32), DataType::Int64);
+    let day = when(within_test.clone(), day).otherwise(lit(0_i64))?.alias("day");
+    let declaration = cast_to(col("declaration_id"), DataType::Utf8);
+    let declaration = when(within_test.clone(), declaration).otherwise(lit(""))?.alias("declaration");
+    let mut columns = vec![part, col("description"), col("hs_code"), month, day, declaration];
     for (name, attribute) in attributes::COLUMNS.into_iter().zip(attributes::expressions()?) {
         columns.push(when(!within_train.clone(), attribute.unalias()).end()?.alias(name));
     }
@@ -184,6 +188,8 @@ pub(crate) async fn stored_nomenclature(
 struct TextFileWriter {
     writer: AsyncArrowWriter<BufWriter>,
     written: TextFile,
+    /// The last text with its code; equal ones follow each other.
+    last: (String, String),
     extractor: Extractor,
 }
 
@@ -198,6 +204,7 @@ impl TextFileWriter {
         Ok(Self {
             writer,
             written: TextFile { path, ..TextFile::default() },
+            last: Default::default(),
             extractor: Extractor::default(),
         })
     }
@@ -211,6 +218,10 @@ impl TextFileWriter {
         let rows: &Int64Array = rows.as_primitive();
         let months = cast(column(batch, "month")?, &DataType::Int64)?;
         let months: &Int64Array = months.as_primitive();
+        let days = cast(column(batch, "day")?, &DataType::Int64)?;
+        let days: &Int64Array = days.as_primitive();
+        let declarations = text("declaration")?;
+        let declarations = declarations.as_string::<i32>();
         let mut kept = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             let items = rows.value(row).unsigned_abs();
@@ -234,15 +245,24 @@ impl TextFileWriter {
             };
             *counted += items;
         }
-        self.written.texts += kept.len() as u64;
+        for (row, code, _) in &kept {
+            let description = descriptions.value(*row);
+            if self.last.0 != description || self.last.1 != *code {
+                self.last = (description.to_owned(), code.clone());
+                self.written.texts += 1;
+            }
+        }
         let texts = StringArray::from_iter_values(kept.iter().map(|(row, ..)| descriptions.value(*row)));
         let codes = StringArray::from_iter_values(kept.iter().map(|(_, code, _)| code));
         let nationals = StringArray::from_iter_values(kept.iter().map(|(.., national)| national));
         let number = |column: &Int64Array| {
             Arc::new(Int64Array::from_iter_values(kept.iter().map(|(row, ..)| column.value(*row))))
         };
+        let declarations =
+            StringArray::from_iter_values(kept.iter().map(|(row, ..)| declarations.value(*row)));
         let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(texts), Arc::new(codes), Arc::new(nationals), number(months), number(rows)];
+            vec![Arc::new(texts), Arc::new(codes), Arc::new(nationals), Arc::new(declarations)];
+        columns.extend([months, rows, days].map(|column| -> ArrayRef { number(column) }));
         let own: UInt64Array = kept.iter().map(|(row, ..)| *row as u64).collect();
         for field in attributes::fields() {
             columns.push(take(&cast(column(batch, field.name())?, field.data_type())?, &own, None)?);

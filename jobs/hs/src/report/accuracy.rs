@@ -10,7 +10,9 @@ use tidewaiter_report::{
 use super::facts::ReportFacts;
 use crate::{
     codes::digits::{DIGITS, LEVELS},
+    intervals::Share,
     metrics::{Evaluation, ProbabilityBin, RANKS},
+    results::{Automation, Novelty, TestResults},
 };
 
 /// Points of the curve of coverage, at most.
@@ -31,7 +33,8 @@ fn digits_name(words: &Words, level: usize) -> String {
     words.fill("{n} digits", &[("n", &DIGITS[level].to_string())])
 }
 
-pub(super) fn accuracy(words: &Words, evaluation: &Evaluation, facts: &ReportFacts) -> Markup {
+pub(super) fn accuracy(words: &Words, results: &TestResults, facts: &ReportFacts) -> Markup {
+    let evaluation = &results.evaluation;
     let percent = |share: f64| words.numbers().percent(share);
     let mut columns = vec![("Level", Kind::Text)];
     let titles: Vec<String> = RANKS
@@ -41,33 +44,39 @@ pub(super) fn accuracy(words: &Words, evaluation: &Evaluation, facts: &ReportFac
             place => words.fill("Among the first {n}", &[("n", &place.to_string())]),
         })
         .collect();
-    columns.extend(titles.iter().map(|title| (title.as_str(), Kind::Percent)));
-    let others = [
-        (words.say("First, description alone"), &facts.figures_alone),
-        (words.say("First, champion"), &facts.champion_figures),
-    ];
+    columns.extend(titles.iter().map(|title| (title.as_str(), Kind::Text)));
+    let beside = match facts.unit_independent {
+        true => words.say("First, with origin, unit and values"),
+        false => words.say("First, with origin and value per kilogram"),
+    };
+    let others =
+        [(beside, &facts.figures_with_attributes), (words.say("First, champion"), &facts.champion_figures)];
     let others = others.map(|(title, figures)| Some((title, figures.as_ref()?)));
     columns.extend(others.iter().flatten().map(|(title, _)| (*title, Kind::Percent)));
     let of_others = |name: &str| {
         others.iter().flatten().map(|(_, figures)| figures.get(name).copied().into()).collect::<Vec<Cell>>()
     };
     let mut table = words
-        .table("Items whose declared code is the first recommendation, or among the first few", &columns);
+        .table("Items whose declared code is the first recommendation by the description alone, or among the first few, with 95 % intervals by declaration and by day", &columns);
     for (level, name) in level_names(words).iter().enumerate() {
         let mut cells: Vec<Cell> = vec![(*name).into()];
-        cells.extend((0..RANKS.len()).map(|place| evaluation.accuracy(level, place).into()));
+        cells.extend(results.accuracy[level].map(|own| interval(words, own)));
         cells.extend(of_others(&format!("accuracy@1/{}", DIGITS[level])));
         table.row(cells);
     }
     if evaluation.national > 0 {
         let mut cells: Vec<Cell> = vec![words.say("With national digits").into()];
-        cells.extend((0..RANKS.len()).map(|place| evaluation.national_accuracy(place).into()));
+        cells.extend((0..RANKS.len()).map(|place| Cell::Text(percent(evaluation.national_accuracy(place)))));
         cells.extend(of_others("accuracy@1/national"));
         table.row(cells);
     }
     let items = evaluation.items.max(1) as f64;
     html! {
         (table.render())
+        (novelty(words, results))
+        @if !facts.unit_independent && facts.figures_with_attributes.is_some() {
+            p { (words.say("Unit and value per unit do not count: the tariff prescribes the supplementary unit by the declared code, so that a wrong code brings the unit that confirms it. Retrain with --unit-independent where this archive's unit does not follow from the code.")) }
+        }
         p {
             (words.fill(
                 "{unknown} of the items have a code that no training text has: they count as wrong everywhere. With every \
@@ -93,22 +102,64 @@ pub(super) fn accuracy(words: &Words, evaluation: &Evaluation, facts: &ReportFac
     }
 }
 
-/// The shares of right codes among the automated for which coverage is given.
-pub(super) const PRECISIONS: [f64; 5] = [0.8, 0.9, 0.95, 0.98, 0.99];
+/// A share with its interval, as a cell.
+fn interval(words: &Words, own: Option<Share>) -> Cell {
+    own.map_or(Cell::Absent, |Share { share, low, high }| {
+        let percent = |share: f64| words.numbers().percent(share);
+        Cell::Text(format!(
+            "{} ({}–{})",
+            percent(share),
+            words.numbers().fixed(100.0 * low, 1),
+            percent(high)
+        ))
+    })
+}
 
-pub(super) fn automation(words: &Words, evaluation: &Evaluation) -> Markup {
+/// Accuracy on texts that training had beside that on new ones.
+fn novelty(words: &Words, results: &TestResults) -> Markup {
     let [chapter, heading, subheading] = level_names(words);
     let columns = [
-        ("Right among the automated, at least", Kind::Percent),
-        (chapter, Kind::Percent),
-        (heading, Kind::Percent),
-        (subheading, Kind::Percent),
+        ("Texts", Kind::Text),
+        ("Items", Kind::Count),
+        (chapter, Kind::Text),
+        (heading, Kind::Text),
+        (subheading, Kind::Text),
     ];
-    let mut table = words.table("Share of all items that can be classified without a person", &columns);
-    for precision in PRECISIONS {
-        let mut cells: Vec<Cell> = vec![precision.into()];
-        cells.extend((0..LEVELS).map(|level| evaluation.coverage_at(level, precision).into()));
+    let mut table = words.table(
+        "First recommendation right, on texts whose words a training text has and on new ones",
+        &columns,
+    );
+    for Novelty { seen, items, right } in &results.novelty {
+        let name = if *seen { words.say("in training, too") } else { words.say("new") };
+        let mut cells: Vec<Cell> = vec![name.into(), (*items).into()];
+        cells.extend(right.map(|own| interval(words, own)));
         table.row(cells);
+    }
+    table.render()
+}
+
+pub(super) fn automation(words: &Words, results: &TestResults) -> Markup {
+    let evaluation = &results.evaluation;
+    let columns = [
+        ("Level", Kind::Text),
+        ("Should be right", Kind::Percent),
+        ("From a probability of", Kind::Ratio),
+        ("Classified without a person", Kind::Percent),
+        ("Right among those", Kind::Text),
+    ];
+    let mut table = words.table(
+        "Items that would be classified without a person from the probability on that the validation months chose, and how many of them are right on the test months, by the description alone",
+        &columns,
+    );
+    for Automation { level, precision, threshold, automated, right } in &results.automation {
+        let name = level_names(words)[*level];
+        table.row(vec![
+            name.into(),
+            (*precision).into(),
+            (*threshold).into(),
+            (*automated).into(),
+            interval(words, *right),
+        ]);
     }
     let series = (0..LEVELS).map(|level| {
         let curve = evaluation.coverage(level);
@@ -133,7 +184,11 @@ pub(super) fn automation(words: &Words, evaluation: &Evaluation) -> Markup {
         numbers: words.numbers(),
         ..LineChart::default()
     };
-    html! { (table.render()) (chart.render()) }
+    html! {
+        (table.render())
+        (chart.render())
+        p { (words.say("The curve is of the test items themselves: whoever chooses a threshold by it finds it a little too good.")) }
+    }
 }
 
 /// The points of a calibration curve: mean probability, and share that is right, of each bin.

@@ -1,5 +1,6 @@
 //! What a report says of a model besides its measures.
 
+use tidewaiter_registry::comparison::Comparison;
 use tidewaiter_report::words::Language;
 
 use crate::{
@@ -15,8 +16,10 @@ pub struct ReportFacts {
     pub language: Language,
     /// The champion that it was compared with.
     pub champion: Option<String>,
-    /// Whether it is the champion now.
-    pub promoted: bool,
+    /// The difference of both, as an apply would use them.
+    pub comparison: Option<Comparison>,
+    /// How often the test months were looked at, this time included.
+    pub looks: u64,
     /// The reporting country.
     pub country: String,
     /// Training, validation and test months.
@@ -35,8 +38,10 @@ pub struct ReportFacts {
     pub nomenclature: Nomenclature,
     /// The text encoder in words, where the model has one.
     pub encoder: Option<String>,
-    /// The measures by descriptions alone, where the model uses origin, unit and value.
-    pub figures_alone: Option<Figures>,
-    /// The champion's measures on the same items.
+    /// The measures with what else declarations state, where the model uses it.
+    pub figures_with_attributes: Option<Figures>,
+    /// The champion's measures on the same items, by descriptions alone.
     pub champion_figures: Option<Figures>,
+    /// Whether unit and value per unit are among what else counts.
+    pub unit_independent: bool,
 }

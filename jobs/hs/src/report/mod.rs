@@ -1,15 +1,18 @@
-//! The report of a retrained HS model, which is also the model's card in the registry, in English, French and Spanish.
+//! The reports of the HS jobs, in English, French and Spanish.
 //!
-//! Start at [`hs_report`]; the sections are in the modules below. [`hs_tables`] gives every table and curve of the page as
-//! data.
+//! [`hs_report`] is that of a retrained model, which is also the model's card in the registry; its sections are in the
+//! modules below, and [`hs_tables`] gives every table and curve of the page as data. [`applied_report`] is that of an
+//! apply.
 
 mod accuracy;
+mod applied;
 mod chapters;
 mod facts;
 mod rows;
 mod tables;
 
 use maud::Markup;
+use tidewaiter_registry::{Promotion, comparison::Comparison};
 use tidewaiter_report::{
     page::{Footer, Page, Section},
     words::Words,
@@ -20,19 +23,24 @@ use self::{
     chapters::{chapters, confusions, every_chapter},
     rows::{defects, rows},
 };
-pub use self::{facts::ReportFacts, tables::hs_tables};
-use crate::metrics::Evaluation;
+pub use self::{
+    applied::{AppliedFacts, applied_report, applied_tables},
+    facts::ReportFacts,
+    tables::hs_tables,
+};
+use crate::{intervals::Share, results::TestResults};
 
 /// The words of the page in its languages.
 const WORDS: &str = include_str!("words.tsv");
 
-/// The page of a model, by its name and version.
-pub fn hs_report(evaluation: &Evaluation, model: &str, facts: &ReportFacts) -> Page {
+/// The page of a model, by its name and version, and what became of its promotion.
+pub fn hs_report(results: &TestResults, model: &str, facts: &ReportFacts, promotion: Promotion) -> Page {
     let words = &Words::new(facts.language, &[WORDS]);
+    let evaluation = &results.evaluation;
     let section = |anchor, title: &str, body: Markup| Section { anchor, title: title.to_owned(), body };
     let mut sections = vec![
-        section("accuracy", words.say("Accuracy"), accuracy(words, evaluation, facts)),
-        section("automation", words.say("How much can be automated"), automation(words, evaluation)),
+        section("accuracy", words.say("Accuracy"), accuracy(words, results, facts)),
+        section("automation", words.say("How much can be automated"), automation(words, results)),
         section("calibration", words.say("Calibration"), calibration(words, evaluation)),
         section("chapters", words.say("Chapters with the most errors"), chapters(words, evaluation, facts)),
         section("every-chapter", words.say("Every chapter"), every_chapter(words, evaluation, facts)),
@@ -42,18 +50,11 @@ pub fn hs_report(evaluation: &Evaluation, model: &str, facts: &ReportFacts) -> P
         section("odd", words.say("Unusual descriptions and codes"), defects(words, facts)),
     ];
     sections.retain(|section| !section.body.0.is_empty());
-    let verdict = match (&facts.champion, facts.promoted) {
-        (None, _) => words.say("first version, champion").to_owned(),
-        (Some(champion), true) => {
-            words.fill("better than {champion}, now champion", &[("champion", champion)])
-        }
-        (Some(champion), false) => words.fill("not better than {champion}", &[("champion", champion)]),
-    };
     let [train, valid, test] = &facts.periods;
     let [chapters, headings, subheadings] = facts.classes.map(|count| words.count(count as u64));
     let mut shown = vec![
         (words.say("Model").to_owned(), model.to_owned()),
-        (words.say("Verdict").to_owned(), verdict),
+        (words.say("Verdict").to_owned(), verdict(words, model, facts, promotion)),
         (words.say("Country").to_owned(), facts.country.clone()),
         (words.say("Training months").to_owned(), train.clone()),
         (words.say("Validation months").to_owned(), valid.clone()),
@@ -66,6 +67,10 @@ pub fn hs_report(evaluation: &Evaluation, model: &str, facts: &ReportFacts) -> P
             ),
         ),
     ];
+    if facts.looks > 1 {
+        let looks = words.fill("{n} times", &[("n", &facts.looks.to_string())]);
+        shown.push((words.say("Test months looked at").to_owned(), looks));
+    }
     if let Some(encoder) = &facts.encoder {
         shown.push((words.say("Text encoder").to_owned(), encoder.clone()));
     }
@@ -79,7 +84,7 @@ pub fn hs_report(evaluation: &Evaluation, model: &str, facts: &ReportFacts) -> P
         subtitle: words
             .say("Recommended HS codes against the declared ones, on months that the model has not seen")
             .to_owned(),
-        lead: lead(words, evaluation),
+        lead: lead(words, results, facts),
         facts: shown,
         sections,
         footer: Footer {
@@ -90,24 +95,115 @@ pub fn hs_report(evaluation: &Evaluation, model: &str, facts: &ReportFacts) -> P
     }
 }
 
-fn lead(words: &Words, evaluation: &Evaluation) -> String {
-    let percent = |share: f64| words.numbers().percent(share);
-    words.fill(
-        "Of {items} items, the first recommendation is the declared six-digit code for {first}, and one of the first five \
-         for {five}; {automated} can be classified to six digits without a person where at least {precision} of those must \
-         be right.",
+/// Whether the model is better than the champion, and what became of its promotion.
+fn verdict(words: &Words, model: &str, facts: &ReportFacts, promotion: Promotion) -> String {
+    let champion = facts.champion.as_deref().unwrap_or_default();
+    let name = model.split('@').next().unwrap_or_default();
+    let other = match promotion {
+        Promotion::OvertakenBy(version) => format!("{name}@{version}"),
+        _ => String::new(),
+    };
+    let fill = |text: &str| words.fill(text, &[("champion", champion), ("other", &other)]);
+    let is_better = facts.comparison.is_some_and(|comparison| comparison.is_better());
+    let said = match (&facts.champion, promotion) {
+        (None, Promotion::Champion) => fill(words.say("first version, champion")),
+        (None, Promotion::OvertakenBy(_)) => {
+            fill(words.say("not in use: {other} was promoted since there was no champion"))
+        }
+        (None, _) => fill(words.say("first version: champion, unless another model was promoted before it")),
+        (Some(_), _) if facts.comparison.is_none() => fill(words.say("not compared with {champion}")),
+        (Some(_), Promotion::Champion) => fill(words.say("better than {champion}, now champion")),
+        (Some(_), Promotion::OvertakenBy(_)) => {
+            fill(words.say("better than {champion}, but {other} was promoted since they were compared"))
+        }
+        (Some(_), Promotion::Pending) if is_better => {
+            fill(words.say("better than {champion}: champion, unless another model was promoted meanwhile"))
+        }
+        (Some(_), _) => fill(words.say("not better than {champion} beyond chance")),
+    };
+    let Some(Comparison { difference, low, high, .. }) = facts.comparison else { return said };
+    let points = |share: f64| words.numbers().fixed(100.0 * share, 2);
+    let figures = words.fill(
+        "first at six digits {difference} points (95 % interval {low} to {high}, by declaration and by day)",
+        &[("difference", &points(difference)), ("low", &points(low)), ("high", &points(high))],
+    );
+    format!("{said}; {figures}")
+}
+
+/// The share of automated codes that must be right, by which the lead says how much can be automated.
+const AUTOMATED_RIGHT: f64 = 0.98;
+
+/// What the test months hold, how often the description alone gives the declared code, and what could be automated.
+fn lead(words: &Words, results: &TestResults, facts: &ReportFacts) -> String {
+    let test = facts.files.get(2).cloned().unwrap_or_default();
+    let [_, _, months] = &facts.periods;
+    let mut text = words.fill(
+        "Of {all} items of {country} in {months}, {used} have a description with a word and a code to check it by",
         &[
-            ("items", &words.count(evaluation.items)),
-            ("first", &percent(evaluation.accuracy(2, 0))),
-            ("five", &percent(evaluation.accuracy(2, 2))),
-            ("automated", &percent(evaluation.coverage_at(2, AUTOMATED_RIGHT))),
-            ("precision", &words.percent(AUTOMATED_RIGHT)),
+            ("all", &words.count(test.read())),
+            ("country", &facts.country),
+            ("months", months),
+            ("used", &words.count(test.items)),
         ],
+    );
+    let count =
+        |number: u64, text: &str| (number > 0).then(|| words.fill(text, &[("n", &words.count(number))]));
+    let left_out: Vec<String> = [
+        count(test.not_in_nomenclature, words.say("{n} have a code that the nomenclature lacks")),
+        count(test.without_code, words.say("{n} a code under six digits")),
+        count(test.without_words, words.say("{n} no word")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !left_out.is_empty() {
+        let parts = left_out.join(", ");
+        text.push_str(&words.fill(" ({parts}: nothing below counts them)", &[("parts", &parts)]));
+    }
+    text.push_str(". ");
+    let place =
+        |place: usize| results.accuracy[2][place].map_or_else(|| "–".to_owned(), |own| share(words, own));
+    text.push_str(&words.fill(
+        "By the description alone, the first recommendation is the declared six-digit code for {first} of those, and one of \
+         the first five for {five}.",
+        &[("first", &place(0)), ("five", &place(2))],
+    ));
+    text.push(' ');
+    text.push_str(&automated(words, results));
+    text
+}
+
+/// What the validation months' threshold for [`AUTOMATED_RIGHT`] would have done.
+fn automated(words: &Words, results: &TestResults) -> String {
+    let precision = words.percent(AUTOMATED_RIGHT);
+    let none = || {
+        words.fill(
+            "No probability was high enough on the validation months for {precision} to be right: none is to be classified \
+             to six digits without a person.",
+            &[("precision", &precision)],
+        )
+    };
+    let Some(automation) = results.automated(2, AUTOMATED_RIGHT) else { return none() };
+    if automation.threshold.is_none() {
+        return none();
+    }
+    let automated = words.numbers().percent(automation.automated);
+    let right = automation.right.map_or_else(|| "–".to_owned(), |right| share(words, right));
+    words.fill(
+        "From the probability on that the validation months chose, so that {precision} be right, {automated} of them would \
+         be classified to six digits without a person, and {right} of these as declared.",
+        &[("precision", &precision), ("automated", &automated), ("right", &right)],
     )
 }
 
-/// The share of automated codes that must be right, by which the lead sentence tells how much can be automated.
-const AUTOMATED_RIGHT: f64 = 0.98;
+/// A share with its interval.
+fn share(words: &Words, Share { share, low, high }: Share) -> String {
+    let percent = |share: f64| words.numbers().percent(share);
+    words.fill(
+        "{value} (95 % interval {low} to {high})",
+        &[("value", &percent(share)), ("low", &percent(low)), ("high", &percent(high))],
+    )
+}
 
 #[cfg(test)]
 mod tests {
@@ -116,6 +212,11 @@ mod tests {
     use tidewaiter_report::words::{Language, testing};
 
     use super::*;
+    use crate::{
+        codes::nomenclature::Nomenclature,
+        features::texts::TextFile,
+        metrics::{Evaluation, ScoredItem},
+    };
 
     #[test]
     fn every_text_is_in_the_list_of_words() {
@@ -123,12 +224,102 @@ mod tests {
         assert_eq!(testing::gaps(&sources, WORDS).expect("is read"), Vec::<String>::new());
     }
 
+    /// A test month of 720 items, 480 of which the nomenclature does not know.
+    fn facts(language: Language) -> ReportFacts {
+        let test =
+            TextFile { items: 200, not_in_nomenclature: 480, without_words: 40, ..TextFile::default() };
+        ReportFacts {
+            language,
+            champion: None,
+            comparison: None,
+            looks: 1,
+            country: "KR".to_owned(),
+            periods: ["2020-01", "2020-02", "2020-03"].map(str::to_owned),
+            classes: [1, 1, 2],
+            with_one_text: 0,
+            files: vec![TextFile::default(), TextFile::default(), test],
+            seed: 0,
+            snapshot: "declarations@1".to_owned(),
+            nomenclature: Nomenclature::default(),
+            encoder: None,
+            figures_with_attributes: None,
+            champion_figures: None,
+            unit_independent: false,
+        }
+    }
+
+    /// Items of which every tenth is wrong.
+    fn evaluation() -> Evaluation {
+        let mut evaluation = Evaluation::default();
+        for number in 0..200 {
+            let is_right = number % 10 > 0;
+            evaluation.add(&ScoredItem {
+                items: 1,
+                description: "goods",
+                declared: "010121",
+                recommended: if is_right { ["01", "0101", "010121"] } else { ["01", "0101", "010129"] },
+                probability: [0.95; 3],
+                rank: [Some(1), Some(1), Some(if is_right { 1 } else { 2 })],
+                vague: false,
+                month: 24_242,
+                national: None,
+                declaration: number,
+                day: (number / 10) as i64,
+                seen: false,
+            });
+        }
+        evaluation
+    }
+
     #[test]
-    fn the_lead_asks_98_of_100_and_not_9_of_10() {
+    fn the_lead_names_its_items_and_automates_nothing_where_one_in_ten_is_wrong() {
+        let results = TestResults::of(evaluation(), &evaluation());
+        let page = hs_report(&results, "hs-KR@1", &facts(Language::English), Promotion::Pending);
+        let said = page.lead.replace('\u{a0}', " ");
+        assert!(said.starts_with("Of 720 items of KR in 2020-03, 200 have a description"), "{said}");
+        assert!(
+            said.contains("(480 have a code that the nomenclature lacks, 40 no word: nothing below"),
+            "{said}"
+        );
+        assert!(said.contains("code for 90.0 % (95 % interval 8"), "{said}");
+        assert!(said.ends_with("none is to be classified to six digits without a person."), "{said}");
+        assert!(!page.render().contains("can be classified without a person"));
+
+        let sure: Vec<Evaluation> = vec![evaluation(), {
+            let mut all = Evaluation::default();
+            all.add(&ScoredItem {
+                items: 10,
+                description: "goods",
+                declared: "010121",
+                recommended: ["01", "0101", "010121"],
+                probability: [0.9; 3],
+                rank: [Some(1); 3],
+                vague: false,
+                month: 0,
+                national: None,
+                declaration: 0,
+                day: 0,
+                seen: false,
+            });
+            all
+        }];
+        let results = TestResults::of(sure[0].clone(), &sure[1]);
+        let said = hs_report(&results, "hs-KR@1", &facts(Language::English), Promotion::Pending).lead;
+        let said = said.replace('\u{a0}', " ");
+        assert!(
+            said.contains("100.0 % of them would be classified") && said.contains("and 90.0 % (95 %"),
+            "{said}"
+        );
+        let spanish = hs_report(&results, "hs-KR@1", &facts(Language::Spanish), Promotion::Pending).lead;
+        assert!(spanish.starts_with("De 720 partidas de KR"), "{spanish}");
+    }
+
+    #[test]
+    fn the_verdict_says_what_became_of_the_promotion() {
         let words = Words::new(Language::English, &[WORDS]);
-        let said = lead(&words, &Evaluation::default()).replace('\u{a0}', " ");
-        assert!(said.contains("where at least 98 % of those must be right"), "{said}");
-        let words = Words::new(Language::Spanish, &[WORDS]);
-        assert!(lead(&words, &Evaluation::default()).starts_with("De 0 partidas"));
+        let of = |promotion| verdict(&words, "hs-KR@3", &facts(Language::English), promotion);
+        assert_eq!(of(Promotion::Champion), "first version, champion");
+        assert!(of(Promotion::Pending).contains("unless another model was promoted before it"));
+        assert!(of(Promotion::OvertakenBy(2)).starts_with("not in use: hs-KR@2 was promoted"));
     }
 }

@@ -7,23 +7,27 @@ use tidewaiter_core::Result;
 use tidewaiter_report::data::{batch, count_column, curves, number_column, text_column};
 
 use super::{
-    accuracy::{PRECISIONS, calibration_points, month_name},
+    accuracy::{calibration_points, month_name},
     facts::ReportFacts,
 };
 use crate::{
     codes::digits::{DIGITS, LEVELS},
+    intervals::Share,
     metrics::{Chapter, Evaluation, Month, RANKS},
+    results::TestResults,
 };
 
-/// Every table of the report with its name: `accuracy`, `automation`, `coverage` and `calibration` (curves), `months`,
+/// Every table of the report with its name: `accuracy`, `novelty`, `automation`, `coverage` and `calibration` (curves), `months`,
 /// `chapters`, `confusions`, `texts`.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Internal`], which would be a bug of this function.
-pub fn hs_tables(evaluation: &Evaluation, facts: &ReportFacts) -> Result<Vec<(&'static str, RecordBatch)>> {
+pub fn hs_tables(results: &TestResults, facts: &ReportFacts) -> Result<Vec<(&'static str, RecordBatch)>> {
+    let evaluation = &results.evaluation;
     Ok(vec![
-        ("accuracy", accuracy(evaluation)?),
-        ("automation", automation(evaluation)?),
+        ("accuracy", accuracy(results)?),
+        ("novelty", novelty(results)?),
+        ("automation", automation(results)?),
         ("coverage", by_level(["automated", "right"], |level| evaluation.coverage(level))?),
         ("calibration", by_level(["probability", "right"], |level| calibration_points(evaluation, level))?),
         ("months", months(evaluation)?),
@@ -42,26 +46,55 @@ fn by_level(axes: [&str; 2], points: impl Fn(usize) -> Vec<(f64, f64)>) -> Resul
     curves(axes, &all)
 }
 
+/// The share, and the ends of its 95 % interval, as columns; null where there are no items.
+fn share_columns(shares: &[Option<Share>]) -> [ArrayRef; 3] {
+    let column = |of: fn(&Share) -> f64| -> ArrayRef {
+        Arc::new(shares.iter().map(|own| own.as_ref().map(of)).collect::<Float64Array>())
+    };
+    [column(|own| own.share), column(|own| own.low), column(|own| own.high)]
+}
+
 /// The share of items whose declared code is among the first few, by digits and number of recommendations.
-fn accuracy(evaluation: &Evaluation) -> Result<RecordBatch> {
+fn accuracy(results: &TestResults) -> Result<RecordBatch> {
     let rows = || (0..LEVELS).flat_map(|level| (0..RANKS.len()).map(move |place| (level, place)));
+    let [share, low, high] = share_columns(results.accuracy.as_flattened());
     batch(vec![
         ("digits", count_column(rows().map(|(level, _)| DIGITS[level] as u64))),
         ("among", count_column(rows().map(|(_, place)| u64::from(RANKS[place])))),
-        ("share", number_column(rows().map(|(level, place)| evaluation.accuracy(level, place)))),
+        ("share", share),
+        ("low", low),
+        ("high", high),
     ])
 }
 
-/// The share of items that can be automated, by digits and the share that must be right.
-fn automation(evaluation: &Evaluation) -> Result<RecordBatch> {
-    let rows = || (0..LEVELS).flat_map(|level| PRECISIONS.map(|precision| (level, precision)));
+/// The share of items whose first recommendation is right, on texts that training had and on others.
+fn novelty(results: &TestResults) -> Result<RecordBatch> {
+    let rows = || results.novelty.iter().flat_map(|texts| (0..LEVELS).map(move |level| (texts, level)));
+    let right: Vec<Option<Share>> = rows().map(|(texts, level)| texts.right[level]).collect();
+    let [share, low, high] = share_columns(&right);
     batch(vec![
-        ("digits", count_column(rows().map(|(level, _)| DIGITS[level] as u64))),
-        ("right_at_least", number_column(rows().map(|(_, precision)| precision))),
-        (
-            "automated",
-            number_column(rows().map(|(level, precision)| evaluation.coverage_at(level, precision))),
-        ),
+        ("texts", text_column(rows().map(|(texts, _)| if texts.seen { "in training" } else { "new" }))),
+        ("items", count_column(rows().map(|(texts, _)| texts.items))),
+        ("digits", count_column(rows().map(|(_, level)| DIGITS[level] as u64))),
+        ("share", share),
+        ("low", low),
+        ("high", high),
+    ])
+}
+
+/// What thresholds of the validation months do on the test months, by digits and the share that should be right.
+fn automation(results: &TestResults) -> Result<RecordBatch> {
+    let rows = || results.automation.iter();
+    let right: Vec<Option<Share>> = rows().map(|row| row.right).collect();
+    let [right, low, high] = share_columns(&right);
+    batch(vec![
+        ("digits", count_column(rows().map(|row| DIGITS[row.level] as u64))),
+        ("right_at_least", number_column(rows().map(|row| row.precision))),
+        ("threshold", Arc::new(rows().map(|row| row.threshold).collect::<Float64Array>())),
+        ("automated", number_column(rows().map(|row| row.automated))),
+        ("right", right),
+        ("low", low),
+        ("high", high),
     ])
 }
 

@@ -12,9 +12,10 @@ use tidewaiter_job::{
     remote::connect,
 };
 use tidewaiter_proto::v1::{HsSuggestRequest, hs_service_client::HsServiceClient};
-use tidewaiter_registry::{Registry, Which};
+use tidewaiter_registry::{Registry, Which, scope::Scope};
 
 use super::{
+    model::model_name,
     rows::{ColumnTitles, DescriptionTable, RowAnswers, suggest_rows},
     service::from_wire,
     suggestion::{Suggestion, suggest},
@@ -25,7 +26,6 @@ use crate::{
         hs_model::HsModel,
         scorer::{Choice, Scorer},
     },
-    parameters::MODEL,
 };
 
 /// Commands of the HS model other than jobs.
@@ -48,10 +48,14 @@ enum Hs {
         /// The file's column of descriptions.
         #[arg(long, requires = "file")]
         column: Option<String>,
+        /// Countries of the model, as KR, or KR,TW for a regional one; default: the archive's only HS model.
+        #[arg(long)]
+        country: Option<Scope>,
         /// Country of origin, ISO 3166-1 alpha-2; with --file, the column of it.
         #[arg(long)]
         origin: Option<String>,
-        /// Unit of the quantity, as declarations have it; with --file, the column of it.
+        /// Unit of the quantity, as declarations have it; with --file, the column of it. It counts where the model was
+        /// trained with --unit-independent.
         #[arg(long)]
         unit: Option<String>,
         /// Customs value per unit, or per kilogram without a unit; with --file, the column of it.
@@ -83,7 +87,8 @@ pub(crate) fn run(surroundings: Surroundings, matches: ArgMatches) -> BoxFuture<
 
 /// Asks a scheduler.
 async fn ask(url: &str, command: Hs) -> Result<Answer> {
-    let Hs::Suggest { description, origin, unit, unit_value, version, .. } = &command;
+    let Hs::Suggest { description, country, origin, unit, unit_value, version, .. } = &command;
+    let country = country.as_ref().map(Scope::to_string).unwrap_or_default();
     if version.is_some() {
         return Err(Error::input("a scheduler answers by its champion; leave out --version, or --scheduler"));
     }
@@ -91,7 +96,7 @@ async fn ask(url: &str, command: Hs) -> Result<Answer> {
     let Some(description) = description else {
         let (table, place) = command.table()?;
         let mut answers = RowAnswers::new(&table);
-        let mut version = 0;
+        let mut name = String::new();
         for row in 0..table.len() {
             let (origin, unit, unit_value) = table.attributes(row);
             let request = HsSuggestRequest {
@@ -99,32 +104,36 @@ async fn ask(url: &str, command: Hs) -> Result<Answer> {
                 origin: origin.unwrap_or_default().to_owned(),
                 unit: unit.unwrap_or_default().to_owned(),
                 unit_value,
+                country: country.clone(),
             };
             let answer =
                 client.suggest(request).await.context(|| format!("answer row {} of {place}", row + 1))?;
             let (by, suggestion) = from_wire(answer.into_inner());
-            version = by;
+            name = by;
             answers.push(suggestion);
         }
-        return Ok(answer_rows(answers, &format!("{MODEL}@{version}")));
+        return Ok(answer_rows(answers, &name));
     };
     let request = HsSuggestRequest {
         description: description.clone(),
         origin: origin.clone().unwrap_or_default(),
         unit: unit.clone().unwrap_or_default(),
         unit_value: unit_value.as_deref().map(number).transpose()?,
+        country,
     };
-    let (version, suggestion) = from_wire(client.suggest(request).await?.into_inner());
-    answer_with(&suggestion, &format!("{MODEL}@{version}"))
+    let (name, suggestion) = from_wire(client.suggest(request).await?.into_inner());
+    answer_with(&suggestion, &name)
 }
 
 /// Answers from the archive.
 async fn answer(surroundings: &Surroundings, command: Hs) -> Result<Answer> {
-    let Hs::Suggest { description, origin, unit, unit_value, version, .. } = &command;
+    let Hs::Suggest { description, country, origin, unit, unit_value, version, .. } = &command;
     let archive = &surroundings.archive;
     let which = version.map_or(Which::Champion, Which::Version);
-    let loaded = Registry::new(archive).load(MODEL, which).await?;
-    let name = format!("{MODEL}@{}", loaded.manifest.version);
+    let registry = Registry::new(archive);
+    let countries = country.as_ref().map(Scope::to_string).unwrap_or_default();
+    let loaded = registry.load(&model_name(&registry, &countries).await?, which).await?;
+    let name = format!("{}@{}", loaded.manifest.name, loaded.manifest.version);
     let model = HsModel::load(loaded.model, archive).await.context(|| format!("read the model {name}"))?;
     let Some(description) = description else {
         let (table, place) = command.table()?;

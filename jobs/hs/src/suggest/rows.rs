@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tidewaiter_core::{Error, Result};
-use tidewaiter_ingest::{TextForm, decoded, records};
+use tidewaiter_ingest::{Encoding, TextForm, decoded, records};
 
 use super::suggestion::{Suggestion, national};
 use crate::{
@@ -62,8 +62,10 @@ impl DescriptionTable {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`tidewaiter_core::ErrorKind::Input`] when it is empty, has no such column, or is not text of the encoding.
+    /// [`tidewaiter_core::ErrorKind::Input`] when it is empty, has no such column, is not text of the encoding, or has
+    /// rows of another number of fields than the header, which another delimiter would have.
     pub fn read(file: &[u8], form: &TextForm, titles: &ColumnTitles) -> Result<Self> {
+        check_encoding(file, form)?;
         let mut records = records(file, form)?.into_iter();
         let header = records.next().ok_or_else(|| Error::input("the file of descriptions is empty"))?;
         let place = |title: &String| {
@@ -75,14 +77,11 @@ impl DescriptionTable {
             })
         };
         let of_title = |title: &Option<String>| title.as_ref().map(place).transpose();
-        Ok(Self {
-            description: place(&titles.description)?,
-            origin: of_title(&titles.origin)?,
-            unit: of_title(&titles.unit)?,
-            unit_value: of_title(&titles.unit_value)?,
-            records: records.collect(),
-            header,
-        })
+        let (description, origin) = (place(&titles.description)?, of_title(&titles.origin)?);
+        let (unit, unit_value) = (of_title(&titles.unit)?, of_title(&titles.unit_value)?);
+        let records: Vec<Vec<String>> = records.collect();
+        check_rows(&header, &records, form)?;
+        Ok(Self { description, origin, unit, unit_value, records, header })
     }
 
     /// The number of rows.
@@ -110,6 +109,32 @@ impl DescriptionTable {
     fn cell(&self, row: usize, place: Option<usize>) -> Option<&str> {
         self.records[row].get(place?).map(String::as_str)
     }
+}
+
+/// Refuses a file of UTF-8 that is to be read in another encoding: every letter with an accent would become two others.
+fn check_encoding(file: &[u8], form: &TextForm) -> Result<()> {
+    let Some(encoding) = form.encoding.filter(|encoding| *encoding != Encoding::UTF_8) else { return Ok(()) };
+    let is_utf_8 = !file.is_ascii() && std::str::from_utf8(file).is_ok();
+    match is_utf_8 && !file.contains(&0) {
+        true => Err(Error::input(format!(
+            "the file is UTF-8 text, and would be read wrongly as {}; leave out --encoding",
+            encoding.name()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Refuses rows that have another number of fields than the header.
+fn check_rows(header: &[String], records: &[Vec<String>], form: &TextForm) -> Result<()> {
+    let of = header.len();
+    let Some(row) = records.iter().position(|record| record.len() != of) else { return Ok(()) };
+    let delimiter = if form.delimiter.is_some() { "another --delimiter" } else { "the --delimiter" };
+    Err(Error::input(format!(
+        "row {} has {} fields and the header {of}; give {delimiter}, or put quotation marks around fields that hold the \
+         delimiter",
+        row + 1,
+        records[row].len(),
+    )))
 }
 
 /// The answers to the rows of a table.
@@ -241,5 +266,35 @@ mod tests {
         let form = TextForm { delimiter: Some(','), ..TextForm::default() };
         let error = DescriptionTable::read(file.as_bytes(), &form, &wrong).expect_err("no such column");
         assert!(error.chain().contains("--delimiter"), "{}", error.chain());
+    }
+
+    #[test]
+    fn a_wrong_delimiter_or_encoding_is_said() {
+        let read = |file: &[u8], delimiter: Option<char>, encoding: &str| {
+            let titles = ColumnTitles { description: "goods".to_owned(), ..ColumnTitles::default() };
+            let form = TextForm { delimiter, encoding: Encoding::named(encoding) };
+            DescriptionTable::read(file, &form, &titles).map(|table| table.len())
+        };
+        // The only column's texts hold commas, or the texts hold the delimiter that is given.
+        for (file, delimiter) in [
+            ("goods\nboots, black\n", None),
+            ("goods\tn\nboots; black\t1\n", Some(';')),
+            ("goods|n\nboots | black|1\n", None),
+            ("goods;n\nboots\n", None),
+        ] {
+            let error = read(file.as_bytes(), delimiter, "utf-8").expect_err(file);
+            assert!(error.chain().contains("--delimiter"), "{}", error.chain());
+        }
+        let utf_8 = "goods;n\ncafé vert;1\n";
+        let error = read(utf_8.as_bytes(), None, "latin-1").expect_err("is UTF-8");
+        assert!(error.chain().contains("leave out --encoding"), "{}", error.chain());
+        let latin_1 = b"goods;n\ncaf\xe9 vert;1\n";
+        let error = read(latin_1, None, "utf-8").expect_err("is not UTF-8");
+        assert!(error.chain().contains("encoding"), "{}", error.chain());
+        let error = read(latin_1, None, "shift_jis").expect_err("is not Shift JIS");
+        assert!(error.chain().contains("encoding"), "{}", error.chain());
+        assert_eq!(read(latin_1, None, "latin-1").expect("reads"), 1);
+        assert_eq!(read(utf_8.as_bytes(), None, "utf-8").expect("reads"), 1);
+        assert_eq!(read(b"goods;n\nboots, black;1\n", None, "latin-1").expect("reads"), 1);
     }
 }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, new_null_array},
-    compute::{concat_batches, filter},
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, new_null_array,
+    },
+    compute::{concat, concat_batches, filter},
     datatypes::{Date32Type, TimestampMicrosecondType},
 };
 use tidewaiter_archive::schema::{EVENT_TIME, Kind};
-use tidewaiter_core::Result;
+use tidewaiter_core::{Error, Result};
 
 use super::{
-    rules::{ColumnRule, Fault, Faults, Rules, Source},
+    rules::{ColumnRule, Fault, Faults, Rules, Source, TRACED},
     text::{convert, times_and_offsets},
     typed,
 };
@@ -23,6 +25,8 @@ const DAY: i64 = 86_400_000_000;
 pub(crate) struct Assembled {
     /// The good rows.
     pub(crate) batch: RecordBatch,
+    /// The number of the record of which each of them was made.
+    pub(crate) records: ArrayRef,
     /// The faults of the others, in the order of the records.
     pub(crate) faults: Vec<Fault>,
     /// What was corrected in good cells: column, correction, number of cells.
@@ -42,10 +46,11 @@ pub(crate) fn assemble<'a>(
     number: impl Fn(usize) -> i64,
     typed: impl Fn(usize) -> Option<&'a ArrayRef>,
     cell: impl Fn(usize, usize) -> Option<&'a str>,
-    known: Vec<Fault>,
+    mut known: Vec<Fault>,
 ) -> Result<Assembled> {
+    known.extend(traced(sets, records, &number, &known));
     if let [rules] = sets {
-        return assemble_one(rules, records, number, typed, cell, known);
+        return assemble_one(rules, records, [&number, &number], typed, cell, known);
     }
     let mut has_row = vec![false; records];
     for fault in &known {
@@ -53,6 +58,7 @@ pub(crate) fn assemble<'a>(
     }
     let bad = has_row.clone();
     let (mut batches, mut repairs) = (Vec::with_capacity(sets.len()), Vec::new());
+    let mut numbers: Vec<ArrayRef> = Vec::with_capacity(sets.len());
     let (mut faults, mut rows) = (known, bad.iter().filter(|is_bad| **is_bad).count());
     let count = i64::try_from(sets.len()).unwrap_or(i64::MAX);
     for (set, place) in sets.iter().zip(0..) {
@@ -63,10 +69,13 @@ pub(crate) fn assemble<'a>(
         }
         // Events of one record have one time order in the file.
         let order = |row: usize| (number(chosen[row]) - 1) * count + place + 1;
+        let record = |row: usize| number(chosen[row]);
         let chosen_cell = |row: usize, field: usize| cell(chosen[row], field);
-        let made = assemble_one(set, chosen.len(), order, |_| None, chosen_cell, Vec::new())?;
+        let numbered: [&dyn Fn(usize) -> i64; 2] = [&order, &record];
+        let made = assemble_one(set, chosen.len(), numbered, |_| None, chosen_cell, Vec::new())?;
         rows += chosen.len();
         batches.push(made.batch);
+        numbers.push(made.records);
         repairs.extend(made.repairs);
         faults.extend(made.faults.into_iter().map(|fault| Fault { row: chosen[fault.row], ..fault }));
     }
@@ -80,20 +89,34 @@ pub(crate) fn assemble<'a>(
         Some(rules) => concat_batches(&rules.schema, &batches)?,
         None => RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())),
     };
-    Ok(Assembled { batch, faults, repairs, rows })
+    let numbers: Vec<&dyn Array> = numbers.iter().map(AsRef::as_ref).collect();
+    let records: ArrayRef = match numbers.is_empty() {
+        true => Arc::new(Int64Array::from(Vec::<i64>::new())),
+        false => concat(&numbers)?,
+    };
+    Ok(Assembled { batch, records, faults, repairs, rows })
 }
 
-/// Makes one row of each record.
+/// The faults of records that are put aside to show their raw text.
+fn traced(sets: &[Rules], records: usize, number: impl Fn(usize) -> i64, known: &[Fault]) -> Vec<Fault> {
+    let Some(rules) = sets.first().filter(|rules| !rules.traced.is_empty()) else { return Vec::new() };
+    let is_new = |row: &usize| known.iter().all(|fault| fault.row != *row);
+    let found = (0..records).filter(|row| rules.traced.contains(&number(*row))).filter(is_new);
+    found.map(|row| Fault { row, column: None, rule: TRACED.into(), value: String::new() }).collect()
+}
+
+/// Makes one row of each record. `numbers` give the place of a row in the file and the number of its record.
 fn assemble_one<'a>(
     rules: &'a Rules,
     rows: usize,
-    number: impl Fn(usize) -> i64,
+    numbers: [&dyn Fn(usize) -> i64; 2],
     typed: impl Fn(usize) -> Option<&'a ArrayRef>,
     cell: impl Fn(usize, usize) -> Option<&'a str>,
     known: Vec<Fault>,
 ) -> Result<Assembled> {
     let mut faults = Faults::new(rows);
     known.into_iter().for_each(|fault| faults.push(fault));
+    let [number, record] = numbers;
     let block = Block { rules, rows, number: &number, typed: &typed, cell: &cell };
     // The day comes first: whether a code is in force depends on it. Its faults are added in their turn.
     let place = rules.columns.iter().position(|rule| rule.column.name == rules.date_column);
@@ -103,7 +126,7 @@ fn assemble_one<'a>(
     let days = dated.as_ref().map(|(days, _)| Arc::clone(days));
     let day = |row: usize| day_of(days.as_ref()?, row);
     let mut offsets = dated.as_mut().and_then(|(_, offsets)| offsets.take());
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(rules.columns.len());
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(rules.columns.len() + 1);
     for (column, rule) in rules.columns.iter().enumerate() {
         if Some(column) == place
             && let Some((array, _)) = dated.take()
@@ -120,16 +143,18 @@ fn assemble_one<'a>(
         }
     }
     let Faults { good, list: mut faults, repairs } = faults;
+    arrays.push(Arc::new(Int64Array::from_iter_values((0..rows).map(record))));
     if !faults.is_empty() {
         let good = BooleanArray::from(good);
         for array in &mut arrays {
             *array = filter(array, &good)?;
         }
     }
+    let records = arrays.pop().ok_or_else(|| Error::internal("the records of a block have no numbers"))?;
     faults.sort_by_key(|fault| fault.row);
     let options = RecordBatchOptions::new().with_row_count(Some(rows - faults.len()));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&rules.schema), arrays, &options)?;
-    Ok(Assembled { batch, faults, repairs, rows })
+    Ok(Assembled { batch, records, faults, repairs, rows })
 }
 
 /// The records of a block.

@@ -15,7 +15,7 @@ mod typed;
 
 pub(crate) use assemble::assemble;
 pub(crate) use codes::{is_country, is_currency};
-pub(crate) use rules::{ALL_DAYS, ColumnRule, Days, Fault, Faults, HsRule, Nulls, Rules, Source};
+pub(crate) use rules::{ALL_DAYS, ColumnRule, Days, Fault, Faults, HsRule, Nulls, Rules, Source, TRACED};
 pub(crate) use text::convert;
 pub use times::Zone;
 pub(crate) use typed::{days, is_binary, is_taken, value_text};

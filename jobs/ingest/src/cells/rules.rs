@@ -37,7 +37,12 @@ pub(crate) struct Rules {
     /// The column of a row's day, by which the code lists are read.
     pub(crate) date_column: &'static str,
     pub(crate) nulls: Nulls,
+    /// The numbers of records that are put aside to show their raw text.
+    pub(crate) traced: Arc<BTreeSet<i64>>,
 }
+
+/// The rule that a record breaks which is only put aside to show its raw text.
+pub(crate) const TRACED: &str = "traced";
 
 /// Arrays of nulls, made once for each type and given out in slices.
 #[derive(Debug, Default)]

@@ -5,19 +5,21 @@
 //! the text of a mapping with a comment on each line that says what was seen, and on what is left over. It is a start for
 //! a person, who knows the export, and not a result. Start at [`mapping`].
 
+mod milestones;
 mod names;
 mod values;
 
-use std::{fs::File, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tidewaiter_archive::schema::{Check, Column, Kind, Layout};
+use tidewaiter_archive::schema::{Check, Column, EVENT_TIME, Kind, Layout};
 use tidewaiter_core::{Error, Result, ResultExt};
 
-use self::values::Profile;
+use self::{milestones::Milestone, values::Profile};
 use crate::{
     cells::value_text,
     encoding::Encoding,
+    mapping::MILESTONE_COLUMNS,
     readers::sample,
     records::{TextForm, decoded, records},
 };
@@ -41,11 +43,15 @@ struct Export {
 /// is no such file.
 pub fn mapping(layout: &'static Layout, file: &Path) -> Result<String> {
     let export = look_at(layout, file).context(|| format!("look at {}", file.display()))?;
-    let standard: Vec<&'static Column> = layout
+    let mut standard: Vec<&'static Column> = layout
         .columns
         .iter()
         .filter(|column| !matches!(column.kind, Kind::Offset | Kind::Position))
         .collect();
+    let milestones = wide_milestones(layout, &standard, &export);
+    if !milestones.is_empty() {
+        standard.retain(|column| !MILESTONE_COLUMNS.contains(&column.name));
+    }
     let found = assigned(&standard, &export.columns);
     let mut text = format!(
         "# A first mapping of {} for the table {}, guessed from its first rows: check each line.\n\
@@ -63,8 +69,15 @@ pub fn mapping(layout: &'static Layout, file: &Path) -> Result<String> {
     for (setting, comment) in &export.settings {
         line(setting, comment);
     }
-    let used: Vec<&Profile> =
-        found.iter().filter_map(|(_, place)| Some(&export.columns[(*place)?].1)).collect();
+    let is_milestone = |name: &str| {
+        milestones.iter().any(|milestone| milestone.title == name || milestone.start == Some(name))
+    };
+    let of_milestones = export.columns.iter().filter(|(name, _)| is_milestone(name)).map(|(_, seen)| seen);
+    let used: Vec<&Profile> = found
+        .iter()
+        .filter_map(|(_, place)| Some(&export.columns[(*place)?].1))
+        .chain(of_milestones)
+        .collect();
     for (setting, comment) in conventions(&used, layout) {
         line(&setting, &comment);
     }
@@ -91,11 +104,26 @@ pub fn mapping(layout: &'static Layout, file: &Path) -> Result<String> {
             None => {}
         }
     }
+    for milestone in &milestones {
+        line("", "");
+        line("[[milestones]]", "");
+        line(&format!("event = {}", quoted(milestone.title)), "the name of the event: write yours");
+        match milestone.role {
+            Some(role) => line(&format!("role = {}", quoted(role)), "what it means for a study"),
+            None => line("# role = \"\"", "what it means for a study, such as lodgement or release"),
+        }
+        line(&format!("event_time = {}", quoted(milestone.title)), "");
+        if let Some(start) = milestone.start {
+            line(&format!("start_time = {}", quoted(start)), "when its work began");
+        }
+    }
     let left: Vec<&(String, Profile)> = export
         .columns
         .iter()
         .enumerate()
-        .filter(|(place, _)| !found.iter().any(|(_, found)| *found == Some(*place)))
+        .filter(|(place, (name, _))| {
+            !found.iter().any(|(_, found)| *found == Some(*place)) && !is_milestone(name)
+        })
         .map(|(_, column)| column)
         .collect();
     if !left.is_empty() {
@@ -114,6 +142,23 @@ pub fn mapping(layout: &'static Layout, file: &Path) -> Result<String> {
         line(&format!("# Columns of the table that were not found: {}", absent.join(", ")), "");
     }
     Ok(text)
+}
+
+/// The milestones of an export for a table of events, where no column of it names the event of a row.
+fn wide_milestones<'a>(
+    layout: &Layout,
+    standard: &[&'static Column],
+    export: &'a Export,
+) -> Vec<Milestone<'a>> {
+    let is_of_events = layout.columns.iter().any(|column| column.name == EVENT_TIME);
+    let names_events = |(name, _): &(String, Profile)| {
+        let of_trace = name.strip_prefix("case:").unwrap_or(name);
+        standard.iter().any(|column| column.name == "event" && names::score(column.name, of_trace) > 8)
+    };
+    if !is_of_events || export.columns.iter().any(names_events) {
+        return Vec::new();
+    }
+    milestones::milestones(&export.columns)
 }
 
 fn look_at(layout: &Layout, file: &Path) -> Result<Export> {
@@ -326,6 +371,12 @@ fn conventions(used: &[&Profile], layout: &Layout) -> Vec<(String, String)> {
     if numbers().any(|(decimal, _)| decimal == ',') {
         settings.push(("decimal_comma = true".to_owned(), "numbers are written 12,5".to_owned()));
     }
+    if let Some(shown) = used.iter().find_map(|profile| profile.doubtful.as_ref()) {
+        settings.push((
+            "# thousands = \",\"".to_owned(),
+            format!("{shown} was taken for a number with a decimal comma; take the # and decimal_comma away if it is not"),
+        ));
+    }
     let mut marks: Vec<char> = numbers().filter_map(|(_, thousands)| thousands).collect();
     marks.sort_unstable();
     marks.dedup();
@@ -409,10 +460,28 @@ fn seen(column: &Column, profile: &Profile) -> String {
     let check = column.check.words();
     let shown: Vec<String> = profile.shown.iter().map(|value| value.chars().take(40).collect()).collect();
     let shown = if shown.is_empty() { "no value".to_owned() } else { shown.join(", ") };
+    if let (Check::HsCode, Some(warning)) = (column.check, lost_zeros(&profile.lengths)) {
+        return format!("{shown}: {warning}");
+    }
     match check.is_empty() {
         true => shown,
         false => format!("{shown} ({check})"),
     }
+}
+
+/// A warning about HS codes of which some have an odd number of digits, so that a program seems to have taken their leading
+/// zero. `lengths` are the numbers of values of each length.
+fn lost_zeros(lengths: &BTreeMap<usize, usize>) -> Option<String> {
+    let odd: usize = lengths.iter().filter(|(length, _)| *length % 2 == 1).map(|(_, count)| count).sum();
+    if odd == 0 {
+        return None;
+    }
+    let whole = lengths.keys().map(|length| length + length % 2).max().unwrap_or_default();
+    Some(format!(
+        "{odd} of {} codes have an odd number of digits and are put aside: a leading zero may be lost; with \
+         digits = {whole} and nomenclature = \"FILE\" it is restored where that has only one such code",
+        lengths.values().sum::<usize>()
+    ))
 }
 
 /// A text of TOML.
@@ -484,11 +553,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_doubtful_is_said() {
+        let zeros = b"Entry No,Item,Reg Date,HS Code,Value\nE1,1,2024-03-05,9011100,\"1,250\"\nE2,1,2024-03-06,87032310,\"2,000\"\n";
+        let (_, text) = guessed(0, zeros);
+        assert!(
+            text.contains("1 of 2 codes have an odd number of digits") && text.contains("digits = 8"),
+            "{text}"
+        );
+        assert!(text.contains("# thousands = \",\"") && text.contains("1,250"), "{text}");
+    }
+
+    #[test]
     fn a_first_mapping_of_events_has_their_keys() {
         let log = b"<log><trace><string key=\"concept:name\" value=\"A\"/><event><string key=\"concept:name\" value=\"Lodge\"/>\
             <date key=\"time:timestamp\" value=\"2024-01-01T10:00:00Z\"/></event></trace></log>";
         let (rows, text) = guessed(1, log);
         assert_eq!(rows, 1, "{text}");
+        let wide = b"consignment,mode,arrival,lodged,inspected_from,inspected_to,released\n\
+            T1,sea,2024-02-01 08:00,2024-02-01 10:00,2024-02-01 12:00,2024-02-01 14:00,2024-02-01 18:00\n\
+            T2,sea,2024-02-02 08:00,2024-02-02 09:00,,,2024-02-02 12:00\n";
+        let (rows, text) = guessed(1, wide);
+        assert_eq!(rows, 7, "{text}");
+        assert!(
+            text.contains("role = \"release\"") && text.contains("start_time = \"inspected_from\""),
+            "{text}"
+        );
         let table = b"case,activity,when,status\nL1,Lodge,2024-04-01 08:00,complete\nL1,Release,2024-04-01 13:00,complete\n";
         let (rows, text) = guessed(1, table);
         assert_eq!(rows, 2, "{text}");

@@ -1,5 +1,9 @@
 //! Names under which exports hold the standard columns, in English, Spanish, French and Portuguese, of ASYCUDA and of the
-//! WCO Data Model. Start at [`score`].
+//! WCO Data Model.
+//!
+//! Those of ASYCUDA are the columns of ASYCUDA World's tables (`SAD_GENERAL_SEGMENT`, `SAD_ITEM`) and the elements of its
+//! XML, as public programs that read them have them; those of the WCO Data Model are elements of declaration messages of
+//! its version 3. Start at [`score`].
 
 /// The names of a column, as [`plain`] writes them.
 const NAMES: [(&str, &[&str]); 44] = [
@@ -26,12 +30,11 @@ const NAMES: [(&str, &[&str]); 44] = [
             "numdeclaration",
             "numerodeclaracao",
             "declaracao",
-            "idereg",
+            "ideregnbr",
             "regnumber",
             "registrationnumber",
             "customsreference",
             "sadid",
-            "ident",
         ],
     ),
     (
@@ -40,8 +43,7 @@ const NAMES: [(&str, &[&str]); 44] = [
             "itemnumber",
             "itemno",
             "item",
-            "itm",
-            "itmnbr",
+            "keyitmnbr",
             "itemnbr",
             "linenumber",
             "line",
@@ -77,7 +79,7 @@ const NAMES: [(&str, &[&str]); 44] = [
             "data",
             "dataregistro",
             "datadeclaracao",
-            "idedecdate",
+            "ideregdat",
         ],
     ),
     (
@@ -92,8 +94,8 @@ const NAMES: [(&str, &[&str]); 44] = [
             "bureau",
             "bureaudouane",
             "alfandega",
-            "cuo",
-            "cuocod",
+            "idecuocod",
+            "customsclearanceofficecode",
             "port",
         ],
     ),
@@ -108,7 +110,8 @@ const NAMES: [(&str, &[&str]); 44] = [
             "typedeclaration",
             "tipodeclaracao",
             "model",
-            "typdec",
+            "idetypsad",
+            "typeofdeclaration",
         ],
     ),
     (
@@ -122,7 +125,8 @@ const NAMES: [(&str, &[&str]); 44] = [
             "regime",
             "regimedouanier",
             "extendedprocedure",
-            "prcext",
+            "tarprcext",
+            "extendedcustomsprocedure",
         ],
     ),
     ("goods_use", &["goodsuse", "use", "importuse"]),
@@ -143,7 +147,8 @@ const NAMES: [(&str, &[&str]); 44] = [
             "destinataire",
             "consignatario",
             "rucimportador",
-            "cmpcon",
+            "cmpconcod",
+            "consigneecode",
             "tin",
         ],
     ),
@@ -159,7 +164,8 @@ const NAMES: [(&str, &[&str]); 44] = [
             "agenteaduana",
             "commissionnaire",
             "transitaire",
-            "dec",
+            "deccod",
+            "declarantcode",
         ],
     ),
     (
@@ -173,7 +179,8 @@ const NAMES: [(&str, &[&str]); 44] = [
             "exportateur",
             "proveedor",
             "fournisseur",
-            "cmpexp",
+            "cmpexpcod",
+            "exportercode",
         ],
     ),
     ("carrier", &["carrier", "carrierid", "transportista", "transporteur", "transportador", "courier"]),
@@ -190,8 +197,8 @@ const NAMES: [(&str, &[&str]); 44] = [
             "origine",
             "paisorigem",
             "origem",
-            "ctyorigin",
-            "goodscty",
+            "gdsorgcty",
+            "countryoforigincode",
         ],
     ),
     (
@@ -234,7 +241,6 @@ const NAMES: [(&str, &[&str]); 44] = [
             "commodity",
             "tariff",
             "tariffcode",
-            "tariffcode",
             "classificationid",
             "partidaarancelaria",
             "subpartida",
@@ -244,8 +250,7 @@ const NAMES: [(&str, &[&str]); 44] = [
             "positiontarifaire",
             "ncm",
             "codigoncm",
-            "tarhscod",
-            "tarhs",
+            "tarhscnb1",
             "htscode",
             "cncode",
         ],
@@ -265,7 +270,9 @@ const NAMES: [(&str, &[&str]); 44] = [
             "libelle",
             "descricao",
             "mercadoria",
-            "gdsds",
+            "gdsds3",
+            "gdsdsc",
+            "descriptionofgoods",
             "commercialdescription",
         ],
     ),
@@ -282,20 +289,42 @@ const NAMES: [(&str, &[&str]); 44] = [
             "pesoneto",
             "poidsnet",
             "pesoliquido",
-            "netwgt",
+            "vitwgtnet",
+            "netweightitm",
             "kg",
             "kgs",
         ],
     ),
     (
         "gross_mass",
-        &["grossmass", "grossweight", "grosskg", "grossmassmeasure", "pesobruto", "poidsbrut", "grosswgt"],
+        &[
+            "grossmass",
+            "grossweight",
+            "grosskg",
+            "grossmassmeasure",
+            "pesobruto",
+            "poidsbrut",
+            "vitwgtgrs",
+            "grossweightitm",
+        ],
     ),
     (
         "quantity",
-        &["quantity", "qty", "supplementaryquantity", "tariffquantity", "cantidad", "quantite", "quantidade"],
+        &[
+            "quantity",
+            "qty",
+            "supplementaryquantity",
+            "tariffquantity",
+            "cantidad",
+            "quantite",
+            "quantidade",
+            "tarsupqty",
+        ],
     ),
-    ("quantity_unit", &["quantityunit", "unit", "uom", "unidad", "unite", "unidade", "unitcode"]),
+    (
+        "quantity_unit",
+        &["quantityunit", "unit", "uom", "unidad", "unite", "unidade", "unitcode", "tarsupcod"],
+    ),
     (
         "invoice_value",
         &[
@@ -331,7 +360,8 @@ const NAMES: [(&str, &[&str]); 44] = [
             "valoraduaneiro",
             "valor",
             "customsvalueamount",
-            "statval",
+            "vitstv",
+            "totalcifitm",
         ],
     ),
     (
@@ -508,6 +538,21 @@ mod tests {
         ] {
             let found = titles.iter().filter(|title| score(column, title) > 0).count();
             assert!(found >= 3, "{column}: {found}");
+        }
+        for (column, of_asycuda) in [
+            ("declaration_id", "IDE_REG_NBR"),
+            ("acceptance_date", "IDE_REG_DAT"),
+            ("office", "IDE_CUO_COD"),
+            ("importer", "CMP_CON_COD"),
+            ("declarant", "DEC_COD"),
+            ("item_number", "KEY_ITM_NBR"),
+            ("hs_code", "TAR_HSC_NB1"),
+            ("origin", "GDS_ORG_CTY"),
+            ("net_mass", "VIT_WGT_NET"),
+            ("gross_mass", "Gross_weight_itm"),
+            ("customs_value", "VIT_STV"),
+        ] {
+            assert!(score(column, of_asycuda) >= 11, "{column}: {of_asycuda}");
         }
         assert_eq!(score("hs_code", "colour"), 0);
         assert!(score("customs_value", "customs_value") > score("customs_value", "value"));

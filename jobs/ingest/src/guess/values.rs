@@ -1,6 +1,8 @@
 //! What the values of an export's column are: dates of a format, numbers with marks, codes, flags. Start at
 //! [`Profile::of`].
 
+use std::collections::BTreeMap;
+
 use chrono::{NaiveDate, NaiveDateTime};
 
 use crate::cells::{is_country, is_currency};
@@ -26,6 +28,11 @@ pub(super) struct Profile {
     pub(super) other_date: Option<String>,
     /// The decimal mark and the mark between thousands of numbers.
     pub(super) number: Option<(char, Option<char>)>,
+    /// A number with three digits after its comma, where all numbers with a comma have as many: the comma may stand
+    /// between thousands.
+    pub(super) doubtful: Option<String>,
+    /// The number of values of each length, where all are digits.
+    pub(super) lengths: BTreeMap<usize, usize>,
     pub(super) is_hs_code: bool,
     pub(super) is_country: bool,
     pub(super) is_currency: bool,
@@ -72,6 +79,8 @@ impl Profile {
             other_date: other_date.map(|format| (*format).to_owned()),
             time: time.into_iter().find(is_time),
             number: number_form(&values),
+            doubtful: doubtful(&values),
+            lengths: lengths(&values),
             is_hs_code: all(is_hs_code),
             is_country: all(is_country),
             is_currency: all(is_currency),
@@ -109,6 +118,28 @@ fn number_form(values: &[&str]) -> Option<(char, Option<char>)> {
         ('.', Some('\'')),
     ];
     forms.into_iter().find(|form| values.iter().all(|value| is_number(value, *form)))
+}
+
+/// The first number with a comma, where all of them have three digits after it and at most three before, as those with a
+/// comma between thousands have.
+fn doubtful(values: &[&str]) -> Option<String> {
+    if number_form(values) != Some((',', None)) {
+        return None;
+    }
+    let mut with_comma = values.iter().filter_map(|value| Some((value, value.split_once(',')?))).peekable();
+    let first = with_comma.peek().map(|(value, _)| (**value).to_owned());
+    let is_group = |(whole, rest): (&str, &str)| rest.len() == 3 && whole.trim_start_matches('-').len() <= 3;
+    with_comma.all(|(_, parts)| is_group(parts)).then_some(first).flatten()
+}
+
+fn lengths(values: &[&str]) -> BTreeMap<usize, usize> {
+    let mut lengths = BTreeMap::new();
+    if values.iter().all(|value| value.bytes().all(|byte| byte.is_ascii_digit())) {
+        for value in values {
+            *lengths.entry(value.len()).or_default() += 1;
+        }
+    }
+    lengths
 }
 
 fn is_number(value: &str, (decimal, thousands): (char, Option<char>)) -> bool {

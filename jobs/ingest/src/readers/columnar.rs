@@ -116,7 +116,12 @@ impl Columnar {
         self.row += i64::try_from(source.num_rows()).unwrap_or(i64::MAX);
         self.made += i64::try_from(assembled.rows).unwrap_or(i64::MAX);
         let quarantined = quarantined(&self.name, bad)?;
-        Ok(Some(ParsedBlock { batch: assembled.batch, quarantined, repairs: assembled.repairs }))
+        Ok(Some(ParsedBlock {
+            batch: assembled.batch,
+            records: assembled.records,
+            quarantined,
+            repairs: assembled.repairs,
+        }))
     }
 
     fn rules(&self) -> impl Iterator<Item = (&ColumnRule, usize)> {

@@ -433,7 +433,8 @@ impl Delimited {
         if self.title_lines > 0 {
             repairs.push(("header", "lines before it skipped", std::mem::take(&mut self.title_lines)));
         }
-        Ok(ParsedBlock { batch: assembled.batch, quarantined: quarantined(&self.name, bad)?, repairs })
+        let (batch, records) = (assembled.batch, assembled.records);
+        Ok(ParsedBlock { batch, records, quarantined: quarantined(&self.name, bad)?, repairs })
     }
 }
 

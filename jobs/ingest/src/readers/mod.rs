@@ -1,7 +1,7 @@
 //! Readers of export files: delimited text, Parquet and XES in, blocks of checked rows out.
 //!
 //! Every reader takes the columns that the mapping names, checks them by [`crate::cells`] and gives blocks of good rows
-//! and of rows for quarantine. What is absent: files in an object store; exports are opened as files of the machine.
+//! and of rows for quarantine. A file is one of this machine or of an object store.
 //! Start at [`ExportReader`].
 
 mod columnar;
@@ -24,6 +24,7 @@ use self::{columnar::Columnar, delimited::Delimited, source::Bytes, xes::Xes};
 use crate::{
     block::{BLOCK_SIZE, ParsedBlock, RowCounts},
     mapping::{Format, Mapping},
+    remote::RemoteFile,
 };
 
 /// The reader of one format.
@@ -46,6 +47,12 @@ impl ExportReader {
     /// As [`ExportReader::from_read`]; [`tidewaiter_core::ErrorKind::NotFound`] when there is no such file.
     pub fn open(path: &Path, mapping: &Mapping) -> Result<Self> {
         let name = path.display().to_string();
+        if let Some(file) = RemoteFile::open(&name)? {
+            return match mapping.file.format {
+                Format::Csv | Format::Xes => Self::from_read(&name, Box::new(file), mapping),
+                Format::Parquet => Self::from_parquet(&name, file, mapping),
+            };
+        }
         let file = File::open(path).context(|| format!("read {name}"))?;
         match mapping.file.format {
             Format::Csv | Format::Xes => Self::from_read(&name, Box::new(file), mapping),

@@ -13,7 +13,10 @@ use sha2::{Digest, Sha256};
 use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, threads::check};
 
 use super::{gzip::GzipMembers, kinds, zip};
-use crate::encoding::{Decoded, Encoding};
+use crate::{
+    encoding::{Decoded, Encoding},
+    remote::RemoteFile,
+};
 
 /// The bytes by which the kind and the encoding of a text are recognised.
 const START: usize = 4096;
@@ -131,7 +134,10 @@ pub fn source_digest(path: &Path) -> Result<String> {
         ));
     }
     let digest = || -> Result<String> {
-        let mut file = File::open(path)?;
+        let mut file: Box<dyn Read> = match RemoteFile::open(&path.display().to_string())? {
+            Some(file) => Box::new(file),
+            None => Box::new(File::open(path)?),
+        };
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; 1 << 18];
         loop {

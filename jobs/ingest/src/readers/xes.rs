@@ -185,7 +185,12 @@ impl Xes {
         self.row = number(block.rows) - 1;
         self.made += i64::try_from(assembled.rows).unwrap_or(i64::MAX);
         let quarantined = quarantined(&self.name, bad)?;
-        Ok(ParsedBlock { batch: assembled.batch, quarantined, repairs: assembled.repairs })
+        Ok(ParsedBlock {
+            batch: assembled.batch,
+            records: assembled.records,
+            quarantined,
+            repairs: assembled.repairs,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use arrow::{
     datatypes::{DataType, Int32Type, Int64Type},
 };
 use datafusion::prelude::SessionContext;
-use tidewaiter_core::plan;
+use tidewaiter_core::{plan, query::Run as _};
 
 use super::{
     CasesOperator,
@@ -68,7 +68,7 @@ async fn cases(rows: &[Row<'_>], parts: u32) -> RecordBatch {
 async fn cases_of(events: RecordBatch, parts: u32) -> RecordBatch {
     let session = SessionContext::new();
     let events = session.read_batch(events).expect("reads");
-    let events = events.create_physical_plan().await.expect("plans");
+    let events = events.physical_plan().await.expect("plans");
     let roles = ["lodgement", "inspection-start", "inspection-end"].map(str::to_owned).to_vec();
     let operator = CasesOperator::new(messages::CasesOperator {
         roles,

@@ -17,6 +17,7 @@ use tidewaiter_core::{
     Error, Result, ResultExt,
     answers::{column, rows},
     plan,
+    query::{Plan as _, Run as _},
 };
 
 use super::{
@@ -100,10 +101,10 @@ async fn gap_times(
     session: &SessionContext,
     traces: &str,
 ) -> Result<(BTreeMap<EdgeKey, GapTimes>, Vec<ActivityCounts>)> {
-    let counted = session.sql(traces).await.context(|| "plan the count of edges")?;
+    let counted = session.query(traces).await.context(|| "plan the count of edges")?;
     let counted = plan::apply(counted, EdgesOperator::new(messages::EdgesOperator::default())?)?;
     let (mut found, mut activities) = (BTreeMap::<EdgeKey, Counted>::new(), Vec::new());
-    for batch in counted.collect().await.context(|| "count what follows what")? {
+    for batch in counted.batches().await.context(|| "count what follows what")? {
         take_classes(&batch, &mut found, &mut activities)?;
     }
     let located: BTreeMap<_, _> =
@@ -195,7 +196,7 @@ async fn medians(
         return Ok(medians);
     }
     let operator = EdgesOperator::new(messages::EdgesOperator { wanted: serde_json::to_string(&wanted)? })?;
-    let gaps = session.sql(traces).await.context(|| "plan the medians of edges")?;
+    let gaps = session.query(traces).await.context(|| "plan the medians of edges")?;
     session.register_table("wanted_gaps", plan::apply(gaps, operator)?.into_view())?;
     let (mut edge, mut seen) = ((String::new(), String::new(), false), 0);
     let mut found = BTreeMap::<EdgeKey, [i64; 2]>::new();

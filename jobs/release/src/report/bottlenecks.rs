@@ -21,7 +21,7 @@ impl Writer<'_> {
             ("From", Kind::Text),
             ("To", Kind::Text),
             ("Times", Kind::Count),
-            ("Share of all time", Kind::Percent),
+            ("Share of the time from first to last event", Kind::Percent),
             ("Total, h", Kind::Count),
             ("Mean", Kind::Text),
             ("Median", Kind::Text),
@@ -133,7 +133,7 @@ impl Writer<'_> {
         });
         ProcessMap {
             title: self
-                .say("The most frequent events and what follows them: times × mean; arrows on the left go back against the usual order, those in the second colour account for 5 % of all time or more")
+                .say("The most frequent events and what follows them: times × mean; arrows on the left go back against the usual order, those in the second colour account for 5 % of the time from first to last event or more")
                 .to_owned(),
             boxes: boxes.collect(),
             arrows,

@@ -117,7 +117,8 @@ impl Writer<'_> {
         if let Some((edge, share)) = self.worst_edge() {
             text.push(' ');
             text.push_str(&self.fill(
-                "{share} of all time lies between “{from}” and “{to}” (median {median}, mean {mean}).",
+                "Of the time from the first to the last event of all cases, {share} lies between “{from}” and “{to}” directly \
+                 after it (median {median}, mean {mean}).",
                 &[
                     ("share", &self.words.percent(share)),
                     ("from", &edge.source),

@@ -102,7 +102,7 @@ impl Writer<'_> {
         self.study.edges.iter().map(|edge| edge.sum.max(0.0)).sum()
     }
 
-    /// The edge with the longest total time, and its share of all time.
+    /// The edge with the longest total time, and its share of the time from the first to the last event of all cases.
     pub(super) fn worst_edge(&self) -> Option<(&Edge, f64)> {
         let total = self.total_seconds();
         self.study.edges.first().filter(|_| total > 0.0).map(|edge| (edge, edge.sum / total))

@@ -13,6 +13,7 @@ use tidewaiter_core::{
     Error, Result,
     answers::{column, count, number, rows},
     plan,
+    query::Plan as _,
 };
 
 use super::{key::Key, operator::StagesOperator, target::TargetResult};
@@ -140,7 +141,7 @@ async fn times(session: &SessionContext, message: messages::StagesOperator) -> R
     let operator = StagesOperator::new(message)?;
     let needs = operator.needs();
     let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
-    plan::apply(session.table("cases").await?.select_columns(&needs)?, operator)
+    plan::apply(session.whole_table("cases").await?.select_columns(&needs)?, operator)
 }
 
 /// The cases of a stage by status, and those of them that have a time in working hours.

@@ -189,6 +189,48 @@ mod tests {
 
     use super::*;
 
+    /// Figures by PyTorch 2.15 (`loss.py`).
+    #[test]
+    fn loss_and_gradient_are_those_of_pytorch() {
+        let stored: serde_json::Value = serde_json::from_str(include_str!("loss.json")).expect("JSON");
+        let numbers = |count: usize, phase: f64| -> Vec<f32> {
+            (0..count).map(|place| (2.0 * (0.7 * place as f64 + phase).sin()) as f32).collect()
+        };
+        let target = |class, sides| Some(Target { class, sides });
+        let mut targets = [vec![None; 6], vec![None; 6]];
+        targets[0][1] = target(0, [6.0, 9.0, 10.0, 5.0]);
+        targets[0][4] = target(2, [12.5, 3.0, 4.0, 20.0]);
+        targets[1][0] = target(1, [30.0, 41.0, 22.0, 18.0]);
+        let outputs = [numbers(48, 0.0), numbers(48, 0.3)];
+        let grids: Vec<Grid<'_>> = [8, 16]
+            .into_iter()
+            .zip(outputs.iter().zip(&targets))
+            .map(|(stride, (outputs, targets))| Grid { stride, outputs, targets })
+            .collect();
+        let (loss, gradients) = locations(&grids, 3);
+        let near = |own: f64, expected: &serde_json::Value| {
+            let expected = expected.as_f64().expect("a number");
+            assert!((own - expected).abs() < 1e-6, "{own} instead of {expected}");
+        };
+        near(loss.classes, &stored["parts"]["classes"]);
+        near(loss.boxes, &stored["parts"]["boxes"]);
+        near(loss.centreness, &stored["parts"]["centreness"]);
+        for (grid, gradients) in gradients.iter().enumerate() {
+            for (place, gradient) in gradients.iter().enumerate() {
+                near(f64::from(*gradient), &stored["gradients"][grid][place]);
+            }
+        }
+        let truths = [
+            ImageTruth { is_illicit: true, section: Some(1) },
+            ImageTruth { is_illicit: false, section: None },
+        ];
+        let (value, gradient) = images(&numbers(6, 0.9), &truths, 0.5);
+        near(value, &stored["image"]);
+        for (place, gradient) in gradient.iter().enumerate() {
+            near(f64::from(*gradient), &stored["image_gradient"][place]);
+        }
+    }
+
     #[test]
     fn values_by_hand() {
         // p = 1/2: −0.25 · (1/2)² · ln(1/2), and three times that for a negative.
@@ -242,6 +284,9 @@ mod tests {
         ) {
             let target = Target { class: 1, sides: [6.0, 9.0, 11.0, 4.0] };
             let targets = [Some(target), None];
+            // The overlap has a kink where a side is as long as it should be, in which differences say nothing.
+            let is_kink = |side_at: usize| (side(outputs[at], 8) / target.sides[side_at]).ln().abs() < 0.02;
+            prop_assume!(!(2..6).contains(&at) || !is_kink(at - 2));
             let total = |outputs: &[f32]| locations(&[Grid { stride: 8, outputs, targets: &targets }], 2).0.total();
             let (_, gradients) = locations(&[Grid { stride: 8, outputs: &outputs, targets: &targets }], 2);
             let by_difference = |f: &dyn Fn(&[f32]) -> f64| {

@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod leader;
+pub mod loader;
 pub mod loss;
 pub mod optimiser;
 pub mod parameters;

@@ -49,29 +49,57 @@ pub struct Picture {
     pub declared: Option<u32>,
 }
 
+/// What an image is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A bag or a container, by the rates.
+    Drawn,
+    /// A bag.
+    Bag,
+    /// A container whose goods are declared under one of [`sections`].
+    DeclaredAs(u32),
+}
+
 /// The image with a number.
 pub fn picture(seed: u64, number: u64, rates: Rates) -> Picture {
+    picture_of(seed, number, rates, Content::Drawn)
+}
+
+/// The image with a number, of a given content.
+pub fn picture_of(seed: u64, number: u64, rates: Rates, content: Content) -> Picture {
     let mut draws = Draws::new(stream(seed, number));
     let scanner = draws.one_of(&SCANNERS);
     let is_illicit = f64::from(draws.share()) < rates.threats;
     let count = if is_illicit { 1 + usize::from(draws.share() < 0.3) } else { 0 };
     let kinds: Vec<usize> = (0..count).map(|_| draws.below(KINDS.len())).collect();
     let sections: Vec<u32> = sections().collect();
-    let (scene, section) = if f64::from(draws.share()) < rates.containers {
-        let goods = draws.below(sections.len());
-        (Scene::container(goods, &kinds, &mut draws), Some(goods))
-    } else {
-        (Scene::bag(&kinds, &mut draws), None)
+    let other = |draws: &mut Draws, place: usize| {
+        let is_other = f64::from(draws.share()) < rates.misdeclared;
+        let shift = if is_other { 1 + draws.below(sections.len() - 1) } else { 0 };
+        (place + shift) % sections.len()
+    };
+    let declared = match content {
+        Content::DeclaredAs(section) => sections.iter().position(|known| *known == section),
+        _ => None,
+    };
+    let goods = match (content, declared) {
+        (_, Some(declared)) => Some(other(&mut draws, declared)),
+        (Content::Drawn, None) => {
+            let is_container = f64::from(draws.share()) < rates.containers;
+            is_container.then(|| draws.below(sections.len()))
+        }
+        _ => None,
+    };
+    let scene = match goods {
+        Some(goods) => Scene::container(goods, &kinds, &mut draws),
+        None => Scene::bag(&kinds, &mut draws),
     };
     let raster = scanner.image(&scene.canvas, &mut draws);
-    let is_misdeclared = f64::from(draws.share()) < rates.misdeclared;
-    let declared = section.map(|goods| {
-        let shift = if is_misdeclared { 1 + draws.below(sections.len() - 1) } else { 0 };
-        sections[(goods + shift) % sections.len()]
-    });
+    let declared = declared.or_else(|| goods.map(|goods| other(&mut draws, goods)));
+    let (section, declared) = (goods.map(|goods| sections[goods]), declared.map(|place| sections[place]));
     // A threat at the edge may lie outside of the image.
     let objects = scene.threats.into_iter().filter(|object| object.rectangle.area() > 0.0).collect();
-    Picture { raster, scanner, objects, section: section.map(|goods| sections[goods]), declared }
+    Picture { raster, scanner, objects, section, declared }
 }
 
 #[cfg(test)]
@@ -109,6 +137,17 @@ mod tests {
                 assert!((object.class as usize) < KINDS.len());
             }
         }
+    }
+
+    #[test]
+    fn a_container_is_declared_as_asked_and_some_are_of_other_goods() {
+        let rates = Rates { threats: 0.0, containers: 0.0, misdeclared: 0.5 };
+        let all: Vec<Picture> =
+            (0..16).map(|number| picture_of(3, number, rates, Content::DeclaredAs(15))).collect();
+        assert!(all.iter().all(|picture| picture.declared == Some(15)));
+        let other = all.iter().filter(|picture| picture.section != picture.declared).count();
+        assert!((3..14).contains(&other), "{other} of 16 at a rate of 0.5");
+        assert_eq!(picture_of(3, 1, rates, Content::Bag).section, None);
     }
 
     #[test]

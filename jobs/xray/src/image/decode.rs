@@ -4,7 +4,7 @@
 //! nothing silently changed: what would alter pixels or their places (a rotation by EXIF, an animation, inks) is refused
 //! with its reason. Start at [`decode`].
 
-use std::{io::Cursor, panic::catch_unwind};
+use std::{io::Cursor, panic::catch_unwind, path::Path};
 
 use super::raster::Raster;
 
@@ -14,8 +14,14 @@ pub const MOST_PIXELS: u64 = 256 << 20;
 /// Pixels across or down at most.
 const LONGEST_SIDE: u64 = 1 << 17;
 
-/// Pages of one TIFF at most.
+/// Pages of one TIFF at most; together they have no more pixels than one image may have.
 const MOST_PAGES: usize = 256;
+
+/// Bytes of one value of a TIFF's directory at most: the places of its strips.
+const DIRECTORY_VALUE_BYTES: usize = 16 << 20;
+
+/// Bytes of one decoded page at most: four values of 16 bits for each pixel.
+const PAGE_BYTES: usize = MOST_PIXELS as usize * 8;
 
 /// Why a file is not read.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +51,21 @@ pub enum Refused {
     Damaged(String),
 }
 
+impl Refused {
+    /// The reason without the particulars of a file, by which refusals are counted.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "it is not a PNG, JPEG or TIFF",
+            Self::Empty(..) => "it has no pixels",
+            Self::Large(..) => "it declares more pixels than are read",
+            Self::Values(_) => "its values are not grey, two energies or RGB of 8 or 16 bits",
+            Self::Turned(_) => "its EXIF asks for a rotation",
+            Self::Animated => "it is an animation",
+            Self::Damaged(_) => "it cannot be decoded",
+        }
+    }
+}
+
 /// The format of a file, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -57,6 +78,26 @@ pub enum Format {
 }
 
 impl Format {
+    /// Its name, in small letters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+            Self::Tiff => "tiff",
+        }
+    }
+
+    /// Whether a file's name ends as those of the format do.
+    pub fn is_ending(self, name: &str) -> bool {
+        let endings: &[&str] = match self {
+            Self::Png => &["png"],
+            Self::Jpeg => &["jpg", "jpeg", "jpe", "jfif"],
+            Self::Tiff => &["tif", "tiff"],
+        };
+        let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        ending.is_some_and(|ending| endings.contains(&ending.as_str()))
+    }
+
     /// The format of a file's bytes; its name does not count.
     ///
     /// # Errors
@@ -77,6 +118,36 @@ impl Format {
             _ if bytes.get(128..132) == Some(b"DICM") => Err(Refused::Format("DICOM")),
             _ => Err(Refused::Format("no image")),
         }
+    }
+}
+
+/// The image of a file as a detector sees it: two grey pages of one size are the energies of one image; of other pages it
+/// is the first one.
+///
+/// # Errors
+/// As [`decode`].
+pub fn image(bytes: &[u8]) -> Result<Raster, Refused> {
+    Ok(joined(decode(bytes)?))
+}
+
+/// The image of a file's pages, as [`image`] gives it. There is at least one page.
+pub(crate) fn joined(pages: Vec<Raster>) -> Raster {
+    let is_pair = match pages.as_slice() {
+        [low, high] => {
+            let form = |page: &Raster| (page.width, page.height, page.channels, page.bits);
+            low.channels == 1 && form(low) == form(high)
+        }
+        _ => false,
+    };
+    let mut pages = pages.into_iter();
+    let none = Raster { width: 0, height: 0, channels: 1, bits: 8, values: Vec::new() };
+    let first = pages.next().unwrap_or(none);
+    match pages.next().filter(|_| is_pair) {
+        Some(high) => {
+            let values = first.values.iter().zip(high.values).flat_map(|(low, high)| [*low, high]).collect();
+            Raster { channels: 2, values, ..first }
+        }
+        None => first,
     }
 }
 
@@ -133,6 +204,10 @@ fn png(bytes: &[u8]) -> Result<Raster, Refused> {
     if decoder.is_animated() {
         return Err(Refused::Animated);
     }
+    let exif = decoder.info().and_then(|info| info.exif.as_deref());
+    if let Some(turn) = exif.and_then(orientation).filter(|turn| *turn > 1) {
+        return Err(Refused::Turned(turn));
+    }
     let (stored, kept) = match decoder.colorspace() {
         Some(ColorSpace::Luma) => (1, 1),
         Some(ColorSpace::LumaA) => (2, 1),
@@ -175,13 +250,20 @@ fn without_alpha(image: Raster, kept: usize) -> Result<Raster, Refused> {
 fn jpeg(bytes: &[u8]) -> Result<Raster, Refused> {
     use zune_jpeg::{
         JpegDecoder,
+        errors::DecodeErrors,
         zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
     };
     let longest = LONGEST_SIDE as usize;
     let options =
         DecoderOptions::default().set_max_width(longest).set_max_height(longest).set_strict_mode(true);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let damaged = |error: zune_jpeg::errors::DecodeErrors| Refused::Damaged(error.to_string());
+    let damaged = |error: DecodeErrors| match error {
+        DecodeErrors::ZeroError => Refused::Empty(0, 0),
+        // Of 12 bits and more, without loss, or with arithmetic coding.
+        DecodeErrors::SofError(text) if text.contains("bits of precision") => Refused::Values(text),
+        DecodeErrors::Unsupported(scheme) => Refused::Values(format!("{scheme:?}")),
+        error => Refused::Damaged(error.to_string()),
+    };
     decoder.decode_headers().map_err(damaged)?;
     let info = decoder.info().ok_or_else(|| Refused::Damaged("it has no header".into()))?;
     let (width, height) = sized(u64::from(info.width), u64::from(info.height))?;
@@ -226,11 +308,19 @@ fn tiff(bytes: &[u8]) -> Result<Vec<Raster>, Refused> {
         tags::Tag,
     };
     let damaged = |error: ::tiff::TiffError| Refused::Damaged(error.to_string());
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(damaged)?.with_limits(Limits::unlimited());
-    let mut pages = Vec::new();
+    let mut limits = Limits::default();
+    limits.ifd_value_size = DIRECTORY_VALUE_BYTES;
+    limits.decoding_buffer_size = PAGE_BYTES;
+    limits.intermediate_buffer_size = PAGE_BYTES;
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(damaged)?.with_limits(limits);
+    let (mut pages, mut pixels) = (Vec::new(), 0);
     loop {
         let (width, height) = decoder.dimensions().map_err(damaged)?;
         let (width, height) = sized(u64::from(width), u64::from(height))?;
+        pixels += (width * height) as u64;
+        if pixels > MOST_PIXELS {
+            return Err(Refused::Large(width as u64, height as u64));
+        }
         let turn = decoder.find_tag_unsigned::<u16>(Tag::Orientation).map_err(damaged)?;
         if let Some(turn) = turn.filter(|turn| *turn > 1) {
             return Err(Refused::Turned(turn));
@@ -303,6 +393,70 @@ mod tests {
         for end in [0, 4, 20, bytes.len() / 2, bytes.len() - 14] {
             assert!(decode(&bytes[..end]).is_err(), "cut at {end} of {}", bytes.len());
         }
+    }
+
+    /// A small file that another program wrote (Pillow 13.0).
+    macro_rules! sample {
+        ($name:literal) => {
+            include_bytes!(concat!("samples/", $name)).as_slice()
+        };
+    }
+
+    /// What becomes of a file: channels and bits of its image, or the rule that refuses it.
+    fn fate(bytes: &[u8]) -> Result<(usize, u8), &'static str> {
+        image(bytes).map(|image| (image.channels, image.bits)).map_err(|refused| refused.rule())
+    }
+
+    #[test]
+    fn files_of_other_programs_are_read_or_refused_by_what_they_are() {
+        let values = "its values are not grey, two energies or RGB of 8 or 16 bits";
+        let turned = "its EXIF asks for a rotation";
+        for (name, bytes, expected) in [
+            ("grey.png", sample!("grey.png"), Ok((1, 8))),
+            ("grey.jpg", sample!("grey.jpg"), Ok((1, 8))),
+            ("colour.jpg", sample!("colour.jpg"), Ok((3, 8))),
+            ("progressive.jpg", sample!("progressive.jpg"), Ok((1, 8))),
+            ("rgb.tif", sample!("rgb.tif"), Ok((3, 8))),
+            ("two_energies.tif", sample!("two_energies.tif"), Ok((2, 16))),
+            ("views.tif", sample!("views.tif"), Ok((1, 16))),
+            ("palette.png", sample!("palette.png"), Ok((3, 8))),
+            ("bilevel.png", sample!("bilevel.png"), Ok((1, 8))),
+            ("opaque.png", sample!("opaque.png"), Ok((3, 8))),
+            ("transparent.png", sample!("transparent.png"), Err(values)),
+            ("cmyk.jpg", sample!("cmyk.jpg"), Err(values)),
+            ("float.tif", sample!("float.tif"), Err(values)),
+            ("turned.jpg", sample!("turned.jpg"), Err(turned)),
+            ("turned.png", sample!("turned.png"), Err(turned)),
+            ("animated.png", sample!("animated.png"), Err("it is an animation")),
+            ("animated.gif", sample!("animated.gif"), Err("it is not a PNG, JPEG or TIFF")),
+        ] {
+            assert_eq!(fate(bytes), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_jpeg_of_other_precision_or_without_pixels_or_cut_short_is_refused() {
+        let whole = sample!("grey.jpg");
+        let frame = whole.windows(2).position(|marker| marker == [0xFF, 0xC0]).expect("a frame header");
+        let changed = |at: usize, bytes: &[u8]| {
+            let mut file = whole.to_vec();
+            file[frame + at..][..bytes.len()].copy_from_slice(bytes);
+            fate(&file)
+        };
+        for bits in [12, 16] {
+            assert_eq!(
+                changed(4, &[bits]),
+                Err("its values are not grey, two energies or RGB of 8 or 16 bits")
+            );
+        }
+        assert_eq!(changed(5, &[0, 0]), Err("it has no pixels"));
+        assert_eq!(fate(&whole[..whole.len() * 2 / 3]), Err("it cannot be decoded"));
+    }
+
+    #[test]
+    fn an_image_of_one_line_is_read() {
+        let line = Raster { width: 1, height: 100_000, channels: 1, bits: 8, values: vec![7; 100_000] };
+        assert_eq!(image(&encode(&line).expect("writes")).expect("reads"), line);
     }
 
     #[test]

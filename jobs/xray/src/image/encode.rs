@@ -1,6 +1,7 @@
-//! Writing images as PNG, pixel for pixel.
+//! Writing images pixel for pixel: as PNG, and as TIFF with a page for each energy.
 //!
-//! Source: PNG specification, third edition (W3C 2025): a header, one chunk of pixels without filters, an end.
+//! Source: PNG specification, third edition (W3C 2025): a header, one chunk of pixels without filters, an end. Start at
+//! [`png`] and [`tiff`].
 
 use std::io::Write;
 
@@ -48,6 +49,34 @@ pub fn png(image: &Raster) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bytes of a TIFF with one grey page for each channel of an image.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::Internal`] when the raster's values do not fit its extents.
+pub fn tiff(image: &Raster) -> Result<Vec<u8>> {
+    use ::tiff::encoder::{
+        Compression, DeflateLevel, TiffEncoder,
+        colortype::{Gray8, Gray16},
+    };
+    let wrong = |error: ::tiff::TiffError| Error::internal("write a TIFF").with_source(error);
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let encoder = TiffEncoder::new(&mut bytes).map_err(wrong)?;
+    let mut encoder = encoder.with_compression(Compression::Deflate(DeflateLevel::Fast));
+    let extent = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+    let (width, height) = (extent(image.width), extent(image.height));
+    for channel in 0..image.channels {
+        let values = image.values.iter().skip(channel).step_by(image.channels).copied();
+        if image.bits == 16 {
+            let page: Vec<u16> = values.collect();
+            encoder.write_image::<Gray16>(width, height, &page).map_err(wrong)?;
+        } else {
+            let page: Vec<u8> = values.map(|value| value.min(255) as u8).collect();
+            encoder.write_image::<Gray8>(width, height, &page).map_err(wrong)?;
+        }
+    }
+    Ok(bytes.into_inner())
+}
+
 /// The two channels of an image as one grey image of twice the width.
 fn beside(image: &Raster) -> Raster {
     let mut values = Vec::with_capacity(image.values.len());
@@ -56,4 +85,21 @@ fn beside(image: &Raster) -> Raster {
         values.extend(row.iter().skip(1).step_by(2));
     }
     Raster { width: image.width * 2, channels: 1, values, ..*image }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::decode::{decode, image};
+
+    #[test]
+    fn two_energies_come_back_from_two_pages() {
+        for bits in [8, 16] {
+            let values = (0..40_u16).map(|value| value * if bits == 16 { 1500 } else { 6 }).collect();
+            let raster = Raster { width: 5, height: 4, channels: 2, bits, values };
+            let bytes = tiff(&raster).expect("writes");
+            assert_eq!(decode(&bytes).expect("reads").len(), 2);
+            assert_eq!(image(&bytes).expect("reads"), raster);
+        }
+    }
 }

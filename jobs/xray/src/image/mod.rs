@@ -2,4 +2,5 @@
 
 pub mod decode;
 pub mod encode;
+pub mod hash;
 pub mod raster;

@@ -80,6 +80,30 @@ impl Raster {
     }
 }
 
+impl Raster {
+    /// The image in `width` × `height` values, each the mean of the pixels that it covers, over all channels; 0 to 1.
+    pub fn means(&self, width: usize, height: usize) -> Vec<f32> {
+        let columns = spans(self.width, width);
+        let scale = 1.0 / (f32::from(self.largest()) * self.channels as f32);
+        let length = self.width * self.channels;
+        let mut line = vec![0.0; length];
+        let mut means = Vec::with_capacity(width * height);
+        for (from, weights) in spans(self.height, height) {
+            line.fill(0.0);
+            for (row, weight) in weights.iter().enumerate() {
+                let values = &self.values[(from + row) * length..][..length];
+                line.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * f32::from(*value));
+            }
+            for (from, weights) in &columns {
+                let pixels = line[from * self.channels..].chunks_exact(self.channels).zip(weights);
+                let sum: f32 = pixels.map(|(pixel, weight)| weight * pixel.iter().sum::<f32>()).sum();
+                means.push(sum * scale);
+            }
+        }
+        means
+    }
+}
+
 /// For each of `to` pixels the first of `from` pixels that it covers and the shares of it and its successors: the mean
 /// of the covered area when an image shrinks, linear interpolation when it grows.
 fn spans(from: usize, to: usize) -> Vec<(usize, Vec<f32>)> {

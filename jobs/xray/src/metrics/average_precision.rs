@@ -68,6 +68,8 @@ impl Size {
 #[derive(Debug, Clone, Copy)]
 struct Outcome {
     score: f32,
+    /// The index of its image.
+    image: u32,
     hits: [Hit; OVERLAPS.len()],
 }
 
@@ -86,12 +88,14 @@ pub struct Evaluation {
     outcomes: Vec<Outcome>,
     /// Objects that can be found.
     positives: usize,
+    /// Those of each image.
+    of_image: Vec<u32>,
 }
 
 impl Evaluation {
     /// Matches the detections of a class with its objects, over all images.
     pub fn new(images: &[Image], class: u32, size: Size) -> Self {
-        let mut evaluation = Self { outcomes: Vec::new(), positives: 0 };
+        let mut evaluation = Self { outcomes: Vec::new(), positives: 0, of_image: Vec::new() };
         for image in images {
             evaluation.add(image, class, size);
         }
@@ -101,12 +105,14 @@ impl Evaluation {
     }
 
     fn add(&mut self, image: &Image, class: u32, size: Size) {
-        let ignored = |object: &Object| object.is_crowd || !size.holds(f64::from(object.rectangle.area()));
+        let ignored = |object: &Object| object.is_crowd || !size.holds(area(&object.rectangle));
         let mut objects: Vec<&Object> = image.objects.iter().filter(|object| object.class == class).collect();
         // Objects that count come first, so that a detection prefers them.
         objects.sort_by_key(|object| ignored(object));
         let countable = objects.iter().filter(|object| !ignored(object)).count();
         self.positives += countable;
+        let number = u32::try_from(self.of_image.len()).unwrap_or(u32::MAX);
+        self.of_image.push(u32::try_from(countable).unwrap_or(u32::MAX));
 
         let mut detections: Vec<&Detection> =
             image.detections.iter().filter(|detection| detection.class == class).collect();
@@ -118,7 +124,11 @@ impl Evaluation {
             .collect();
         let mut outcomes: Vec<Outcome> = detections
             .iter()
-            .map(|detection| Outcome { score: detection.score, hits: [Hit::Wrong; OVERLAPS.len()] })
+            .map(|detection| Outcome {
+                score: detection.score,
+                image: number,
+                hits: [Hit::Wrong; OVERLAPS.len()],
+            })
             .collect();
         for (level, least) in OVERLAPS.iter().enumerate() {
             let mut taken = vec![false; objects.len()];
@@ -130,7 +140,7 @@ impl Evaluation {
                 outcomes[place].hits[level] = match found {
                     Some(found) if found < countable => Hit::Right,
                     Some(_) => Hit::Ignored,
-                    None if size.holds(f64::from(detections[place].rectangle.area())) => Hit::Wrong,
+                    None if size.holds(area(&detections[place].rectangle)) => Hit::Wrong,
                     None => Hit::Ignored,
                 };
             }
@@ -149,16 +159,37 @@ impl Evaluation {
             return None;
         }
         let (recalls, mut precisions): (Vec<f64>, Vec<f64>) = self.curve(level).unzip();
-        for place in (1..precisions.len()).rev() {
-            precisions[place - 1] = precisions[place - 1].max(precisions[place]);
+        Some(at_recalls(&recalls, &mut precisions))
+    }
+
+    /// Average precision at one of [`OVERLAPS`] when each image counts so many times, as in a resample; `None` when there
+    /// is no object.
+    pub fn resampled_average_precision(&self, level: usize, times: &dyn Fn(usize) -> u32) -> Option<f64> {
+        let counted = self.of_image.iter().enumerate();
+        let positives: u64 = counted.map(|(image, own)| u64::from(*own) * u64::from(times(image))).sum();
+        if positives == 0 {
+            return None;
         }
-        let at = |step: usize| {
-            // As numpy.linspace gives it.
-            let recall = step as f64 * 0.01;
-            let place = recalls.partition_point(|known| *known < recall);
-            precisions.get(place).copied().unwrap_or(0.0)
-        };
-        Some((0..RECALLS).map(at).sum::<f64>() / RECALLS as f64)
+        let (mut right, mut all) = (0_u64, 0_u64);
+        let (mut recalls, mut precisions) = (Vec::new(), Vec::new());
+        for outcome in self.outcomes.iter().filter(|outcome| outcome.hits[level] != Hit::Ignored) {
+            let times = u64::from(times(outcome.image as usize));
+            if times == 0 {
+                continue;
+            }
+            all += times;
+            right += if outcome.hits[level] == Hit::Right { times } else { 0 };
+            recalls.push(right as f64 / positives as f64);
+            precisions.push(right as f64 / all as f64);
+        }
+        Some(at_recalls(&recalls, &mut precisions))
+    }
+
+    /// What became of each detection at one of [`OVERLAPS`]: the index of its image, its score, and whether it was right;
+    /// by falling score, without those that do not count.
+    pub fn verdicts(&self, level: usize) -> impl Iterator<Item = (usize, f32, bool)> {
+        let counted = self.outcomes.iter().filter(move |outcome| outcome.hits[level] != Hit::Ignored);
+        counted.map(move |outcome| (outcome.image as usize, outcome.score, outcome.hits[level] == Hit::Right))
     }
 
     /// Average precision over all of [`OVERLAPS`]; `None` when there is no object.
@@ -185,13 +216,31 @@ impl Evaluation {
     }
 }
 
+/// The mean of the precision at 101 recalls, made monotone; both by falling score.
+fn at_recalls(recalls: &[f64], precisions: &mut [f64]) -> f64 {
+    for place in (1..precisions.len()).rev() {
+        precisions[place - 1] = precisions[place - 1].max(precisions[place]);
+    }
+    let at = |step: usize| {
+        // As numpy.linspace gives it.
+        let recall = step as f64 * 0.01;
+        let place = recalls.partition_point(|known| *known < recall);
+        precisions.get(place).copied().unwrap_or(0.0)
+    };
+    (0..RECALLS).map(at).sum::<f64>() / RECALLS as f64
+}
+
 fn by_falling_score(a: f32, b: f32) -> Ordering {
     b.total_cmp(&a)
 }
 
+/// Square pixels, as pycocotools computes them.
+fn area(rectangle: &Rectangle) -> f64 {
+    f64::from(rectangle.width) * f64::from(rectangle.height)
+}
+
 /// Intersection over union; with a crowd, intersection over the detection's own area.
 fn overlap(detection: &Rectangle, object: &Object) -> f64 {
-    let area = |rectangle: &Rectangle| f64::from(rectangle.width) * f64::from(rectangle.height);
     let edge = |near: f32, length: f32| f64::from(near) + f64::from(length);
     let other = &object.rectangle;
     let width = edge(detection.left, detection.width).min(edge(other.left, other.width))
@@ -227,4 +276,92 @@ fn best_match(
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(left: f32, width: f32) -> Rectangle {
+        Rectangle { left, top: 0.0, width, height: 10.0 }
+    }
+
+    /// Images with one object each, of which some are found, and some false detections.
+    fn images() -> Vec<Image> {
+        let image = |number: usize| {
+            let object = Object { rectangle: at(0.0, 10.0), class: 0, is_crowd: false };
+            let score = ((number * 7) % 11) as f32 / 11.0;
+            let found = |left: f32, score: f32| Detection { rectangle: at(left, 10.0), class: 0, score };
+            let mut detections = vec![found(if number.is_multiple_of(3) { 40.0 } else { 1.0 }, score)];
+            if number.is_multiple_of(4) {
+                detections.push(found(80.0, score / 2.0));
+            }
+            Image { objects: vec![object], detections }
+        };
+        (0..12).map(image).collect()
+    }
+
+    /// Random boxes, crowds, three ranges of sizes and many equal scores; figures by pycocotools 2.0.11 (`coco.py`).
+    #[test]
+    fn figures_are_those_of_pycocotools() {
+        let stored: serde_json::Value = serde_json::from_str(include_str!("coco.json")).expect("JSON");
+        let rows = |name: &str| -> Vec<Vec<f64>> {
+            serde_json::from_value(stored[name].clone()).expect("rows of numbers")
+        };
+        let rectangle = |row: &[f64]| Rectangle {
+            left: row[2] as f32,
+            top: row[3] as f32,
+            width: row[4] as f32,
+            height: row[5] as f32,
+        };
+        let mut images = vec![Image::default(); 60];
+        for row in rows("truth") {
+            let object = Object { rectangle: rectangle(&row), class: row[1] as u32, is_crowd: row[6] == 1.0 };
+            images[row[0] as usize].objects.push(object);
+        }
+        for row in rows("found") {
+            let found = Detection { rectangle: rectangle(&row), class: row[1] as u32, score: row[6] as f32 };
+            images[row[0] as usize].detections.push(found);
+        }
+        let mut compared = 0;
+        for (name, size) in
+            [("all", Size::All), ("small", Size::Small), ("medium", Size::Medium), ("large", Size::Large)]
+        {
+            for class in 0..4 {
+                let figures = &stored["figures"][format!("{name} {class}")];
+                let evaluation = Evaluation::new(&images, class, size);
+                let own = [
+                    ("ap", evaluation.mean_average_precision()),
+                    ("ap50", evaluation.average_precision(0)),
+                    ("ap75", evaluation.average_precision(5)),
+                ];
+                for (figure, own) in own {
+                    let (own, expected) = (own.expect("objects"), figures[figure].as_f64().expect("objects"));
+                    assert!((own - expected).abs() < 1e-6, "{name} {class} {figure}: {own}, not {expected}");
+                    compared += 1;
+                }
+            }
+        }
+        assert_eq!(compared, 48);
+    }
+
+    #[test]
+    fn a_resample_is_an_evaluation_of_the_images_drawn() {
+        let images = images();
+        let evaluation = Evaluation::new(&images, 0, Size::All);
+        assert_eq!(evaluation.resampled_average_precision(0, &|_| 1), evaluation.average_precision(0));
+        // An image that is drawn twice stands there twice; its detections have equal scores, so that only the order of
+        // equals could differ.
+        let times = |image: usize| [2, 0, 1][image % 3];
+        let drawn: Vec<Image> = images
+            .iter()
+            .enumerate()
+            .flat_map(|(number, image)| std::iter::repeat_n(image.clone(), times(number) as usize))
+            .collect();
+        let whole = Evaluation::new(&drawn, 0, Size::All).average_precision(0).expect("objects");
+        let resampled = evaluation.resampled_average_precision(0, &times).expect("objects");
+        assert!((whole - resampled).abs() < 0.05, "{whole} {resampled}");
+        assert_eq!(evaluation.resampled_average_precision(0, &|_| 0), None);
+        assert_eq!(evaluation.verdicts(0).count(), 15);
+    }
 }

@@ -32,6 +32,12 @@ impl Default for Keep {
     }
 }
 
+/// How certain a location is of its most likely class, from 0 to 1, by its outputs.
+pub fn confidence(outputs: &[f32], classes: usize) -> f32 {
+    let most = outputs[..classes].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    (sigmoid(most) * sigmoid(outputs[classes + 4])).sqrt()
+}
+
 /// The detections on one image of `side` × `side` pixels, by its outputs on each grid.
 pub fn detections(grids: &[&[f32]], classes: usize, image: usize, keep: Keep) -> Vec<Detection> {
     let width = classes + BOX_OUTPUTS;

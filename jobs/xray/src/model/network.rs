@@ -289,3 +289,81 @@ impl Pass<'_> {
         logits.flatten_from(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look random, as `network.py` makes them.
+    fn numbers(count: usize, begin: usize, factor: f64) -> Vec<f32> {
+        let number = |place: usize| {
+            let large = (12.9898 * (begin + place + 1) as f64).sin() * 43_758.545_3;
+            (factor * (2.0 * (large - large.floor()) - 1.0)) as f32
+        };
+        (0..count).map(number).collect()
+    }
+
+    /// Figures by PyTorch 2.15 in 64 bits (`network.py`): a part in a thousand is what 32 bits allow in twenty layers.
+    #[test]
+    fn outputs_and_gradient_are_those_of_pytorch() {
+        let stored: serde_json::Value = serde_json::from_str(include_str!("network.json")).expect("JSON");
+        let listed = |value: &serde_json::Value| -> Vec<f64> {
+            serde_json::from_value(value.clone()).expect("a list of numbers")
+        };
+        let near = |own: f32, expected: f64, scale: f64, what: &str| {
+            let difference = (f64::from(own) - expected).abs();
+            assert!(difference < 1e-3 * scale, "{what}: {own} instead of {expected}");
+        };
+        let network = Network::new(Extents { classes: 2, sections: 2, width: 8 });
+        let mut weights = Vec::new();
+        for part in &network.parts {
+            let (begin, count) = (weights.len(), part.size());
+            let values = match part.begin {
+                _ if part.shape.len() > 1 => {
+                    let outputs = part.shape[part.shape.len() - 1];
+                    numbers(count, begin, (6.0 * outputs as f64 / count as f64).sqrt())
+                }
+                Begin::Constant(1.0) => {
+                    numbers(count, begin, 0.1).into_iter().map(|value| value + 1.0).collect()
+                }
+                _ => numbers(count, begin, 0.1),
+            };
+            weights.extend(values);
+        }
+        let variables = network.variables(&weights, &Device::Cpu).expect("tensors");
+        let pixels: Vec<f32> = numbers(64 * 32 * 3, 0, 0.5).into_iter().map(|value| value + 0.5).collect();
+        let images = Tensor::from_vec(pixels, (1, 64, 32, 3), &Device::Cpu).expect("an image");
+        let outputs = network.forward(&variables, &images).expect("computes");
+
+        let flat =
+            |tensor: &Tensor| tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("numbers");
+        for (own, expected) in flat(&outputs.image).into_iter().zip(listed(&stored["image"])) {
+            near(own, expected, 1.0, "image");
+        }
+        for (grid, expected) in outputs.grids.iter().zip(stored["grids"].as_array().expect("grids")) {
+            for (own, expected) in flat(grid).into_iter().zip(listed(expected)) {
+                near(own, expected, 1.0, "grid");
+            }
+        }
+
+        let weighted = |tensor: &Tensor| {
+            let factors = numbers(tensor.elem_count(), 0, 1.0);
+            let factors = Tensor::from_vec(factors, tensor.shape(), &Device::Cpu)?;
+            (tensor * factors)?.sum_all()
+        };
+        let mut sum = weighted(&outputs.image).expect("computes");
+        for grid in &outputs.grids {
+            sum = (sum + weighted(grid).expect("computes")).expect("computes");
+        }
+        let gradients = sum.backward().expect("computes");
+        let (norms, firsts) = (listed(&stored["norms"]), listed(&stored["firsts"]));
+        for (place, variable) in variables.iter().enumerate() {
+            let gradient = flat(gradients.get(variable).expect("a gradient"));
+            let norm = gradient.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+            // The bias before a normalisation has no gradient but that of rounding, where each group is one channel's.
+            let scale = norms[place].max(0.1);
+            near(norm as f32, norms[place], scale, &format!("norm of part {place}"));
+            near(gradient[0], firsts[place], scale, &format!("first of part {place}"));
+        }
+    }
+}

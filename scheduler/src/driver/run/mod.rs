@@ -144,8 +144,8 @@ impl Run<'_> {
         (job.finish(&result), result)
     }
 
-    /// The outcome of an attempt that did not begin.
-    fn failed(&self, specification: &Specification, error: &Error) -> Outcome {
+    /// The outcome of an attempt that did not begin, or was given up.
+    pub(crate) fn failed(&self, specification: &Specification, error: &Error) -> Outcome {
         Outcome {
             job: self.id.to_owned(),
             kind: specification.kind().to_owned(),

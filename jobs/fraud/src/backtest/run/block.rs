@@ -11,7 +11,7 @@ use tidewaiter_core::{Error, Result};
 
 use crate::{
     date::Keys,
-    features::{FeatureBatch, FeatureBuilder, RowKeys},
+    features::{FeatureBatch, FeatureBuilder, RowKeys, columns::text, keys::key_of},
 };
 
 /// Consecutive rows of the open period.
@@ -22,6 +22,8 @@ pub(super) struct RowBlock {
     /// Keys of DATE's embedding vectors.
     pub(super) embedding_keys: Keys,
     pub(super) days: Vec<i32>,
+    /// Keys of the offices; that of no text where none is declared.
+    pub(super) offices: Vec<u64>,
     /// 1 illicit, 0 not, NaN not known.
     pub(super) truth: Vec<f32>,
     /// National currency; NaN where not known.
@@ -41,6 +43,10 @@ impl RowBlock {
             history_keys: FeatureBuilder::keys(rows)?,
             embedding_keys: Keys::of(rows)?,
             days: days.to_vec(),
+            offices: text(rows, "office")?
+                .iter()
+                .map(|office| key_of(office.unwrap_or_default().as_bytes()))
+                .collect(),
             truth: truth.iter().map(label).collect(),
             revenue: revenue.iter().map(|revenue| revenue.unwrap_or(f64::NAN)).collect(),
         })

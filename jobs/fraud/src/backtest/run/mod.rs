@@ -16,6 +16,8 @@ mod scores;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::cast,
@@ -55,6 +57,9 @@ pub(super) struct RunParameters {
     pub(super) days: (i32, i32),
     pub(super) period_days: u32,
     pub(super) inspection_rate: f64,
+    /// Inspections of an office and day, where these are ranked by themselves.
+    #[serde(default)]
+    pub(super) daily_capacity: Option<u32>,
     pub(super) exploration: f64,
     pub(super) features: features::Parameters,
     pub(super) trees: gbdt::Parameters,
@@ -209,11 +214,22 @@ impl Run {
         }
 
         let scores = PeriodScores::of(&self.parameters.strategy, model.as_ref(), &blocks)?;
-        let inspections = metrics::inspected(rows, self.parameters.inspection_rate * 100.0);
         let share = self.exploration_share(&batches, period, &mut rng)?;
-        let explored = (share * inspections as f64).round() as usize;
-        let (chosen, exploited) =
-            self.choose(rows, inspections, explored, &scores, model.as_ref(), &blocks, &mut rng)?;
+        let (mut chosen, mut explored, mut owed) = (Vec::new(), Vec::new(), 0.0);
+        for (group, inspections) in self.groups(&blocks) {
+            check()?;
+            // What a small group cannot explore is explored in the next.
+            owed += share * inspections as f64;
+            let explores = (owed.round() as usize).min(inspections);
+            owed -= explores as f64;
+            let counts = (inspections, explores);
+            let (own, exploited) = self.choose(&group, counts, &scores, model.as_ref(), &blocks, &mut rng)?;
+            let (exploits, explores) = own.split_at(exploited);
+            chosen.extend_from_slice(exploits);
+            explored.extend_from_slice(explores);
+        }
+        let exploited = chosen.len();
+        chosen.extend(explored);
         self.evaluate(period, &blocks, &scores, &chosen, exploited, share);
         #[cfg(test)]
         self.chosen.push(chosen.clone());
@@ -266,24 +282,45 @@ impl Run {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "all that a choice depends on")]
+    /// The rows that are ranked together, in ascending order, and how many of them are inspected: those of the period, or
+    /// of each day and office.
+    fn groups(&self, blocks: &[RowBlock]) -> Vec<(Vec<usize>, usize)> {
+        let rows: usize = blocks.iter().map(|block| block.days.len()).sum();
+        let Some(capacity) = self.parameters.daily_capacity else {
+            let inspections = metrics::inspected(rows, self.parameters.inspection_rate * 100.0);
+            return vec![((0..rows).collect(), inspections)];
+        };
+        let mut groups: BTreeMap<(i32, u64), Vec<usize>> = BTreeMap::new();
+        let keys = blocks.iter().flat_map(|block| block.days.iter().zip(&block.offices));
+        for (row, (day, office)) in keys.enumerate() {
+            groups.entry((*day, *office)).or_default().push(row);
+        }
+        let inspected = |rows: Vec<usize>| {
+            let inspections = rows.len().min(capacity as usize);
+            (rows, inspections)
+        };
+        groups.into_values().map(inspected).collect()
+    }
+
+    /// Chooses among the rows of a group, of a period's (see [`choose`]): the rows, and how many of them are exploited.
     fn choose(
         &self,
-        rows: usize,
-        inspections: usize,
-        explored: usize,
+        group: &[usize],
+        (inspections, explored): (usize, usize),
         scores: &PeriodScores,
         model: Option<&FraudModel>,
         blocks: &[RowBlock],
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<(Vec<usize>, usize)> {
+        let of_group = |scores: &[f64]| group.iter().map(|row| scores[*row]).collect::<Vec<f64>>();
         let exploited =
-            (self.parameters.strategy.exploit != Exploit::Nothing).then_some(scores.exploit.as_slice());
+            (self.parameters.strategy.exploit != Exploit::Nothing).then(|| of_group(&scores.exploit));
         let uncertainties: Vec<f64>;
         let embed = |weighted: bool| {
             move |rows: &[usize]| -> Result<Vec<Vec<f32>>> {
                 let Some(model) = model else { return Ok(Vec::new()) };
-                let mut embeddings = block_embeddings(model, blocks, rows)?;
+                let rows: Vec<usize> = rows.iter().map(|row| group[*row]).collect();
+                let mut embeddings = block_embeddings(model, blocks, &rows)?;
                 for (row, embedding) in rows.iter().zip(&mut embeddings) {
                     let probability = scores.probability[*row];
                     // Times this, an embedding is the gradient of the loss for the likelier outcome with respect to
@@ -300,8 +337,7 @@ impl Run {
         let (plain, weighted) = (embed(false), embed(true));
         let exploration = match self.parameters.strategy.explore {
             Explore::Uncertainty => {
-                uncertainties =
-                    scores.probability.iter().map(|probability| uncertainty(*probability)).collect();
+                uncertainties = of_group(&scores.probability).into_iter().map(uncertainty).collect();
                 Exploration::Highest(&uncertainties)
             }
             Explore::Badge => Exploration::Diverse(&plain),
@@ -309,7 +345,9 @@ impl Run {
             Explore::Gate if self.revenue_concentrated => Exploration::Diverse(&weighted),
             Explore::Gate | Explore::Nothing | Explore::Random | Explore::Adapt => Exploration::Random,
         };
-        choose(rows, inspections, explored, exploited, &exploration, rng)
+        let (chosen, first) =
+            choose(group.len(), inspections, explored, exploited.as_deref(), &exploration, rng)?;
+        Ok((chosen.into_iter().map(|row| group[row]).collect(), first))
     }
 
     /// Adds the figures of a period.

@@ -64,6 +64,7 @@ fn parameters(strategy: &str) -> RunParameters {
         days: DAYS,
         period_days: 28,
         inspection_rate: 0.05,
+        daily_capacity: None,
         exploration: 0.2,
         features: features::Parameters { label_delay_days: 5, ..features::Parameters::default() },
         trees: gbdt::Parameters { trees: 20, leaves: 8, min_rows_per_leaf: 5, ..gbdt::Parameters::default() },
@@ -247,4 +248,46 @@ fn old_schemes_that_take_the_capacity_hide_a_new_one_until_a_tenth_of_exploratio
     let (_, (found, saved)) = totals("gbdt+random");
     assert!(saved > 10.0 * blind && saved > 0.3, "with a tenth of exploration {saved}, alone {blind}");
     assert!(found > 1.5 * alone, "with a tenth of exploration {found}, alone {alone}");
+}
+
+#[test]
+fn each_office_inspects_up_to_its_capacity_a_day() {
+    let rows = rows(generated(), &unchanged);
+    let batch = |row: &mut usize| {
+        let batch = rows.iter().find(|batch| {
+            let inside = *row < batch.num_rows();
+            *row -= if inside { 0 } else { batch.num_rows() };
+            inside
+        });
+        batch.expect("a row")
+    };
+    let warm_up = |day: i32| day < DAYS.0;
+    let days: Vec<i32> = rows
+        .iter()
+        .flat_map(|batch| batch["acceptance_date"].as_primitive::<Date32Type>().values().to_vec())
+        .collect();
+    let before = days.iter().filter(|day| warm_up(**day)).count();
+    for strategy in ["risk-profile", "gbdt+random"] {
+        let (chosen, report) = run_over(
+            RunParameters { daily_capacity: Some(2), exploration: 0.25, ..parameters(strategy) },
+            &rows,
+        );
+        let mut first = before;
+        for (choice, period) in chosen.iter().zip(&report.periods) {
+            let mut inspected = std::collections::HashMap::new();
+            let mut offered = std::collections::HashMap::new();
+            let group = |row: usize| {
+                let mut place = first + row;
+                let office = batch(&mut place)["office"].as_string::<i32>().value(place).to_owned();
+                (days[first + row], office)
+            };
+            (0..period.items as usize).for_each(|row| *offered.entry(group(row)).or_insert(0) += 1);
+            choice.iter().for_each(|row| *inspected.entry(group(*row)).or_insert(0) += 1);
+            assert_eq!(inspected.len(), offered.len(), "every day and office with items inspects some");
+            for (group, items) in &offered {
+                assert_eq!(inspected[group], 2.min(*items), "{group:?}");
+            }
+            first += period.items as usize;
+        }
+    }
 }

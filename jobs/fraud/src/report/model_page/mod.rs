@@ -190,7 +190,13 @@ impl ModelPage {
                 "selection",
                 words.say("The riskiest items and why"),
                 !self.selection.is_empty(),
-                |it, words| item_table::table(words, &it.selection, &it.currency),
+                |it, words| {
+                    let caption = words.fill(
+                        "The {n} riskiest items of the test months and, below each, why",
+                        &[("n", &words.count(it.selection.len() as u64))],
+                    );
+                    item_table::table(words, &caption, &it.selection, &it.currency)
+                },
             ),
         ];
         let sections = parts.into_iter().filter(|part| part.2);

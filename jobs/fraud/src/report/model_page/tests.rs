@@ -1,6 +1,7 @@
 //! The page of a retrain, by an example.
 
 use super::*;
+use crate::population::NoEstimate;
 
 /// A report as large as a real one.
 fn example() -> ModelPage {
@@ -12,6 +13,7 @@ fn example() -> ModelPage {
     let metric = |name: &str, challenger, champion| Metric {
         name: name.to_owned(),
         challenger,
+        items: None,
         champion: Some(champion),
     };
     let features = [
@@ -86,6 +88,8 @@ fn example() -> ModelPage {
                 },
                 hs_code: "8517130000".to_owned(),
                 origin: "CN".to_owned(),
+                office: String::new(),
+                description: String::new(),
                 value: Some(1_250_300.0 / rank as f64),
                 probability: 0.99 - rank as f64 / 100.0,
                 expected_revenue: Some(84_000.0 / rank as f64),
@@ -139,10 +143,14 @@ fn the_lead_and_every_axis_name_of_which_items_they_are() {
     }
     assert!(!html.contains("% of all items<"));
 
-    let why = "only 7 items were inspected".to_owned();
+    let why = NoEstimate::TooFew { inspected: 292, illicit: 14 };
     let unknown = ModelPage { population: Population::Inspected { why }, ..example() };
     assert!(unknown.headline().contains("cannot be told from this"));
-    assert!(unknown.html().contains("because only 7 items were inspected."));
+    let said = unknown.html();
+    assert!(said.contains(
+        "There is no estimate for all items: it takes 200 inspected items with 20 illicit ones among them, and there \
+         are 292 with 14."
+    ));
     assert!(example().html().contains("inspected, % of all items"));
 }
 

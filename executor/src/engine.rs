@@ -1,0 +1,52 @@
+//! Ballista's execution of tasks, with what a task has here besides: it can be stopped, its rows are counted, and its
+//! errors keep their kind.
+
+use std::sync::Arc;
+
+use ballista_core::JobId;
+use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
+use datafusion::{error::Result, physical_plan::ExecutionPlan, prelude::SessionConfig};
+
+use crate::{
+    connections::Connections,
+    failure::{Stage, of_task},
+    rows::Rows,
+    running::Running,
+    stoppable::stoppable,
+};
+
+/// Makes the tasks of an executor.
+pub(crate) struct Engine {
+    ballista: DefaultExecutionEngine,
+    running: Running,
+    rows: Rows,
+}
+
+impl Engine {
+    /// An engine that notes its tasks in `running`, and their rows in `rows`.
+    pub(crate) fn new(running: Running, rows: Rows) -> Self {
+        let connections = Arc::new(Connections::default());
+        Self { ballista: DefaultExecutionEngine::with_client_pool(connections), running, rows }
+    }
+}
+
+impl ExecutionEngine for Engine {
+    fn create_query_stage_exec(
+        &self,
+        query: JobId,
+        stage: usize,
+        task: usize,
+        partitions: Vec<usize>,
+        plan: Arc<dyn ExecutionPlan>,
+        work_folder: &str,
+        config: &SessionConfig,
+    ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let (name, counted) = (query.as_str().to_owned(), Arc::clone(&plan));
+        let plan = stoppable(plan, &self.running.begin(&name)).map_err(of_task)?;
+        let made =
+            self.ballista.create_query_stage_exec(query, stage, task, partitions, plan, work_folder, config);
+        let made = made.map_err(of_task)?;
+        self.rows.note(name, stage, counted, &made);
+        Ok(Arc::new(Stage(made)))
+    }
+}

@@ -1,0 +1,499 @@
+//! The commit of an ingest: rows, quarantined rows and sources become visible together, and what they take the place of
+//! goes in the same moment.
+//!
+//! What leaves is worked out for one state of the tables; where somebody else has changed it meanwhile, the commit is
+//! refused and worked out again. A commit has a name and takes place once, so that a job that is taken up again repeats
+//! it without harm. Start at [`Tables::commit`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    functions_aggregate::expr_fn::count,
+    logical_expr::{cast as cast_to, col, lit},
+    prelude::SessionContext,
+};
+use tidewaiter_archive::{
+    Archive, DataFile, Table,
+    schema::{Layout, SOURCE, with_lineage},
+    table::{Change, SourceChange, SourceState, commit_group},
+};
+use tidewaiter_core::{Error, ErrorKind, Period, Result, answers};
+
+use crate::{
+    amendment::amended,
+    block::RowCounts,
+    group::{GroupReport, SourceStatus},
+    quarantine_table::{self, INGESTED_AT, QUARANTINE, quarantine_table_schema},
+    removal::{Rewritten, Written, scan, without_sources},
+    sources::{self, SOURCES, SourceRecord, sources_schema},
+};
+
+/// How often a commit is worked out again because somebody else has changed the tables.
+const ROUNDS: usize = 5;
+
+/// Sources that an error names, at most.
+const NAMED: usize = 5;
+
+/// What becomes of rows that the archive has of the same sources or months.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A source of which it has rows is left alone.
+    New,
+    /// The rows of a source make way for those that are read of it now.
+    Again,
+    /// So do all rows of the country in these months.
+    Months(Period),
+    /// A source of which the table has rows is left alone; of others, each row takes the place of those with its key.
+    Amend,
+}
+
+impl Mode {
+    /// Whether files are read of which the table has rows.
+    pub(crate) fn reads_known(&self) -> bool {
+        matches!(self, Self::Again | Self::Months(_))
+    }
+
+    /// What the history of the tables calls the commit.
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::New => "ingest",
+            Self::Again => "ingest again",
+            Self::Months(_) => "replace months",
+            Self::Amend => "amend",
+        }
+    }
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// It took place, and so many rows of the table made way for it.
+    Done { replaced: u64 },
+    /// The table has got rows of some of the sources meanwhile.
+    Again,
+}
+
+/// What of the sources of a commit is the same for all.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) country: String,
+    pub(crate) mapping_digest: String,
+    pub(crate) mapping: String,
+    pub(crate) job: String,
+    pub(crate) ingested_us: i64,
+    /// The number of the job's first file as a source.
+    pub(crate) first_source: i32,
+}
+
+/// The tables that an ingest changes.
+pub(crate) struct Tables {
+    pub(crate) layout: &'static Layout,
+    pub(crate) rows: Table,
+    pub(crate) quarantine: Table,
+    pub(crate) sources: Table,
+    /// Bytes of rows and buffers that one task may hold.
+    pub(crate) memory_bytes: u64,
+}
+
+/// What leaves the tables.
+#[derive(Debug, Default)]
+struct Leaving {
+    rows: Rewritten,
+    quarantine: Rewritten,
+    sources: Rewritten,
+    /// Sources that keep some of their rows.
+    kept: Vec<SourceRecord>,
+    /// Sources of which the table has no rows then, and which no file of the commit has again.
+    gone: Vec<SourceRecord>,
+}
+
+/// A file that was read.
+struct ReadSource<'a> {
+    number: i32,
+    file: &'a str,
+    rows: RowCounts,
+    digest: &'a str,
+}
+
+impl Tables {
+    /// The tables of an archive, which are made where there are none.
+    ///
+    /// # Errors
+    /// Those of [`Table::open_or_create`].
+    pub(crate) async fn open(archive: &Archive, layout: &'static Layout, memory_bytes: u64) -> Result<Self> {
+        let columns = with_lineage(&(layout.schema)());
+        Ok(Self {
+            layout,
+            rows: Table::open_or_create(archive, layout.table, &columns).await?,
+            quarantine: Table::open_or_create(archive, QUARANTINE, &quarantine_table_schema()).await?,
+            sources: Table::open_or_create(archive, SOURCES, &sources_schema()).await?,
+            memory_bytes,
+        })
+    }
+
+    fn archive(&self) -> &Archive {
+        self.rows.archive()
+    }
+
+    /// Commits what was written of groups of files. `id` is the name of the commit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] where rows are not of the months that they replace, or a file is among them twice;
+    /// [`ErrorKind::NotFound`] where the rows of a source that is read again have no number of a source; those of the
+    /// store and of queries.
+    pub(crate) async fn commit(
+        &self,
+        session: &SessionContext,
+        id: &str,
+        origin: &Origin,
+        reports: &[GroupReport],
+        mode: &Mode,
+    ) -> Result<Committed> {
+        let read = read_sources(origin, reports);
+        if read.is_empty() {
+            return Ok(Committed::Done { replaced: 0 });
+        }
+        refuse_twice(&read)?;
+        let adds: Vec<DataFile> = reports.iter().flat_map(|report| report.files.clone()).collect();
+        let quarantine: Vec<DataFile> = reports.iter().flat_map(|report| report.quarantine.clone()).collect();
+        if let Mode::Months(months) = mode {
+            refuse_other_months(&adds, months)?;
+        }
+        let digests: Vec<&str> = read.iter().map(|source| source.digest).collect();
+        for round in 0..ROUNDS {
+            let revisions = self.rows.revisions(&digests).await?;
+            let of_state = |state: SourceState| {
+                let pairs = digests.iter().zip(&revisions);
+                pairs.filter(move |(_, revision)| revision.state() == state).map(|(digest, _)| *digest)
+            };
+            let archived: Vec<&str> = of_state(SourceState::Archived).collect();
+            let known: Vec<&str> = archived.iter().copied().chain(of_state(SourceState::PutAside)).collect();
+            let may_be_done = !known.is_empty() || matches!(mode, Mode::Months(_) | Mode::Amend);
+            if may_be_done && self.rows.was_made(id).await? {
+                return Ok(Committed::Done { replaced: 0 });
+            }
+            if !archived.is_empty() && !mode.reads_known() {
+                return Ok(Committed::Again);
+            }
+            refuse_emptied(&read, &archived)?;
+            let name = format!("{id}-{round}");
+            let before = sources::with_digests(session, self.archive(), self.layout.table, &known).await?;
+            if !matches!(mode, Mode::Months(_)) {
+                refuse_without_number(&archived, &before, self.layout.table)?;
+            }
+            let making_way = match mode {
+                Mode::New | Mode::Again => MakingWay::Sources,
+                Mode::Months(months) => MakingWay::Months(months, &origin.country),
+                Mode::Amend => MakingWay::Keys(&adds),
+            };
+            let leaving = match (before.is_empty(), &making_way) {
+                (true, MakingWay::Sources) => Leaving::default(),
+                _ => self.leaving(session, &before, &making_way, &name).await?,
+            };
+            let mut changes = Vec::with_capacity(read.len());
+            for (source, from) in read.iter().zip(revisions) {
+                let is_archived = source.rows.archived > 0 || source.rows.read == 0;
+                let to = if is_archived { SourceState::Archived } else { SourceState::PutAside };
+                changes.push(SourceChange { digest: source.digest.to_owned(), from: Some(from), to });
+            }
+            let records: Vec<SourceRecord> = read.iter().map(|source| self.record(origin, source)).collect();
+            let replaced = leaving.rows.rows();
+            let new = New { adds: adds.clone(), quarantine: quarantine.clone(), records };
+            match self.change(&name, id, mode.operation(), new, changes, leaving).await {
+                Ok(()) => return Ok(Committed::Done { replaced }),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::conflict("other jobs change the same sources; run this again when they are over"))
+    }
+
+    /// Takes sources out of the archive: their rows, quarantined rows and records. Gives the rows that left the table.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when others change the same tables; those of the store and of queries.
+    pub(crate) async fn forget(
+        &self,
+        session: &SessionContext,
+        id: &str,
+        records: &[SourceRecord],
+    ) -> Result<u64> {
+        for round in 0..ROUNDS {
+            if self.rows.was_made(id).await? {
+                return Ok(records.iter().map(|record| record.archived.unsigned_abs()).sum());
+            }
+            let digests: Vec<&str> = records.iter().map(|record| record.digest.as_str()).collect();
+            let revisions = self.rows.revisions(&digests).await?;
+            let forget = |(digest, from): (&&str, _)| SourceChange {
+                digest: (*digest).to_owned(),
+                from: Some(from),
+                to: SourceState::Unknown,
+            };
+            let changes = digests.iter().zip(revisions).map(forget).collect();
+            let name = format!("{id}-{round}");
+            let leaving = self.leaving(session, records, &MakingWay::Sources, &name).await?;
+            let rows = leaving.rows.rows();
+            match self.change(&name, id, "forget", New::default(), changes, leaving).await {
+                Ok(()) => return Ok(rows),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::conflict("other jobs change the same sources; run this again when they are over"))
+    }
+
+    fn record(&self, origin: &Origin, source: &ReadSource<'_>) -> SourceRecord {
+        let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+        SourceRecord {
+            number: source.number,
+            country: origin.country.clone(),
+            table: self.layout.table.to_owned(),
+            file: source.file.to_owned(),
+            digest: source.digest.to_owned(),
+            mapping_digest: origin.mapping_digest.clone(),
+            mapping: origin.mapping.clone(),
+            job: origin.job.clone(),
+            ingested_us: origin.ingested_us,
+            read: count(source.rows.read),
+            archived: count(source.rows.archived),
+            quarantined: count(source.rows.quarantined),
+            replaced: 0,
+        }
+    }
+
+    /// What leaves the tables when some sources do, and other rows make way.
+    async fn leaving(
+        &self,
+        session: &SessionContext,
+        sources: &[SourceRecord],
+        making_way: &MakingWay<'_>,
+        name: &str,
+    ) -> Result<Leaving> {
+        let mut numbers: BTreeSet<i32> = sources.iter().map(|record| record.number).collect();
+        let snapshot = self.rows.snapshot(None).await?;
+        let rows = self.rows();
+        let mut leaving = Leaving::default();
+        let counted = match making_way {
+            MakingWay::Sources => BTreeMap::new(),
+            MakingWay::Months(months, country) => {
+                let makes_way = |file: &&DataFile| file.country == **country && is_in(file, months);
+                leaving.rows.removes = snapshot.files.iter().filter(makes_way).cloned().collect();
+                count_sources(session, &rows, &snapshot.schema, &leaving.rows.removes).await?
+            }
+            MakingWay::Keys(new) => {
+                let amended = amended(session, &rows, &snapshot, self.layout.key, new, name).await?;
+                leaving.rows = amended.rewritten;
+                amended.by_source
+            }
+        };
+        let gone: BTreeSet<&str> = leaving.rows.removes.iter().map(|file| file.path.as_str()).collect();
+        let others = snapshot.files.iter().filter(|file| !gone.contains(file.path.as_str()));
+        let others: Vec<DataFile> = others.cloned().collect();
+        let of_sources = without_sources(session, &rows, &snapshot.schema, &others, &numbers, name).await?;
+        leaving.rows.removes.extend(of_sources.removes);
+        leaving.rows.adds.extend(of_sources.adds);
+        let others: Vec<i32> = counted.keys().copied().filter(|number| !numbers.contains(number)).collect();
+        if !others.is_empty() {
+            let values = others.iter().map(|number| lit(*number));
+            for mut record in sources::with_values(session, self.archive(), SOURCE, values).await? {
+                let rows = counted.get(&record.number).copied().unwrap_or(0);
+                record.archived -= rows;
+                record.replaced += rows;
+                // What was put aside of an amended source was not amended.
+                match record.archived > 0 || matches!(making_way, MakingWay::Keys(_)) {
+                    true => leaving.kept.push(record),
+                    false => leaving.gone.push(record),
+                }
+            }
+        }
+        numbers.extend(leaving.gone.iter().map(|record| record.number));
+        let snapshot = self.quarantine.snapshot(None).await?;
+        let own = self.own(&self.quarantine, quarantine_table::SORT_COLUMNS);
+        leaving.quarantine =
+            without_sources(session, &own, &snapshot.schema, &snapshot.files, &numbers, name).await?;
+        numbers.extend(leaving.kept.iter().map(|record| record.number));
+        let snapshot = self.sources.snapshot(None).await?;
+        let own = self.own(&self.sources, sources::SORT_COLUMNS);
+        leaving.sources =
+            without_sources(session, &own, &snapshot.schema, &snapshot.files, &numbers, name).await?;
+        Ok(leaving)
+    }
+
+    fn rows(&self) -> Written<'_> {
+        Written {
+            table: &self.rows,
+            date_column: self.layout.date_column,
+            sort_columns: self.layout.sort_columns,
+            memory_bytes: self.memory_bytes,
+        }
+    }
+
+    fn own<'a>(&self, table: &'a Table, sort_columns: &'a [&'a str]) -> Written<'a> {
+        Written { table, date_column: INGESTED_AT, sort_columns, memory_bytes: self.memory_bytes }
+    }
+
+    /// Makes the change: new files and sources come, others leave.
+    async fn change(
+        &self,
+        name: &str,
+        id: &str,
+        operation: &str,
+        new: New,
+        mut changes: Vec<SourceChange>,
+        leaving: Leaving,
+    ) -> Result<()> {
+        let New { adds, quarantine, mut records } = new;
+        let Leaving { rows, quarantine: aside, sources, kept, gone } = leaving;
+        let named: BTreeSet<String> = changes.iter().map(|change| change.digest.clone()).collect();
+        let digests: Vec<&str> = gone
+            .iter()
+            .map(|record| record.digest.as_str())
+            .filter(|digest| !named.contains(*digest))
+            .collect();
+        for (digest, from) in digests.iter().zip(self.rows.revisions(&digests).await?) {
+            let digest = (*digest).to_owned();
+            changes.push(SourceChange { digest, from: Some(from), to: SourceState::Unknown });
+        }
+        records.extend(kept);
+        let records = sources::write(self.archive(), name, &records).await?;
+        let change = |adds: Vec<DataFile>, rewritten: Rewritten, sources: Vec<SourceChange>| Change {
+            adds: [adds, rewritten.adds].concat(),
+            removes: rewritten.removes,
+            sources,
+            operation: operation.to_owned(),
+            changes_rows: true,
+            once: None,
+        };
+        let mut parts = vec![(&self.rows, change(adds, rows, changes))];
+        if !(quarantine.is_empty() && aside.removes.is_empty()) {
+            parts.push((&self.quarantine, change(quarantine, aside, Vec::new())));
+        }
+        if !(records.is_empty() && sources.removes.is_empty()) {
+            parts.push((&self.sources, change(records, sources, Vec::new())));
+        }
+        commit_group(self.archive(), id, parts).await.map(|_| ())
+    }
+}
+
+/// The rows, beside those of sources, that make way for new ones.
+enum MakingWay<'a> {
+    /// None.
+    Sources,
+    /// All of a country in some months.
+    Months(&'a Period, &'a str),
+    /// Those with the keys of the rows of these files.
+    Keys(&'a [DataFile]),
+}
+
+/// What comes into the tables.
+#[derive(Debug, Default)]
+struct New {
+    adds: Vec<DataFile>,
+    quarantine: Vec<DataFile>,
+    records: Vec<SourceRecord>,
+}
+
+/// The files of groups that were read.
+fn read_sources<'a>(origin: &Origin, reports: &'a [GroupReport]) -> Vec<ReadSource<'a>> {
+    let mut read = Vec::new();
+    for report in reports {
+        let places = report.group.number..;
+        for ((place, file), status) in places.zip(&report.group.files).zip(&report.sources) {
+            if let SourceStatus::Read { rows, digest, .. } = status {
+                let number = origin.first_source.saturating_add(i32::try_from(place).unwrap_or(i32::MAX));
+                read.push(ReadSource { number, file, rows: *rows, digest });
+            }
+        }
+    }
+    read
+}
+
+/// The number of rows of each source in files of a table.
+async fn count_sources(
+    session: &SessionContext,
+    written: &Written<'_>,
+    schema: &SchemaRef,
+    files: &[DataFile],
+) -> Result<BTreeMap<i32, i64>> {
+    if files.is_empty() || schema.index_of(SOURCE).is_err() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = scan(session, written, schema, files)?.filter(col(SOURCE).is_not_null())?;
+    let source = cast_to(col(SOURCE), arrow::datatypes::DataType::Int64).alias("number");
+    let counted =
+        rows.select(vec![source])?.aggregate(vec![col("number")], vec![count(lit(1)).alias("n")])?;
+    let answer = answers::one_batch(counted).await?;
+    answers::rows(&answer)
+        .map(|row| {
+            let of = |name: &str| answers::count(&answer, name, row);
+            let number = i32::try_from(of("number")?).unwrap_or(i32::MAX);
+            Ok((number, i64::try_from(of("n")?).unwrap_or(i64::MAX)))
+        })
+        .collect()
+}
+
+/// Whether a file's rows are of some months.
+fn is_in(file: &DataFile, months: &Period) -> bool {
+    let (year, month) = months.first_month();
+    let first = 12 * year + i32::try_from(month).unwrap_or(1) - 1;
+    (first..=months.last_month_number()).contains(&file.month_number())
+}
+
+fn refuse_other_months(adds: &[DataFile], months: &Period) -> Result<()> {
+    let mut others: BTreeMap<(i32, i32), u64> = BTreeMap::new();
+    for file in adds.iter().filter(|file| !is_in(file, months)) {
+        *others.entry((file.year, file.month)).or_default() += file.rows;
+    }
+    if others.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> =
+        others.iter().map(|((year, month), rows)| format!("{rows} of {year}-{month:02}")).collect();
+    Err(Error::input(format!(
+        "the files have rows of other months than {months}, which they would replace: {}; name all months in \
+         --replace-months, or leave these rows out; nothing is changed",
+        named.join(", ")
+    )))
+}
+
+fn refuse_twice(read: &[ReadSource<'_>]) -> Result<()> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for source in read {
+        if let Some(before) = seen.insert(source.digest, source.file) {
+            return Err(Error::input(format!(
+                "{before} and {} have the same bytes; leave one of them out; nothing is changed",
+                source.file
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A mapping by which nothing of a source is archived does not take the place of one by which something was.
+fn refuse_emptied(read: &[ReadSource<'_>], archived: &[&str]) -> Result<()> {
+    let is_emptied = |source: &&ReadSource<'_>| {
+        source.rows.archived == 0 && source.rows.read > 0 && archived.contains(&source.digest)
+    };
+    let Some(source) = read.iter().find(is_emptied) else { return Ok(()) };
+    Err(Error::corrupt(format!(
+        "{}: this mapping puts all {} rows aside, so that what another made of them stays; see the reasons with \
+         --dry-run",
+        source.file, source.rows.read
+    )))
+}
+
+fn refuse_without_number(archived: &[&str], before: &[SourceRecord], table: &str) -> Result<()> {
+    let known: BTreeSet<&str> = before.iter().map(|record| record.digest.as_str()).collect();
+    let without: Vec<&str> = archived.iter().copied().filter(|digest| !known.contains(digest)).collect();
+    if without.is_empty() {
+        return Ok(());
+    }
+    Err(Error::not_found(format!(
+        "{} of the files were archived by a version that did not number the sources of {table} (SHA-256 {}), so that \
+         their rows cannot be told from others; replace their months: tidewaiter ingest {table} --replace-months \
+         2024-01..2024-03 …",
+        without.len(),
+        without.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ")
+    )))
+}

@@ -1,0 +1,245 @@
+//! Which of the inspected images are archived: those that are not refused, and of the same bytes the first.
+//!
+//! Images that merely look alike are counted: their perceptual hashes differ in at most [`NEAR_BITS`] bits. Start at
+//! [`choose`].
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    datatypes::{Int32Type, Int64Type},
+};
+use datafusion::prelude::{DataFrame, SessionContext};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tidewaiter_archive::{Archive, provider::snapshot_provider};
+use tidewaiter_core::{Error, Result, query::Run as _};
+
+use super::{
+    inspect::{Notes, sha256},
+    quarantine::{Aside, Origin, Quarantine},
+    source::Refusal,
+};
+use crate::table::{IMAGES, texts};
+
+/// Bits in which the hashes of images that look alike differ, at most.
+pub(super) const NEAR_BITS: u32 = 3;
+
+/// The columns of inspected images that the choice reads.
+const COLUMNS: [&str; 8] =
+    ["number", "name", "rule", "value", "sha256", "perceptual_hash", "objects", "notes"];
+
+/// Hashes with which one hash is compared in each of its parts, at most: blank images are all alike.
+const COMPARED: usize = 16;
+
+/// What becomes of the inspected images.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Choice {
+    /// The numbers of those that are left out, ascending.
+    pub(super) left_out: Vec<u64>,
+    /// Images that are archived.
+    pub(super) archived: u64,
+    /// Images that are in the archive already.
+    pub(super) known: u64,
+    /// The digest of what is archived.
+    pub(super) digest: String,
+    /// What is put aside.
+    pub(super) aside: Aside,
+    /// Corrections, by what they are.
+    pub(super) repairs: BTreeMap<String, u64>,
+    /// Images with annotated objects, images annotated as clean, and images without annotation.
+    pub(super) with_objects: u64,
+    pub(super) clean: u64,
+    pub(super) without_annotation: u64,
+    /// Annotated objects.
+    pub(super) objects: u64,
+    /// Images that look like an earlier one, and the first such pair.
+    pub(super) near: u64,
+    pub(super) near_pair: Option<(String, String)>,
+}
+
+/// One image that is not refused.
+struct Candidate {
+    number: u64,
+    name: String,
+    sha256: String,
+    hash: u64,
+    objects: Option<i32>,
+    notes: Notes,
+}
+
+/// Chooses among the rows of a query of inspected images.
+///
+/// # Errors
+/// Those of the queries and of the store.
+pub(super) async fn choose(
+    session: &SessionContext,
+    origin: &Origin,
+    inspected: Option<DataFrame>,
+) -> Result<Choice> {
+    let mut quarantine = Quarantine::default();
+    let mut left_out = Vec::new();
+    let mut candidates = Vec::new();
+    let mut batches = match inspected {
+        Some(rows) => rows.select_columns(&COLUMNS)?.batches().await?,
+        None => Vec::new(),
+    };
+    batches.drain(..).try_for_each(|batch| read(&batch, &mut candidates, &mut quarantine))?;
+    candidates.sort_by_key(|candidate| candidate.number);
+    let known = known(session, &origin.archive, &candidates).await?;
+    let mut choice = Choice::default();
+    let mut first_of: HashMap<&str, &Candidate> = HashMap::new();
+    let mut kept: Vec<&Candidate> = Vec::new();
+    for candidate in &candidates {
+        let sha256 = candidate.sha256.as_str();
+        if known.contains(sha256) {
+            choice.known += 1;
+            left_out.push(candidate.number);
+        } else if let Some(first) = first_of.get(sha256) {
+            let refusal = Refusal::new(&candidate.name, "another file has the same bytes", &first.name);
+            quarantine.image(Some(candidate.number), refusal);
+            left_out.push(candidate.number);
+        } else {
+            first_of.insert(sha256, candidate);
+            kept.push(candidate);
+        }
+    }
+    for candidate in &kept {
+        choice.count(candidate, &mut quarantine);
+    }
+    let mut sums: Vec<&str> = kept.iter().map(|candidate| candidate.sha256.as_str()).collect();
+    sums.sort_unstable();
+    let (near, near_pair) = near(&kept);
+    let digest = format!("images-{}", sha256(sums.concat().as_bytes()));
+    let aside = quarantine.write(origin, "images").await?;
+    Ok(Choice { left_out, digest, aside, near, near_pair, ..choice })
+}
+
+impl Choice {
+    /// Counts an image that is kept.
+    fn count(&mut self, image: &Candidate, quarantine: &mut Quarantine) {
+        self.archived += 1;
+        match image.objects {
+            None => self.without_annotation += 1,
+            Some(0) => self.clean += 1,
+            Some(objects) => {
+                self.with_objects += 1;
+                self.objects += u64::try_from(objects).unwrap_or(0);
+            }
+        }
+        let Notes { refused, cut, is_misnamed } = &image.notes;
+        for (rule, value) in refused {
+            quarantine.description(Some(image.number), Refusal::new(&image.name, rule, value));
+        }
+        let repairs = [
+            ("an annotation reached beyond its image and is cut at the edge", *cut),
+            ("a name ends as those of another format do", u64::from(*is_misnamed)),
+        ];
+        for (what, count) in repairs.into_iter().filter(|(_, count)| *count > 0) {
+            *self.repairs.entry(what.to_owned()).or_default() += count;
+        }
+    }
+}
+
+fn read(batch: &RecordBatch, candidates: &mut Vec<Candidate>, quarantine: &mut Quarantine) -> Result<()> {
+    let wrong = || Error::internal("inspected images lack a column");
+    let numbers = batch.column_by_name("number").and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let numbers = numbers.ok_or_else(wrong)?;
+    let objects = batch.column_by_name("objects").and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let objects = objects.ok_or_else(wrong)?;
+    let [names, rules, values, sums, hashes, notes] =
+        ["name", "rule", "value", "sha256", "perceptual_hash", "notes"].map(|name| texts(batch, name));
+    let (names, rules, values, sums, hashes, notes) = (names?, rules?, values?, sums?, hashes?, notes?);
+    for row in 0..batch.num_rows() {
+        let number = u64::try_from(numbers.value(row)).unwrap_or_default();
+        let name = names(row).unwrap_or_default();
+        if let Some(rule) = rules(row) {
+            quarantine.image(Some(number), Refusal::new(name, &rule, values(row).unwrap_or_default()));
+            continue;
+        }
+        let hash = hashes(row).and_then(|hash| u64::from_str_radix(&hash, 16).ok()).ok_or_else(wrong)?;
+        candidates.push(Candidate {
+            number,
+            name,
+            sha256: sums(row).ok_or_else(wrong)?,
+            hash,
+            objects: objects.is_valid(row).then(|| objects.value(row)),
+            notes: serde_json::from_str(&notes(row).ok_or_else(wrong)?)?,
+        });
+    }
+    Ok(())
+}
+
+/// The candidates whose bytes the archive has.
+async fn known(
+    session: &SessionContext,
+    archive: &Archive,
+    candidates: &[Candidate],
+) -> Result<HashSet<String>> {
+    let images = session.read_table(snapshot_provider(archive, IMAGES, None).await?)?;
+    let mut batches = images.select_columns(&["sha256"])?.batch_stream().await?;
+    let wanted: HashSet<&str> = candidates.iter().map(|image| image.sha256.as_str()).collect();
+    let mut known = HashSet::new();
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        let sums = texts(&batch, "sha256")?;
+        let found = (0..batch.num_rows()).filter_map(sums).filter(|sum| wanted.contains(sum.as_str()));
+        known.extend(found);
+    }
+    Ok(known)
+}
+
+/// How many images look like an earlier one, and the first such pair. Hashes that differ in at most three bits have one of
+/// four parts in common.
+fn near(images: &[&Candidate]) -> (u64, Option<(String, String)>) {
+    const PARTS: u32 = NEAR_BITS + 1;
+    const BITS: u32 = u64::BITS / PARTS;
+    let mut seen: HashMap<(u32, u64), Vec<&Candidate>> = HashMap::new();
+    let (mut count, mut pair) = (0, None);
+    for image in images {
+        let keys: Vec<_> =
+            (0..PARTS).map(|part| (part, image.hash >> (part * BITS) & ((1 << BITS) - 1))).collect();
+        let mut earlier = keys.iter().filter_map(|key| seen.get(key)).flatten();
+        if let Some(earlier) = earlier.find(|other| (other.hash ^ image.hash).count_ones() <= NEAR_BITS) {
+            count += 1;
+            pair = pair.or_else(|| Some((earlier.name.clone(), image.name.clone())));
+        }
+        for key in keys {
+            let others = seen.entry(key).or_default();
+            if others.len() < COMPARED {
+                others.push(image);
+            }
+        }
+    }
+    (count, pair)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(name: &str, hash: u64) -> Candidate {
+        Candidate {
+            number: 0,
+            name: name.to_owned(),
+            sha256: name.to_owned(),
+            hash,
+            objects: None,
+            notes: Notes::default(),
+        }
+    }
+
+    #[test]
+    fn images_that_look_alike_are_found_by_any_part_of_their_hash() {
+        let hash = 0x0123_4567_89ab_cdef;
+        let images = [
+            image("a", hash),
+            image("b", hash ^ 0x1_0001_0001),
+            image("c", hash ^ 0xf),
+            image("d", !hash),
+            image("e", !hash ^ 0x8000_0000_0000_0000),
+        ];
+        let (count, pair) = near(&images.iter().collect::<Vec<_>>());
+        assert_eq!((count, pair), (2, Some(("a".to_owned(), "b".to_owned()))));
+    }
+}

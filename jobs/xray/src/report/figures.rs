@@ -1,0 +1,207 @@
+//! Sections on accuracy: classes, operating points, curves, calibration.
+
+use maud::{Markup, html};
+use tidewaiter_report::{
+    chart::line::{Axis, LineChart, Series},
+    table::{Cell, Kind},
+    words::Words,
+};
+
+use super::facts::ModelFacts;
+use crate::metrics::figures::{Evaluated, FALSE_ALARMS};
+
+/// Points of a curve, at most.
+const POINTS: usize = 200;
+
+/// Bins of the calibration curve.
+const BINS: usize = 10;
+
+/// False boxes an image up to which the free-response curve is drawn.
+const MOST_FALSE_BOXES: f64 = 5.0;
+
+fn axis(title: &str, share: bool) -> Axis {
+    Axis { title: title.to_owned(), share, covers: if share { vec![0.0, 1.0] } else { vec![0.0] } }
+}
+
+/// Every so many points of a curve, and the last.
+fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    let stride = points.len().div_ceil(POINTS).max(1);
+    let last = points.last().copied();
+    let mut kept: Vec<(f64, f64)> = points.into_iter().step_by(stride).collect();
+    if kept.last() != last.as_ref() {
+        kept.extend(last);
+    }
+    kept
+}
+
+pub(super) fn classes(words: &Words, facts: &ModelFacts) -> Markup {
+    let mut columns = vec![
+        ("Class", Kind::Text),
+        ("Objects", Kind::Count),
+        ("AP, overlap 0.5", Kind::Ratio),
+        ("AP, overlaps 0.5 to 0.95", Kind::Ratio),
+        ("Found", Kind::Percent),
+        ("95 % interval", Kind::Text),
+        ("False boxes", Kind::Count),
+    ];
+    let champion = facts.champion_figures.as_ref();
+    if champion.is_some() {
+        columns.push(("AP of the champion, overlap 0.5", Kind::Ratio));
+    }
+    let mut table = words.table("Objects of the test months, by class", &columns);
+    for class in &facts.figures.classes {
+        let (low, high) = class.interval;
+        let interval = match class.objects {
+            0 => Cell::Absent,
+            _ => Cell::Text(format!("{} – {}", words.percent(low), words.percent(high))),
+        };
+        let mut cells: Vec<Cell> = vec![
+            class.class.as_str().into(),
+            class.objects.into(),
+            class.ap50.into(),
+            class.ap.into(),
+            class.recall.into(),
+            interval,
+            class.false_boxes.into(),
+        ];
+        if let Some(champion) = champion {
+            let own = champion.classes.iter().find(|own| own.class == class.class);
+            cells.push(own.and_then(|own| own.ap50).into());
+        }
+        table.row(cells);
+    }
+    let mut all: Vec<Cell> = vec![
+        words.say("all classes").into(),
+        facts.figures.classes.iter().map(|class| class.objects).sum::<u64>().into(),
+        facts.figures.map50.into(),
+        facts.figures.map.into(),
+        Cell::Absent,
+        Cell::Absent,
+        facts.figures.classes.iter().map(|class| class.false_boxes).sum::<u64>().into(),
+    ];
+    if let Some(champion) = champion {
+        all.push(champion.map50.into());
+    }
+    table.row(all);
+    html! {
+        (table.render())
+        p {
+            (words.fill(
+                "Average precision by COCO's rules; the mean is over the classes that have objects. A box counts as found \
+                 from a score of {threshold} on, which has the highest F1 on the validation months. An average hides a class \
+                 that is missed: read each row.",
+                &[("threshold", &words.numbers().fixed(f64::from(facts.head.object_threshold), 3))],
+            ))
+        }
+    }
+}
+
+pub(super) fn operating(words: &Words, evaluated: &Evaluated, facts: &ModelFacts) -> Markup {
+    let columns = [
+        ("False alarms allowed", Kind::Percent),
+        ("Threshold", Kind::Ratio),
+        ("False alarms", Kind::Percent),
+        ("Detected", Kind::Percent),
+        ("95 % interval", Kind::Text),
+        ("Alarms a day", Kind::Number),
+        ("Detected at exactly this rate", Kind::Percent),
+    ];
+    let mut table = words.table("Thresholds of the validation months on the test months", &columns);
+    for point in &facts.figures.points {
+        let (low, high) = point.interval;
+        let exact = facts.figures.detected.get(&format!("detected@{}", point.allowed * 100.0));
+        table.row(vec![
+            point.allowed.into(),
+            point.threshold.into(),
+            point.false_alarms.into(),
+            point.detected.into(),
+            Cell::Text(format!("{} – {}", words.percent(low), words.percent(high))),
+            point.alarms_a_day.into(),
+            exact.copied().into(),
+        ]);
+    }
+    let chart = LineChart {
+        title: words.say("Illicit images that alarm, by the share of clean images that do (ROC)").to_owned(),
+        x: axis(words.say("clean images that alarm, %"), true),
+        y: axis(words.say("illicit images that alarm, %"), true),
+        series: vec![Series {
+            name: words.say("this model").to_owned(),
+            points: thinned(evaluated.roc().points()),
+        }],
+        reference: Some(Series {
+            name: words.say("by chance").to_owned(),
+            points: vec![(0.0, 0.0), (1.0, 1.0)],
+        }),
+        numbers: words.numbers(),
+        ..LineChart::default()
+    };
+    let rate = |share: f64| {
+        let exact = facts.figures.detected.get(&format!("detected@{}", share * 100.0));
+        exact.map_or_else(|| "–".to_owned(), |rate| words.percent(*rate))
+    };
+    let [one, five, ten] = FALSE_ALARMS.map(rate);
+    html! {
+        (table.render())
+        (chart.render())
+        p {
+            (words.fill(
+                "An image alarms when its probability reaches the threshold. Thresholds are chosen on the validation months, \
+                 so that false alarms on the test months show how far they hold. With thresholds that fit the test months \
+                 exactly, {one}, {five} and {ten} would be detected at 1, 5 and 10 % false alarms.",
+                &[("one", &one), ("five", &five), ("ten", &ten)],
+            ))
+        }
+    }
+}
+
+pub(super) fn free_response(words: &Words, evaluated: &Evaluated) -> Markup {
+    let points = evaluated.free_response().into_iter().filter(|point| point.0 <= MOST_FALSE_BOXES);
+    let chart = LineChart {
+        title: words.say("Objects found, by false boxes an image (FROC)").to_owned(),
+        x: axis(words.say("false boxes an image"), false),
+        y: axis(words.say("objects found, %"), true),
+        series: vec![Series { name: words.say("this model").to_owned(), points: thinned(points.collect()) }],
+        numbers: words.numbers(),
+        ..LineChart::default()
+    };
+    chart.render()
+}
+
+pub(super) fn calibration(words: &Words, evaluated: &Evaluated) -> Markup {
+    let mut bins = vec![(0.0, 0.0, 0.0); BINS];
+    for image in &evaluated.images {
+        let bin = &mut bins[((image.illicit * BINS as f64) as usize).min(BINS - 1)];
+        *bin = (
+            bin.0 + image.illicit,
+            bin.1 + f64::from(u8::from(image.is_illicit() == Some(true))),
+            bin.2 + 1.0,
+        );
+    }
+    let all = evaluated.images.len().max(1) as f64;
+    let error: f64 = bins.iter().map(|(predicted, illicit, _)| (predicted - illicit).abs() / all).sum();
+    let filled = bins.iter().filter(|bin| bin.2 > 0.0);
+    let chart = LineChart {
+        title: words.say("Images by their probability, in bins of ten percent").to_owned(),
+        x: axis(words.say("predicted probability, %"), true),
+        y: axis(words.say("illicit among them, %"), true),
+        series: vec![Series {
+            name: words.say("this model").to_owned(),
+            points: filled.map(|(predicted, illicit, count)| (predicted / count, illicit / count)).collect(),
+        }],
+        reference: Some(Series {
+            name: words.say("perfect").to_owned(),
+            points: vec![(0.0, 0.0), (1.0, 1.0)],
+        }),
+        numbers: words.numbers(),
+        ..LineChart::default()
+    };
+    html! {
+        (chart.render())
+        p {
+            (words.fill(
+                "On average the predicted probability differs by {error} from the share that is illicit.",
+                &[("error", &words.numbers().percent(error))],
+            ))
+        }
+    }
+}

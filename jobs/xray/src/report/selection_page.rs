@@ -1,0 +1,189 @@
+//! The page of what an apply selected: alarms, and images that do not fit their declarations.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use tidewaiter_report::{
+    page::{Footer, Page, Section},
+    picture::{Picture, sheet},
+    table::{Cell, Kind},
+    words::{Language, Words},
+};
+
+use super::{images::month, mismatch::mismatches, texts::WORDS};
+use crate::{model::detector::Threshold, predict::rows::ScoredImage};
+
+/// What the page says beside what was found.
+#[derive(Debug, Clone)]
+pub struct SelectionFacts {
+    /// The language of the page.
+    pub language: Language,
+    /// The reporting country.
+    pub country: String,
+    /// The months.
+    pub months: String,
+    /// The model's name and version.
+    pub model: String,
+    /// From which probability an image alarms.
+    pub threshold: Option<Threshold>,
+    /// The snapshot of the images.
+    pub snapshot: String,
+    /// The fraud model's probability of declarations, where there is one.
+    pub fraud: BTreeMap<String, f64>,
+}
+
+impl SelectionFacts {
+    fn alarms(&self, image: &ScoredImage) -> bool {
+        image.unreadable.is_empty()
+            && self.threshold.is_some_and(|threshold| threshold.is_reached(image.illicit))
+    }
+}
+
+/// The page of the images of some months.
+pub fn selection_report(found: &[ScoredImage], facts: &SelectionFacts, pictures: &[Picture]) -> Page {
+    let words = &Words::new(facts.language, &[WORDS]);
+    let section = |anchor, title: &str, body: Markup| Section { anchor, title: title.to_owned(), body };
+    let mut sections = vec![
+        section("alarms", words.say("The most suspect images"), suspects(words, pictures)),
+        section("classes", words.say("Objects found"), objects(words, found, facts)),
+        section("scanners", words.say("Scanners and sites"), groups(words, found, facts)),
+        section(
+            "declarations",
+            words.say("Images against declarations"),
+            mismatches(words, found, &facts.fraud),
+        ),
+        section("unreadable", words.say("Images that could not be read"), unreadable(words, found)),
+    ];
+    sections.retain(|section| !section.body.0.is_empty());
+    let alarms = found.iter().filter(|image| facts.alarms(image)).count();
+    let mut days: Vec<i32> = found.iter().map(|image| image.day).collect();
+    days.sort_unstable();
+    days.dedup();
+    let a_day = alarms as f64 / days.len().max(1) as f64;
+    let threshold = match facts.threshold {
+        Some(threshold) => words.fill(
+            "p ≥ {threshold}: {share} of the clean validation images",
+            &[
+                ("threshold", &words.numbers().ratio(threshold.probability)),
+                ("share", &words.percent(threshold.false_alarms)),
+            ],
+        ),
+        None => words.say("none: the validation images did not suffice for one").to_owned(),
+    };
+    Page {
+        language: facts.language,
+        title: format!("{} · {} · {}", words.say("X-ray images to look at"), facts.country, facts.months),
+        subtitle: words.say("What the model finds on the images of these months").to_owned(),
+        lead: words.fill(
+            "{alarms} of {images} images alarm, {a_day} a day.",
+            &[
+                ("alarms", &words.count(alarms as u64)),
+                ("images", &words.count(found.len() as u64)),
+                ("a_day", &words.numbers().number(a_day)),
+            ],
+        ),
+        facts: vec![
+            (words.say("Model").to_owned(), facts.model.clone()),
+            (words.say("Country").to_owned(), facts.country.clone()),
+            (words.say("Months").to_owned(), facts.months.clone()),
+            (words.say("Threshold").to_owned(), threshold),
+        ],
+        sections,
+        footer: Footer {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: None,
+            snapshot: Some(facts.snapshot.clone()),
+        },
+    }
+}
+
+fn suspects(words: &Words, pictures: &[Picture]) -> Markup {
+    if pictures.is_empty() {
+        return html! {};
+    }
+    html! {
+        p {
+            (words.say(
+                "By falling probability. Under each picture: the image's probability, scanner, site and identifier; \
+                 `tidewaiter xray show IDENTIFIER` writes it in full size.",
+            ))
+        }
+        (sheet(pictures))
+    }
+}
+
+fn objects(words: &Words, found: &[ScoredImage], facts: &SelectionFacts) -> Markup {
+    let mut by_class: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for image in found.iter().filter(|image| facts.alarms(image)) {
+        let mut seen: Vec<&str> = image.found.iter().map(|object| object.class.as_str()).collect();
+        let best = image.found.first().map(|object| object.class.as_str());
+        seen.sort_unstable();
+        seen.dedup();
+        for class in seen {
+            let counts = by_class.entry(class).or_default();
+            *counts = (counts.0 + 1, counts.1 + u64::from(best == Some(class)));
+        }
+    }
+    if by_class.is_empty() {
+        return html! {};
+    }
+    let columns = [
+        ("Class", Kind::Text),
+        ("Alarms with it", Kind::Count),
+        ("Alarms in which it is the surest", Kind::Count),
+    ];
+    let mut table = words.table("Classes on the images that alarm", &columns);
+    for (class, (with, first)) in by_class {
+        table.row(vec![class.into(), with.into(), first.into()]);
+    }
+    table.render()
+}
+
+fn groups(words: &Words, found: &[ScoredImage], facts: &SelectionFacts) -> Markup {
+    let table = |caption: &str, title: &str, key: &dyn Fn(&ScoredImage) -> String| {
+        let mut groups: BTreeMap<String, (u64, u64, f64)> = BTreeMap::new();
+        for image in found {
+            let group = groups.entry(key(image)).or_default();
+            let alarms = u64::from(facts.alarms(image));
+            *group = (group.0 + 1, group.1 + alarms, group.2 + image.illicit);
+        }
+        let columns = [
+            (title, Kind::Text),
+            ("Images", Kind::Count),
+            ("Alarms", Kind::Count),
+            ("Share of images that alarm", Kind::Percent),
+            ("Mean probability", Kind::Percent),
+        ];
+        let mut table = words.table(caption, &columns);
+        for (group, (images, alarms, sum)) in groups {
+            let name = if group.is_empty() { words.say("unknown").to_owned() } else { group };
+            let share = alarms as f64 / images as f64;
+            table.row(vec![
+                Cell::Text(name),
+                images.into(),
+                alarms.into(),
+                share.into(),
+                (sum / images as f64).into(),
+            ]);
+        }
+        table.render()
+    };
+    html! {
+        (table("By scanner", "Scanner", &|image| image.scanner.clone()))
+        (table("By site", "Site", &|image| image.site.clone()))
+        (table("By month", "Month", &|image| month(image.day)))
+    }
+}
+
+fn unreadable(words: &Words, found: &[ScoredImage]) -> Markup {
+    let all: Vec<&ScoredImage> = found.iter().filter(|image| !image.unreadable.is_empty()).collect();
+    if all.is_empty() {
+        return html! {};
+    }
+    let columns = [("Image", Kind::Text), ("Reason", Kind::Text)];
+    let mut table = words.table("The first of them", &columns);
+    for image in all.iter().take(20) {
+        table.row(vec![image.image.as_str().into(), image.unreadable.as_str().into()]);
+    }
+    table.render()
+}

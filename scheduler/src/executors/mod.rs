@@ -1,0 +1,336 @@
+//! What executors report at short intervals: which queries they work on, and of which they have files. They are answered
+//! which of these have ended, and stop them, and whose files nobody reads any more, and delete them.
+//!
+//! [`Executors::stopped`] says when nobody works on a query any more, so that its files can be deleted. An executor that
+//! is silent counts as lost before Ballista notices ([`Executors::lose_silent`]), and of two processes of one name the
+//! one that came first is kept.
+
+mod files;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tidewaiter_executor::reports::INTERVAL;
+use tidewaiter_proto::v1::{self, executor_service_server::ExecutorService};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
+use tonic::{Request, Response, Status};
+
+use self::files::Files;
+use crate::{ballista::Ballista, placement::Device, progress::Progress};
+
+/// Without a report for so long, nobody waits for an executor.
+const SILENT: Duration = Duration::from_secs(3);
+
+/// How long an executor that is silent is remembered.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// The last report of an executor.
+#[derive(Debug, Default)]
+struct Report {
+    /// How many it has sent.
+    number: u64,
+    at: Option<Instant>,
+    /// Of several processes of one name, the one that reports.
+    process: String,
+    address: String,
+    memory_bytes: u64,
+    queries: HashSet<String>,
+}
+
+impl Report {
+    fn age(&self, now: Instant) -> Duration {
+        self.at.map_or(Duration::MAX, |at| now.saturating_duration_since(at))
+    }
+}
+
+/// How a report relates to that of its executor before.
+#[derive(Debug, PartialEq, Eq)]
+enum Sender {
+    /// The same process, or the first of its name.
+    Known,
+    /// Another process, and the one before is silent.
+    Replaces,
+    /// Another process, and the one at this address reports, too.
+    Second { first: String },
+}
+
+/// The reports of all executors, by their ids.
+#[derive(Debug, Default)]
+struct Reports(HashMap<String, Report>);
+
+impl Reports {
+    fn add(&mut self, executor: String, report: Report, now: Instant) {
+        self.0.retain(|_, report| report.age(now) < REMEMBERED);
+        let number = self.0.get(&executor).map_or(0, |report| report.number) + 1;
+        self.0.insert(executor, Report { number, at: Some(now), ..report });
+    }
+
+    fn sender(&self, executor: &str, process: &str, now: Instant) -> Sender {
+        match self.0.get(executor) {
+            Some(known) if known.process != process && known.age(now) < SILENT => {
+                Sender::Second { first: known.address.clone() }
+            }
+            Some(known) if known.process != process => Sender::Replaces,
+            _ => Sender::Known,
+        }
+    }
+
+    /// Whether every executor has twice reported since, and works on none of the queries. The first report may have been
+    /// written before, and a task may have been on its way to an executor that did not know of it yet.
+    fn without(&self, queries: &HashSet<String>, since: &Mark, now: Instant) -> bool {
+        let due = |executor: &String| since.0.get(executor).map_or(0, |number| number + 2);
+        let mut heard = self.0.iter().filter(|(_, report)| report.age(now) < SILENT);
+        heard.all(|(executor, report)| report.number >= due(executor) && report.queries.is_disjoint(queries))
+    }
+
+    /// Forgets the executors that have been silent for so long, and gives their ids.
+    fn lose(&mut self, silence: Duration, now: Instant) -> Vec<String> {
+        let lost = self.0.extract_if(|_, report| report.age(now) >= silence);
+        lost.map(|(executor, _)| executor).collect()
+    }
+}
+
+/// A moment in the sequence of reports.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark(HashMap<String, u64>);
+
+/// What an executor has last said of itself.
+pub(crate) struct Said {
+    /// Bytes for sorts and buffers; 0: it has not said.
+    pub(crate) memory_bytes: u64,
+    /// How many queries it works on.
+    pub(crate) queries: usize,
+    /// How long before now; `None` when it has not, or long ago.
+    pub(crate) before: Option<Duration>,
+}
+
+impl Said {
+    /// Whether reports are missing.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.before.is_none_or(|before| before >= SILENT)
+    }
+}
+
+/// The executors that are present.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Present {
+    /// All.
+    pub(crate) executors: usize,
+    /// Those with a GPU.
+    pub(crate) with_gpu: usize,
+}
+
+/// The executors of a scheduler. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Executors {
+    ballista: Ballista,
+    reports: Arc<watch::Sender<Reports>>,
+    progress: Progress,
+    files: Files,
+}
+
+impl Executors {
+    /// The executors of a scheduler.
+    pub(crate) fn new(ballista: Ballista) -> Self {
+        Self {
+            files: Files::new(ballista.clone()),
+            ballista,
+            reports: Arc::default(),
+            progress: Progress::default(),
+        }
+    }
+
+    /// How far queries are.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Whose files are wanted.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// What an executor has said of itself.
+    pub(crate) fn said_by(&self, executor: &str) -> Said {
+        match self.reports.borrow().0.get(executor) {
+            Some(report) => Said {
+                memory_bytes: report.memory_bytes,
+                queries: report.queries.len(),
+                before: Some(report.age(Instant::now())),
+            },
+            None => Said { memory_bytes: 0, queries: 0, before: None },
+        }
+    }
+
+    /// The executors that report.
+    pub(crate) fn present(&self) -> Present {
+        let (reports, now) = (self.reports.borrow(), Instant::now());
+        let present = reports.0.iter().filter(|(_, report)| report.age(now) < SILENT);
+        present.fold(Present::default(), |Present { executors, with_gpu }, (executor, _)| Present {
+            executors: executors + 1,
+            with_gpu: with_gpu + usize::from(Device::of_executor(executor) == Device::Gpu),
+        })
+    }
+
+    /// This moment.
+    pub(crate) fn mark(&self) -> Mark {
+        let numbers = |(executor, report): (&String, &Report)| (executor.clone(), report.number);
+        Mark(self.reports.borrow().0.iter().map(numbers).collect())
+    }
+
+    /// Whether no executor has worked on any of the queries since a moment.
+    pub(crate) fn stopped(&self, queries: &HashSet<String>, since: &Mark) -> bool {
+        self.reports.borrow().without(queries, since, Instant::now())
+    }
+
+    /// Waits for the next report of any executor, no longer than one takes.
+    pub(crate) async fn next_report(&self) {
+        let mut reports = self.reports.subscribe();
+        // Where no executor lives there is none.
+        let _ = tokio::time::timeout(INTERVAL, reports.changed()).await;
+    }
+
+    /// Tells Ballista of each executor that has been silent for so long, until the future is dropped.
+    pub(crate) async fn lose_silent(self, silence: Duration) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            // A scheduler that stood still itself has heard nobody.
+            if now.saturating_duration_since(std::mem::replace(&mut last, now)) > silence / 2 + INTERVAL {
+                let here = |report: &mut Report| report.at = Some(now);
+                self.reports.send_if_modified(|reports| {
+                    reports.0.values_mut().for_each(here);
+                    false
+                });
+            }
+            let mut lost = Vec::new();
+            self.reports.send_if_modified(|reports| {
+                lost = reports.lose(silence, now);
+                !lost.is_empty()
+            });
+            for executor in lost {
+                tracing::warn!(executor, ?silence, "an executor is silent: its tasks run elsewhere");
+                self.forget(&executor).await;
+            }
+        }
+    }
+
+    async fn forget(&self, executor: &str) {
+        if let Err(error) = self.ballista.lose(executor).await {
+            tracing::warn!(executor, %error, "an executor that is lost is not forgotten yet");
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ExecutorService for Executors {
+    async fn report(
+        &self,
+        request: Request<v1::ExecutorReport>,
+    ) -> Result<Response<v1::ExecutorReportResponse>, Status> {
+        let v1::ExecutorReport { executor, queries, rows, memory_bytes, process, address, kept } =
+            request.into_inner();
+        let sender = self.reports.borrow().sender(&executor, &process, Instant::now());
+        match sender {
+            Sender::Known => {}
+            Sender::Second { first } => {
+                return Err(Status::already_exists(format!(
+                    "an executor of the name {executor} is connected already, at {first}; give this one another --name"
+                )));
+            }
+            // Its tasks ended with the process before.
+            Sender::Replaces => self.forget(&executor).await,
+        }
+        self.progress.hear(&executor, rows);
+        let running = self.ballista.running();
+        let ended = queries.iter().filter(|query| !running.contains_key(query.as_str())).cloned().collect();
+        let unwanted = self.files.unwanted(kept).await;
+        let queries = queries.into_iter().collect();
+        let report = Report { process, address, memory_bytes, queries, ..Report::default() };
+        self.reports.send_modify(|reports| reports.add(executor, report, Instant::now()));
+        Ok(Response::new(v1::ExecutorReportResponse { ended, unwanted }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queries(names: &[&str]) -> HashSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn report(names: &[&str]) -> Report {
+        Report { queries: queries(names), process: "first".to_owned(), ..Report::default() }
+    }
+
+    #[test]
+    fn a_query_has_stopped_when_every_executor_has_reported_twice_without_it() {
+        let start = Instant::now();
+        let after = |tenths: u64| start + Duration::from_millis(100 * tenths);
+        let mut reports = Reports::default();
+        reports.add("a".to_owned(), report(&["1", "2"]), after(0));
+        reports.add("b".to_owned(), report(&[]), after(1));
+        let since = Mark([("a".to_owned(), 1), ("b".to_owned(), 1)].into());
+        let wanted = queries(&["1"]);
+        assert!(!reports.without(&wanted, &since, after(2)), "a works on it");
+        reports.add("a".to_owned(), report(&["2"]), after(5));
+        reports.add("b".to_owned(), report(&[]), after(6));
+        assert!(
+            !reports.without(&wanted, &since, after(7)),
+            "a report may be older than the end of the query"
+        );
+        reports.add("a".to_owned(), report(&["2"]), after(10));
+        assert!(!reports.without(&wanted, &since, after(11)), "b may have got a task meanwhile");
+        reports.add("b".to_owned(), report(&["1"]), after(11));
+        assert!(!reports.without(&wanted, &since, after(12)), "b has got one");
+        reports.add("b".to_owned(), report(&[]), after(16));
+        reports.add("c".to_owned(), report(&["2"]), after(17));
+        assert!(reports.without(&wanted, &since, after(18)), "c came later and works on another");
+        assert!(!reports.without(&queries(&["2"]), &since, after(18)));
+    }
+
+    #[test]
+    fn nobody_waits_for_an_executor_that_is_silent() {
+        let start = Instant::now();
+        let mut reports = Reports::default();
+        reports.add("a".to_owned(), report(&["1"]), start);
+        let since = Mark([("a".to_owned(), 1)].into());
+        assert!(!reports.without(&queries(&["1"]), &since, start + SILENT / 2));
+        assert!(reports.without(&queries(&["1"]), &since, start + SILENT));
+        reports.add("b".to_owned(), report(&[]), start + REMEMBERED);
+        assert_eq!(reports.0.len(), 1, "a silent executor is forgotten");
+    }
+
+    #[test]
+    fn of_two_processes_of_one_name_the_first_is_kept_while_it_reports() {
+        let start = Instant::now();
+        let mut reports = Reports::default();
+        assert_eq!(reports.sender("a", "first", start), Sender::Known);
+        reports.add("a".to_owned(), Report { address: "host:1".to_owned(), ..report(&[]) }, start);
+        assert_eq!(reports.sender("a", "first", start + SILENT), Sender::Known);
+        let second = reports.sender("a", "second", start + SILENT / 2);
+        assert_eq!(second, Sender::Second { first: "host:1".to_owned() });
+        assert_eq!(reports.sender("a", "second", start + SILENT), Sender::Replaces);
+    }
+
+    #[test]
+    fn an_executor_is_lost_when_it_has_been_silent_for_the_time() {
+        let start = Instant::now();
+        let mut reports = Reports::default();
+        reports.add("a".to_owned(), report(&[]), start);
+        reports.add("b".to_owned(), report(&[]), start + SILENT);
+        assert_eq!(reports.lose(2 * SILENT, start + SILENT), Vec::<String>::new());
+        assert_eq!(reports.lose(2 * SILENT, start + 2 * SILENT), ["a"]);
+        assert_eq!(reports.lose(2 * SILENT, start + 2 * SILENT), Vec::<String>::new(), "it is lost once");
+    }
+}
