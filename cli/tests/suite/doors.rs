@@ -300,7 +300,7 @@ async fn a_plan_from_outside_reads_the_archive_and_does_nothing_else() {
         ("WriteExec is refused", writes),
         ("COPY is refused", session.query(&copy).await.expect("plans")),
         ("not a table of the archive", session.query("SELECT * FROM t").await.expect("plans")),
-        ("not a table of the archive", session.sql("SELECT (SELECT count(*) FROM t)").await.expect("plans")),
+        ("not a table of the archive", session.query("SELECT (SELECT count(*) FROM t)").await.expect("plans")),
     ] {
         let error = frame.batches().await.expect_err(what).to_string();
         assert!(error.contains(what) && !error.contains(SECRET), "{what}: {error}");

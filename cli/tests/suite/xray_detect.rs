@@ -271,7 +271,7 @@ fn a_cluster_makes_the_same_detector() {
         started(command.arg(path(name)))
     });
     let run = |arguments: &[&str]| {
-        let command = ["--output", "json", "--scheduler", url].iter().chain(arguments);
+        let command = ["--output", "json", "--scheduler", url].into_iter().chain(arguments.iter().copied());
         document(&binary().args(command).output().expect("starts"))
     };
     let arguments = export(folder.path());

@@ -263,7 +263,9 @@ impl Archive {
     /// Those of the file system.
     pub async fn abort_upload(&self, relative: &str) -> Result<()> {
         let Some((object, number)) = relative.rsplit_once('#') else { return Ok(()) };
-        let Ok(mut path) = self.url_of(object).to_file_path().map(PathBuf::into_os_string) else { return Ok(()) };
+        let Ok(mut path) = self.url_of(object).to_file_path().map(PathBuf::into_os_string) else {
+            return Ok(());
+        };
         path.push(format!("#{number}"));
         match tokio::fs::remove_file(path).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

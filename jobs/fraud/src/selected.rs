@@ -171,7 +171,9 @@ pub(crate) async fn selected(
     ];
     let declarations = rolled_up
         .join(offices, JoinType::Left, &["declaration_id"], &["declared"], None)?
-        .window(vec![rank, all])?
+        // One after the other: the engine takes windows of one order only.
+        .window(vec![all])?
+        .window(vec![rank])?
         .with_column("office_quota", cast(quota, DataType::UInt64))?
         .filter(col("rank_in_office").lt_eq(col("office_quota")))?
         .sort(vec![col("office").sort(true, true), col("rank_in_office").sort(true, false)])?

@@ -110,7 +110,15 @@ impl RecommendOperator {
         let mut scorer = Scorer::new(model, self.message.fast);
         let mut buffers = RowBuffers::default();
         let texts = descriptions.as_string::<i32>().iter().map(Option::unwrap_or_default);
-        let embeddings = model.encode(self.message.fast, texts.clone())?;
+        // Files of texts are ordered by them: equal ones follow each other and are encoded once.
+        let (mut distinct, mut numbers) = (Vec::<&str>::new(), Vec::with_capacity(batch.num_rows()));
+        for text in texts.clone() {
+            if distinct.last() != Some(&text) {
+                distinct.push(text);
+            }
+            numbers.push(distinct.len() - 1);
+        }
+        let embeddings = model.encode(self.message.fast, distinct)?;
         for (row, (description, code)) in texts.zip(codes.as_string::<i32>()).enumerate() {
             if let Some(year) = years.at(row) {
                 scorer.set_year(year);
@@ -120,7 +128,7 @@ impl RecommendOperator {
                 let own = if self.message.without_unit { own.without_unit() } else { own };
                 scorer.set_attributes(&own);
             }
-            scorer.score(description, embeddings.row(row));
+            scorer.score(description, embeddings.row(numbers[row]));
             if !scorer.has_words() {
                 recommended.push_nulls();
                 continue;

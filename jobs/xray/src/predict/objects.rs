@@ -48,11 +48,12 @@ pub fn data_type() -> DataType {
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Internal`] when the arrays do not fit the type.
 pub fn column(rows: &[Option<Vec<FoundObject>>]) -> Result<ArrayRef> {
-    let all = || rows.iter().flatten().flatten();
-    let number =
-        |of: fn(&FoundObject) -> f32| -> ArrayRef { Arc::new(Float32Array::from_iter_values(all().map(of))) };
+    let all: Vec<&FoundObject> = rows.iter().flatten().flatten().collect();
+    let number = |of: fn(&FoundObject) -> f32| -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(all.iter().map(|object| of(object))))
+    };
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(all().map(|object| &object.class))),
+        Arc::new(StringArray::from_iter_values(all.iter().map(|object| &object.class))),
         number(|object| object.score),
         number(|object| object.rectangle.left),
         number(|object| object.rectangle.top),

@@ -39,8 +39,8 @@ use tokio::io::AsyncWriteExt as _;
 
 use self::proxy::{Fault, Proxy};
 
-/// Commits of each of two writers; more than in a build of every change with `TIDEWAITER_STORE_COMMITS=50`.
-const COMMITS: usize = 12;
+/// Commits of each of two writers, enough for a checkpoint; `TIDEWAITER_STORE_COMMITS=50` makes it a long test.
+const COMMITS: usize = 5;
 
 /// The server's process; it ends when its stdin is closed.
 struct Server {
