@@ -181,8 +181,7 @@ fn rows_that_fail_a_check_are_put_aside_with_rule_row_and_text() {
     assert_eq!(place.tables()[0]["rows"], 3 + 6);
 
     let files = place.files("quarantine").into_iter();
-    let files: Vec<_> =
-        files.filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect();
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect();
     let [kept] = &files[..] else { panic!("one file of quarantined rows") };
     let kept = read(kept);
     assert_eq!(kept.num_rows(), bad.len());

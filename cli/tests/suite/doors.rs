@@ -165,7 +165,7 @@ fn a_job_on_a_server_names_files_below_the_operators_folders_only() {
         with(&hs, "--encoder", out("secret/encoder")),
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let error = refusal(&place.run(&arguments), 1);
+        let error = refusal(&place.run(&arguments), 2);
         assert!(error.contains("out of bounds") && error.contains(&out("exports")), "{arguments:?}: {error}");
     }
     assert!(!place.path("secret/made").exists());
@@ -300,7 +300,10 @@ async fn a_plan_from_outside_reads_the_archive_and_does_nothing_else() {
         ("WriteExec is refused", writes),
         ("COPY is refused", session.query(&copy).await.expect("plans")),
         ("not a table of the archive", session.query("SELECT * FROM t").await.expect("plans")),
-        ("not a table of the archive", session.query("SELECT (SELECT count(*) FROM t)").await.expect("plans")),
+        (
+            "not a table of the archive",
+            session.query("SELECT (SELECT count(*) FROM t)").await.expect("plans"),
+        ),
     ] {
         let error = frame.batches().await.expect_err(what).to_string();
         assert!(error.contains(what) && !error.contains(SECRET), "{what}: {error}");

@@ -241,10 +241,13 @@ fn a_detector_is_retrained_compared_applied_and_reported() {
                 "--test",
                 "2024-03",
             ],
-            "of the 0 images of KR in the training months 2024-01 none is annotated",
+            "of the 0 images of KR in the training months 2024-01..2024-01 none is annotated",
         ),
         ([&RETRAIN[..18], &["--tile", "16"]].concat(), "--tile 16 is smaller"),
-        (vec!["apply", "xray", "--country", "TW", "--months", "2023-01"], "no images of TW in 2023-01"),
+        (
+            vec!["apply", "xray", "--country", "TW", "--months", "2023-01"],
+            "no images of TW in 2023-01..2023-01",
+        ),
         (vec!["apply", "xray", "--country", "KR", "--months", "2024-01"], "xray-KR"),
     ] {
         let refused = tidewaiter(&archive, &options);

@@ -115,7 +115,16 @@ impl WriteOperator {
             Ok(0) => Ok(Vec::new()),
             Ok(rows) => {
                 let (size, country) = (writer.bytes_written() as u64, self.message.country.clone());
-                Ok(vec![DataFile { path, size, rows, country, year: 0, month: 0, statistics: None, digest: None }])
+                Ok(vec![DataFile {
+                    path,
+                    size,
+                    rows,
+                    country,
+                    year: 0,
+                    month: 0,
+                    statistics: None,
+                    digest: None,
+                }])
             }
             Err(error) => {
                 if let Err(error) = writer.into_inner().abort().await {

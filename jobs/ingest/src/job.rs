@@ -349,6 +349,10 @@ fn finish(job: &mut Job<'_>, committed: Committed, quarantine: Option<String>) -
         metrics.insert("quarantine".to_owned(), json!(quarantine));
     }
     if !committed.known.is_empty() {
+        tracing::warn!(
+            files = committed.known.len(),
+            "files were ingested before: nothing is added for them"
+        );
         metrics.insert("ingested_before".to_owned(), json!(committed.known.len()));
     }
     if committed.replaced > 0 {
