@@ -58,10 +58,10 @@ fn outcomes_and_months_that_are_not_there_are_named() {
     refuses(&backtest("ZA", "2020-09", &["gbdt"]), &["outcomes are known, 0 of them illicit", "both kinds"]);
     refuses(&backtest("TW", "2020-09", &["gbdt"]), &["0 outcomes are known"]);
     refuses(&backtest("ZA", "2019-09", &["random"]), &["begins with 2019-09", "begin later"]);
-    for rate in ["0", "-0.1", "1.01", "NaN"] {
-        let rate = format!("--inspection-rate={rate}");
+    for rate in ["0", "-0.1", "100.1", "NaN"] {
+        let rate = format!("--capacity-percent={rate}");
         let arguments = backtest("ZA", "2020-09", &["random"]);
-        refuses(&[&arguments[..], &[&rate]].concat(), &["the inspection rate is", "above 0 and at most 1"]);
+        refuses(&[&arguments[..], &[&rate]].concat(), &["the capacity is", "above 0 and at most 100"]);
     }
     refuses(&backtest("ZA", "2020-09", &["oracle"]), &["no strategy \"oracle\"", "risk-profile"]);
 

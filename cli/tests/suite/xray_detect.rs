@@ -185,7 +185,7 @@ fn model(archive: &Path, version: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_detector_is_retrained_compared_applied_and_reported() {
+fn a_detector_is_retrained_compared_applied_reported_and_the_same_on_a_cluster() {
     let folder = tempfile::tempdir().expect("a folder");
     let archive = archive(folder.path());
     let first = run(&archive, &RETRAIN);
@@ -243,29 +243,24 @@ fn a_detector_is_retrained_compared_applied_and_reported() {
             ],
             "of the 0 images of KR in the training months 2024-01..2024-01 none is annotated",
         ),
-        ([&RETRAIN[..18], &["--tile", "16"]].concat(), "--tile 16 is smaller"),
         (
             vec!["apply", "xray", "--country", "TW", "--months", "2023-01"],
             "no images of TW in 2023-01..2023-01",
         ),
-        (vec!["apply", "xray", "--country", "KR", "--months", "2024-01"], "xray-KR"),
     ] {
         let refused = tidewaiter(&archive, &options);
         let told = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success(), "{told}");
         assert!(told.contains(says), "{says}: {told}");
     }
+    a_cluster_makes_the_same(folder.path(), &archive);
 }
 
-#[test]
-fn a_cluster_makes_the_same_detector() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let alone = archive(folder.path());
-    run(&alone, &RETRAIN);
-
-    let path = |name: &str| folder.path().join(name);
+/// A scheduler and two executors make the same detector of the same images.
+fn a_cluster_makes_the_same(folder: &Path, alone: &Path) {
+    let path = |name: &str| folder.join(name);
     let mut command = binary();
-    command.args(["scheduler", "--bind", "127.0.0.1:0", "--exports"]).arg(folder.path());
+    command.args(["scheduler", "--bind", "127.0.0.1:0", "--exports"]).arg(folder);
     let (_scheduler, _stderr, line) = started(command.arg("--archive").arg(path("shared")));
     let url = line.rsplit(' ').next().expect("a word");
     let executors = ["one", "two"].map(|name| {
@@ -277,10 +272,10 @@ fn a_cluster_makes_the_same_detector() {
         let command = ["--output", "json", "--scheduler", url].into_iter().chain(arguments.iter().copied());
         document(&binary().args(command).output().expect("starts"))
     };
-    let arguments = export(folder.path());
+    let arguments = export(folder);
     run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     run(&RETRAIN);
-    assert_eq!(model(&alone, 1), model(&path("shared"), 1));
+    assert_eq!(model(alone, 1), model(&path("shared"), 1));
     let applied = run(&["apply", "xray", "--country", "TW", "--months", "2024-03"]);
     assert_eq!(applied["metrics"]["searched"]["images"], EACH);
     drop(executors);

@@ -51,7 +51,7 @@ async fn images_are_generated_ingested_learned_and_searched() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let months = "2024-01..2024-03";
     let synth =
-        json!({ "out": path("images"), "country": "TW", "images": 90, "months": months, "threats": 0.5 });
+        json!({ "out": path("images"), "country": "TW", "images": 45, "months": months, "threats": 0.5 });
     run::<synth::Parameters>(&archive, "1-synth", synth).await;
     let ingest = json!({
         "files": [path("images/images")],
@@ -59,23 +59,17 @@ async fn images_are_generated_ingested_learned_and_searched() {
         "mapping": path("images/mapping.toml"),
     });
     let ingested = run::<ingest::Parameters>(&archive, "2-ingest", ingest).await;
-    assert_eq!(ingested.rows.archived, 90);
+    assert_eq!(ingested.rows.archived, 45);
 
-    let detector = json!({ "side": 32, "width": 8, "epochs": 2, "batch_images": 4 });
+    let detector = json!({ "side": 32, "width": 8, "epochs": 1, "batch_images": 4 });
     let retrain = json!({
         "country": "TW", "train": "2024-01", "valid": "2024-02", "test": "2024-03", "shards": 2, "tile": 0,
         "detector": detector, "language": "es",
     });
-    let trained = run::<RetrainParameters>(&archive, "3-retrain", retrain.clone()).await;
+    let trained = run::<RetrainParameters>(&archive, "3-retrain", retrain).await;
     assert_eq!(trained.model.as_deref(), Some("xray-TW@1"));
     assert_eq!(trained.metrics["promoted"], true);
     assert!(trained.metrics["test"]["mAP@50"].is_f64() && trained.metrics["test"]["AUC"].is_f64());
-    let again = run::<RetrainParameters>(&archive, "4-retrain", retrain).await;
-    assert_eq!(again.metrics["promoted"], false);
-    assert_eq!(again.metrics["comparison"]["difference"], 0.0);
-    let bytes = [1, 2].map(|version| format!("models/xray-TW/{version}/model.bin"));
-    let [one, two] = bytes;
-    assert_eq!(archive.get(&one).await.expect("a model"), archive.get(&two).await.expect("a model"));
 
     let apply = json!({ "country": "TW", "months": "2024-03" });
     let applied = run::<ApplyParameters>(&archive, "5-apply", apply).await;

@@ -32,13 +32,16 @@ const EACH: usize = 6;
 /// Pictures of alarms.
 const ALARMS: usize = 12;
 
+/// Boxes of found objects on a picture, the surest ones: more would hide it.
+const BOXES: usize = 5;
+
 /// The least overlap of what is found with the truth.
 const RIGHT: f32 = 0.5;
 
 /// The pictures of a detector's card.
 #[derive(Debug, Clone, Default)]
 pub struct Chosen {
-    /// Illicit images that alarm, with what was found.
+    /// The most suspect illicit images.
     pub hits: Vec<Picture>,
     /// The least suspect illicit images.
     pub misses: Vec<Picture>,
@@ -89,7 +92,7 @@ fn marks(image: &ScoredImage, least: f32) -> Vec<Mark> {
         label: String::new(),
         kind: MarkKind::Truth,
     });
-    let found = image.found.iter().filter(|found| found.score >= least).map(|found| {
+    let found = image.found.iter().filter(|found| found.score >= least).take(BOXES).map(|found| {
         let is_right = truth()
             .any(|object| object.class == found.class && object.rectangle.overlap(&found.rectangle) >= RIGHT);
         Mark {
