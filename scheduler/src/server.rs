@@ -174,11 +174,11 @@ pub fn url(listener: &TcpListener, advertise: Option<&str>) -> Result<String> {
     }
 }
 
-/// Serves until the process is told to stop, or another scheduler has the lease.
+/// Serves until `ended` ends ([`termination`]), or another scheduler has the lease.
 ///
 /// # Errors
 /// When the scheduler cannot be assembled or its port fails; [`ErrorKind::Conflict`] when the lease is lost.
-pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
+pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'static, ()>) -> Result<()> {
     let Options { archive, url, needs, gpu_wait, sources, catalogue, exports, retries, patience, lease } =
         options;
     let address = listener.local_addr()?;
@@ -263,18 +263,18 @@ pub async fn serve(listener: TcpListener, options: Options) -> Result<()> {
         .add_service(reflection)
         .serve_with_incoming(incoming);
     let mut lease = lease;
-    let ended = tokio::select! {
+    let result = tokio::select! {
         served = serving => {
             served.map_err(|error| Error::unavailable(format!("serve on {address}")).with_source(error))
         }
         // The caller ends the process, and with it what was driven here.
         lost = kept(lease.as_mut()) => Err(lost),
-        () = terminated() => Ok(()),
+        () = ended => Ok(()),
     };
-    if let (Ok(()), Some(lease)) = (&ended, lease) {
+    if let (Ok(()), Some(lease)) = (&result, lease) {
         lease.give_back().await;
     }
-    ended
+    result
 }
 
 /// Keeps a lease until it is lost.
@@ -285,14 +285,16 @@ async fn kept(lease: Option<&mut Lease>) -> Error {
     }
 }
 
-/// Ends when the process is asked to end, as by a supervisor that starts another one next.
-async fn terminated() {
+/// Ends when the process is asked to end, as by a supervisor that starts another one next; from the call on, being asked
+/// does not end the process by itself.
+pub fn termination() -> BoxFuture<'static, ()> {
     #[cfg(unix)]
     if let Ok(mut asked) = signal(SignalKind::terminate()) {
-        asked.recv().await;
-        return;
+        return Box::pin(async move {
+            asked.recv().await;
+        });
     }
-    std::future::pending().await
+    Box::pin(std::future::pending())
 }
 
 /// Starts Ballista's scheduler, and adds its service to the routes.

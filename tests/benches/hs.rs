@@ -216,7 +216,7 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> BenchResult<(
         patience: Patience::default(),
         lease: None,
     };
-    let serving = tokio::spawn(server::serve(listener, options));
+    let serving = tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));
     let mut client = HsServiceClient::connect(url).await?;
     let ask = |description: &str| HsSuggestRequest {
         description: description.to_owned(),

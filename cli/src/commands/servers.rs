@@ -27,6 +27,7 @@ pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()
     let exports = Roots::below(&options.exports)?;
     let (sources, catalogue) = (Sources { now_ms, new_id }, CATALOGUE);
     let (listener, url, lease) = listen(&archive, &options, sources).await?;
+    let ended = server::termination();
     say(&format!("scheduler listens on http://{}", listener.local_addr()?));
     let needs = server::needs_of_plan;
     let retries = Retries::new(options.retries, Duration::from_secs(options.retry_for));
@@ -48,7 +49,7 @@ pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()
         patience,
         lease,
     };
-    server::serve(listener, options).await
+    server::serve(listener, options, ended).await
 }
 
 /// Listens as soon as no other scheduler has the archive.

@@ -132,7 +132,7 @@ async fn stages_that_need_a_gpu_run_only_where_one_is_and_the_rows_are_the_same(
         patience: server::Patience::default(),
         lease: None,
     };
-    tokio::spawn(server::serve(listener, options));
+    tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));
     start_executor("cpu", &work, scheduler);
     start_executor("gpu", &work, scheduler);
 

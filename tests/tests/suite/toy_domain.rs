@@ -230,7 +230,7 @@ async fn a_toy_domain_is_ingested_and_counted_here_and_on_a_cluster() {
         patience: server::Patience::default(),
         lease: None,
     };
-    tokio::spawn(server::serve(listener, options));
+    tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));
     let executor = ExecutorOptions {
         catalogue: CATALOGUE,
         name: Some("toy".into()),
