@@ -147,6 +147,8 @@ fn schema() -> Arc<Schema> {
         ("unit_value", DataType::Float64),
         ("true_illicit", DataType::Boolean),
         ("true_revenue", DataType::Float64),
+        ("day", DataType::Int64),
+        ("declaration", DataType::Utf8),
     ];
     fields.extend(more.map(|(name, kind)| Arc::new(Field::new(name, kind, true))));
     Arc::new(Schema::new(fields))
