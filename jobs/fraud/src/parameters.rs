@@ -139,16 +139,7 @@ impl ApplyParameters {
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`] when the capacity is out of it, or the model is for other countries.
     pub(crate) fn check(&self) -> Result<Scope> {
-        let scope = match &self.scope {
-            Some(scope) => scope.clone(),
-            None => self.country.parse()?,
-        };
-        if !scope.contains(&self.country) {
-            return Err(Error::input(format!(
-                "the model of {scope} is not for {}; name a --scope with it, or none for its own model",
-                self.country
-            )));
-        }
+        let scope = Scope::applied_to(&self.country, self.scope.as_ref())?;
         let capacity = self.capacity_percent;
         if capacity > 0.0 && capacity <= 100.0 {
             return Ok(scope);

@@ -141,17 +141,7 @@ impl ApplyParameters {
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`] when the model is for other countries.
     pub(crate) fn check(&self) -> Result<Scope> {
-        let scope = match &self.scope {
-            Some(scope) => scope.clone(),
-            None => self.country.parse()?,
-        };
-        if scope.contains(&self.country) {
-            return Ok(scope);
-        }
-        Err(Error::input(format!(
-            "the model of {scope} is not for {}; name a --scope with it, or none for its own model",
-            self.country
-        )))
+        Scope::applied_to(&self.country, self.scope.as_ref())
     }
 }
 

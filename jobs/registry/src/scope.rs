@@ -28,6 +28,20 @@ impl Scope {
         self.countries.iter().any(|own| own == country)
     }
 
+    /// The countries of the model that is applied to a country: those named, or that country alone.
+    ///
+    /// # Errors
+    /// [`tidewaiter_core::ErrorKind::Input`] when `country` is none, or not among those named.
+    pub fn applied_to(country: &str, named: Option<&Self>) -> Result<Self> {
+        let Some(scope) = named else { return country.parse() };
+        if scope.contains(country) {
+            return Ok(scope.clone());
+        }
+        Err(Error::input(format!(
+            "the model of {scope} is not for {country}; name a --scope with it, or none for its own model"
+        )))
+    }
+
     /// The name in the registry of a kind of model of this scope: `fraud-KR-TW`.
     pub fn model(&self, kind: &str) -> String {
         format!("{kind}-{}", self.countries.join("-"))

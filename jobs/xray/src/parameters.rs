@@ -137,14 +137,7 @@ impl ApplyParameters {
         if self.batch == 0 {
             return Err(Error::input("--batch is 0; give 1 or more"));
         }
-        let scope = match &self.scope {
-            Some(scope) => scope.clone(),
-            None => self.country.parse()?,
-        };
-        if !scope.contains(&self.country) {
-            return Err(Error::input(format!("the scope {scope} has not the country {}", self.country)));
-        }
-        Ok(scope)
+        Scope::applied_to(&self.country, self.scope.as_ref())
     }
 }
 
