@@ -8,9 +8,16 @@
 //! What is absent: any domain's table (they are described by [`schema::Layout`] and registered by the domains), and
 //! Delta's own queries, updates and deletes. Start at [`Archive::open`] and [`Table::open_or_create`].
 
+mod blocks;
+pub mod bucket_uploads;
+mod counted;
+pub mod file_rows;
+pub mod listed_scan;
 pub mod location;
+pub mod own_rows;
 pub mod provider;
 pub mod schema;
+pub mod seal;
 pub mod sql;
 pub mod stores;
 pub mod table;
@@ -18,6 +25,7 @@ pub mod tasks;
 #[cfg(test)]
 mod testing;
 pub mod upload;
+mod verified;
 pub mod write_operator;
 pub mod writer;
 

@@ -24,6 +24,8 @@ use object_store::{
 use tidewaiter_core::{Error, Result, ResultExt};
 use url::Url;
 
+use crate::{bucket_uploads::BucketUploads, counted::Counted, verified::Verified};
+
 /// An archive: an object store and the prefix of all its objects.
 #[derive(Debug, Clone)]
 pub struct Archive {
@@ -240,12 +242,20 @@ impl Archive {
         Ok(())
     }
 
-    /// What was uploaded of objects below a folder that are neither finished nor given up. Of an archive in a bucket nothing is known: let a rule of the
-    /// bucket abort incomplete uploads.
+    /// What was uploaded of objects below a folder that are neither finished nor given up; of an archive in a bucket of
+    /// S3 without the sizes. Of other buckets nothing is known ([`Archive::lists_uploads`]).
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Those of the store and of the file system.
     pub async fn unfinished_uploads(&self, folder: &str) -> Result<Vec<UnfinishedUpload>> {
+        if let Some(bucket) = self.bucket()? {
+            let listed = bucket.list(&self.path(folder)).await?.into_iter();
+            let inside = listed.filter_map(|upload| {
+                let path = format!("{}#{}", self.relative(&upload.path)?, upload.id);
+                Some(UnfinishedUpload { path, bytes: 0, modified_ms: upload.begun_ms })
+            });
+            return Ok(inside.collect());
+        }
         let (Ok(root), Ok(below)) = (self.url.to_file_path(), self.url_of(folder).to_file_path()) else {
             return Ok(Vec::new());
         };
@@ -257,12 +267,26 @@ impl Archive {
         walked.context(|| format!("look for unfinished uploads in {}", self.display(folder)))
     }
 
+    /// Whether unfinished uploads are known of the archive's store.
+    pub fn lists_uploads(&self) -> bool {
+        matches!(self.url.scheme(), "file" | "memory" | "s3")
+    }
+
+    /// The bucket of S3 in which the archive is.
+    fn bucket(&self) -> Result<Option<BucketUploads>> {
+        let is_bucket = self.url.scheme() == "s3";
+        is_bucket.then(|| BucketUploads::new(bucket_builder(self.store_url().as_str()))).transpose()
+    }
+
     /// Deletes what was uploaded of an object ([`Archive::unfinished_uploads`]); there may be nothing.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Those of the store and of the file system.
     pub async fn abort_upload(&self, relative: &str) -> Result<()> {
         let Some((object, number)) = relative.rsplit_once('#') else { return Ok(()) };
+        if let Some(bucket) = self.bucket()? {
+            return bucket.abort(&self.path(object), number).await;
+        }
         let Ok(mut path) = self.url_of(object).to_file_path().map(PathBuf::into_os_string) else {
             return Ok(());
         };
@@ -339,11 +363,11 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>> {
     if let Some(store) = stores.get(&key) {
         return Ok(Arc::clone(store));
     }
-    let store: Arc<dyn ObjectStore> = match url.scheme() {
+    let inner: Arc<dyn ObjectStore> = match url.scheme() {
         "file" => Arc::new(LocalFileSystem::new()),
         "memory" => Arc::new(InMemory::new()),
         "s3" => {
-            let built = AmazonS3Builder::from_env().with_url(key.as_str()).build();
+            let built = bucket_builder(&key).build();
             Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
         }
         #[cfg(feature = "gs")]
@@ -368,14 +392,22 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>> {
             )));
         }
     };
+    let store: Arc<dyn ObjectStore> = Arc::new(Verified::new(inner));
+    let store: Arc<dyn ObjectStore> = Arc::new(Counted(store));
     stores.insert(key, Arc::clone(&store));
     Ok(store)
+}
+
+/// The builder of a bucket's client, with the credentials of the environment.
+fn bucket_builder(url: &str) -> AmazonS3Builder {
+    AmazonS3Builder::from_env().with_url(url)
 }
 
 #[cfg(not(all(feature = "gs", feature = "az")))]
 fn not_built_in(url: &Url) -> Error {
     Error::input(format!(
-        "the store {url} needs a program that was built with the feature `{}`",
+        "the store {url} needs a program that was built with the feature `{0}`: cargo build --release --features {0}; \
+         file://, s3:// and memory:// are built in",
         url.scheme()
     ))
 }
@@ -411,12 +443,16 @@ mod tests {
         assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
     }
 
-    #[cfg(not(feature = "gs"))]
+    #[cfg(not(any(feature = "gs", feature = "az")))]
     #[test]
-    fn a_store_that_was_not_built_in_names_its_feature() {
-        let error = Archive::open("gs://bucket/archive").expect_err("not built in");
-        assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
-        assert!(error.chain().contains("feature `gs`"), "{}", error.chain());
+    fn a_store_that_was_not_built_in_names_its_feature_and_those_that_are() {
+        for scheme in ["gs", "az"] {
+            let error = Archive::open(&format!("{scheme}://bucket/archive")).expect_err("not built in");
+            assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
+            for part in [format!("feature `{scheme}`"), format!("--features {scheme}"), "s3://".to_owned()] {
+                assert!(error.chain().contains(&part), "{}", error.chain());
+            }
+        }
     }
 
     #[cfg(feature = "gs")]

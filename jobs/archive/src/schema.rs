@@ -198,6 +198,9 @@ pub const SOURCE: &str = "source";
 /// The name of the column that holds the number, from 1, of the record of the source of which a row was made.
 pub const SOURCE_ROW: &str = "source_row";
 
+/// The name of the column that holds the number of a row's version; the highest version of a key is in force.
+pub const VERSION: &str = "version";
+
 /// The columns of a table that exports are read into, with those by which each row's source and record are found; they
 /// are null in rows that were archived without them.
 pub fn with_lineage(schema: &Schema) -> SchemaRef {

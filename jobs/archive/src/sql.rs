@@ -36,6 +36,9 @@ const PREDICTIONS: &str = "predictions/";
 /// What a goods item is known by.
 const ITEM: [&str; 3] = ["country", "declaration_id", "item_number"];
 
+/// What a query may be.
+const ALLOWED: &str = "a query is one SELECT, WITH … SELECT, VALUES or EXPLAIN over tables of the archive";
+
 /// What a table's name is followed by in the name of the view of its latest rows.
 const LATEST: &str = "_latest";
 
@@ -57,7 +60,11 @@ pub fn query<'a>(
 async fn select(session: &SessionContext, archive: &Archive, text: &str) -> Result<DataFrame> {
     let state = session.state();
     let dialect = state.config_options().sql_parser.dialect;
-    let statement = planned(state.sql_to_statement(text, &dialect))?;
+    let statement = state.sql_to_statement(text, &dialect);
+    if let Err(DataFusionError::NotImplemented(_)) = statement {
+        return Err(Error::input(format!("the text is not one statement: {ALLOWED}")));
+    }
+    let statement = planned(statement)?;
     let named = planned(state.resolve_table_references(&statement))?;
     let tables = list_tables(archive).await?;
     let names = |table: &str| table.replace('/', "_");
@@ -74,7 +81,19 @@ async fn select(session: &SessionContext, archive: &Archive, text: &str) -> Resu
             session.register_table(view, latest(rows)?.into_view())?;
         }
     }
-    let plan = planned(state.statement_to_plan(statement).await)?;
+    let plan = state.statement_to_plan(statement).await;
+    if plan.is_err() {
+        for reference in named {
+            if !session.table_exist(reference.clone())? {
+                let there: Vec<String> = tables.iter().map(|table| names(table)).collect();
+                let there = there.join(", ");
+                return Err(Error::input(format!(
+                    "the archive has no table {reference}; its tables are: {there}"
+                )));
+            }
+        }
+    }
+    let plan = planned(plan)?;
     check(&plan, archive)?;
     Ok(session.execute_logical_plan(plan).await?)
 }
@@ -107,9 +126,7 @@ fn planned<T>(result: DataFusionResult<T>) -> Result<T> {
 pub fn check(plan: &LogicalPlan, archive: &Archive) -> Result<()> {
     plan.apply_with_subqueries(|node| match refused(node, archive) {
         None => Ok(TreeNodeRecursion::Continue),
-        Some(what) => Err(DataFusionError::from(Error::input(format!(
-            "{what} is refused: a query is one SELECT, WITH … SELECT, VALUES or EXPLAIN over tables of the archive"
-        )))),
+        Some(what) => Err(DataFusionError::from(Error::input(format!("{what} is refused: {ALLOWED}")))),
     })?;
     Ok(())
 }
@@ -285,6 +302,13 @@ mod tests {
             let error = query(&session(&archive), &archive, &text).await.expect_err(&text);
             assert_eq!(error.kind(), ErrorKind::Input, "{text}: {}", error.chain());
             assert!(!out.exists(), "{text}");
+        }
+        for (text, said) in [
+            ("SELECT * FROM nowhere", "the archive has no table nowhere; its tables are: declarations"),
+            ("SELECT 1; SELECT 2", "the text is not one statement: a query is one SELECT"),
+        ] {
+            let error = query(&session(&archive), &archive, text).await.expect_err(text);
+            assert!(error.chain().contains(said), "{}", error.chain());
         }
     }
 

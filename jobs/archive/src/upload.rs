@@ -1,7 +1,7 @@
 //! Objects that are uploaded in parts while they are written, and the store's errors on the way.
 //!
 //! Nothing of an object is visible in the store before it is complete. What is absent: what the bytes mean. Start at
-//! [`upload`]; a [`DigestedUpload`] gives the digest of what was written, by which damage is found later.
+//! [`upload`]; a [`DigestedUpload`] gives the digests of what was written, by which damage is found later.
 
 use std::sync::Arc;
 
@@ -12,7 +12,10 @@ use object_store::{ObjectStoreExt as _, buffered::BufWriter};
 use parquet::{arrow::async_writer::AsyncFileWriter, errors::ParquetError};
 use tidewaiter_core::{Error, ResultExt as _};
 
-use crate::Archive;
+use crate::{
+    Archive,
+    blocks::{BlockWriter, seal},
+};
 
 /// Bytes that an open upload buffers before it sends a part: the smallest part that S3 accepts.
 pub const UPLOAD_BYTES: usize = 5 << 20;
@@ -26,20 +29,22 @@ pub fn upload(archive: &Archive, path: &str) -> BufWriter {
         .with_max_concurrency(CONCURRENT_PARTS)
 }
 
-/// An [`upload`] of a Parquet file that knows the [`digest`] of what was written.
-pub struct DigestedUpload {
+/// An [`upload`] of a Parquet file that knows the [`digest`] of what was written, and gives the file those of its blocks
+/// ([`crate::blocks`]).
+pub(crate) struct DigestedUpload {
     writer: BufWriter,
     hasher: Hasher,
+    blocks: BlockWriter,
 }
 
 impl DigestedUpload {
-    /// A writer of a new object of the archive.
-    pub fn new(archive: &Archive, path: &str) -> Self {
-        Self { writer: upload(archive, path), hasher: Hasher::new() }
+    /// A writer of a new object of the archive, whose blocks are counted by `blocks`.
+    pub(crate) fn new(archive: &Archive, path: &str, blocks: BlockWriter) -> Self {
+        Self { writer: upload(archive, path), hasher: Hasher::new(), blocks }
     }
 
     /// The digest of what was written so far.
-    pub fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         digest_text(self.hasher.clone())
     }
 
@@ -47,13 +52,24 @@ impl DigestedUpload {
     ///
     /// # Errors
     /// Those of the store: parts may remain.
-    pub async fn abort(mut self) -> object_store::Result<()> {
+    pub(crate) async fn abort(mut self) -> object_store::Result<()> {
         self.writer.abort().await
     }
 }
 
 impl AsyncFileWriter for DigestedUpload {
     fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ParquetError>> {
+        let bytes = if self.blocks.is_ending() && !bytes.is_empty() {
+            let mut end = Vec::from(bytes);
+            if !seal(&mut end) {
+                let error = ParquetError::General("a file's end came in parts".to_owned());
+                return Box::pin(async move { Err(error) });
+            }
+            Bytes::from(end)
+        } else {
+            self.blocks.update(&bytes);
+            bytes
+        };
         self.hasher.update(&bytes);
         AsyncFileWriter::write(&mut self.writer, bytes)
     }

@@ -1,16 +1,24 @@
 //! Which rows of a table are amended by new ones: those of the same country that are equal in the columns of the key
-//! ([`tidewaiter_archive::schema::Layout::key`]). Start at [`amended`].
+//! ([`tidewaiter_archive::schema::Layout::key`]).
+//!
+//! Where the table has a column [`VERSION`], the highest version of a key is in force: a new row amends those of no higher
+//! version, and one that is older than another, archived or new, is left out. A row without a version is version 0.
+//! Start at [`amended`].
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::JoinType,
-    functions_aggregate::expr_fn::count,
-    logical_expr::{col, lit},
+    functions::expr_fn::coalesce,
+    functions_aggregate::expr_fn::{count, max},
+    logical_expr::{Expr, col, lit},
     prelude::{DataFrame, SessionContext},
 };
-use tidewaiter_archive::{DataFile, Snapshot, provider::snapshot_provider, schema::SOURCE};
+use tidewaiter_archive::{
+    DataFile, Snapshot,
+    provider::snapshot_provider,
+    schema::{SOURCE, VERSION},
+};
 use tidewaiter_core::{Result, answers};
 
 use crate::removal::{Rewritten, Written, scan, write};
@@ -18,10 +26,36 @@ use crate::removal::{Rewritten, Written, scan, write};
 /// What a name of a column of the key begins with on the side of the new rows.
 const NEW: &str = "new_";
 
+/// The highest version of a key among the new rows, and among all.
+const NEW_VERSION: &str = "new_version";
+const BEST_VERSION: &str = "best_version";
+
 /// The files that amended rows leave, and how many rows of each source do.
 pub(crate) struct Amended {
     pub(crate) rewritten: Rewritten,
     pub(crate) by_source: BTreeMap<i32, i64>,
+    /// What takes the place of the new files, where some of their rows are not in force.
+    pub(crate) newest: Option<Newest>,
+}
+
+/// New rows without those that are not in force.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    pub(crate) adds: Vec<DataFile>,
+    /// Rows of each source that are not in force.
+    pub(crate) outdated: BTreeMap<i32, i64>,
+}
+
+/// Where rows are amended: the table before, and the new files, of one country.
+struct Amendment<'a> {
+    session: &'a SessionContext,
+    written: &'a Written<'a>,
+    snapshot: &'a Snapshot,
+    key: &'a [&'a str],
+    new_key: Vec<String>,
+    new: &'a [DataFile],
+    country: &'a str,
+    has_version: bool,
 }
 
 /// Takes the rows out of the months of a snapshot that the rows of the files `new`, of one country, amend. The names of
@@ -37,54 +71,122 @@ pub(crate) async fn amended(
     new: &[DataFile],
     name: &str,
 ) -> Result<Amended> {
-    let mut amended = Amended { rewritten: Rewritten::default(), by_source: BTreeMap::new() };
+    let mut amended = Amended { rewritten: Rewritten::default(), by_source: BTreeMap::new(), newest: None };
     let Some(country) = new.first().map(|file| file.country.as_str()) else { return Ok(amended) };
-    let keys = keys(session, written, &snapshot.schema, key, new)?;
-    let new_key: Vec<String> = key.iter().map(|column| format!("{NEW}{column}")).collect();
-    let new_key: Vec<&str> = new_key.iter().map(String::as_str).collect();
-
-    let (archive, table) = (written.table.archive(), written.table.name());
-    let rows = session.read_table(snapshot_provider(archive, table, Some(snapshot.version)).await?)?;
-    let source = if snapshot.schema.index_of(SOURCE).is_ok() { col(SOURCE) } else { lit(0) };
-    let columns = key.iter().map(|column| col(*column));
-    let columns = columns.chain([col("year"), col("month"), source.alias("number")]);
-    let found = rows
-        .filter(col("country").eq(lit(country)))?
-        .select(columns.collect::<Vec<_>>())?
-        .join(keys.clone(), JoinType::LeftSemi, key, &new_key, None)?
-        .aggregate(vec![col("year"), col("month"), col("number")], vec![count(lit(1)).alias("n")])?;
-    let found = answers::one_batch(found).await?;
-    let mut months = Vec::new();
-    for row in answers::rows(&found) {
-        let of =
-            |name: &str| answers::count(&found, name, row).map(|count| i64::try_from(count).unwrap_or(0));
-        months.push((of("year")?, of("month")?));
-        // Rows that were archived without a number count as of source 0, which there is not.
-        *amended.by_source.entry(i32::try_from(of("number")?).unwrap_or(0)).or_default() += of("n")?;
-    }
-    amended.by_source.remove(&0);
+    let new_key = key.iter().map(|column| format!("{NEW}{column}")).collect();
+    let has_version = snapshot.schema.index_of(VERSION).is_ok();
+    let amendment = Amendment { session, written, snapshot, key, new_key, new, country, has_version };
+    amended.newest = amendment.newest(name).await?;
+    let (months, by_source) = amendment.found().await?;
     let is_amended = |file: &&DataFile| {
         file.country == country && months.contains(&(i64::from(file.year), i64::from(file.month)))
     };
     let files: Vec<DataFile> = snapshot.files.iter().filter(is_amended).cloned().collect();
+    amended.by_source = by_source;
     if files.is_empty() {
         return Ok(amended);
     }
     let stays = scan(session, written, &snapshot.schema, &files)?;
-    let stays = stays.join(keys, JoinType::LeftAnti, key, &new_key, None)?;
+    let stays = amendment.join(stays, amendment.keys()?, JoinType::LeftAnti, amendment.is_amended())?;
     amended.rewritten.adds = write(stays, written, country, &format!("{name}-amended")).await?;
     amended.rewritten.removes = files;
     Ok(amended)
 }
 
-/// The keys of the rows of files, each once.
-fn keys(
-    session: &SessionContext,
-    written: &Written<'_>,
-    schema: &SchemaRef,
-    key: &[&str],
-    files: &[DataFile],
-) -> Result<DataFrame> {
-    let named = key.iter().map(|column| col(*column).alias(format!("{NEW}{column}")));
-    Ok(scan(session, written, schema, files)?.select(named.collect::<Vec<_>>())?.distinct()?)
+impl Amendment<'_> {
+    /// The rows of the country that the table has: their keys, versions, months and sources.
+    async fn before(&self) -> Result<DataFrame> {
+        let (archive, table) = (self.written.table.archive(), self.written.table.name());
+        let provider = snapshot_provider(archive, table, Some(self.snapshot.version)).await?;
+        let rows = self.session.read_table(provider)?;
+        let source = if self.snapshot.schema.index_of(SOURCE).is_ok() { col(SOURCE) } else { lit(0) };
+        let columns = self.key.iter().map(|column| col(*column));
+        let columns = columns.chain([self.version().alias(VERSION), col("year"), col("month")]);
+        let columns = columns.chain([source.alias("number")]).collect::<Vec<_>>();
+        Ok(rows.filter(col("country").eq(lit(self.country)))?.select(columns)?)
+    }
+
+    /// The version of a row.
+    fn version(&self) -> Expr {
+        if self.has_version { coalesce(vec![col(VERSION), lit(0_i32)]) } else { lit(0_i32) }
+    }
+
+    /// Whether a row is amended by the new one of its key.
+    fn is_amended(&self) -> Option<Expr> {
+        self.has_version.then(|| self.version().lt_eq(col(NEW_VERSION)))
+    }
+
+    /// The keys of the new rows, each once, with its highest version.
+    fn keys(&self) -> Result<DataFrame> {
+        let rows = scan(self.session, self.written, &self.snapshot.schema, self.new)?;
+        self.highest(rows, NEW_VERSION)
+    }
+
+    /// The keys of rows, each once, with the highest version.
+    fn highest(&self, rows: DataFrame, name: &str) -> Result<DataFrame> {
+        let keys: Vec<Expr> =
+            self.key.iter().zip(&self.new_key).map(|(column, new)| col(*column).alias(new)).collect();
+        let rows = rows.select([keys, vec![self.version().alias(name)]].concat())?;
+        let new_key = self.new_key.iter().map(|column| col(column.as_str())).collect();
+        Ok(rows.aggregate(new_key, vec![max(col(name)).alias(name)])?)
+    }
+
+    fn join(
+        &self,
+        rows: DataFrame,
+        keys: DataFrame,
+        kind: JoinType,
+        filter: Option<Expr>,
+    ) -> Result<DataFrame> {
+        let new_key: Vec<&str> = self.new_key.iter().map(String::as_str).collect();
+        Ok(rows.join(keys, kind, self.key, &new_key, filter)?)
+    }
+
+    /// The months of the rows that are amended, and how many there are of each source.
+    async fn found(&self) -> Result<(Vec<(i64, i64)>, BTreeMap<i32, i64>)> {
+        let found = self.join(self.before().await?, self.keys()?, JoinType::LeftSemi, self.is_amended())?;
+        let found = found
+            .aggregate(vec![col("year"), col("month"), col("number")], vec![count(lit(1)).alias("n")])?;
+        let found = answers::one_batch(found).await?;
+        let (mut months, mut by_source) = (Vec::new(), BTreeMap::new());
+        for row in answers::rows(&found) {
+            let of = |name: &str| answers::count(&found, name, row).map(signed);
+            months.push((of("year")?, of("month")?));
+            // Rows that were archived without a number count as of source 0, which there is not.
+            *by_source.entry(i32::try_from(of("number")?).unwrap_or(0)).or_default() += of("n")?;
+        }
+        by_source.remove(&0);
+        Ok((months, by_source))
+    }
+
+    /// The new rows that are in force, where others are not.
+    async fn newest(&self, name: &str) -> Result<Option<Newest>> {
+        if !self.has_version {
+            return Ok(None);
+        }
+        let before = self.join(self.before().await?, self.keys()?, JoinType::LeftSemi, None)?;
+        let all = self.highest(before, NEW_VERSION)?.union(self.keys()?)?;
+        let new_key: Vec<Expr> = self.new_key.iter().map(|column| col(column.as_str())).collect();
+        let best = all.aggregate(new_key, vec![max(col(NEW_VERSION)).alias(BEST_VERSION)])?;
+        let is_outdated = || Some(self.version().lt(col(BEST_VERSION)));
+        let rows = || scan(self.session, self.written, &self.snapshot.schema, self.new);
+        let outdated = self.join(rows()?, best.clone(), JoinType::LeftSemi, is_outdated())?;
+        let outdated = outdated.aggregate(vec![col(SOURCE)], vec![count(lit(1)).alias("n")])?;
+        let counted = answers::one_batch(outdated).await?;
+        if counted.num_rows() == 0 {
+            return Ok(None);
+        }
+        let mut newest = Newest::default();
+        for row in answers::rows(&counted) {
+            let of = |name: &str| answers::count(&counted, name, row).map(signed);
+            newest.outdated.insert(i32::try_from(of(SOURCE)?).unwrap_or(0), of("n")?);
+        }
+        let stays = self.join(rows()?, best, JoinType::LeftAnti, is_outdated())?;
+        newest.adds = write(stays, self.written, self.country, &format!("{name}-newest")).await?;
+        Ok(Some(newest))
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(0)
 }

@@ -21,7 +21,7 @@ use tidewaiter_archive::{
 use tidewaiter_core::{Error, ErrorKind, Period, Result, answers};
 
 use crate::{
-    amendment::amended,
+    amendment::{Newest, amended},
     block::RowCounts,
     group::{GroupReport, SourceStatus},
     quarantine_table::{self, INGESTED_AT, QUARANTINE, quarantine_table_schema},
@@ -68,8 +68,13 @@ impl Mode {
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Committed {
-    /// It took place, and so many rows of the table made way for it.
-    Done { replaced: u64 },
+    /// It took place.
+    Done {
+        /// Rows of the table that made way for it.
+        replaced: u64,
+        /// Rows of the files that are not in force, because later versions are.
+        outdated: u64,
+    },
     /// The table has got rows of some of the sources meanwhile.
     Again,
 }
@@ -102,10 +107,10 @@ struct Leaving {
     rows: Rewritten,
     quarantine: Rewritten,
     sources: Rewritten,
-    /// Sources that keep some of their rows.
+    /// Sources some or all of whose rows leave, as they are recorded then.
     kept: Vec<SourceRecord>,
-    /// Sources of which the table has no rows then, and which no file of the commit has again.
-    gone: Vec<SourceRecord>,
+    /// What comes instead of the new rows, where some of them are not in force.
+    newest: Option<Newest>,
 }
 
 /// A file that was read.
@@ -123,13 +128,14 @@ impl Tables {
     /// Those of [`Table::open_or_create`].
     pub(crate) async fn open(archive: &Archive, layout: &'static Layout, memory_bytes: u64) -> Result<Self> {
         let columns = with_lineage(&(layout.schema)());
-        Ok(Self {
-            layout,
-            rows: Table::open_or_create(archive, layout.table, &columns).await?,
-            quarantine: Table::open_or_create(archive, QUARANTINE, &quarantine_table_schema()).await?,
-            sources: Table::open_or_create(archive, SOURCES, &sources_schema()).await?,
-            memory_bytes,
-        })
+        let (of_quarantine, of_sources) = (quarantine_table_schema(), sources_schema());
+        // Each reads the newest state of its log, and the first task of the job waits for all of them.
+        let (rows, quarantine, sources) = tokio::try_join!(
+            Table::open_or_create(archive, layout.table, &columns),
+            Table::open_or_create(archive, QUARANTINE, &of_quarantine),
+            Table::open_or_create(archive, SOURCES, &of_sources),
+        )?;
+        Ok(Self { layout, rows, quarantine, sources, memory_bytes })
     }
 
     fn archive(&self) -> &Archive {
@@ -152,7 +158,7 @@ impl Tables {
     ) -> Result<Committed> {
         let read = read_sources(origin, reports);
         if read.is_empty() {
-            return Ok(Committed::Done { replaced: 0 });
+            return Ok(Committed::Done { replaced: 0, outdated: 0 });
         }
         refuse_twice(&read)?;
         let adds: Vec<DataFile> = reports.iter().flat_map(|report| report.files.clone()).collect();
@@ -171,7 +177,7 @@ impl Tables {
             let known: Vec<&str> = archived.iter().copied().chain(of_state(SourceState::PutAside)).collect();
             let may_be_done = !known.is_empty() || matches!(mode, Mode::Months(_) | Mode::Amend);
             if may_be_done && self.rows.was_made(id).await? {
-                return Ok(Committed::Done { replaced: 0 });
+                return Ok(Committed::Done { replaced: 0, outdated: 0 });
             }
             if !archived.is_empty() && !mode.reads_known() {
                 return Ok(Committed::Again);
@@ -179,15 +185,19 @@ impl Tables {
             refuse_emptied(&read, &archived)?;
             let name = format!("{id}-{round}");
             let before = sources::with_digests(session, self.archive(), self.layout.table, &known).await?;
-            if !matches!(mode, Mode::Months(_)) {
-                refuse_without_number(&archived, &before, self.layout.table)?;
+            match mode {
+                Mode::Months(months) => self.refuse_emptied_months(&adds, months, &origin.country).await?,
+                _ => refuse_without_number(&archived, &before, self.layout.table)?,
+            }
+            if *mode == Mode::Again {
+                refuse_replaced(&before, self.layout.table)?;
             }
             let making_way = match mode {
                 Mode::New | Mode::Again => MakingWay::Sources,
                 Mode::Months(months) => MakingWay::Months(months, &origin.country),
                 Mode::Amend => MakingWay::Keys(&adds),
             };
-            let leaving = match (before.is_empty(), &making_way) {
+            let mut leaving = match (before.is_empty(), &making_way) {
                 (true, MakingWay::Sources) => Leaving::default(),
                 _ => self.leaving(session, &before, &making_way, &name).await?,
             };
@@ -197,16 +207,53 @@ impl Tables {
                 let to = if is_archived { SourceState::Archived } else { SourceState::PutAside };
                 changes.push(SourceChange { digest: source.digest.to_owned(), from: Some(from), to });
             }
-            let records: Vec<SourceRecord> = read.iter().map(|source| self.record(origin, source)).collect();
+            let (adds, outdated) = match leaving.newest.take() {
+                Some(Newest { adds, outdated }) => (adds, outdated),
+                None => (adds.clone(), BTreeMap::new()),
+            };
+            let record = |source| self.record(origin, source, &outdated);
+            let records: Vec<SourceRecord> = read.iter().map(record).collect();
             let replaced = leaving.rows.rows();
-            let new = New { adds: adds.clone(), quarantine: quarantine.clone(), records };
+            let new = New { adds, quarantine: quarantine.clone(), records };
             match self.change(&name, id, mode.operation(), new, changes, leaving).await {
-                Ok(()) => return Ok(Committed::Done { replaced }),
+                Ok(()) => {
+                    let outdated = outdated.values().map(|rows| rows.unsigned_abs()).sum();
+                    return Ok(Committed::Done { replaced, outdated });
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
             }
         }
         Err(Error::conflict("other jobs change the same sources; run this again when they are over"))
+    }
+
+    /// Refuses to replace months of which the table has rows and the new files have none: such a file is cut or empty.
+    async fn refuse_emptied_months(&self, adds: &[DataFile], months: &Period, country: &str) -> Result<()> {
+        let mut rows: BTreeMap<(i32, i32), (u64, u64)> = BTreeMap::new();
+        let before = self.rows.snapshot(None).await?.files;
+        for file in before.iter().filter(|file| file.country == country && is_in(file, months)) {
+            rows.entry((file.year, file.month)).or_default().0 += file.rows;
+        }
+        for file in adds {
+            rows.entry((file.year, file.month)).or_default().1 += file.rows;
+        }
+        let emptied: Vec<String> = rows
+            .iter()
+            .filter(|(_, (_, after))| *after == 0)
+            .map(|((year, month), (before, _))| format!("{before} rows of {year}-{month:02}"))
+            .collect();
+        if emptied.is_empty() && !rows.is_empty() {
+            return Ok(());
+        }
+        let lost = if emptied.is_empty() {
+            String::new()
+        } else {
+            format!(" in the place of {}", emptied.join(", "))
+        };
+        Err(Error::input(format!(
+            "the files have no rows{lost}; nothing is changed: name the months that the files have, or take their sources \
+             out with `tidewaiter archive forget`"
+        )))
     }
 
     /// Takes sources out of the archive: their rows, quarantined rows and records. Gives the rows that left the table.
@@ -243,8 +290,14 @@ impl Tables {
         Err(Error::conflict("other jobs change the same sources; run this again when they are over"))
     }
 
-    fn record(&self, origin: &Origin, source: &ReadSource<'_>) -> SourceRecord {
+    fn record(
+        &self,
+        origin: &Origin,
+        source: &ReadSource<'_>,
+        outdated: &BTreeMap<i32, i64>,
+    ) -> SourceRecord {
         let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+        let outdated = outdated.get(&source.number).copied().unwrap_or(0);
         SourceRecord {
             number: source.number,
             country: origin.country.clone(),
@@ -256,9 +309,9 @@ impl Tables {
             job: origin.job.clone(),
             ingested_us: origin.ingested_us,
             read: count(source.rows.read),
-            archived: count(source.rows.archived),
+            archived: count(source.rows.archived) - outdated,
             quarantined: count(source.rows.quarantined),
-            replaced: 0,
+            replaced: outdated,
         }
     }
 
@@ -284,6 +337,7 @@ impl Tables {
             MakingWay::Keys(new) => {
                 let amended = amended(session, &rows, &snapshot, self.layout.key, new, name).await?;
                 leaving.rows = amended.rewritten;
+                leaving.newest = amended.newest;
                 amended.by_source
             }
         };
@@ -293,6 +347,7 @@ impl Tables {
         let of_sources = without_sources(session, &rows, &snapshot.schema, &others, &numbers, name).await?;
         leaving.rows.removes.extend(of_sources.removes);
         leaving.rows.adds.extend(of_sources.adds);
+        let mut emptied: Vec<i32> = Vec::new();
         let others: Vec<i32> = counted.keys().copied().filter(|number| !numbers.contains(number)).collect();
         if !others.is_empty() {
             let values = others.iter().map(|number| lit(*number));
@@ -300,14 +355,15 @@ impl Tables {
                 let rows = counted.get(&record.number).copied().unwrap_or(0);
                 record.archived -= rows;
                 record.replaced += rows;
-                // What was put aside of an amended source was not amended.
-                match record.archived > 0 || matches!(making_way, MakingWay::Keys(_)) {
-                    true => leaving.kept.push(record),
-                    false => leaving.gone.push(record),
+                // What was put aside of an amended source was not amended. A source all of whose rows made way stays known.
+                if record.archived == 0 && matches!(making_way, MakingWay::Months(..)) {
+                    record.replaced += std::mem::take(&mut record.quarantined);
+                    emptied.push(record.number);
                 }
+                leaving.kept.push(record);
             }
         }
-        numbers.extend(leaving.gone.iter().map(|record| record.number));
+        numbers.extend(emptied);
         let snapshot = self.quarantine.snapshot(None).await?;
         let own = self.own(&self.quarantine, quarantine_table::SORT_COLUMNS);
         leaving.quarantine =
@@ -340,21 +396,11 @@ impl Tables {
         id: &str,
         operation: &str,
         new: New,
-        mut changes: Vec<SourceChange>,
+        changes: Vec<SourceChange>,
         leaving: Leaving,
     ) -> Result<()> {
         let New { adds, quarantine, mut records } = new;
-        let Leaving { rows, quarantine: aside, sources, kept, gone } = leaving;
-        let named: BTreeSet<String> = changes.iter().map(|change| change.digest.clone()).collect();
-        let digests: Vec<&str> = gone
-            .iter()
-            .map(|record| record.digest.as_str())
-            .filter(|digest| !named.contains(*digest))
-            .collect();
-        for (digest, from) in digests.iter().zip(self.rows.revisions(&digests).await?) {
-            let digest = (*digest).to_owned();
-            changes.push(SourceChange { digest, from: Some(from), to: SourceState::Unknown });
-        }
+        let Leaving { rows, quarantine: aside, sources, kept, newest: _ } = leaving;
         records.extend(kept);
         let records = sources::write(self.archive(), name, &records).await?;
         let change = |adds: Vec<DataFile>, rewritten: Rewritten, sources: Vec<SourceChange>| Change {
@@ -480,6 +526,17 @@ fn refuse_emptied(read: &[ReadSource<'_>], archived: &[&str]) -> Result<()> {
         "{}: this mapping puts all {} rows aside, so that what another made of them stays; see the reasons with \
          --dry-run",
         source.file, source.rows.read
+    )))
+}
+
+/// A source that is read again does not bring back rows that others have replaced.
+fn refuse_replaced(before: &[SourceRecord], table: &str) -> Result<()> {
+    let Some(record) = before.iter().find(|record| record.replaced > 0) else { return Ok(()) };
+    Err(Error::input(format!(
+        "{0}: {1} of its rows were replaced by later versions or by a corrected file, beside which --again would bring them \
+         back; nothing is changed: tidewaiter archive forget {2}, and then tidewaiter ingest {table} --amend or \
+         --replace-months",
+        record.file, record.replaced, record.number
     )))
 }
 

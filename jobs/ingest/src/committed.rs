@@ -23,6 +23,9 @@ pub(crate) struct Committed {
     pub(crate) known: Vec<(String, String)>,
     /// Rows of the table that made way for others.
     pub(crate) replaced: u64,
+    /// Rows of the files that are not in force, because later versions are.
+    #[serde(default)]
+    pub(crate) outdated: u64,
     /// Groups that must be read again, because some of their files were ingested meanwhile.
     pub(crate) again: Vec<Group>,
 }
@@ -52,6 +55,7 @@ impl Committed {
         self.failures.extend(other.failures);
         self.known.extend(other.known);
         self.replaced += other.replaced;
+        self.outdated += other.outdated;
         other.again
     }
 

@@ -11,6 +11,7 @@ use tidewaiter_core::{
 use tidewaiter_job::Rows;
 
 use crate::{
+    committed::put_aside,
     file::{check_share, unreadable},
     mapping::Mapping,
     readers::ExportReader,
@@ -44,11 +45,13 @@ pub(crate) async fn dry_run(
         })
     });
     let read: Vec<_> = read.collect();
-    let read: Vec<Result<(Rows, Tally)>> = stream::iter(read).buffered(at_once.max(1)).try_collect().await?;
+    let read: Vec<Result<(Rows, Tally, Option<Error>)>> =
+        stream::iter(read).buffered(at_once.max(1)).try_collect().await?;
     let mut done = DryRun::default();
     for file in read {
         match file {
-            Ok((rows, tally)) => {
+            Ok((rows, tally, failure)) => {
+                done.failures.extend(failure);
                 done.rows.read += rows.read;
                 done.rows.archived += rows.archived;
                 done.rows.quarantined += rows.quarantined;
@@ -60,7 +63,8 @@ pub(crate) async fn dry_run(
     Ok(done)
 }
 
-fn read(file: &str, mapping: &Mapping, most_quarantined: f64) -> Result<(Rows, Tally)> {
+/// The rows and rules of a file, and why it would fail where all rows are put aside.
+fn read(file: &str, mapping: &Mapping, most_quarantined: f64) -> Result<(Rows, Tally, Option<Error>)> {
     let mut tally = Tally::default();
     let mut reader = ExportReader::open(Path::new(file), mapping).map_err(unreadable)?;
     while let Some(block) = reader.next_block().map_err(unreadable)? {
@@ -70,5 +74,7 @@ fn read(file: &str, mapping: &Mapping, most_quarantined: f64) -> Result<(Rows, T
     }
     let counts = reader.counts();
     check_share(file, counts, &tally, most_quarantined)?;
-    Ok((Rows { read: counts.read, archived: counts.archived, quarantined: counts.quarantined }, tally))
+    let failure = put_aside(file, counts, &tally).map(|failure| Error::new(failure.kind, failure.error));
+    let rows = Rows { read: counts.read, archived: counts.archived, quarantined: counts.quarantined };
+    Ok((rows, tally, failure))
 }

@@ -82,7 +82,8 @@ pub struct Parameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "MONTHS", conflicts_with = "again")]
     pub replace_months: Option<Period>,
-    /// Let each row take the place of earlier ones of the same declaration and item (of another table: of the same key).
+    /// Let each row take the place of earlier ones of the same declaration and item (of another table: of the same key);
+    /// where the column `version` is mapped, of no later version.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[arg(long, conflicts_with_all = ["again", "replace_months"])]
     pub amend: bool,
@@ -124,12 +125,17 @@ impl JobParameters for Parameters {
 
     fn summary(outcome: &Outcome) -> Vec<String> {
         let Rows { read, archived, quarantined } = outcome.rows;
+        let is_dry = outcome.metrics.get("dry_run").is_some();
         let mut lines = vec![format!(
-            "{} rows in = {} archived + {} quarantined",
+            "{}{} rows in = {} archived + {} quarantined",
+            if is_dry { "nothing is written; it would be: " } else { "" },
             grouped(read),
             grouped(archived),
             grouped(quarantined)
         )];
+        if read == 0 && outcome.error.is_none() && outcome.metrics.get("ingested_before").is_none() {
+            lines.push("the files have no rows".to_owned());
+        }
         let counts = |key: &str| outcome.metrics.get(key).and_then(Value::as_object).into_iter().flatten();
         let mut rules: Vec<(&String, u64)> =
             counts("quarantined").map(|(rule, count)| (rule, count.as_u64().unwrap_or(0))).collect();
@@ -139,7 +145,10 @@ impl JobParameters for Parameters {
             format!("{:>9} corrected: {correction}", grouped(count.as_u64().unwrap_or(0)))
         }));
         if let Some(replaced) = outcome.metrics.get("replaced").and_then(Value::as_u64) {
-            lines.push(format!("{:>9} rows of before made way", grouped(replaced)));
+            lines.push(format!("{:>9} rows of earlier ingests are replaced", grouped(replaced)));
+        }
+        if let Some(outdated) = outcome.metrics.get("outdated").and_then(Value::as_u64) {
+            lines.push(format!("{:>9} rows are left out: later versions are in force", grouped(outdated)));
         }
         let text = |key: &str| outcome.metrics.get(key).and_then(Value::as_str);
         lines.extend(text("first_quarantined").map(|first| format!("first put aside: {first}")));
@@ -175,6 +184,7 @@ async fn ingest_exports(job: &mut Job<'_>, parameters: &Parameters) -> Result<()
             dry_run(mapping.parsed, all, most_quarantined, at_once).await?;
         let mut committed = Committed { rows, tally, ..Committed::default() };
         committed.failures = failures.iter().map(Failure::of).collect();
+        job.outcome.metrics.insert("dry_run".to_owned(), json!(true));
         return finish(job, committed, None);
     }
     finish_groups(job.archive).await?;
@@ -358,11 +368,19 @@ fn finish(job: &mut Job<'_>, committed: Committed, quarantine: Option<String>) -
     if committed.replaced > 0 {
         metrics.insert("replaced".to_owned(), json!(committed.replaced));
     }
+    if committed.outdated > 0 {
+        metrics.insert("outdated".to_owned(), json!(committed.outdated));
+    }
     let aside = quarantine
         .map(|query| format!("; the rows that were put aside are in the table quarantine: {query}"))
         .unwrap_or_default();
-    let named: Vec<&str> =
-        committed.failures.iter().take(NAMED).map(|failure| failure.error.as_str()).collect();
+    let aside =
+        if committed.failures.iter().any(|failure| failure.has_quarantine) { aside } else { String::new() };
+    let mut named: Vec<String> =
+        committed.failures.iter().take(NAMED).map(|failure| failure.error.clone()).collect();
+    if committed.failures.len() > NAMED {
+        named.push(format!("and {} more", committed.failures.len() - NAMED));
+    }
     match committed.failures.as_slice() {
         [] => Ok(()),
         [failure] if failure.has_quarantine => {
@@ -435,8 +453,9 @@ impl<'a> Ingest<'a> {
             let reports = std::slice::from_ref(&report);
             match tables.commit(session, &id, self.origin, reports, self.mode).await? {
                 commit::Committed::Again => committed.again.push(report.group),
-                commit::Committed::Done { replaced } => {
+                commit::Committed::Done { replaced, outdated } => {
                     committed.replaced += replaced;
+                    committed.outdated += outdated;
                     committed.count_group(report);
                 }
             }
@@ -468,7 +487,7 @@ impl<'a> Ingest<'a> {
             commit::Committed::Again => {
                 Err(Error::conflict("other jobs ingest the same files; run this again"))
             }
-            commit::Committed::Done { replaced } => Ok(Committed { replaced, ..counted }),
+            commit::Committed::Done { replaced, outdated } => Ok(Committed { replaced, outdated, ..counted }),
         }
     }
 }

@@ -494,10 +494,18 @@ impl Mapping {
                 (Some(_), Some(_)) => {
                     Err(Error::input(format!("{file} has more than one column {wanted:?}")))
                 }
-                (None, _) => Err(Error::input(format!(
-                    "{file} has no column {wanted:?}; its columns are {}",
-                    columns.join(", ")
-                ))),
+                (None, _) => {
+                    // What is no text in the encoding is read as this character.
+                    let is_other = columns.iter().any(|column| column.contains(char::REPLACEMENT_CHARACTER));
+                    let remedy = match is_other {
+                        true => "; it is not in the encoding of the mapping: set encoding = \"latin-1\", or its own",
+                        false => "",
+                    };
+                    Err(Error::input(format!(
+                        "{file} has no column {wanted:?}; its columns are {}{remedy}",
+                        columns.join(", ")
+                    )))
+                }
             }
         })
     }

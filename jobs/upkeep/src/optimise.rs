@@ -129,7 +129,7 @@ fn optimise<'a>(
     dry_run: bool,
 ) -> impl Future<Output = Result<Optimised>> + use<'a> {
     let (archive, engine, id) = (job.archive, job.engine, job.outcome.job.clone());
-    let layout = job.extensions.tables().iter().find(|layout| layout.table == table).copied();
+    let layout = job.extensions.layouts().find(|layout| layout.table == table);
     let session = job.session(step);
     async move {
         let session = session?;

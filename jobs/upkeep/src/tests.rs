@@ -15,6 +15,7 @@ use tidewaiter_job::{
     Catalogue, Job, JobParameters, Listener, NoLog, Outcome, Roots, Setting,
     engine::{Engine as _, Local},
 };
+use tidewaiter_registry::{Card, Facts, Publication, Registry};
 
 use crate::{DOMAIN, optimise, vacuum, verify};
 
@@ -188,6 +189,12 @@ async fn vacuum_deletes_what_was_replaced_or_never_committed_and_nothing_else() 
         assert_eq!(reasons[reason]["objects"], objects, "{reason}: {reasons}");
     }
     let lines = CATALOGUE.summary(&outcome).join("\n");
+    let young = vacuum::Parameters { dry_run: true, older_than: "40000d".to_owned() };
+    let (outcome, result) = run(&archive, "young", &young).await;
+    result.expect("says");
+    let said = CATALOGUE.summary(&outcome).join("\n");
+    assert!(said.contains("0 objects of 0 bytes would be deleted"), "{said}");
+    assert!(said.contains("8 objects of") && said.contains("stay: they are younger than 40000d"), "{said}");
     assert!(lines.contains("8 objects") && lines.contains("work/01ENDED/2/part.parquet"), "{lines}");
     assert!(month.join("failed-0-00001.parquet#1").exists(), "nothing is deleted");
 
@@ -208,6 +215,25 @@ async fn vacuum_deletes_what_was_replaced_or_never_committed_and_nothing_else() 
     assert_eq!(run(&archive, "wrong", &wrong).await.1.expect_err("no age").kind(), ErrorKind::Input);
 }
 
+/// A model with a card, which is the champion.
+async fn publish(archive: &Archive) {
+    let registry = Registry::new(archive);
+    let facts = Facts {
+        job: "job".to_owned(),
+        config: serde_json::json!({}),
+        features: vec!["value".to_owned()],
+        snapshot: None,
+        code_version: "0".to_owned(),
+        metrics: serde_json::json!({ "roc_auc": 0.75 }),
+        seed: 1,
+        created_ms: 0,
+    };
+    let card: Card = Arc::new(|version, _| Ok(format!("version {version}")));
+    let publication = Publication { model: vec![7; 300].into(), card: Some(card), facts };
+    registry.publish("fraud-KR", publication).await.expect("publishes");
+    registry.promote("fraud-KR", 1, 0).await.expect("promotes");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_of_any_object_of_a_table_is_found_and_named() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -216,16 +242,20 @@ async fn a_flipped_bit_of_any_object_of_a_table_is_found_and_named() {
     for number in 10..17 {
         add(&archive, "images", &format!("job{number}"), &[18262]).await;
     }
+    publish(&archive).await;
     let findings = || verify::damages(&archive, &[], Arc::new(Nobody));
     let sound = findings().await.expect("reads");
     assert_eq!((sound.damages.clone(), sound.decoded), (Vec::new(), 0));
     let mut objects: Vec<String> = Vec::new();
-    for table in ["images", "notes"] {
+    for table in ["images", "notes", "models"] {
         let listed = archive.list(table).await.expect("lists");
         objects.extend(listed.iter().filter_map(|object| archive.relative(&object.location)));
     }
     assert!(objects.iter().any(|path| path.ends_with(".checkpoint.parquet")), "{objects:?}");
     assert!(objects.iter().any(|path| path.ends_with("_last_checkpoint")), "{objects:?}");
+    for file in ["model.bin", "model.json", "card.html", "champion/0000000001"] {
+        assert!(objects.iter().any(|path| path.ends_with(file)), "{file}: {objects:?}");
+    }
     for (number, path) in objects.iter().enumerate() {
         let file = folder.path().join(path);
         let bytes = fs::read(&file).expect("is there");

@@ -19,6 +19,10 @@ use crate::{
 /// Paths that an outcome names, at most.
 const EXAMPLES: usize = 20;
 
+/// What is said where the store does not list its unfinished uploads.
+const UPLOADS_UNKNOWN: &str = "unfinished uploads of this bucket are not known here: let a lifecycle rule of the bucket \
+                               delete what is incomplete after some days";
+
 /// Objects that are deleted at the same time.
 const DELETES: usize = 16;
 
@@ -53,6 +57,9 @@ struct Freed {
 #[derive(Debug, Serialize, Deserialize)]
 struct Vacuumed {
     freed: BTreeMap<Reason, Freed>,
+    /// What stays for its age alone.
+    #[serde(default)]
+    kept: Freed,
     examples: Vec<Removal>,
 }
 
@@ -69,7 +76,18 @@ impl JobParameters for Parameters {
         let age_ms = milliseconds(&self.older_than)?;
         let (archive, now_ms, dry_run) = (job.archive, job.submitted_ms, self.dry_run);
         let work = async move {
-            let removals = removable(&facts(archive).await?, now_ms, age_ms);
+            let facts = facts(archive).await?;
+            let removals = removable(&facts, now_ms, age_ms);
+            let of_any_age = removable(&facts, now_ms, 0);
+            let sum = |removals: &[Removal]| Freed {
+                objects: removals.len() as u64,
+                bytes: removals.iter().map(|removal| removal.bytes).sum(),
+            };
+            let (all, now) = (sum(&of_any_age), sum(&removals));
+            let kept = Freed {
+                objects: all.objects.saturating_sub(now.objects),
+                bytes: all.bytes.saturating_sub(now.bytes),
+            };
             if !dry_run {
                 delete(archive, &removals).await?;
             }
@@ -79,14 +97,17 @@ impl JobParameters for Parameters {
                 of_reason.objects += 1;
                 of_reason.bytes += removal.bytes;
             }
-            Ok(Vacuumed { freed, examples: removals.into_iter().take(EXAMPLES).collect() })
+            Ok(Vacuumed { freed, kept, examples: removals.into_iter().take(EXAMPLES).collect() })
         };
-        let Vacuumed { freed, examples } = job.step("vacuum", work).await?;
+        let Vacuumed { freed, kept, examples } = job.step("vacuum", work).await?;
         let total = |count: fn(&Freed) -> u64| freed.values().map(count).sum::<u64>();
         job.outcome.metrics.insert(
             "vacuum".into(),
             json!({
                 "dry_run": self.dry_run,
+                "lists_uploads": archive.lists_uploads(),
+                "kept": kept,
+                "older_than": self.older_than,
                 "objects": total(|freed| freed.objects),
                 "bytes": total(|freed| freed.bytes),
                 "reasons": freed,
@@ -107,6 +128,17 @@ impl JobParameters for Parameters {
         lines.extend(reasons.iter().map(|(reason, freed)| {
             format!("  {}: {} of {} bytes", reason.words(), count(freed, "objects"), count(freed, "bytes"))
         }));
+        if vacuum["kept"]["objects"].as_u64() > Some(0) {
+            lines.push(format!(
+                "{} objects of {} bytes stay: they are younger than {}",
+                count(&vacuum["kept"], "objects"),
+                count(&vacuum["kept"], "bytes"),
+                vacuum["older_than"].as_str().unwrap_or_default()
+            ));
+        }
+        if vacuum["lists_uploads"] == false {
+            lines.push(UPLOADS_UNKNOWN.to_owned());
+        }
         let examples: Vec<Removal> = serde_json::from_value(vacuum["examples"].clone()).unwrap_or_default();
         if vacuum["dry_run"] == true {
             lines.extend(examples.iter().map(|example| format!("  {}", example.path)));

@@ -1,7 +1,7 @@
 //! The job `archive verify`: reads every byte of tables, logs and models, and names what is damaged.
 //!
 //! Data files and checkpoints are compared with the digests that the log has of them, commits with the digest that they
-//! carry, models with their manifests. A data file of an older version, of which no digest is known, is decoded from its
+//! carry, models with their manifests, which carry their own. A data file of an older version, of which no digest is known, is decoded from its
 //! first page to its last; its numbers may be wrong all the same. What is absent: reports and the ledger. Start at
 //! [`damages`].
 
@@ -22,7 +22,7 @@ use tidewaiter_core::{
     threads::{check, on_cpu},
 };
 use tidewaiter_job::{Job, JobParameters, Listener, Outcome, async_trait, summary::grouped};
-use tidewaiter_registry::{Registry, Which};
+use tidewaiter_registry::Registry;
 
 /// The name of the step.
 const STEP: &str = "verify";
@@ -106,7 +106,7 @@ impl JobParameters for Parameters {
 /// Reads tables, or all tables and models where none is named, and says what is damaged.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] for a table that does not exist; those of the store.
+/// [`ErrorKind::NotFound`] for a table that does not exist, and where there is no archive; those of the store.
 pub async fn damages(archive: &Archive, tables: &[String], listener: Arc<dyn Listener>) -> Result<Findings> {
     let mut findings = Findings::default();
     let all = if tables.is_empty() { list_tables(archive).await? } else { tables.to_vec() };
@@ -149,7 +149,13 @@ pub async fn damages(archive: &Archive, tables: &[String], listener: Arc<dyn Lis
         }
     }
     if tables.is_empty() {
-        let (compared, damages) = check_models(archive).await?;
+        let (compared, damages) = Registry::new(archive).verify().await?;
+        if all.is_empty() && compared == 0 && damages.is_empty() {
+            return Err(Error::not_found(format!(
+                "there is neither a table nor a model at {}; name the archive with --archive",
+                archive.display("")
+            )));
+        }
         findings.compared += compared;
         findings.damages.extend(damages);
     }
@@ -217,28 +223,4 @@ async fn decoded_rows(archive: &Archive, path: &str) -> Result<u64> {
         Ok(rows)
     });
     decoded.await
-}
-
-/// The models whose bytes are those of their manifests, and the damage of the others.
-async fn check_models(archive: &Archive) -> Result<(u64, Vec<Damage>)> {
-    let registry = Registry::new(archive);
-    let manifests = match registry.list(None).await {
-        Ok(manifests) => manifests,
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            return Ok((0, vec![Damage::new("models", error.chain())]));
-        }
-        Err(error) => return Err(error),
-    };
-    let (mut compared, mut damages) = (0, Vec::new());
-    for manifest in manifests {
-        match registry.load(&manifest.name, Which::Version(manifest.version)).await {
-            Ok(_) => compared += 1,
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                let path = registry.model_path(&manifest.name, manifest.version);
-                damages.push(Damage::new(path, error.chain()));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((compared, damages))
 }

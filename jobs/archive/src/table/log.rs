@@ -1,7 +1,7 @@
 //! The log of a table as it is written, commit by commit: for upkeep, which must know of files that no snapshot has any
 //! more, and of damage.
 //!
-//! A commit is sealed by its own digest ([`super::sealed`]); the digests of a checkpoint and of the pointer to it are in
+//! A commit is sealed by its own digest ([`crate::seal`]); the digests of a checkpoint and of the pointer to it are in
 //! an object beside them, written after them ([`Table::seal_checkpoint`]). What is absent: checkpoints as a source of
 //! files; the commits are never deleted and have all of them. Start at [`Table::commits`].
 
@@ -13,11 +13,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidewaiter_core::{Error, ErrorKind, Result, ResultExt};
 
-use super::{
-    DataFile, REQUESTS, Table,
-    sealed::{self, Seal},
+use super::{DataFile, REQUESTS, Table, sealed::BEGIN};
+use crate::{
+    seal::{self, Seal},
+    upload::digest,
 };
-use crate::upload::digest;
 
 /// The folder of a table's log.
 const LOG: &str = "_delta_log";
@@ -83,7 +83,7 @@ impl Table {
             expected = version + 1;
             let path = self.commit_path(version);
             let bytes = self.archive.get(&path).await?;
-            let seal = sealed::check(&bytes);
+            let seal = seal::check(&bytes, BEGIN);
             match (seal, parsed(version, &bytes)) {
                 (Seal::Broken, _) => {
                     damages.push(Damage::new(path, "its bytes are not those that were committed"))

@@ -18,7 +18,7 @@ use parquet::{
     arrow::{AsyncArrowWriter, arrow_reader::statistics::StatisticsConverter},
     basic::{Compression, Encoding, ZstdLevel},
     file::{
-        metadata::ParquetMetaData,
+        metadata::{KeyValue, ParquetMetaData},
         properties::{EnabledStatistics, WriterProperties},
     },
     schema::types::ColumnPath,
@@ -29,6 +29,7 @@ use tidewaiter_core::{Result, ResultExt};
 use super::settings::WriterSettings;
 use crate::{
     Archive,
+    blocks::{BlockWriter, KEY},
     table::DataFile,
     upload::{DigestedUpload, store_error},
 };
@@ -61,6 +62,7 @@ pub(super) struct MonthFiles {
 struct OpenFile {
     name: String,
     rows: u64,
+    blocks: BlockWriter,
     writer: AsyncArrowWriter<DigestedUpload>,
 }
 
@@ -86,10 +88,11 @@ impl MonthFiles {
                     target.country, target.job, self.begun
                 );
                 self.begun += 1;
-                let upload = DigestedUpload::new(&target.archive, &format!("{}/{name}", target.table));
+                let (path, blocks) = (format!("{}/{name}", target.table), BlockWriter::default());
+                let upload = DigestedUpload::new(&target.archive, &path, blocks.clone());
                 let properties = properties(&target.settings, rows)?;
                 let writer = AsyncArrowWriter::try_new(upload, Arc::clone(&target.schema), Some(properties))?;
-                none.insert(OpenFile { name, rows: 0, writer })
+                none.insert(OpenFile { name, rows: 0, blocks, writer })
             }
         };
         let written = file.writer.write(rows).await.map_err(store_error);
@@ -111,9 +114,14 @@ impl MonthFiles {
 
     /// Closes the open file, which makes it visible in the store.
     pub(super) async fn close(&mut self) -> Result<()> {
-        let Some(OpenFile { name, rows, mut writer }) = self.open.take() else { return Ok(()) };
-        let finished = writer.finish().await.map_err(store_error);
-        let metadata = finished.context(|| self.target.doing(&name))?;
+        let Some(OpenFile { name, rows, blocks, mut writer }) = self.open.take() else { return Ok(()) };
+        let finished = async {
+            // The row groups first: the footer has the digests of their blocks.
+            writer.flush().await?;
+            writer.append_key_value_metadata(KeyValue::new(KEY.to_owned(), blocks.value()));
+            writer.finish().await
+        };
+        let metadata = finished.await.map_err(store_error).context(|| self.target.doing(&name))?;
         let size = writer.bytes_written() as u64;
         self.closed.push(DataFile {
             size,

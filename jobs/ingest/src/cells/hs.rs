@@ -57,7 +57,7 @@ fn refusal(rule: &HsRule) -> Cow<'static, str> {
     match (digits.is_empty(), rule.nomenclature.is_empty()) {
         (true, true) => "an HS code with an odd number of digits: it may have lost its leading zero".into(),
         (false, true) => format!(
-            "an HS code that has not {} digits: it may have lost its leading zero",
+            "an HS code that does not have {} digits: it may have lost its leading zero",
             digits.join(" or ")
         )
         .into(),
@@ -65,7 +65,7 @@ fn refusal(rule: &HsRule) -> Cow<'static, str> {
             "an HS code with an odd number of digits that the nomenclature does not decide".into()
         }
         (false, false) => format!(
-            "an HS code that has not {} digits, nor with a leading zero in the nomenclature",
+            "an HS code that does not have {} digits, nor with a leading zero in the nomenclature",
             digits.join(" or ")
         )
         .into(),

@@ -459,7 +459,13 @@ fn channel(value: &str) -> Option<&'static str> {
 fn seen(column: &Column, profile: &Profile) -> String {
     let check = column.check.words();
     let shown: Vec<String> = profile.shown.iter().map(|value| value.chars().take(40).collect()).collect();
-    let shown = if shown.is_empty() { "no value".to_owned() } else { shown.join(", ") };
+    let mut shown = if shown.is_empty() { "no value".to_owned() } else { shown.join(", ") };
+    if let (count @ 1.., Some(misfit)) = (profile.misfits, &profile.misfit)
+        && (column.kind != Kind::Text || column.check != Check::Any)
+    {
+        let misfit: String = misfit.chars().take(40).collect();
+        shown.push_str(&format!("; {count} of the cells looked at may be wrong, such as {misfit}"));
+    }
     if let (Check::HsCode, Some(warning)) = (column.check, lost_zeros(&profile.lengths)) {
         return format!("{shown}: {warning}");
     }

@@ -6,7 +6,7 @@
 //! its version 3. Start at [`score`].
 
 /// The names of a column, as [`plain`] writes them.
-const NAMES: [(&str, &[&str]); 44] = [
+const NAMES: [(&str, &[&str]); 46] = [
     (
         "declaration_id",
         &[
@@ -288,6 +288,7 @@ const NAMES: [(&str, &[&str]); 44] = [
             "weight",
             "pesoneto",
             "poidsnet",
+            "massenette",
             "pesoliquido",
             "vitwgtnet",
             "netweightitm",
@@ -366,7 +367,17 @@ const NAMES: [(&str, &[&str]); 44] = [
     ),
     (
         "duty_rate",
-        &["dutyrate", "tariffrate", "taxratenumeric", "tasa", "taux", "aliquota", "advalorem", "tauxdd"],
+        &[
+            "dutyrate",
+            "tariffrate",
+            "taxratenumeric",
+            "tasa",
+            "taux",
+            "aliquota",
+            "advalorem",
+            "tauxdd",
+            "tauxdroit",
+        ],
     ),
     (
         "duty_amount",
@@ -376,6 +387,7 @@ const NAMES: [(&str, &[&str]); 44] = [
             "duties",
             "taxassessedamount",
             "derechos",
+            "droit",
             "droits",
             "droitsdedouane",
             "impostoimportacao",
@@ -407,6 +419,7 @@ const NAMES: [(&str, &[&str]); 44] = [
             "inspeccion",
             "inspeccionado",
             "visite",
+            "controle",
             "inspecionado",
             "controlled",
         ],
@@ -429,6 +442,32 @@ const NAMES: [(&str, &[&str]); 44] = [
     (
         "additional_revenue",
         &["additionalrevenue", "revenue", "additionalduty", "recovered", "ajuste", "redressement"],
+    ),
+    (
+        "random_inspection",
+        &[
+            "randominspection",
+            "randomselection",
+            "inspeccionaleatoria",
+            "visitealeatoire",
+            "selectionaleatoire",
+            "inspecaoaleatoria",
+        ],
+    ),
+    (
+        "version",
+        &[
+            "version",
+            "versionid",
+            "versionnumber",
+            "amendment",
+            "amendmentnumber",
+            "numeroversion",
+            "rectificacion",
+            "rectification",
+            "versao",
+            "retificacao",
+        ],
     ),
     (
         "case_id",

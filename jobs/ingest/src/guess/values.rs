@@ -1,5 +1,5 @@
-//! What the values of an export's column are: dates of a format, numbers with marks, codes, flags. Start at
-//! [`Profile::of`].
+//! What the values of an export's column are: dates of a format, numbers with marks, codes, flags. One value of twenty may
+//! be of another form, because real exports have wrong cells. Start at [`Profile::of`].
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,18 @@ const DATES: [&str; 12] = [
 /// Formats of times of a day.
 const CLOCKS: [&str; 3] = ["%H:%M:%S", "%H:%M", "%H:%M:%S%.f"];
 
+/// One of so many values may be of another form than the rest.
+const MISFITS: usize = 20;
+
 /// What is known of a column's values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Profile {
     /// Some values, to show.
     pub(super) shown: Vec<String>,
-    /// The format of all dates, or of all dates and times.
+    /// Values of another form than nearly all have, and the first of them.
+    pub(super) misfits: usize,
+    pub(super) misfit: Option<String>,
+    /// The format of the dates, or of the dates and times.
     pub(super) date: Option<String>,
     pub(super) time: Option<String>,
     /// The first format that would fit as well.
@@ -31,7 +37,7 @@ pub(super) struct Profile {
     /// A number with three digits after its comma, where all numbers with a comma have as many: the comma may stand
     /// between thousands.
     pub(super) doubtful: Option<String>,
-    /// The number of values of each length, where all are digits.
+    /// The number of values of each length that are digits, where nearly all are.
     pub(super) lengths: BTreeMap<usize, usize>,
     pub(super) is_hs_code: bool,
     pub(super) is_country: bool,
@@ -65,25 +71,39 @@ impl Profile {
         let mut different = values.clone();
         different.sort_unstable();
         different.dedup();
-        let mut dates = DATES.iter().filter(|format| values.iter().all(|value| is_date(value, format)));
-        let (date, other_date) = (dates.next(), dates.next());
+        let mut dates: Vec<(usize, &str)> = DATES
+            .iter()
+            .filter_map(|format| Some((misfits(&values, |value| is_date(value, format))?.0, *format)))
+            .collect();
+        dates.sort_by_key(|(misfits, _)| *misfits);
+        let date = dates.first().copied();
+        let other_date = dates.get(1).filter(|(misfits, _)| Some(*misfits) == date.map(|(least, _)| least));
         let time = DATES.iter().flat_map(|date| {
             CLOCKS.iter().flat_map(move |clock| [format!("{date} {clock}"), format!("{date}T{clock}")])
         });
-        let is_time =
-            |format: &String| values.iter().all(|value| NaiveDateTime::parse_from_str(value, format).is_ok());
-        let all = |is: fn(&str) -> bool| values.iter().all(|value| is(value));
+        let is_time = |format: &String| {
+            misfits(&values, |value| NaiveDateTime::parse_from_str(value, format).is_ok()).is_some()
+        };
+        let number = number_form(&values);
+        let forms: [fn(&str) -> bool; 3] = [is_hs_code, is_country, is_currency];
+        let codes = forms.map(|is| misfits(&values, is));
+        let of_date = date.and_then(|(_, format)| misfits(&values, |value| is_date(value, format)));
+        let of_number = number.and_then(|form| misfits(&values, |value| is_number(value, form)));
+        let (misfits, misfit) =
+            of_date.or(codes[0]).or(of_number).or(codes[1]).or(codes[2]).unwrap_or_default();
         Self {
+            misfits,
+            misfit: misfit.map(str::to_owned),
             shown: different.iter().take(3).map(|value| (*value).to_owned()).collect(),
-            date: date.map(|format| (*format).to_owned()),
-            other_date: other_date.map(|format| (*format).to_owned()),
+            date: date.map(|(_, format)| format.to_owned()),
+            other_date: other_date.map(|(_, format)| (*format).to_owned()),
             time: time.into_iter().find(is_time),
-            number: number_form(&values),
+            number,
             doubtful: doubtful(&values),
             lengths: lengths(&values),
-            is_hs_code: all(is_hs_code),
-            is_country: all(is_country),
-            is_currency: all(is_currency),
+            is_hs_code: codes[0].is_some(),
+            is_country: codes[1].is_some(),
+            is_currency: codes[2].is_some(),
             flag: flag_of(&different),
             few: if different.len() <= 6 {
                 different.iter().map(|value| (*value).to_owned()).collect()
@@ -92,6 +112,19 @@ impl Profile {
             },
         }
     }
+}
+
+/// The number of values that are not of a form, and the first of them; `None` where they are more than one of twenty.
+fn misfits<'a>(values: &[&'a str], is: impl Fn(&str) -> bool) -> Option<(usize, Option<&'a str>)> {
+    let (mut count, mut first) = (0, None);
+    for value in values.iter().copied().filter(|value| !is(value)) {
+        count += 1;
+        first = first.or(Some(value));
+        if count * MISFITS > values.len() {
+            return None;
+        }
+    }
+    Some((count, first))
 }
 
 /// Whether a value is a date of a format with a year that can be.
@@ -106,7 +139,7 @@ fn is_hs_code(value: &str) -> bool {
     (6..=12).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The decimal mark and the mark between thousands with which all values are numbers.
+/// The decimal mark and the mark between thousands with which the fewest values, if any, are no numbers.
 fn number_form(values: &[&str]) -> Option<(char, Option<char>)> {
     let forms = [
         ('.', None),
@@ -117,7 +150,9 @@ fn number_form(values: &[&str]) -> Option<(char, Option<char>)> {
         ('.', Some(' ')),
         ('.', Some('\'')),
     ];
-    forms.into_iter().find(|form| values.iter().all(|value| is_number(value, *form)))
+    let fitting =
+        forms.into_iter().filter_map(|form| Some((misfits(values, |value| is_number(value, form))?.0, form)));
+    fitting.min_by_key(|(misfits, _)| *misfits).map(|(_, form)| form)
 }
 
 /// The first number with a comma, where all of them have three digits after it and at most three before, as those with a
@@ -133,9 +168,10 @@ fn doubtful(values: &[&str]) -> Option<String> {
 }
 
 fn lengths(values: &[&str]) -> BTreeMap<usize, usize> {
+    let is_digits = |value: &str| value.bytes().all(|byte| byte.is_ascii_digit());
     let mut lengths = BTreeMap::new();
-    if values.iter().all(|value| value.bytes().all(|byte| byte.is_ascii_digit())) {
-        for value in values {
+    if misfits(values, is_digits).is_some() {
+        for value in values.iter().filter(|value| is_digits(value)) {
             *lengths.entry(value.len()).or_default() += 1;
         }
     }
@@ -201,5 +237,22 @@ mod tests {
         assert_eq!(of(&["Sí", "No", ""]).flag, Some(("Sí".to_owned(), "No".to_owned())));
         assert_eq!(of(&["1.0", "0.0"]).flag, Some(("1.0".to_owned(), "0.0".to_owned())));
         assert_eq!(of(&[""]), Profile::default());
+    }
+
+    #[test]
+    fn a_few_wrong_cells_do_not_hide_what_a_column_is() {
+        let with = |value: &str, wrong: &str, wrongs: usize| {
+            let values: Vec<&str> = [vec![value; 60], vec![wrong; wrongs]].concat();
+            of(&values)
+        };
+        let dates = with("28/02/2023", "31/02/2023", 2);
+        assert_eq!((dates.date.as_deref(), dates.misfits), (Some("%d/%m/%Y"), 2));
+        assert_eq!(dates.misfit.as_deref(), Some("31/02/2023"));
+        let codes = with("870323", "ABC", 1);
+        assert!(codes.is_hs_code && codes.lengths == BTreeMap::from([(6, 60)]));
+        assert!(with("KR", "ZZ", 1).is_country && with("EUR", "?", 3).is_currency);
+        assert_eq!(with("1.250,5", "n/a", 1).number, Some((',', Some('.'))));
+        assert_eq!(with("12", "many", 4).number, None, "more than one of twenty");
+        assert_eq!(of(&["12/02/2023", "soon"]).date, None, "a small sample says nothing");
     }
 }

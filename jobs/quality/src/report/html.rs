@@ -20,6 +20,17 @@ use super::{
 };
 use crate::results::{ColumnUse, QualityReport, Scores};
 
+/// A score and the threshold that it misses, with as many decimals as tell them apart.
+fn apart(words: &Words, score: f64, least: f64) -> [String; 2] {
+    let short = [score, least].map(|share| words.percent(share));
+    if short[0] != short[1] {
+        return short;
+    }
+    let fixed = |decimals| [score, least].map(|share| words.numbers().fixed(share * 100.0, decimals));
+    let found = (2..7).map(fixed).find(|[score, least]| score != least);
+    found.map_or(short, |texts| texts.map(|text| format!("{text}\u{a0}%")))
+}
+
 impl QualityReport {
     /// The report's HTML file; the footer says what made it.
     pub fn html(&self, language: Language, footer: Footer) -> String {
@@ -93,12 +104,13 @@ impl QualityReport {
             let missed: Vec<String> = missed
                 .iter()
                 .map(|(threshold, score)| {
+                    let [score, least] = apart(words, *score, threshold.least);
                     words.fill(
                         "{dimension}, {score} of at least {least}",
                         &[
                             ("dimension", words.say(&threshold.dimension)),
-                            ("score", &words.percent(*score)),
-                            ("least", &words.percent(threshold.least)),
+                            ("score", &score),
+                            ("least", &least),
                         ],
                     )
                 })
@@ -147,7 +159,7 @@ impl QualityReport {
                 "The rule broken most often ({rows}): {rule}.",
                 &[("rows", &rows(rule.broken)), ("rule", words.say(&rule.meaning))],
             ),
-            None => words.say("No rule is broken.").to_owned(),
+            None => words.say("No archived row breaks a rule.").to_owned(),
         });
         sentences.join(" ")
     }
@@ -246,7 +258,8 @@ impl QualityReport {
         let mut table = words.table("Rows that were not archived, by their first failure", &columns);
         let text = |text: &str| if text.is_empty() { Cell::Absent } else { text.into() };
         for count in &self.quarantine {
-            table.row(vec![text(&count.country), text(&count.rule), text(&count.column), count.rows.into()]);
+            let rule = text(words.say(&count.rule));
+            table.row(vec![text(&count.country), rule, text(&count.column), count.rows.into()]);
         }
         table.render()
     }
