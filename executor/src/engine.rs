@@ -10,6 +10,7 @@ use datafusion::{error::Result, physical_plan::ExecutionPlan, prelude::SessionCo
 use crate::{
     connections::Connections,
     failure::{Stage, of_task},
+    load::Load,
     rows::Rows,
     running::Running,
     stoppable::stoppable,
@@ -20,13 +21,14 @@ pub(crate) struct Engine {
     ballista: DefaultExecutionEngine,
     running: Running,
     rows: Rows,
+    load: Load,
 }
 
 impl Engine {
-    /// An engine that notes its tasks in `running`, and their rows in `rows`.
-    pub(crate) fn new(running: Running, rows: Rows) -> Self {
+    /// An engine that notes its tasks in `running`, their rows in `rows`, and what they do in `load`.
+    pub(crate) fn new(running: Running, rows: Rows, load: Load) -> Self {
         let connections = Arc::new(Connections::default());
-        Self { ballista: DefaultExecutionEngine::with_client_pool(connections), running, rows }
+        Self { ballista: DefaultExecutionEngine::with_client_pool(connections), running, rows, load }
     }
 }
 
@@ -46,7 +48,7 @@ impl ExecutionEngine for Engine {
         let made =
             self.ballista.create_query_stage_exec(query, stage, task, partitions, plan, work_folder, config);
         let made = made.map_err(of_task)?;
-        self.rows.note(name, stage, counted, &made);
-        Ok(Arc::new(Stage(made)))
+        self.rows.note(name, stage, Arc::clone(&counted), &made);
+        Ok(Arc::new(Stage(self.load.counted(made, counted))))
     }
 }

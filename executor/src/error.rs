@@ -17,6 +17,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The port for metrics cannot be listened on.
+    #[error("serve metrics on {address}; give another address (--metrics)")]
+    Metrics {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The machine's own account.
+        #[source]
+        source: std::io::Error,
+    },
     /// Another executor of the scheduler has the name.
     #[error("{0}")]
     Name(String),

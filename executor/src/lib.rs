@@ -12,6 +12,9 @@ mod engine;
 mod error;
 pub mod failure;
 mod folder;
+mod load;
+pub mod machine;
+mod observed;
 pub mod reports;
 pub mod rows;
 mod running;
@@ -33,19 +36,23 @@ use ballista_executor::{
     flight_service::BallistaFlightService,
 };
 use datafusion::{execution::runtime_env::RuntimeEnvBuilder, prelude::SessionConfig};
+use futures::FutureExt as _;
 use tidewaiter_core::devices::Devices;
 use tidewaiter_job::{Catalogue, engine::runtime};
+use tidewaiter_metrics::serve;
 use tidewaiter_proto::LARGEST_MESSAGE;
 use tonic::transport::{Endpoint, server::TcpIncoming};
 
-pub use crate::error::Error;
 use crate::{
     engine::Engine,
     folder::Folder,
+    load::Load,
+    observed::{MetricsPort, Observed},
     reports::{Refusal, Reporter},
     rows::Rows,
     running::Running,
 };
+pub use crate::{error::Error, observed::About};
 
 /// What an executor is told when it starts.
 #[derive(Debug, Clone)]
@@ -75,6 +82,8 @@ pub struct Options {
     /// Memory for the query engine's operators, in bytes, of which each slot has its share; absent: seven tenths of the
     /// machine's, or of what its container may use.
     pub memory: Option<u64>,
+    /// What it says of itself.
+    pub about: About,
 }
 
 /// Seconds from one sign of life to the next; the scheduler gives up after several.
@@ -91,6 +100,7 @@ pub struct Executor {
     address: SocketAddr,
     listener: TcpListener,
     folder: Arc<Folder>,
+    metrics: Option<MetricsPort>,
     /// Where the scheduler takes reports.
     endpoint: Endpoint,
 }
@@ -121,10 +131,15 @@ impl Executor {
         };
         let failed = |source| Error::Listen { host: options.host.clone(), port: options.port, source };
         let (address, listener) = listen().map_err(failed)?;
+        let metrics = options.about.metrics.map(|metrics| {
+            let failed = |source| Error::Metrics { address: metrics, source };
+            MetricsPort::bind(metrics).map_err(failed)
+        });
+        let metrics = metrics.transpose()?;
         let name = options.name.clone();
         let name = name.unwrap_or_else(|| format!("{}-{}", address.port(), std::process::id()));
         let id = format!("{}-{name}", options.device);
-        Ok(Self { options, id, address, listener, folder, endpoint })
+        Ok(Self { options, id, address, listener, folder, metrics, endpoint })
     }
 
     /// Runs the executor until the process is told to stop.
@@ -133,8 +148,26 @@ impl Executor {
     /// [`Error::Scheduler`] when no scheduler answers, [`Error::Name`] when another executor has the name, [`Error::Run`]
     /// when it cannot go on.
     pub async fn run(self) -> Result<(), Error> {
-        let Self { options, id, address, listener, folder, endpoint } = self;
-        let (running, rows) = (Running::default(), Rows::default());
+        let Self { options, id, address, listener, folder, metrics, endpoint } = self;
+        let (running, rows, load) = (Running::default(), Rows::default(), Load::default());
+        let observed = Observed {
+            about: options.about.clone(),
+            executor: id.clone(),
+            slots: options.slots,
+            gpus: if options.device == "gpu" { options.gpus.max(1) } else { 0 },
+            memory: options.memory,
+            work_folder: folder.path().to_owned(),
+            load: load.clone(),
+        };
+        let metrics = match metrics {
+            Some(port) => {
+                let address = port.address;
+                let listener = port.into_listener();
+                let listener = listener.map_err(|source| Error::Metrics { address, source })?;
+                serve(listener, Arc::new(observed.clone())).boxed()
+            }
+            None => std::future::pending().boxed(),
+        };
         let reporter = Reporter {
             executor: id.clone(),
             process: options.process,
@@ -143,15 +176,16 @@ impl Executor {
             running: running.clone(),
             rows: rows.clone(),
             folder: Arc::clone(&folder),
+            observed,
         };
-        let joined = reporter.join(endpoint).await.map_err(|refusal| match refusal {
+        let (host, port) = (options.scheduler_host.clone(), options.scheduler_port);
+        let refused = |refusal: Refusal| match refusal {
             Refusal::Name(message) => Error::Name(message),
-            Refusal::Silent(status) => Error::Scheduler {
-                host: options.scheduler_host.clone(),
-                port: options.scheduler_port,
-                source: Box::new(status),
-            },
-        })?;
+            Refusal::Silent(status) => {
+                Error::Scheduler { host: host.clone(), port, source: Box::new(status) }
+            }
+        };
+        let joined = reporter.join(endpoint).await.map_err(refused)?;
         let spills = folder.path().to_owned();
         let produce =
             move |_: &SessionConfig| Ok(runtime(RuntimeEnvBuilder::new().with_temp_file_path(&spills))?);
@@ -181,7 +215,7 @@ impl Executor {
             task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
             work_dir: Some(folder.path().display().to_string()),
             memory_pool_size: options.memory,
-            override_execution_engine: Some(Arc::new(Engine::new(running, rows))),
+            override_execution_engine: Some(Arc::new(Engine::new(running, rows, load))),
             override_logical_codec: Some(Arc::new(codec::LogicalCodec::new(options.catalogue))),
             override_physical_codec: Some(Arc::new(codec::PhysicalCodec::new(options.catalogue))),
             override_runtime_producer: Some(Arc::new(produce)),
@@ -191,7 +225,9 @@ impl Executor {
         };
         let ended = tokio::select! {
             ended = start_executor_process(Arc::new(config)) => ended,
-            name = reporter.follow(joined) => return Err(Error::Name(name)),
+            refusal = reporter.follow(joined) => return Err(refused(refusal)),
+            // It serves until it is dropped.
+            () = metrics => Ok(()),
         };
         ended.map_err(|source| Error::Run {
             host: options.scheduler_host,
@@ -211,7 +247,11 @@ impl fmt::Display for Executor {
         };
         let (id, address) = (&self.id, self.address);
         write!(f, "executor {id} serves {slots} and {memory} on http://{address}")?;
-        write!(f, ", for the scheduler at http://{scheduler_host}:{scheduler_port}")
+        write!(f, ", for the scheduler at http://{scheduler_host}:{scheduler_port}")?;
+        match &self.metrics {
+            Some(port) => write!(f, ", and its metrics on http://{}/metrics", port.address),
+            None => Ok(()),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{folder::Folder, rows::Rows, running::Running};
+use crate::{folder::Folder, observed::Observed, rows::Rows, running::Running};
 
 /// Time from one report to the next.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -48,6 +48,8 @@ pub(crate) struct Reporter {
     pub(crate) rows: Rows,
     /// Its files.
     pub(crate) folder: Arc<Folder>,
+    /// What it is and has.
+    pub(crate) observed: Observed,
 }
 
 /// Why an executor cannot serve a scheduler.
@@ -89,20 +91,32 @@ impl Reporter {
         }
     }
 
-    /// Reports until the future is dropped, or another executor has the name; then gives the scheduler's words.
-    pub(crate) async fn follow(&self, mut client: Client) -> String {
+    /// Reports until the future is dropped, another executor has the name, or the scheduler has not answered for as long
+    /// as this executor waits.
+    pub(crate) async fn follow(&self, mut client: Client) -> Refusal {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut answers = true;
+        let (mut answers, mut heard) = (true, Instant::now());
         loop {
             ticks.tick().await;
-            match self.report(&mut client).await {
+            let answer = self.report(&mut client).await;
+            if answer.is_ok() {
+                heard = Instant::now();
+            }
+            match answer {
                 Ok(()) if answers => {}
                 Ok(()) => {
                     answers = true;
                     tracing::warn!("the scheduler answers again");
                 }
-                Err(status) if status.code() == Code::AlreadyExists => return status.message().to_owned(),
+                Err(status) if status.code() == Code::AlreadyExists => {
+                    return Refusal::Name(status.message().to_owned());
+                }
+                Err(status)
+                    if self.observed.about.leave_after.is_some_and(|longest| heard.elapsed() >= longest) =>
+                {
+                    return Refusal::Silent(status);
+                }
                 // The next report says the same again.
                 Err(status) if answers => {
                     answers = false;
@@ -125,6 +139,7 @@ impl Reporter {
             process: self.process.clone(),
             address: self.address.clone(),
             kept,
+            surroundings: Some(self.observed.surroundings()),
         };
         let answer = client.report(report).await?.into_inner();
         for query in &answer.ended {

@@ -29,18 +29,22 @@ impl Tables {
     }
 }
 
-/// A query that is stopped unless it ended.
+/// A query that is stopped unless it ended, and whose work files are deleted.
 struct Running {
     driver: Driver,
-    name: Option<String>,
+    name: String,
+    has_ended: bool,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(name) = self.name.take() {
-            let driver = self.driver.clone();
-            tokio::spawn(async move { driver.cluster().stop(&name).await });
-        }
+        let (driver, name, has_ended) = (self.driver.clone(), std::mem::take(&mut self.name), self.has_ended);
+        tokio::spawn(async move {
+            if !has_ended {
+                driver.cluster().stop(&name).await;
+            }
+            driver.delete_work(&name).await;
+        });
     }
 }
 
@@ -52,7 +56,7 @@ impl v1::archive_service_server::ArchiveService for Tables {
         let name = format!("sql-{}", (self.new_id)());
         let session = self.driver.cluster().session(&name, Meter::new(|_| ()))?;
         let frame = sql::query(&session, &self.archive, &request.into_inner().sql).await?;
-        let running = Running { driver: self.driver.clone(), name: Some(name) };
+        let running = Running { driver: self.driver.clone(), name, has_ended: false };
         let rows = frame.batch_stream().await.map_err(Error::from)?;
         let pieces = Pieces::new(rows.schema())?;
         let stream = try_unfold((rows, pieces, running), |(mut rows, mut pieces, mut running)| async move {
@@ -62,7 +66,7 @@ impl v1::archive_service_server::ArchiveService for Tables {
                 }
                 match rows.next().await {
                     Some(batch) => pieces.add(&batch.map_err(Error::from)?)?,
-                    None if running.name.take().is_some() => pieces.finish()?,
+                    None if !std::mem::replace(&mut running.has_ended, true) => pieces.finish()?,
                     None => return Ok(None),
                 }
             }

@@ -45,23 +45,26 @@ pub(crate) struct Cluster {
     addresses: Addresses,
     catalogue: Catalogue,
     hubs: Hubs,
+    /// Tasks on GPUs that pools on demand can run at once, besides.
+    gpus_on_demand: usize,
 }
 
 impl Cluster {
     /// The executors of a scheduler, which are lost when they are silent for so long; `needs` says which device a stage
-    /// asks for.
+    /// asks for, `gpus_on_demand` how many tasks on GPUs can run on executors that come when they are needed.
     pub(crate) fn new(
         scheduler: Ballista,
         addresses: Addresses,
         catalogue: Catalogue,
         silence: Duration,
         needs: StageNeeds,
+        gpus_on_demand: usize,
     ) -> Self {
         let (executors, waiting) = (Executors::new(scheduler.clone()), Waiting::default());
         tokio::spawn(executors.progress().clone().tell(scheduler.clone()));
         tokio::spawn(executors.clone().lose_silent(silence));
         tokio::spawn(waiting.clone().tell(scheduler.clone(), executors.clone(), needs));
-        Self { scheduler, executors, waiting, addresses, catalogue, hubs: Hubs::default() }
+        Self { scheduler, executors, waiting, addresses, catalogue, hubs: Hubs::default(), gpus_on_demand }
     }
 
     /// What the executors report.
@@ -159,7 +162,8 @@ impl Engine for Cluster {
         let executors = executors.unwrap_or_default();
         let with_gpu =
             executors.iter().filter(|(executor, ..)| Device::of_executor(&executor.id) == Device::Gpu);
-        with_gpu.map(|(executor, ..)| executor.specification.vcores as usize).sum()
+        let present: usize = with_gpu.map(|(executor, ..)| executor.specification.vcores as usize).sum();
+        present.max(self.gpus_on_demand)
     }
 
     fn task_memory(&self) -> usize {

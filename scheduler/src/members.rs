@@ -1,18 +1,52 @@
-//! The executors of a scheduler, as a user sees them: what each has, and when it was last heard.
+//! The executors of a scheduler, as a user sees them: what each has, when it was last heard, and what is wrong with them.
 
 use std::time::Duration;
 
+use tidewaiter_archive::Archive;
 use tidewaiter_proto::v1::{self, cluster_service_server::ClusterService};
 use tonic::{Request, Response, Status};
 
-use crate::{ballista::Ballista, executors::Executors, placement::Device};
+use crate::{
+    ballista::Ballista,
+    doctor::{
+        clock,
+        executors::{Known, executors},
+        machine, store, version,
+    },
+    driver::Sources,
+    executors::Executors,
+    placement::Device,
+};
 
-/// Lists the executors.
+/// Lists the executors, and looks for what is wrong.
 pub(crate) struct Members {
     pub(crate) ballista: Ballista,
     pub(crate) executors: Executors,
-    /// Milliseconds since 1970.
-    pub(crate) now_ms: fn() -> i64,
+    pub(crate) archive: Archive,
+    pub(crate) sources: Sources,
+}
+
+impl Members {
+    async fn ids(&self) -> Result<Vec<String>, Status> {
+        let known = self.ballista.executors().get_executors_state().await;
+        let known = known.map_err(|error| Status::internal(error.to_string()))?;
+        let mut ids: Vec<_> = known.into_iter().map(|(executor, ..)| executor.id).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn known(&self, executor: String) -> Known {
+        let said = self.executors.said_by(&executor);
+        let before = said.before.and_then(|before| i64::try_from(before.as_millis()).ok()).unwrap_or(0);
+        let clock_ms = said.surroundings.as_ref().map_or(0, |it| it.clock_ms);
+        Known {
+            is_silent: said.is_silent(),
+            memory_bytes: said.memory_bytes,
+            skew_ms: clock_ms.saturating_add(before).saturating_sub((self.sources.now_ms)()),
+            surroundings: said.surroundings,
+            executor,
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -23,7 +57,7 @@ impl ClusterService for Members {
     ) -> Result<Response<v1::ExecutorsResponse>, Status> {
         let known = self.ballista.executors().get_executors_state().await;
         let known = known.map_err(|error| Status::internal(error.to_string()))?;
-        let now_ms = (self.now_ms)();
+        let now_ms = (self.sources.now_ms)();
         let executors = known.into_iter().map(|(executor, _, _)| {
             let said = self.executors.said_by(&executor.id);
             let before_ms = |heard: Duration| i64::try_from(heard.as_millis()).unwrap_or(i64::MAX);
@@ -41,5 +75,20 @@ impl ClusterService for Members {
         let mut executors: Vec<_> = executors.collect();
         executors.sort_by(|a, b| a.executor.cmp(&b.executor));
         Ok(Response::new(v1::ExecutorsResponse { executors }))
+    }
+
+    async fn diagnose(
+        &self,
+        request: Request<v1::DiagnoseRequest>,
+    ) -> Result<Response<v1::DiagnoseResponse>, Status> {
+        let v1::DiagnoseRequest { clock_ms, version: of_client } = request.into_inner();
+        let now_ms = (self.sources.now_ms)();
+        let mut findings = vec![version("this command", &of_client)];
+        findings.push(clock("this command", clock_ms.saturating_sub(now_ms)));
+        findings.extend(store::store(&self.archive, &(self.sources.new_id)(), self.sources.now_ms).await);
+        findings.extend(machine::own("scheduler", 0, &std::env::temp_dir()));
+        let known: Vec<Known> = self.ids().await?.into_iter().map(|executor| self.known(executor)).collect();
+        findings.extend(executors(&known));
+        Ok(Response::new(v1::DiagnoseResponse { findings }))
     }
 }

@@ -27,10 +27,7 @@ use datafusion::{
 use futures::future::BoxFuture;
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::grpc::LARGEST_MESSAGE as LARGEST_FIT_MESSAGE;
-use tidewaiter_core::{
-    Error, ErrorKind, Result,
-    plan::{OperatorExec, QueryPlanner},
-};
+use tidewaiter_core::{Error, ErrorKind, Result, plan::OperatorExec};
 use tidewaiter_executor::{
     codec::{LogicalCodec, PhysicalCodec},
     failure::Planner,
@@ -65,7 +62,10 @@ use crate::{
     lease::{Claim, Lease},
     members::Members,
     model_service::Models,
+    observed::Observed,
+    on_demand::{Demand, most_on_gpus},
     placement::{Device, DevicePlacement, StageNeeds},
+    planner::JobPlanner,
     polls::Polls,
     services::Jobs,
 };
@@ -110,8 +110,14 @@ pub struct Options {
     pub exports: Roots,
     /// When a job is tried again after a transient error.
     pub retries: Retries,
+    /// How many jobs run at once; the others wait for their turn, in the order in which they came.
+    pub jobs_at_once: usize,
     /// How long it waits for executors.
     pub patience: Patience,
+    /// Where metrics are read, if anywhere.
+    pub metrics: Option<TcpListener>,
+    /// The pools whose executors come when they are needed.
+    pub pools: Option<tidewaiter_pools::Settings>,
     /// The lease of the archive's jobs; `None` where the caller knows that no other scheduler can come to the archive.
     pub lease: Option<Lease>,
 }
@@ -179,11 +185,25 @@ pub fn url(listener: &TcpListener, advertise: Option<&str>) -> Result<String> {
 /// # Errors
 /// When the scheduler cannot be assembled or its port fails; [`ErrorKind::Conflict`] when the lease is lost.
 pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'static, ()>) -> Result<()> {
-    let Options { archive, url, needs, gpu_wait, sources, catalogue, exports, retries, patience, lease } =
-        options;
+    let Options {
+        archive,
+        url,
+        needs,
+        gpu_wait,
+        sources,
+        catalogue,
+        exports,
+        retries,
+        jobs_at_once,
+        patience,
+        metrics,
+        pools,
+        lease,
+    } = options;
     let address = listener.local_addr()?;
     let polls = Polls::default();
     let largest = u32::try_from(LARGEST_MESSAGE).unwrap_or(u32::MAX);
+    let planned = archive.clone();
     let config = SchedulerConfig {
         external_host: address.ip().to_string(),
         bind_host: address.ip().to_string(),
@@ -195,7 +215,7 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
         grpc_client_max_message_size: largest,
         override_logical_codec: Some(Arc::new(LogicalCodec::new(catalogue))),
         override_physical_codec: Some(Arc::new(PhysicalCodec::new(catalogue))),
-        override_session_builder: Some(Arc::new(session_state)),
+        override_session_builder: Some(Arc::new(move |config| session_state(config, &planned))),
         executor_timeout_seconds: EXECUTOR_TIMEOUT_SECONDS,
         expire_dead_executor_interval_seconds: EXECUTOR_TIMEOUT_SECONDS / 4,
         on_work_available: Some(polls.callback()),
@@ -208,16 +228,20 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
         archive: archive.clone(),
         secret: secret.clone(),
         codec: LogicalCodec::new(catalogue),
-        context: SessionContext::new_with_state(session_state(SessionConfig::new())?).task_ctx(),
+        context: SessionContext::new_with_state(session_state(SessionConfig::new(), &archive)?).task_ctx(),
     };
     let mut routes = RoutesBuilder::default();
     let ballista = assemble(config, rules, polls, &mut routes).await?;
     let addresses = Addresses { executors: url, driver: own_url(address), secret };
-    let cluster = Cluster::new(ballista.clone(), addresses, catalogue, patience.silence, needs);
-    let settings = Settings { archive: archive.clone(), cluster, sources, catalogue, exports, retries };
+    let on_gpus = pools.as_ref().map_or(0, most_on_gpus);
+    let cluster = Cluster::new(ballista.clone(), addresses, catalogue, patience.silence, needs, on_gpus);
+    let at_once = jobs_at_once;
+    let settings =
+        Settings { archive: archive.clone(), cluster, sources, catalogue, exports, retries, at_once };
     let driver = Driver::new(settings);
-    let (executors, now_ms) = (driver.cluster().executors().clone(), sources.now_ms);
-    let members = Members { ballista, executors, now_ms };
+    let beside = beside(&driver, &ballista, sources, metrics, pools);
+    let executors = driver.cluster().executors().clone();
+    let members = Members { ballista, executors, archive: archive.clone(), sources };
     let fits = FitServiceServer::new(driver.cluster().hubs().clone())
         .max_decoding_message_size(LARGEST_FIT_MESSAGE)
         .max_encoding_message_size(LARGEST_FIT_MESSAGE);
@@ -228,7 +252,8 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
         .max_encoding_message_size(LARGEST_MESSAGE);
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    // By the empty name it is alive, as one that stands by is; by this one it serves jobs.
+    health.set_serving::<JobServiceServer<Jobs>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -267,6 +292,7 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
         served = serving => {
             served.map_err(|error| Error::unavailable(format!("serve on {address}")).with_source(error))
         }
+        failed = beside => Err(failed),
         // The caller ends the process, and with it what was driven here.
         lost = kept(lease.as_mut()) => Err(lost),
         () = ended => Ok(()),
@@ -275,6 +301,36 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
         lease.give_back().await;
     }
     result
+}
+
+/// What a scheduler does beside serving: shows its metrics, and keeps its pools. It ends with an error only.
+fn beside(
+    driver: &Driver,
+    ballista: &Ballista,
+    sources: Sources,
+    metrics: Option<TcpListener>,
+    pools: Option<tidewaiter_pools::Settings>,
+) -> BoxFuture<'static, Error> {
+    let observed = Observed { driver: driver.clone(), ballista: ballista.clone() };
+    let demand = Demand { driver: driver.clone(), ballista: ballista.clone(), now_ms: sources.now_ms };
+    Box::pin(async move {
+        let shown = async {
+            match metrics {
+                Some(listener) => tidewaiter_metrics::serve(listener, Arc::new(observed)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let kept = async {
+            match pools {
+                Some(settings) => tidewaiter_pools::run(settings, Arc::new(demand)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = shown => Error::internal("the metrics are served no more"),
+            kept = kept => kept.err().unwrap_or_else(|| Error::internal("the pools are kept no more")),
+        }
+    })
 }
 
 /// Keeps a lease until it is lost.
@@ -330,13 +386,13 @@ fn own_url(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
-/// The state in which a client's query is planned: Ballista's rules, and every archive's store.
-fn session_state(config: SessionConfig) -> datafusion::error::Result<SessionState> {
+/// The state in which a client's query over an archive is planned: Ballista's rules, and every archive's store.
+fn session_state(config: SessionConfig, archive: &Archive) -> datafusion::error::Result<SessionState> {
     Ok(SessionStateBuilder::new()
         .with_default_features()
         .with_config(config)
         .with_runtime_env(runtime(RuntimeEnvBuilder::new())?)
-        .with_query_planner(Arc::new(Planner(QueryPlanner)))
+        .with_query_planner(Arc::new(Planner(JobPlanner { archive: archive.clone() })))
         .with_optimizer_rules(ballista_default_optimizer_rules())
         .build())
 }

@@ -1,13 +1,19 @@
 //! What jobs wait for: an executor, an executor with a GPU, or a free slot.
 //!
 //! A job waits when its queries have tasks to do and none of them runs. [`Waiting::tell`] looks every half second; what is
-//! so at one look only is the moment between two stages and does not count. What is absent: the places of tasks, which
-//! [`crate::placement`] decides. Start at [`Waiting::longer_than`].
+//! so at one look only is the moment between two stages and does not count. Who does something about it, such as pools
+//! that grow, says what by [`Waiting::explain`]. What is absent: the places of tasks, which [`crate::placement`] decides.
+//! Start at [`Waiting::longer_than`].
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use ballista_core::serde::protobuf::task_status::Status;
 use ballista_scheduler::state::execution_stage::ExecutionStage;
+use tidewaiter_metrics::families::JOB_WAIT;
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior},
@@ -16,7 +22,7 @@ use tokio::{
 use crate::{
     ballista::Ballista,
     executors::{Executors, Present},
-    placement::{Device, StageNeeds},
+    placement::{Device, StageNeeds, collapses_its_input},
 };
 
 /// Time from one look at the queries to the next.
@@ -43,6 +49,15 @@ impl Lack {
         }
     }
 
+    /// As a label of metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Executor => "executor",
+            Self::Gpu => "gpu",
+            Self::Slot => "slot",
+        }
+    }
+
     /// Whether a job waits for it no longer than its bound. Where other jobs have the slots, its turn comes.
     fn is_bounded(self) -> bool {
         self != Self::Slot
@@ -66,33 +81,87 @@ impl Wait {
 
 /// The tasks of a job, or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Tasks {
-    running: usize,
-    waiting: usize,
+pub(crate) struct Tasks {
+    pub(crate) running: usize,
+    pub(crate) waiting: usize,
     /// Whether some of those that wait ask for a GPU.
     need_gpu: bool,
+    /// Those that ask for a GPU, whether they run or wait.
+    pub(crate) of_gpu: usize,
+}
+
+/// The jobs that wait, and what is done about it.
+#[derive(Debug, Default)]
+struct Waits {
+    jobs: HashMap<String, Wait>,
+    notes: BTreeMap<String, String>,
+}
+
+impl Waits {
+    /// What a job waits for, as a user reads it.
+    fn text(&self, job: &str) -> Option<String> {
+        let lack = self.jobs.get(job)?.lack()?.text();
+        Some(match self.notes.get(job) {
+            Some(note) => format!("{lack} ({note})"),
+            None => lack.to_owned(),
+        })
+    }
 }
 
 /// The jobs that wait. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Waiting(Arc<watch::Sender<HashMap<String, Wait>>>);
+pub(crate) struct Waiting {
+    waits: Arc<watch::Sender<Waits>>,
+    /// The tasks of the jobs that have queries, as they were when they were last looked at.
+    tasks: Arc<Mutex<HashMap<String, Tasks>>>,
+}
 
 impl Waiting {
-    /// What a job waits for; `None` while its tasks run.
-    pub(crate) fn lack(&self, job: &str) -> Option<Lack> {
-        self.0.borrow().get(job)?.lack()
+    /// What a job waits for, as a user reads it; `None` while its tasks run.
+    pub(crate) fn text(&self, job: &str) -> Option<String> {
+        self.waits.borrow().text(job)
     }
 
-    /// Ends when a job has waited for as long as `bound` for executors that are not there, and says for which; `tell`
+    /// What a job waits for; `None` while its tasks run.
+    pub(crate) fn lack(&self, job: &str) -> Option<Lack> {
+        self.waits.borrow().jobs.get(job)?.lack()
+    }
+
+    /// The tasks of every job that has a query.
+    pub(crate) fn tasks(&self) -> HashMap<String, Tasks> {
+        self.last().clone()
+    }
+
+    /// Says what is done for the jobs that wait, in place of what was said before.
+    pub(crate) fn explain(&self, notes: BTreeMap<String, String>) {
+        self.waits.send_if_modified(|waits| {
+            let news = waits.notes != notes;
+            waits.notes = notes;
+            news
+        });
+    }
+
+    fn last(&self) -> MutexGuard<'_, HashMap<String, Tasks>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when a job has waited for as long as `bound` for executors that are not there, and says for what; `tell`
     /// hears of each change.
-    pub(crate) async fn longer_than(&self, job: &str, bound: Duration, tell: impl Fn(Option<Lack>)) -> Lack {
-        let (mut changes, mut told) = (self.0.subscribe(), None);
+    pub(crate) async fn longer_than(
+        &self,
+        job: &str,
+        bound: Duration,
+        tell: impl Fn(Option<String>),
+    ) -> String {
+        let (mut changes, mut told) = (self.waits.subscribe(), None);
         loop {
-            let wait = changes.borrow_and_update().get(job).cloned();
-            let lack = wait.as_ref().and_then(Wait::lack);
-            if told != lack {
-                told = lack;
-                tell(lack);
+            let (wait, text) = {
+                let waits = changes.borrow_and_update();
+                (waits.jobs.get(job).cloned(), waits.text(job))
+            };
+            if told != text {
+                told.clone_from(&text);
+                tell(text.clone());
             }
             // The sender lives as long as this.
             let change = async { drop(changes.changed().await) };
@@ -101,7 +170,7 @@ impl Waiting {
                 Some(wait) => {
                     let left = bound.saturating_sub(wait.since.elapsed());
                     if tokio::time::timeout(left, change).await.is_err() {
-                        return wait.lack;
+                        return text.unwrap_or_else(|| wait.lack.text().to_owned());
                     }
                 }
             }
@@ -119,7 +188,11 @@ impl Waiting {
             let slots = ballista.executors().get_executors_state().await.unwrap_or_default();
             let slots = slots.iter().map(|(executor, ..)| executor.specification.vcores as usize).sum();
             let lacks = lacks(&jobs, executors.present(), slots);
-            self.0.send_if_modified(|waits| note(waits, &lacks, now));
+            *self.last() = jobs;
+            self.waits.send_if_modified(|waits| note(&mut waits.jobs, &lacks, now));
+            for lack in self.waits.borrow().jobs.values().filter_map(Wait::lack) {
+                JOB_WAIT.add(&[lack.name()], INTERVAL.as_secs_f64());
+            }
         }
     }
 }
@@ -134,11 +207,18 @@ async fn tasks(ballista: &Ballista, needs: StageNeeds) -> HashMap<String, Tasks>
         for stage in graph.stages().values() {
             let ExecutionStage::Running(stage) = stage else { continue };
             let running =
-                stage.task_infos.iter().filter(|task| matches!(task.task_status, Status::Running(_)));
-            tasks.running += running.count();
-            let waiting = stage.pending.remaining();
+                stage.task_infos.iter().filter(|task| matches!(task.task_status, Status::Running(_))).count();
+            tasks.running += running;
+            let waiting = match stage.pending.remaining() {
+                // All of them are one task.
+                partitions if partitions > 0 && collapses_its_input(&stage.plan) => 1,
+                partitions => partitions,
+            };
             tasks.waiting += waiting;
-            tasks.need_gpu |= waiting > 0 && needs(&stage.plan) == Device::Gpu;
+            if needs(&stage.plan) == Device::Gpu {
+                tasks.need_gpu |= waiting > 0;
+                tasks.of_gpu += waiting + running;
+            }
         }
     }
     jobs
@@ -188,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_job_waits_that_has_tasks_and_none_of_them_runs() {
-        let tasks = |running, waiting, need_gpu| Tasks { running, waiting, need_gpu };
+        let tasks = |running, waiting, need_gpu| Tasks { running, waiting, need_gpu, ..Tasks::default() };
         let jobs = |tasks: Tasks| HashMap::from([("job".to_owned(), tasks)]);
         let lack = |jobs: &HashMap<String, Tasks>, executors, with_gpu, slots| {
             lacks(jobs, Present { executors, with_gpu }, slots).get("job").copied()
@@ -210,10 +290,11 @@ mod tests {
         let waiting = Waiting::default();
         let of = |lack| HashMap::from([("job".to_owned(), lack)]);
         let told = Mutex::new(Vec::new());
-        let tell = |lack| told.lock().expect("not poisoned").push(lack);
+        let tell = |text| told.lock().expect("not poisoned").push(text);
         let now = Instant::now();
-        let look =
-            |lacks: &HashMap<String, Lack>| waiting.0.send_if_modified(|waits| note(waits, lacks, now));
+        let look = |lacks: &HashMap<String, Lack>| {
+            waiting.waits.send_if_modified(|waits| note(&mut waits.jobs, lacks, now))
+        };
         assert!(look(&of(Lack::Executor)));
         assert_eq!(waiting.lack("job"), None);
         let mut follows = Box::pin(waiting.longer_than("job", Duration::from_secs(3600), tell));
@@ -224,7 +305,8 @@ mod tests {
         assert!(!look(&of(Lack::Executor)), "nothing new");
         assert!(look(&HashMap::new()));
         assert!(futures::poll!(&mut follows).is_pending());
-        assert_eq!(*told.lock().expect("not poisoned"), [Some(Lack::Executor), None]);
+        let executor = || Some(Lack::Executor.text().to_owned());
+        assert_eq!(*told.lock().expect("not poisoned"), [executor(), None]);
         assert_eq!(waiting.lack("job"), None);
 
         look(&of(Lack::Slot));
@@ -232,6 +314,7 @@ mod tests {
         let mut follows = Box::pin(waiting.longer_than("job", Duration::ZERO, |_| ()));
         assert!(futures::poll!(&mut follows).is_pending(), "its turn comes");
         assert!(look(&of(Lack::Gpu)));
-        assert_eq!(follows.await, Lack::Gpu);
+        waiting.explain([("job".to_owned(), "2 of 2 pods start".to_owned())].into());
+        assert_eq!(follows.await, "an executor with a GPU: none is connected (2 of 2 pods start)");
     }
 }

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use tidewaiter_core::Result;
+use tidewaiter_metrics::families::{FIT_ROUNDS, FIT_TIME, FIT_WAIT};
 use tidewaiter_proto::v1::{Instruct, contribution::Answer};
+use tokio::time::Instant;
 
 use crate::{
     fit::{Contribution, mismatch},
@@ -21,6 +23,9 @@ pub(crate) struct Round {
     /// The shortest and the longest time that a shard took, of those that were loaded before.
     pub(crate) fastest: Option<Duration>,
     pub(crate) slowest: Option<Duration>,
+    begun: Instant,
+    /// When the first answer was taken.
+    first: Option<Instant>,
 }
 
 /// What the answers are merged into.
@@ -40,6 +45,8 @@ impl Round {
             content: Content::Merged(None),
             fastest: None,
             slowest: None,
+            begun: Instant::now(),
+            first: None,
         }
     }
 
@@ -74,7 +81,15 @@ impl Round {
             (Content::Mean(_), _) => return Err(mismatch()),
         }
         self.answered.extend(shards);
+        self.first.get_or_insert_with(Instant::now);
         Ok(())
+    }
+
+    /// Counts the round, which is over.
+    pub(crate) fn count(&self) {
+        FIT_ROUNDS.add(&[], 1.0);
+        FIT_TIME.add(&[], self.begun.elapsed().as_secs_f64());
+        FIT_WAIT.add(&[], self.first.map_or(0.0, |first| first.elapsed().as_secs_f64()));
     }
 
     /// Notes how long a shard took that was loaded before.

@@ -200,6 +200,7 @@ impl Session {
             return Ok(None);
         }
         let Some(round) = self.open.pop_front() else { return Ok(None) };
+        round.count();
         if let Some(fastest) = round.fastest {
             self.usual.note_answer(fastest);
         }

@@ -1,7 +1,8 @@
 //! The foundation of all crates under `jobs/`.
 //!
 //! [`Error`] says by its kind what to do about it; [`plan`] makes an operator of ours a node of a query plan;
-//! [`threads`] runs computations beside the runtime, on the GPU that [`devices`] leases; [`Period`] is a span of whole months as users write it;
+//! [`threads`] runs computations beside the runtime, on the GPU that [`devices`] leases; [`disk`] holds what is
+//! larger than memory; [`Period`] is a span of whole months as users write it;
 //! [`chance`] gives pseudo-random numbers that depend on their seed alone; [`statistics`] and [`answers`] hold what
 //! several domains compute and read in the same way.
 //!
@@ -11,6 +12,7 @@
 pub mod answers;
 pub mod chance;
 pub mod devices;
+pub mod disk;
 pub mod error;
 mod period;
 pub mod plan;

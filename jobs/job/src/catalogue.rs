@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command as Arguments};
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tidewaiter_archive::{Archive, schema::Layout, write_operator::WriteOperator};
+use tidewaiter_archive::{Archive, listed_scan::ListedScan, schema::Layout, write_operator::WriteOperator};
 use tidewaiter_core::{
     Error, Result, ResultExt,
     plan::{self, Operator},
@@ -29,6 +29,8 @@ use crate::{
 pub struct Domain {
     /// The tables that exports are read into.
     pub tables: &'static [&'static Layout],
+    /// The tables that only its own jobs write.
+    pub written: &'static [&'static Layout],
     /// The plan nodes.
     pub operators: &'static [OperatorKind],
     /// What learns from shards.
@@ -47,6 +49,7 @@ impl Domain {
     /// A domain that adds nothing.
     pub const EMPTY: Self = Self {
         tables: &[],
+        written: &[],
         operators: &[],
         learners: &[],
         jobs: &[],
@@ -97,12 +100,15 @@ pub struct Answer {
     pub remarks: Vec<String>,
 }
 
-/// What every program has: the plan node that writes tables.
+/// What every program has: the plan nodes that write tables, and that read many files.
 static FOUNDATION: Domain = Domain {
-    operators: &[OperatorKind {
-        name: WriteOperator::NAME,
-        read: |payload, _| Ok(Arc::new(WriteOperator::new(prost::Message::decode(payload)?)?)),
-    }],
+    operators: &[
+        OperatorKind {
+            name: WriteOperator::NAME,
+            read: |payload, _| Ok(Arc::new(WriteOperator::new(prost::Message::decode(payload)?)?)),
+        },
+        OperatorKind { name: ListedScan::NAME, read: |payload, _| Ok(Arc::new(ListedScan::read(payload)?)) },
+    ],
     ..Domain::EMPTY
 };
 
@@ -130,6 +136,7 @@ impl Catalogue {
     pub fn extensions(&self) -> Extensions {
         Extensions {
             tables: self.domains().flat_map(|domain| domain.tables).copied().collect(),
+            written: self.domains().flat_map(|domain| domain.written).copied().collect(),
             learners: self.domains().flat_map(|domain| domain.learners).collect(),
             others: self.domains().flat_map(|domain| domain.extensions).copied().collect(),
         }
@@ -318,6 +325,9 @@ fn about_of(kind: &str) -> &'static str {
         "retrain" => "Retrain a model on the archive's past, and evaluate it on its test months",
         "apply" => "Score the archive's items by a model",
         "backtest" => "Compare strategies of selection over the archive's past",
+        "passengers" => {
+            "Link travellers to persons, draw networks, find risk profiles, and delete what has had its time"
+        }
         _ => "Choose one of the sub-commands",
     }
 }

@@ -21,6 +21,7 @@ pub struct Learner {
 #[derive(Clone, Default)]
 pub struct Extensions {
     pub(crate) tables: Vec<&'static Layout>,
+    pub(crate) written: Vec<&'static Layout>,
     pub(crate) learners: Vec<&'static Learner>,
     pub(crate) others: Vec<&'static (dyn Any + Send + Sync)>,
 }
@@ -29,6 +30,11 @@ impl Extensions {
     /// The tables that exports are read into.
     pub fn tables(&self) -> &[&'static Layout] {
         &self.tables
+    }
+
+    /// All tables that are described: those that exports are read into, then those that only jobs write.
+    pub fn layouts(&self) -> impl Iterator<Item = &'static Layout> {
+        self.tables.iter().chain(&self.written).copied()
     }
 
     /// What domains registered of a type.

@@ -30,6 +30,7 @@ use tidewaiter_collective::{
 use tidewaiter_core::{
     Error, ErrorKind, Result,
     devices::{self, Devices},
+    disk::{self, Disk},
     plan::{self, Input, Operator},
 };
 use tidewaiter_proto::v1;
@@ -79,7 +80,8 @@ impl FitOperator {
                 Err(error) => return Err(error),
             };
             worked.joined = true;
-            match devices::within(device, work(connection, self.loader.as_ref())).await {
+            let worker = work(connection, self.loader.as_ref());
+            match devices::within(device, disk::within(Disk::of_task(&task), worker)).await {
                 Ok(done) => {
                     worked.rounds += done.rounds;
                     if done.end == End::Dismissed {

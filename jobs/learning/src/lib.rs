@@ -3,10 +3,12 @@
 //! A *fit* ([`run::run`]) is one query whose tasks are its workers ([`fit_operator`]), which are led through the
 //! collective; [`follow::Followed`] adds checkpoints and progress. The learners here know nothing but rows of numbers
 //! with a label of 0 or 1 ([`rows`]): gradient-boosted trees ([`gbdt`]) and logistic regression ([`logistic`]). Networks
-//! that are trained by local SGD share [`local_sgd`]. What is absent: any domain's features.
+//! that are trained by local SGD share [`local_sgd`] and can take their steps by [`adamw`]; a shard that is larger than memory keeps its rows on disk
+//! ([`spilled`]). What is absent: any domain's features.
 //!
 //! Start at [`follow::Followed::lead`] to run a fit, and at [`gbdt::GbdtLeader`] to see a learner.
 
+pub mod adamw;
 mod binning;
 pub mod fit_operator;
 pub mod follow;
@@ -16,6 +18,7 @@ pub mod logistic;
 pub mod rows;
 pub mod run;
 mod sigmoid;
+pub mod spilled;
 
 use std::sync::Arc;
 

@@ -1,12 +1,13 @@
 //! Tells a job's followers of its progress, and remembers the last of it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tidewaiter_job::Listener;
 use tidewaiter_proto::v1;
 use tokio::sync::broadcast;
-
-use crate::waiting::Lack;
 
 /// Progress events that a slow follower may be behind before it misses some.
 const EVENTS_KEPT: usize = 256;
@@ -16,17 +17,38 @@ pub(super) struct Following {
     events: broadcast::Sender<v1::JobEvent>,
     job: v1::Job,
     last: Mutex<Option<v1::Progress>>,
+    has_place: AtomicBool,
 }
 
 impl Following {
     /// Nobody follows the job yet.
     pub(super) fn new(job: v1::Job) -> Self {
-        Self { events: broadcast::channel(EVENTS_KEPT).0, job, last: Mutex::default() }
+        Self {
+            events: broadcast::channel(EVENTS_KEPT).0,
+            job,
+            last: Mutex::default(),
+            has_place: AtomicBool::default(),
+        }
     }
 
     /// What happens to the job from now on.
     pub(super) fn subscribe(&self) -> broadcast::Receiver<v1::JobEvent> {
         self.events.subscribe()
+    }
+
+    /// The job as it was when it was taken up.
+    pub(super) fn job(&self) -> &v1::Job {
+        &self.job
+    }
+
+    /// Its turn has come.
+    pub(super) fn take_place(&self) {
+        self.has_place.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its turn has come.
+    pub(super) fn has_place(&self) -> bool {
+        self.has_place.load(Ordering::Relaxed)
     }
 
     /// The last progress.
@@ -35,8 +57,8 @@ impl Following {
     }
 
     /// Tells the followers what the job waits for; `None`: its tasks run.
-    pub(super) fn waits_for(&self, lack: Option<Lack>) {
-        let waits_for = lack.map(Lack::text).unwrap_or_default().to_owned();
+    pub(super) fn waits_for(&self, what: Option<String>) {
+        let waits_for = what.unwrap_or_default();
         let job = v1::Job { status: v1::JobStatus::Running.into(), waits_for, ..self.job.clone() };
         // Nobody may follow.
         drop(self.events.send(v1::JobEvent { job: Some(job), progress: None }));

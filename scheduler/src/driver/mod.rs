@@ -5,6 +5,7 @@
 //! from its last checkpoint. Transient errors do not end a job ([`Run`]). A job that is cancelled ends at once, and its
 //! executors are freed. Work files go when a job has ended for good, and not before its executors have stopped.
 
+mod counting;
 mod following;
 mod message;
 mod run;
@@ -19,7 +20,7 @@ use tidewaiter_archive::Archive;
 use tidewaiter_core::{Error, ErrorKind, Result};
 use tidewaiter_job::{Catalogue, Listener, Outcome, Roots, Specification, work_folder};
 use tidewaiter_proto::v1;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 
 pub use self::run::{Retries, Run, keeps_work};
 use self::{
@@ -29,7 +30,6 @@ use self::{
 use crate::{
     cluster::Cluster,
     ledger::{Entry, Event, Journal, Ledger},
-    waiting::Lack,
 };
 
 /// The pause before a job's end, or what is unfinished at the start, is looked for in the store again.
@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) exports: Roots,
     /// When a job is tried again.
     pub(crate) retries: Retries,
+    /// How many jobs run at once; the others wait for their turn, in the order in which they came.
+    pub(crate) at_once: usize,
 }
 
 /// Runs jobs. Cheap to clone.
@@ -66,6 +68,8 @@ struct Inner {
     settings: Settings,
     ledger: Ledger,
     running: Mutex<HashMap<String, Running>>,
+    /// Of which a job that runs has one. It is fair: who came first is first.
+    places: Semaphore,
     /// Whether what was unfinished at the start has been taken up.
     taken_up: watch::Sender<bool>,
 }
@@ -75,6 +79,17 @@ struct Running {
     cancel: Option<oneshot::Sender<()>>,
     following: Arc<Following>,
     over: watch::Receiver<()>,
+}
+
+/// A job that is driven, in few words.
+#[derive(Debug)]
+pub(crate) struct Driven {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    /// Milliseconds since 1970.
+    pub(crate) submitted_ms: i64,
+    /// Whether its turn has come.
+    pub(crate) has_begun: bool,
 }
 
 /// A list of jobs.
@@ -88,8 +103,9 @@ pub(crate) struct Jobs {
 impl Driver {
     pub(crate) fn new(settings: Settings) -> Self {
         let ledger = Ledger::new(settings.archive.clone(), (settings.sources.new_id)());
+        let places = Semaphore::new(settings.at_once.clamp(1, Semaphore::MAX_PERMITS));
         let (running, taken_up) = (Mutex::default(), watch::Sender::new(false));
-        Self { inner: Arc::new(Inner { settings, ledger, running, taken_up }) }
+        Self { inner: Arc::new(Inner { settings, ledger, running, places, taken_up }) }
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {
@@ -185,6 +201,27 @@ impl Driver {
         self.running(|running| running.get(id).map(|running| running.following.subscribe()))
     }
 
+    /// The jobs that are driven here.
+    pub(crate) fn driven(&self) -> Vec<Driven> {
+        self.running(|running| {
+            let driven = running.iter().map(|(id, running)| {
+                let job = running.following.job();
+                Driven {
+                    id: id.clone(),
+                    kind: job.kind.clone(),
+                    submitted_ms: job.submitted_ms,
+                    has_begun: running.following.has_place(),
+                }
+            });
+            driven.collect()
+        })
+    }
+
+    /// Whether what was unfinished at the start has been taken up.
+    pub(crate) fn has_taken_up(&self) -> bool {
+        *self.inner.taken_up.borrow()
+    }
+
     /// Waits until what was unfinished at the start has been taken up.
     pub(crate) async fn taken_up(&self) {
         // The sender lives as long as this driver.
@@ -256,6 +293,8 @@ impl Driver {
         } else if !entry.state.can_be_retried() {
             return Ok(());
         }
+        let kind = entry.state.specification["kind"].as_str();
+        tracing::info!(job = id, kind, "a job that did not run is cancelled");
         self.journal(entry).append(|at_ms| Event::Cancelled { at_ms }).await?;
         self.delete_work(id).await;
         self.compact(id).await;
@@ -286,14 +325,24 @@ impl Driver {
         if entry.state.status.is_final() {
             return job;
         }
-        job.progress =
-            self.running(|running| running.get(&entry.job).and_then(|running| running.following.last()));
-        let lack = self.cluster().waiting().lack(&entry.job);
-        job.waits_for = lack.map(Lack::text).unwrap_or_default().to_owned();
+        let (progress, waits_its_turn) = self.running(|running| {
+            let following = running.get(&entry.job).map(|running| &running.following);
+            (following.and_then(|job| job.last()), following.is_some_and(|job| !job.has_place()))
+        });
+        job.progress = progress;
+        job.waits_for = match waits_its_turn {
+            true => self.turn(),
+            false => self.cluster().waiting().text(&entry.job).unwrap_or_default(),
+        };
         if let Err(error) = self.specification(entry) {
             job.error = error.chain();
         }
         job
+    }
+
+    /// What a job waits for that may not begin yet.
+    fn turn(&self) -> String {
+        format!("its turn: {} jobs run at once", self.inner.settings.at_once)
     }
 
     /// Runs a job in the background, unless it runs here already.
@@ -313,10 +362,14 @@ impl Driver {
         if !starts {
             return;
         }
+        counting::begun(&entry.state);
         let driver = self.clone();
         tokio::spawn(async move {
             match driver.drive(entry, &specification, Arc::clone(&following), cancelled).await {
-                Ok(ended) => following.end(of_entry(&ended)),
+                Ok(ended) => {
+                    counting::ended(&ended.state);
+                    following.end(of_entry(&ended));
+                }
                 Err(error) => {
                     tracing::error!(job = id, error = error.chain(), "the job's end is not in the ledger")
                 }
@@ -337,7 +390,7 @@ impl Driver {
         following: Arc<Following>,
         cancelled: oneshot::Receiver<()>,
     ) -> Result<Entry> {
-        let Settings { archive, cluster, sources, catalogue, exports, retries } = &self.inner.settings;
+        let Settings { archive, cluster, sources, catalogue, exports, retries, .. } = &self.inner.settings;
         let (id, submitted_ms) = (entry.job.clone(), entry.state.submitted_ms);
         let journal = self.journal(entry);
         let run = Run {
@@ -353,22 +406,34 @@ impl Driver {
             submitted_ms,
         };
         let waits_too_long =
-            cluster.waiting().longer_than(&id, retries.within, |lack| following.waits_for(lack));
+            cluster.waiting().longer_than(&id, retries.within, |what| following.waits_for(what));
+        let in_its_turn = async {
+            if self.inner.places.available_permits() == 0 {
+                following.waits_for(Some(self.turn()));
+            }
+            // The semaphore is never closed.
+            let _place = self.inner.places.acquire().await;
+            following.take_place();
+            following.waits_for(None);
+            run.to_end(specification).await
+        };
         let ended = tokio::select! {
-            (outcome, result) = run.to_end(specification) => {
+            (outcome, result) = in_its_turn => {
                 if result.is_ok() {
                     cluster.release(&id).await;
                 }
                 end(&result, &outcome)?
             }
-            lack = waits_too_long => {
+            what = waits_too_long => {
                 cluster.stop(&id).await;
-                let error = waited(retries.within, lack, &id);
+                let error = waited(retries.within, &what, &id);
                 let outcome = run.failed(specification, &error);
                 end(&Err(error), &outcome)?
             }
             // A sender that is dropped cancels nothing: the process ends.
             Ok(()) = cancelled => {
+                let step = following.last().map(|progress| progress.step);
+                tracing::info!(job = id, kind = specification.kind(), step, "a job is cancelled");
                 // Whoever still works would write into the folder that is deleted next.
                 cluster.stop(&id).await;
                 Ended::Cancelled
@@ -389,7 +454,8 @@ impl Driver {
         Ok(ended)
     }
 
-    async fn delete_work(&self, id: &str) {
+    /// Deletes the work files of a job, or of a query.
+    pub(crate) async fn delete_work(&self, id: &str) {
         if let Err(error) = self.inner.settings.archive.delete_folder(&work_folder(id)).await {
             tracing::warn!(job = id, error = error.chain(), "the job's work folder stays");
         }
@@ -410,10 +476,10 @@ enum Ended {
     Cancelled,
 }
 
-fn waited(bound: Duration, lack: Lack, id: &str) -> Error {
-    let (seconds, lack) = (bound.as_secs(), lack.text());
+fn waited(bound: Duration, what: &str, id: &str) -> Error {
+    let seconds = bound.as_secs();
     Error::unavailable(format!(
-        "the job waited {seconds} s for {lack}; start an executor that joins this scheduler, then go on with it by \
+        "the job waited {seconds} s for {what}; start an executor that joins this scheduler, then go on with it by \
          `tidewaiter jobs retry {id}` (--retry-for says how long jobs wait)"
     ))
 }

@@ -41,6 +41,7 @@ struct Report {
     address: String,
     memory_bytes: u64,
     queries: HashSet<String>,
+    surroundings: Option<v1::Surroundings>,
 }
 
 impl Report {
@@ -108,6 +109,8 @@ pub(crate) struct Said {
     pub(crate) queries: usize,
     /// How long before now; `None` when it has not, or long ago.
     pub(crate) before: Option<Duration>,
+    /// What it is and has.
+    pub(crate) surroundings: Option<v1::Surroundings>,
 }
 
 impl Said {
@@ -163,8 +166,9 @@ impl Executors {
                 memory_bytes: report.memory_bytes,
                 queries: report.queries.len(),
                 before: Some(report.age(Instant::now())),
+                surroundings: report.surroundings.clone(),
             },
-            None => Said { memory_bytes: 0, queries: 0, before: None },
+            None => Said { memory_bytes: 0, queries: 0, before: None, surroundings: None },
         }
     }
 
@@ -237,8 +241,16 @@ impl ExecutorService for Executors {
         &self,
         request: Request<v1::ExecutorReport>,
     ) -> Result<Response<v1::ExecutorReportResponse>, Status> {
-        let v1::ExecutorReport { executor, queries, rows, memory_bytes, process, address, kept } =
-            request.into_inner();
+        let v1::ExecutorReport {
+            executor,
+            queries,
+            rows,
+            memory_bytes,
+            process,
+            address,
+            kept,
+            surroundings,
+        } = request.into_inner();
         let sender = self.reports.borrow().sender(&executor, &process, Instant::now());
         match sender {
             Sender::Known => {}
@@ -255,7 +267,7 @@ impl ExecutorService for Executors {
         let ended = queries.iter().filter(|query| !running.contains_key(query.as_str())).cloned().collect();
         let unwanted = self.files.unwanted(kept).await;
         let queries = queries.into_iter().collect();
-        let report = Report { process, address, memory_bytes, queries, ..Report::default() };
+        let report = Report { process, address, memory_bytes, queries, surroundings, ..Report::default() };
         self.reports.send_modify(|reports| reports.add(executor, report, Instant::now()));
         Ok(Response::new(v1::ExecutorReportResponse { ended, unwanted }))
     }

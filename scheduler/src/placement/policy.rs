@@ -57,12 +57,14 @@ impl DevicePlacement {
     }
 
     fn pending(&self, stage: &RunningStage, roster: &Roster, now: Instant) -> Pending {
-        let mut needs = (self.needs)(&stage.plan);
-        if needs == Device::Gpu && roster.without_gpu(now) >= self.gpu_wait {
-            needs = Device::Cpu;
-        }
+        let needs = granted((self.needs)(&stage.plan), roster.without_gpu(now), self.gpu_wait);
         Pending { partitions: stage.pending.remaining(), needs, as_one: collapses_its_input(&stage.plan) }
     }
+}
+
+/// The device on which a stage runs that asks for one: processors, where no GPU was there for as long as it waits.
+fn granted(needs: Device, without_gpu: Duration, gpu_wait: Duration) -> Device {
+    if without_gpu >= gpu_wait { Device::Cpu } else { needs }
 }
 
 /// A running query, while it is decided what of it runs where.
@@ -199,5 +201,24 @@ pub(crate) fn collapses_its_input(root: &Arc<dyn ExecutionPlan>) -> bool {
     match root.children().as_slice() {
         [child] => walk(child),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::Free;
+
+    #[test]
+    fn what_needs_a_gpu_waits_for_one_and_then_runs_on_processors() {
+        let wait = Duration::from_secs(60);
+        let processors = [Free { slots: 2, device: Device::Cpu }];
+        let placed = |needs, without_gpu| {
+            let needs = granted(needs, without_gpu, wait);
+            place(&[Pending { partitions: 2, needs, as_one: false }], &processors).len()
+        };
+        assert_eq!(placed(Device::Gpu, Duration::from_secs(59)), 0);
+        assert_eq!(placed(Device::Gpu, wait), 2);
+        assert_eq!(placed(Device::Cpu, Duration::ZERO), 2);
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn store_kind(error: &object_store::Error) -> ErrorKind {
         E::InvalidPath { .. } | E::UnknownConfigurationKey { .. } => ErrorKind::Input,
         E::NotSupported { .. } | E::NotImplemented { .. } => ErrorKind::Internal,
         other if is_refusal(other) => ErrorKind::Denied,
-        other => file_system_kind(other).unwrap_or(ErrorKind::Unavailable),
+        other => inner_kind(other).unwrap_or(ErrorKind::Unavailable),
     }
 }
 
@@ -65,10 +65,13 @@ pub fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-/// The remedy by the file system's own error, which is below whatever a store wraps around it.
-fn file_system_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+/// The remedy by the file system's own error or by one of ours, which is below whatever a store wraps around it.
+fn inner_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let mut cause = Some(error);
     while let Some(current) = cause {
+        if let Some(ours) = current.downcast_ref::<Error>() {
+            return Some(ours.kind());
+        }
         if let Some(io) = current.downcast_ref::<io::Error>() {
             return match io.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
