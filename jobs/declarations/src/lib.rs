@@ -10,7 +10,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::SchemaRef;
-use tidewaiter_archive::schema::{Check, Column, Kind, Layout, arrow_schema, column};
+use tidewaiter_archive::schema::{Check, Column, Kind, Layout, VERSION, arrow_schema, column};
 use tidewaiter_job::catalogue::Domain;
 
 /// The name of the table.
@@ -112,6 +112,21 @@ pub const COLUMNS: &[Column] = &[
         Check::NotNegative,
         "revenue raised, national currency",
     ),
+    column(
+        "random_inspection",
+        Kind::Flag,
+        false,
+        Check::Any,
+        "whether a random draw alone chose the goods for inspection, and no rule or inspector",
+    ),
+    column(
+        VERSION,
+        Kind::Integer,
+        false,
+        Check::NotNegative,
+        "number of the version: of amended items the highest is in force (ingest --amend)",
+    )
+    .in_data_model("Declaration.VersionID"),
 ];
 
 /// The Arrow schema of the data files, without the partition columns.

@@ -23,16 +23,15 @@ use tidewaiter_core::{Error, Period, Result, ResultExt, plan, threads::on_cpu};
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
 use tidewaiter_proto::v1;
-use tidewaiter_registry::{Registry, Which, scope::Scope};
+use tidewaiter_registry::{Registry, Which, promotion::trained, scope::Scope};
 use tidewaiter_report::data;
 
 use crate::{
-    champion::trained,
     features::{ExtractedFeatures, Extraction, FeatureFile, extract, feature_output},
     metrics,
     model::{self, FraudModel},
     parameters::{ApplyParameters, RetrainParameters},
-    population::{Estimated, Population},
+    population::{Basis, Estimated, Population},
     report::{LISTED, SelectionFacts, listed_items, selection_report, words},
     scored::{RankBy, ScoredFiles, Selection, by_rank},
     selected::{PREDICTIONS, Wanted, selected},
@@ -131,11 +130,11 @@ impl Chosen {
         format!("{}@{}", self.name, self.version)
     }
 
-    /// The illicit share of what it selects, estimated for all items of its test months.
-    fn estimated_precision(&self, parameters: &ApplyParameters) -> Option<Estimated> {
+    /// The illicit share of what it selects, estimated for all items of its test months, and from what.
+    fn estimated_precision(&self, parameters: &ApplyParameters) -> Option<(Estimated, Basis)> {
         match (&self.population, parameters.rank_by) {
             (Population::Estimated(all), RankBy::Probability) => {
-                all.at("precision", parameters.capacity_percent)
+                Some((all.at("precision", parameters.capacity_percent)?, all.basis))
             }
             _ => None,
         }
@@ -306,13 +305,15 @@ fn report<'a>(
         let path = Registry::new(archive).model_path(&chosen.name, chosen.version);
         let model = FraudModel::load(archive, &path).await?;
         let scored = ScoredFiles { session: &session, archive, files, model: &path };
+        let (precision, estimated_by) = chosen.estimated_precision(parameters).unzip();
         let facts = SelectionFacts {
             language: parameters.language,
             model: chosen.model(),
             country: parameters.country.clone(),
             months: parameters.months.to_string(),
             trained: format!("{}..{}", first(chosen.trained.train), last(chosen.trained.check()?.valid)),
-            precision: chosen.estimated_precision(parameters),
+            precision,
+            estimated_by: estimated_by.unwrap_or_default(),
             capacity: parameters.capacity_percent / 100.0,
             snapshot: format!("{DECLARATIONS}@{}", features.version),
             rank_by: parameters.rank_by,

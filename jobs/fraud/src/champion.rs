@@ -1,28 +1,19 @@
-//! The champion that a new model is compared with: whether the comparison is fair, and on which features it is scored.
+//! The champion that a new model is compared with, and on which features it is scored.
 //!
 //! Start at [`standing`].
 
 use serde::{Deserialize, Serialize};
-use tidewaiter_core::{Periods, Result, ResultExt};
+use tidewaiter_core::{Periods, Result};
 use tidewaiter_job::Job;
 use tidewaiter_registry::{
-    Champion, Registry, Which,
-    comparison::Against,
-    promotion::{champion_before, check_fairness, looks},
+    Registry,
+    promotion::{self, Retrain},
 };
 
 use crate::{features, model, parameters::RetrainParameters};
 
 /// What a retrain meets in the registry.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Standing {
-    /// The champion of the same countries before this job.
-    pub(crate) champion: Option<Champion>,
-    /// The champion, where the new model is compared with it.
-    pub(crate) compared: Option<Compared>,
-    /// How often the test months were looked at, this time included.
-    pub(crate) looks: u64,
-}
+pub(crate) type Standing = promotion::Standing<Compared>;
 
 /// A champion that is scored on the test months.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,43 +24,24 @@ pub(crate) struct Compared {
     pub(crate) features: features::Parameters,
 }
 
-/// Reads the champion and checks that it did not learn from the test months.
-///
-/// # Errors
-/// [`tidewaiter_core::ErrorKind::Input`] when it did; [`tidewaiter_core::ErrorKind::Corrupt`] when its bytes are damaged.
+/// The champion, and whether the comparison is fair: see [`promotion::standing`].
 pub(crate) fn standing<'a>(
     job: &Job<'a>,
-    parameters: &'a RetrainParameters,
+    parameters: &RetrainParameters,
     periods: &Periods,
 ) -> impl Future<Output = Result<Standing>> + use<'a> {
-    let (registry, id, periods) = (Registry::new(job.archive), job.outcome.job.clone(), *periods);
+    let registry = Registry::new(job.archive);
+    let retrain = Retrain {
+        name: parameters.country.model(model::NAME),
+        job: job.outcome.job.clone(),
+        against: parameters.compare,
+        test: periods.test,
+    };
     async move {
-        let name = parameters.country.model(model::NAME);
-        let looks = looks(&registry, &name, &id, &periods.test).await?;
-        let champion = champion_before(&registry, &name, &id).await?;
-        let compared = match (&champion, parameters.compare) {
-            (Some(champion), Against::Champion) => {
-                // Loading checks the champion's bytes before anything is promoted over it.
-                let loaded = registry.load(&name, Which::Version(champion.version)).await?;
-                let of = format!("{name}@{}", champion.version);
-                let trained = trained(loaded.manifest.facts.config, &of)?;
-                let learned = trained.check()?;
-                check_fairness(&of, [learned.train, learned.valid], &periods.test)?;
-                let model = registry.model_path(&name, champion.version);
-                Some(Compared { model, features: trained.features })
-            }
-            _ => None,
-        };
-        Ok(Standing { champion, compared, looks })
+        promotion::standing(&registry, &retrain, |trained: RetrainParameters, model| {
+            let learned = trained.check()?;
+            Ok(([learned.train, learned.valid], Compared { model, features: trained.features }))
+        })
+        .await
     }
-}
-
-/// How a model was trained.
-///
-/// # Errors
-/// [`tidewaiter_core::ErrorKind::Corrupt`] when this version does not know its parameters.
-pub(crate) fn trained(config: serde_json::Value, model: &str) -> Result<RetrainParameters> {
-    serde_json::from_value(config).context(|| {
-        format!("read how {model} was trained; retrain with --compare nothing and promote the new version")
-    })
 }

@@ -33,7 +33,9 @@ pub struct TestRows {
     pub champion: Option<Vec<f64>>,
     /// Revenue that the new model expects, national currency; NaN where it has no revenue head.
     pub expected: Vec<f64>,
-    /// The predicted chance that an item's outcome is known; `None` where it is known of all.
+    /// Whether a random draw alone chose an item for inspection; `None` where the archive does not say.
+    pub random: Vec<Option<bool>>,
+    /// The predicted chance that an item's outcome is known; `None` where it is not needed.
     pub propensity: Option<Vec<f64>>,
 }
 
@@ -48,6 +50,7 @@ impl TestRows {
             challenger: challenger.probabilities,
             champion,
             expected: challenger.expected,
+            random: challenger.random,
             propensity,
         }
     }
@@ -68,6 +71,7 @@ impl TestRows {
             self.challenger.len(),
             optional(&self.champion),
             self.expected.len(),
+            self.random.len(),
             optional(&self.propensity),
         ];
         if lengths.iter().any(|length| *length != rows) {
@@ -128,6 +132,7 @@ pub fn evaluate(rows: &TestRows, seed: u64) -> Result<Verdict> {
         labels,
         revenue: &rows.revenue,
         declarations: &rows.declarations,
+        random: &rows.random,
         propensity: rows.propensity.as_deref(),
     };
     let population = population(items, seed)?;
@@ -168,6 +173,7 @@ mod tests {
             challenger: vec![0.9, 0.2, 0.8],
             champion: Some(vec![0.4, 0.5, 0.6]),
             expected: vec![f64::NAN; 3],
+            random: vec![None; 3],
             propensity: None,
         }
     }
@@ -219,6 +225,7 @@ mod tests {
         more.revenue.push(f64::NAN);
         more.challenger.push(0.95);
         more.expected.push(f64::NAN);
+        more.random.push(None);
         if let Some(champion) = &mut more.champion {
             champion.push(0.1);
         }

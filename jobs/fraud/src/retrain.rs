@@ -14,7 +14,9 @@ use serde_json::json;
 use tidewaiter_core::{Error, Periods, Result, threads::on_cpu};
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{
-    Job, JobParameters, Outcome, async_trait, parameters::with_arguments, summary::evaluated,
+    Job, JobParameters, Outcome, async_trait,
+    parameters::with_arguments,
+    summary::{evaluated, grouped},
 };
 use tidewaiter_registry::{
     Card, Facts, Publication, Registry, TrainingSnapshot,
@@ -30,8 +32,9 @@ use crate::{
     fit::{ModelFit, chances_of_inspection},
     model::{self, FraudModel},
     parameters::RetrainParameters,
+    population::enough_drawn,
     report::{LISTED, ModelFacts, SelectedItem, listed_items, model_report, words},
-    scored::{RankBy, ScoredFiles},
+    scored::{RankBy, ScoredFiles, ScoredRows},
 };
 
 /// Share of the items that the report assumes can be inspected.
@@ -57,7 +60,17 @@ impl JobParameters for RetrainParameters {
 
     fn summary(outcome: &Outcome) -> Vec<String> {
         let names = ["roc_auc", "average_precision", "precision@1", "precision@5", "recall@5"];
-        evaluated(outcome, &names)
+        let known = outcome.metrics.get("outcomes").map(|outcomes| {
+            let number = |part: &str, what: &str| grouped(outcomes[part][what].as_u64().unwrap_or_default());
+            format!(
+                "items with a known outcome: {} in the training, {} in the validation and {} of {} in the test months",
+                number("train", "labelled"),
+                number("valid", "labelled"),
+                number("test", "labelled"),
+                number("test", "rows"),
+            )
+        });
+        known.into_iter().chain(evaluated(outcome, &names)).collect()
     }
 }
 
@@ -72,6 +85,9 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
     let features = job.step("features", training_features(job, parameters, &periods)?).await?;
     job.outcome.rows.read = features.rows;
     check_outcomes(&features, parameters, &periods)?;
+    let [train, valid, test] = features.outcomes;
+    let outcomes = json!({ "train": train, "valid": valid, "test": test });
+    job.outcome.metrics.insert("outcomes".into(), outcomes);
     let of_champion = champion_features(job, parameters, &periods, &standing, &features)?;
     let of_champion = match of_champion {
         None => None,
@@ -329,9 +345,13 @@ fn evaluate_and_publish<'a>(
         let model = FraudModel::load(archive, &fitted.model).await?;
 
         let [_, _, outcomes] = features.outcomes;
-        let propensity = chances_of_inspection(&test, outcomes, &folder, seed).await?;
         let compared = ScoredFiles { files: of_champion.unwrap_or(&features.test), ..test };
-        let rows = Arc::new(test_rows(&test, &compared, standing, propensity).await?);
+        let (scored, champion) = scored_rows(&test, &compared, standing).await?;
+        let propensity = match enough_drawn(&scored.random, &scored.labels) {
+            true => None,
+            false => chances_of_inspection(&test, outcomes, &folder, seed).await?,
+        };
+        let rows = Arc::new(TestRows::new(scored, champion, propensity));
         let evaluated = Arc::clone(&rows);
         let verdict = on_cpu(move || evaluate(&evaluated, seed)).await?;
         let is_better = match (parameters.compare, &standing.champion) {
@@ -381,13 +401,12 @@ fn evaluate_and_publish<'a>(
     }
 }
 
-/// The test rows by both models.
-async fn test_rows(
+/// The test rows by the new model, and the champion's probabilities of the same rows.
+async fn scored_rows(
     test: &ScoredFiles<'_>,
     compared: &ScoredFiles<'_>,
     standing: &Standing,
-    propensity: Option<Vec<f64>>,
-) -> Result<TestRows> {
+) -> Result<(ScoredRows, Option<Vec<f64>>)> {
     let challenger = test.rows().await?;
     let champion = match &standing.compared {
         None => None,
@@ -399,7 +418,7 @@ async fn test_rows(
             Some(rows.probabilities)
         }
     };
-    Ok(TestRows::new(challenger, champion, propensity))
+    Ok((challenger, champion))
 }
 
 /// The model's card, which is the report of the retrain, once the model's version is known.

@@ -30,12 +30,11 @@ use tidewaiter_core::{Error, Period, Result, ResultExt, plan, query::Run as _, t
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
 use tidewaiter_proto::v1;
-use tidewaiter_registry::{Registry, Which, scope::Scope};
+use tidewaiter_registry::{Registry, Which, promotion::trained, scope::Scope};
 use tidewaiter_report::data;
 
 use crate::{
     applied::{ItemCounts, PREDICTIONS, read_applied},
-    champion::trained,
     codes::digits::DIGITS,
     features::{attributes, texts_operator::within},
     messages,

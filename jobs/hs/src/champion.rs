@@ -1,62 +1,35 @@
-//! The champion that a new model is compared with, and whether the comparison is fair. Start at [`standing`].
+//! The champion that a new model is compared with. Start at [`standing`].
 
-use serde::{Deserialize, Serialize};
-use tidewaiter_core::{Periods, Result, ResultExt};
+use tidewaiter_core::{Periods, Result};
 use tidewaiter_job::Job;
 use tidewaiter_registry::{
-    Champion, Registry, Which,
-    comparison::Against,
-    promotion::{champion_before, check_fairness, looks},
+    Registry,
+    promotion::{self, Retrain},
 };
 
 use crate::parameters::{MODEL, RetrainParameters};
 
-/// What a retrain meets in the registry.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Standing {
-    /// The champion of the same countries before this job.
-    pub(crate) champion: Option<Champion>,
-    /// Path of its bytes in the archive, where the new model is compared with it.
-    pub(crate) compared: Option<String>,
-    /// How often the test months were looked at, this time included.
-    pub(crate) looks: u64,
-}
+/// What a retrain meets in the registry, with the path of the bytes of the champion with which it is compared.
+pub(crate) type Standing = promotion::Standing<String>;
 
-/// Reads the champion and checks that it did not learn from the test months.
-///
-/// # Errors
-/// [`tidewaiter_core::ErrorKind::Input`] when it did; [`tidewaiter_core::ErrorKind::Corrupt`] when its bytes are damaged.
+/// The champion, and whether the comparison is fair: see [`promotion::standing`].
 pub(crate) fn standing<'a>(
     job: &Job<'a>,
-    parameters: &'a RetrainParameters,
+    parameters: &RetrainParameters,
     periods: &Periods,
 ) -> impl Future<Output = Result<Standing>> + use<'a> {
-    let (registry, id, periods) = (Registry::new(job.archive), job.outcome.job.clone(), *periods);
+    let registry = Registry::new(job.archive);
+    let retrain = Retrain {
+        name: parameters.country.model(MODEL),
+        job: job.outcome.job.clone(),
+        against: parameters.compare,
+        test: periods.test,
+    };
     async move {
-        let name = parameters.country.model(MODEL);
-        let looks = looks(&registry, &name, &id, &periods.test).await?;
-        let champion = champion_before(&registry, &name, &id).await?;
-        let compared = match (&champion, parameters.compare) {
-            (Some(champion), Against::Champion) => {
-                // Loading checks the champion's bytes before anything is promoted over it.
-                let loaded = registry.load(&name, Which::Version(champion.version)).await?;
-                let of = format!("{name}@{}", champion.version);
-                let learned = trained(loaded.manifest.facts.config, &of)?.validate()?;
-                check_fairness(&of, [learned.train, learned.valid], &periods.test)?;
-                Some(registry.model_path(&name, champion.version))
-            }
-            _ => None,
-        };
-        Ok(Standing { champion, compared, looks })
+        promotion::standing(&registry, &retrain, |trained: RetrainParameters, model| {
+            let learned = trained.validate()?;
+            Ok(([learned.train, learned.valid], model))
+        })
+        .await
     }
-}
-
-/// How a model was trained.
-///
-/// # Errors
-/// [`tidewaiter_core::ErrorKind::Corrupt`] when this version does not know its parameters.
-pub(crate) fn trained(config: serde_json::Value, model: &str) -> Result<RetrainParameters> {
-    serde_json::from_value(config).context(|| {
-        format!("read how {model} was trained; retrain with --compare nothing and promote the new version")
-    })
 }

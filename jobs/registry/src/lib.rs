@@ -21,15 +21,22 @@ pub mod scope;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tidewaiter_archive::Archive;
+use tidewaiter_archive::{
+    Archive,
+    seal::{self, Seal, sealed},
+    table::Damage,
+};
 use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, threads::on_cpu};
 
 const MODEL: &str = "model.bin";
 const MANIFEST: &str = "model.json";
 const CARD: &str = "card.html";
+
+/// What the documents of a model begin with.
+const BEGIN: &[u8] = b"{";
 
 /// The snapshot that a model was fitted on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,7 +185,7 @@ impl Registry {
         }
         let manifest = Manifest { name: name.to_owned(), version, facts: publication.facts, files };
         let path = file(name, version, MANIFEST);
-        if !self.archive.put_new(&path, serde_json::to_vec_pretty(&manifest)?).await? {
+        if !self.archive.put_new(&path, sealed(&serde_json::to_vec_pretty(&manifest)?, BEGIN)).await? {
             return Err(Error::conflict(format!(
                 "{} appeared while its model was written; publish again",
                 self.archive.display(&path)
@@ -220,9 +227,7 @@ impl Registry {
         if !self.archive.exists(&path).await? {
             return Err(self.absent(name, Which::Version(version)).await?);
         }
-        let bytes = self.archive.get(&path).await?;
-        let manifest: Manifest = serde_json::from_slice(&bytes)
-            .map_err(|error| self.damaged(&path, name, "is not a manifest").with_source(error))?;
+        let manifest: Manifest = self.document(&path, name, "is not a manifest").await?;
         if manifest.name != name || manifest.version != version {
             return Err(self.damaged(&path, name, "is another model's manifest"));
         }
@@ -289,9 +294,16 @@ impl Registry {
     }
 
     async fn read_champion(&self, name: &str, path: &str) -> Result<Champion> {
+        self.document(path, name, "is not a champion's pointer").await
+    }
+
+    /// Reads a document of a model, which is sealed; those of earlier versions are not.
+    async fn document<T: DeserializeOwned>(&self, path: &str, name: &str, otherwise: &str) -> Result<T> {
         let bytes = self.archive.get(path).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| self.damaged(path, name, "is not a champion's pointer").with_source(error))
+        if seal::check(&bytes, BEGIN) == Seal::Broken {
+            return Err(self.damaged(path, name, "is not as it was written"));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| self.damaged(path, name, otherwise).with_source(error))
     }
 
     /// The path of a version's bytes in the archive.
@@ -311,7 +323,7 @@ impl Registry {
         let champion = Champion { version, sequence: expected_sequence + 1 };
         let path = pointer(name, champion.sequence);
         let put = match current == expected_sequence {
-            true => self.archive.put_new(&path, serde_json::to_vec(&champion)?).await,
+            true => self.archive.put_new(&path, sealed(&serde_json::to_vec(&champion)?, BEGIN)).await,
             false => Ok(false),
         };
         if matches!(put, Ok(true)) {
@@ -370,6 +382,48 @@ impl Registry {
             }
         }
         Ok(versions)
+    }
+
+    /// Reads every file of all models: how many are as they were written, and the damage of the others.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn verify(&self) -> Result<(u64, Vec<Damage>)> {
+        let (mut whole, mut damages) = (0, Vec::new());
+        let mut note = |path: String, read: Result<()>| match read {
+            Ok(()) => {
+                whole += 1;
+                Ok(())
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                damages.push(Damage::new(path, error.chain()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        for name in self.archive.folders("models").await? {
+            for version in self.versions(&name).await? {
+                let manifest = self.manifest(&name, Which::Version(version)).await;
+                let files: Vec<&str> = manifest
+                    .iter()
+                    .flat_map(|manifest| manifest.files.keys().map(String::as_str))
+                    .filter(|file| [MODEL, CARD].contains(file))
+                    .collect();
+                for part in files {
+                    if let Ok(manifest) = &manifest {
+                        let read = self.read_checked(manifest, part).await.map(|_| ());
+                        note(file(&name, version, part), read)?;
+                    }
+                }
+                note(file(&name, version, MANIFEST), manifest.map(|_| ()))?;
+            }
+            for meta in self.archive.list(&format!("models/{name}/champion")).await? {
+                let Some(path) = self.archive.relative(&meta.location) else { continue };
+                let read = self.read_champion(&name, &path).await.map(|_| ());
+                note(path, read)?;
+            }
+        }
+        Ok((whole, damages))
     }
 
     /// The version numbers that were claimed, ascending, whether or not the version was completed.

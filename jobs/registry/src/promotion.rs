@@ -1,13 +1,79 @@
 //! Publishes a job's model, and promotes it to champion if it is better.
 //!
 //! Each function may be repeated: a job that is resumed finds the version that it published, is compared with the
-//! champion before it and not with itself, and promotes its version once. Start at [`publish`].
+//! champion before it and not with itself, and promotes its version once. Start at [`standing`] and [`publish`].
 
 use std::sync::Arc;
 
-use tidewaiter_core::{Error, ErrorKind, Period, Result, threads::on_cpu};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tidewaiter_core::{Error, ErrorKind, Period, Result, ResultExt, threads::on_cpu};
 
-use crate::{Champion, Manifest, Promotion, Publication, Registry};
+use crate::{Champion, Manifest, Promotion, Publication, Registry, Which, comparison::Against};
+
+/// What a retrain meets in the registry; `C` is what it needs of a champion to evaluate it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing<C> {
+    /// The champion of the same name before this job.
+    pub champion: Option<Champion>,
+    /// The champion, where the new model is compared with it.
+    pub compared: Option<C>,
+    /// How often the test months were looked at, this time included: see [`looks`].
+    pub looks: u64,
+}
+
+/// A retrain that asks how its model stands.
+#[derive(Debug, Clone)]
+pub struct Retrain {
+    /// The name of its model.
+    pub name: String,
+    /// The id of the job.
+    pub job: String,
+    /// What the new model must beat.
+    pub against: Against,
+    /// Its test months.
+    pub test: Period,
+}
+
+/// Reads the champion of a retrain's model and checks its bytes and, if the new model is compared with it, that it did
+/// not learn from the test months. `of_champion` gets how it was trained (the configuration in its manifest) and the path
+/// of its bytes, and gives its training and validation months and what is needed to evaluate it.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::Input`] when it learned from the test months; [`tidewaiter_core::ErrorKind::Corrupt`] when
+/// it is damaged; those of `of_champion`.
+pub async fn standing<P: DeserializeOwned, C>(
+    registry: &Registry,
+    retrain: &Retrain,
+    of_champion: impl FnOnce(P, String) -> Result<([Period; 2], C)>,
+) -> Result<Standing<C>> {
+    let Retrain { name, job, against, test } = retrain;
+    let looks = looks(registry, name, job, test).await?;
+    let champion = champion_before(registry, name, job).await?;
+    let compared = match (&champion, against) {
+        (Some(champion), Against::Champion) => {
+            // Loading checks the champion's bytes before anything is promoted over it.
+            let loaded = registry.load(name, Which::Version(champion.version)).await?;
+            let of = format!("{name}@{}", champion.version);
+            let path = registry.model_path(name, champion.version);
+            let (learned, compared) = of_champion(trained(loaded.manifest.facts.config, &of)?, path)?;
+            check_fairness(&of, learned, test)?;
+            Some(compared)
+        }
+        _ => None,
+    };
+    Ok(Standing { champion, compared, looks })
+}
+
+/// How a model (`fraud-KR@3`) was trained, by the configuration in its manifest.
+///
+/// # Errors
+/// [`tidewaiter_core::ErrorKind::Corrupt`] when this version does not know its parameters.
+pub fn trained<P: DeserializeOwned>(config: Value, model: &str) -> Result<P> {
+    serde_json::from_value(config).context(|| {
+        format!("read how {model} was trained; retrain with --compare nothing and promote the new version")
+    })
+}
 
 /// The champion with which a job's model is compared: when the step is repeated and the job's own model is champion by
 /// now, the one before it. `None` when there is none.

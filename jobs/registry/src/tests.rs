@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use tidewaiter_core::ErrorKind;
+use tidewaiter_core::{ErrorKind, Period};
 
-use super::{promotion::publish, *};
+use super::{comparison::Against, promotion::publish, *};
 
 fn registry(name: &str) -> (Archive, Registry) {
     let archive = Archive::open(&format!("memory://{name}/archive")).expect("opens");
@@ -269,6 +269,36 @@ fn a_champion_that_learned_from_the_test_months_is_no_comparison() {
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(error.to_string().contains("--compare nothing"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_retrain_meets_the_champion_before_it() {
+    let (_, registry) = registry("registry-standing");
+    let mut first = publication("one");
+    first.facts.job = "job-1".to_owned();
+    first.facts.config = json!({ "learned": "2020-01..2020-12", "test": "2021-01" });
+    publish(&registry, "fraud-KR", first, None, true).await.expect("publishes");
+    let of_champion = |config: Value, path| {
+        let learned: Period = config["learned"].as_str().unwrap_or_default().parse()?;
+        Ok(([learned, learned], path))
+    };
+    let retrain = |against, test: &str| promotion::Retrain {
+        name: "fraud-KR".to_owned(),
+        job: "job-2".to_owned(),
+        against,
+        test: test.parse().expect("months"),
+    };
+    let later = retrain(Against::Champion, "2021-01..2021-02");
+    let met = promotion::standing(&registry, &later, of_champion).await.expect("is fair");
+    assert_eq!((met.looks, met.champion.map(|champion| champion.version)), (2, Some(1)));
+    assert_eq!(met.compared, Some(registry.model_path("fraud-KR", 1)));
+    // A champion that learned from the test months is there, and is not compared with.
+    let known = retrain(Against::Champion, "2020-12");
+    let error = promotion::standing(&registry, &known, of_champion).await.expect_err("is not");
+    assert!(error.to_string().contains("fraud-KR@1 learned from"), "{error}");
+    let alone = retrain(Against::Nothing, "2020-12");
+    let met = promotion::standing(&registry, &alone, of_champion).await.expect("is not compared");
+    assert_eq!((met.champion.map(|champion| champion.version), met.compared), (Some(1), None));
 }
 
 proptest! {

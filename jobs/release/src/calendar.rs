@@ -55,6 +55,14 @@ impl OpeningHours {
         Some(time.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 
+    /// When a day (since 1970-01-01) begins by the office's clock, microseconds since 1970 UTC; `None` for a zone or a day
+    /// that there is not.
+    pub fn begin_of(&self, day: i64) -> Option<i64> {
+        let zone: Tz = self.time_zone.parse().ok()?;
+        let date = NaiveDate::default().checked_add_signed(TimeDelta::try_days(day)?)?;
+        Some(instant(zone, date, 0))
+    }
+
     /// The same hours with the last shift of each day two hours longer, to midnight at most.
     #[must_use]
     pub fn longer(&self) -> Self {
@@ -316,6 +324,7 @@ mod tests {
             office.local(micros("2024-03-01T22:30:00Z")).as_deref(),
             Some("2024-03-02T01:30:00+03:00")
         );
+        assert_eq!(office.begin_of(19_784), Some(micros("2024-03-01T21:00:00Z")), "2024-03-02");
         assert_eq!(hours("UTC", &[], &[]).local(0).as_deref(), Some("1970-01-01T00:00:00Z"));
         assert_eq!(hours("Mars", &[], &[]).local(0), None);
     }

@@ -35,7 +35,8 @@ pub struct Parameters {
     /// A period to compare with, such as 2023-01..2023-12.
     #[arg(long)]
     pub compare: Option<String>,
-    /// Last day of which events are read, included; cases not over then are open; default: the last event.
+    /// Last day of which events are read, included, by the offices' clock; cases not over then are open; default: the last
+    /// event.
     #[arg(long)]
     pub cut_off: Option<String>,
     /// The stages, targets and opening hours (TOML); default: the stages of examples/release-stages.toml, without
@@ -65,7 +66,7 @@ pub struct Request {
     pub period: Option<LocalPeriod>,
     /// The period compared with.
     pub compare: Option<LocalPeriod>,
-    /// The time after the last that is read, microseconds since 1970 UTC; none: all events.
+    /// The day after the last of which events are read, since 1970-01-01; none: all events.
     pub cut_off: Option<i64>,
     /// Seed of what is simulated.
     pub seed: u64,
@@ -128,7 +129,7 @@ impl Parameters {
                 "the period compared with overlaps the study's; give --from and --to apart from it",
             ));
         }
-        let cut_off = self.cut_off.as_deref().map(end_of).transpose()?;
+        let cut_off = self.cut_off.as_deref().map(days).transpose()?.map(|(_, after)| after);
         Ok(Request {
             country: self.country.clone(),
             stages: text,

@@ -148,7 +148,8 @@ pub async fn measure(
     let headline = stages::headline(&stages);
     let attributes = ATTRIBUTES.iter().copied().chain(["utc_offset"]).map(str::to_owned).collect();
     times.register_headline(session, headline as i32, attributes).await?;
-    let threshold = stages.get(headline).map_or(0.0, |result| result.elapsed.p90());
+    let p90 = |result: &StageResult| result.p90().unwrap_or_else(|| result.elapsed.p90());
+    let threshold = stages.get(headline).map_or(0.0, p90);
     let drivers = drivers::find(session, &ATTRIBUTES, threshold, scope.cut_off).await?;
     let sample = match stages.get(headline) {
         Some(result) => sample(session, file, result, (scope, predicted)).await?,
@@ -209,7 +210,8 @@ pub(crate) fn anomalies(stages: &[StageResult], sums: &Sums) -> Vec<Anomaly> {
         ("unknown_event_names", sums.without_role),
         ("missing_events", total(|stage| stage.missing)),
         ("negative_times", total(|stage| stage.negative) + sums.negative),
-        ("unfinished_stages", total(|stage| stage.open)),
+        // Of a stage that no case ended the end is not in the data.
+        ("unfinished_stages", total(|stage| if stage.complete > 0 { stage.open } else { 0 })),
         ("unfinished_work", sums.unfinished),
         ("duplicate_events", sums.duplicates),
         ("out_of_order_in_the_file", sums.out_of_order),
@@ -223,6 +225,11 @@ impl Study {
     /// The result of the headline: the stage that the study is about ([`stages::headline`]).
     pub fn headline(&self) -> Option<&StageResult> {
         self.stages.get(stages::headline(&self.stages))
+    }
+
+    /// Whether a figure rests on the fraud model's predictions.
+    pub fn uses_predictions(&self) -> bool {
+        self.measures.iter().any(|measure| measure.loss.is_some())
     }
 
     /// The result of a part, where it was measured.

@@ -8,15 +8,9 @@
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 use datafusion::prelude::{DataFrame, SessionContext};
 use serde_json::json;
-use tidewaiter_archive::{
-    Archive, DataFile,
-    provider::views,
-    tasks,
-    write_operator::{WriteOperator, stored},
-};
+use tidewaiter_archive::{Archive, own_rows::OwnRows, provider::views, write_operator::stored};
 use tidewaiter_core::{Error, Result, ResultExt, plan, query::Plan as _};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::figures};
-use tidewaiter_proto::v1;
 use tidewaiter_report::{data, page::Footer};
 
 use crate::{
@@ -50,10 +44,10 @@ impl JobParameters for Parameters {
     async fn run(&self, job: &mut Job<'_>) -> Result<()> {
         let request = self.read()?;
         let survey = job.step("survey", survey(job, &request)).await?;
-        let files = job.step("cases", write_cases(job, &survey, &request)).await?;
-        let stages = job.step("stages", measure_stages(job, &survey, &request, &files)).await?;
-        let process = job.step("process", discover_process(job, &survey, &request, &files)).await?;
-        let rest = measure(job, self, &survey, &request, &files, stages, process);
+        let cases = job.step("cases", write_cases(job, &survey, &request)).await?;
+        let stages = job.step("stages", measure_stages(job, &survey, &request, &cases)).await?;
+        let process = job.step("process", discover_process(job, &survey, &request, &cases)).await?;
+        let rest = measure(job, self, &survey, &request, &cases, stages, process);
         let study = job.step("measure", rest).await?;
         let reports = job.step("report", report(job, &study, &survey, &request)).await?;
         job.outcome.rows.read = survey.extent.events;
@@ -92,9 +86,9 @@ fn write_cases<'a>(
     job: &Job<'a>,
     survey: &'a Survey,
     request: &'a Request,
-) -> impl Future<Output = Result<Vec<DataFile>>> + use<'a> {
+) -> impl Future<Output = Result<OwnRows>> + use<'a> {
     let (archive, engine, session) = (job.archive, job.engine, job.session("cases"));
-    let (folder, name) = (case_folder(job), job.outcome.job.clone());
+    let (folder, name) = (format!("{}/cases", job.work_folder()), job.outcome.job.clone());
     async move {
         let session = session?;
         survey.register(&session, archive).await?;
@@ -103,16 +97,9 @@ fn write_cases<'a>(
         let bytes = survey.extent.events * EVENT_BYTES / tasks;
         let parts = bytes.div_ceil((engine.task_memory() as u64 / 2).max(1)).clamp(1, 1024);
         let query = cases_query(&session, &survey.scope(request), request, parts as u32).await?;
-        let message = v1::WriteOperator {
-            archive: archive.url().to_string(),
-            table: folder,
-            country: survey.country.clone(),
-            name,
-            ..v1::WriteOperator::default()
-        };
-        let query = plan::apply(query, WriteOperator::new(message)?)?;
-        let files = plan::reports::<Vec<DataFile>>(query).await.context(|| "make cases of events")?.concat();
-        if files.is_empty() {
+        let cases =
+            OwnRows::write(query, archive, &folder, &name).await.context(|| "make cases of events")?;
+        if cases.rows() == 0 {
             return Err(Error::input(format!(
                 "no case of {} began in the period; its events lie between {} and {}",
                 survey.country,
@@ -120,13 +107,8 @@ fn write_cases<'a>(
                 rfc3339(survey.extent.last)
             )));
         }
-        Ok(files)
+        Ok(cases)
     }
-}
-
-/// The folder of the files of cases.
-fn case_folder(job: &Job<'_>) -> String {
-    format!("{}/cases", job.work_folder())
 }
 
 /// Microseconds since 1970 UTC in RFC 3339.
@@ -152,36 +134,21 @@ fn office_time(survey: &Survey, request: &Request) -> String {
 struct StepInput<'a> {
     archive: &'a Archive,
     session: Result<SessionContext>,
-    folder: String,
     survey: &'a Survey,
     request: &'a Request,
-    files: &'a [DataFile],
+    cases: &'a OwnRows,
 }
 
 impl<'a> StepInput<'a> {
-    fn new(
-        job: &Job<'a>,
-        step: &str,
-        survey: &'a Survey,
-        request: &'a Request,
-        files: &'a [DataFile],
-    ) -> Self {
-        Self {
-            archive: job.archive,
-            session: job.session(step),
-            folder: case_folder(job),
-            survey,
-            request,
-            files,
-        }
+    fn new(job: &Job<'a>, step: &str, survey: &'a Survey, request: &'a Request, cases: &'a OwnRows) -> Self {
+        Self { archive: job.archive, session: job.session(step), survey, request, cases }
     }
 
     /// The session, with the events and the cases registered.
     async fn open(self, scope: &Scope<'_>) -> Result<SessionContext> {
         let session = self.session?;
         self.survey.register(&session, self.archive).await?;
-        let cases =
-            written_cases(&session, self.archive, scope, self.request, &self.folder, self.files).await?;
+        let cases = written_cases(&session, self.archive, scope, self.request, self.cases).await?;
         session.register_table("cases", cases.into_view())?;
         Ok(session)
     }
@@ -191,9 +158,9 @@ fn measure_stages<'a>(
     job: &Job<'a>,
     survey: &'a Survey,
     request: &'a Request,
-    files: &'a [DataFile],
+    cases: &'a OwnRows,
 ) -> impl Future<Output = Result<Vec<StageResult>>> + use<'a> {
-    let input = StepInput::new(job, "stages", survey, request, files);
+    let input = StepInput::new(job, "stages", survey, request, cases);
     async move {
         let scope = survey.scope(request);
         stages::measure(&input.open(&scope).await?, stage_times(&scope, request)).await
@@ -204,9 +171,9 @@ fn discover_process<'a>(
     job: &Job<'a>,
     survey: &'a Survey,
     request: &'a Request,
-    files: &'a [DataFile],
+    cases: &'a OwnRows,
 ) -> impl Future<Output = Result<Process>> + use<'a> {
-    let input = StepInput::new(job, "process", survey, request, files);
+    let input = StepInput::new(job, "process", survey, request, cases);
     async move {
         let scope = survey.scope(request);
         process::discover(&input.open(&scope).await?, &scope, request.file.has_calendar()).await
@@ -218,11 +185,11 @@ fn measure<'a>(
     parameters: &'a Parameters,
     survey: &'a Survey,
     request: &'a Request,
-    files: &'a [DataFile],
+    cases: &'a OwnRows,
     stages: Vec<StageResult>,
     process: Process,
 ) -> impl Future<Output = Result<Study>> + use<'a> {
-    let input = StepInput::new(job, "measure", survey, request, files);
+    let input = StepInput::new(job, "measure", survey, request, cases);
     async move {
         let scope = survey.scope(request);
         let session = input.open(&scope).await?;
@@ -278,16 +245,12 @@ async fn written_cases(
     archive: &Archive,
     scope: &Scope<'_>,
     request: &Request,
-    folder: &str,
-    files: &[DataFile],
+    cases: &OwnRows,
 ) -> Result<DataFrame> {
     let query = cases_query(session, scope, request, 1).await?;
     // Traces occur again and again and are read as views; a case's id occurs once and is copied.
     let schema = views(&stored(query.schema().as_arrow()), "case_id");
-    let files = files.iter();
-    let files =
-        files.map(|file| v1::ParquetFile { path: format!("{folder}/{}", file.path), size: file.size });
-    tasks::scan(session, archive, files.collect(), schema, false)
+    cases.scan(session, archive, schema, false)
 }
 
 fn report<'a>(
@@ -301,7 +264,7 @@ fn report<'a>(
         let footer = Footer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: Some(request.seed).filter(|_| !study.queues.is_empty() || !study.measures.is_empty()),
-            snapshot: Some(match survey.predictions {
+            snapshot: Some(match survey.predictions.filter(|_| study.uses_predictions()) {
                 Some(predictions) => format!("{RELEASES}@{}, {PREDICTIONS}@{predictions}", survey.version),
                 None => format!("{RELEASES}@{}", survey.version),
             }),

@@ -23,6 +23,10 @@ use crate::{
     table::RELEASES,
 };
 
+/// Microseconds of a day and of a minute.
+const DAY: i64 = 86_400_000_000;
+const MINUTE: i64 = 60_000_000;
+
 /// The extent of a country's events.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Extent {
@@ -85,7 +89,8 @@ impl Survey {
         session.register_table(RELEASES, releases)?;
         let absent = columns_without_values(&snapshot.files);
         let extent = extent(session, &country, &absent).await?;
-        let cut_off = request.cut_off.map_or(extent.last, |after| extent.last.min(after - 1));
+        let begins = |day| begin_of(day, request, extent.utc_offset);
+        let cut_off = request.cut_off.map_or(extent.last, |after| extent.last.min(begins(after) - 1));
         let predictions = predictions::newest_version(archive).await?;
         Ok(Self { country, version: snapshot.version, predictions, extent, cut_off, absent })
     }
@@ -119,6 +124,13 @@ impl Survey {
         }
         Ok(())
     }
+}
+
+/// When a day (since 1970-01-01) begins by the clock of the offices, microseconds since 1970 UTC: that of the stage file's
+/// opening hours, else that of the events where all have the same, else UTC.
+fn begin_of(day: i64, request: &Request, utc_offset: Option<i32>) -> i64 {
+    let by_hours = request.file.calendar.as_ref().and_then(|hours| hours.begin_of(day));
+    by_hours.unwrap_or(day * DAY - i64::from(utc_offset.unwrap_or_default()) * MINUTE)
 }
 
 /// The columns of [`STRATA`] and [`BEGINNINGS`] that are null in every row of some files, by the files'
@@ -181,6 +193,19 @@ fn extent_sql(country: &str, absent: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameters::Parameters;
+
+    #[test]
+    fn a_day_begins_by_the_clock_of_the_offices() {
+        let request = Parameters { cut_off: Some("1970-01-01".to_owned()), ..Parameters::default() };
+        let mut request = request.read().expect("is right");
+        assert_eq!(request.cut_off, Some(1), "the day after it");
+        assert_eq!(begin_of(1, &request, None), DAY);
+        assert_eq!(begin_of(1, &request, Some(120)), DAY - 120 * MINUTE);
+        let hours = "time_zone = \"Asia/Taipei\"\nhours = {}";
+        request.file.calendar = Some(toml::from_str(hours).expect("parses"));
+        assert_eq!(begin_of(1, &request, Some(120)), DAY - 480 * MINUTE);
+    }
 
     #[test]
     fn a_column_is_absent_where_every_file_says_so() {

@@ -162,9 +162,24 @@ pub fn number(value: f64) -> String {
     ENGLISH.number(value)
 }
 
+/// A period such as `2024-01..2024-03` as it is shown.
+pub fn period(text: &str) -> String {
+    match text.split_once("..") {
+        Some((first, last)) if first != last => format!("{first} – {last}"),
+        Some((only, _)) => only.to_owned(),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_period_of_one_month_is_that_month() {
+        let shown = ["2024-01..2024-03", "2024-01..2024-01", "2024-01", ""].map(period);
+        assert_eq!(shown, ["2024-01 – 2024-03", "2024-01", "2024-01", ""]);
+    }
 
     #[test]
     fn numbers_are_rounded_and_have_their_separators() {

@@ -9,7 +9,8 @@
 //! Kim et al., *DATE* (KDD 2020), whose synthetic declarations are the model of this generator.
 //!
 //! What inspectors find (the columns `illicit` and `additional_revenue`) is less than the truth: only the inspected rows
-//! have an outcome, they are selected by a noisy rule, and a share of the illicit ones is missed.
+//! have an outcome, they are selected by a noisy rule or at random (`random_inspection`), and a share of the illicit ones is
+//! missed.
 //!
 //! For backtests each of these has a parameter, at whose default the archive is the same as without it: the traders'
 //! different inclination to fraud (`histories`), rings (`rings`), the new scheme (`new_scheme_from`; its traders

@@ -74,6 +74,8 @@ struct OpenDeclaration {
     day: i32,
     channel: &'static str,
     inspected: bool,
+    /// Whether chance alone chose it: no rule, and no inspector, would have.
+    random: bool,
 }
 
 impl Month {
@@ -155,12 +157,15 @@ impl Month {
         let score = rule_score(weight, self.parameters.inspection_bias, rng);
         let random_rate = RED_OF_INSPECTED * self.parameters.inspection_rate * RANDOM_RED;
         let uniform = rng.random::<f64>();
-        let (channel, inspected) = if score > economy.red || uniform < random_rate {
-            ("red", true)
+        let (channel, inspected, random) = if score > economy.red {
+            ("red", true, false)
+        } else if uniform < random_rate {
+            // Of those drawn in the yellow channel half would have been inspected in any case.
+            ("red", true, score <= economy.yellow || uniform < 0.5 * random_rate)
         } else if score > economy.yellow {
-            ("yellow", rng.random())
+            ("yellow", rng.random(), false)
         } else {
-            ("green", false)
+            ("green", false, false)
         };
         let mut items = 1;
         while items < 9 && rng.random::<f64>() < 0.45 {
@@ -177,6 +182,7 @@ impl Month {
             day: self.first_day + day.min(self.day_ends.len() - 1) as i32,
             channel,
             inspected,
+            random,
         }
     }
 
@@ -345,6 +351,8 @@ impl Month {
             out.tax.append_value(tax);
             out.channel.append_value(open.channel);
             out.inspected.append_value(open.inspected);
+            out.random.append_value(open.random);
+            out.version.append_null();
             let missed = self.rng.random::<f64>() < self.parameters.label_noise;
             if open.inspected {
                 let found = scheme.is_some() && !missed;
@@ -432,7 +440,7 @@ columns! {
     gross: Float64Builder, quantity: Float64Builder, unit: StringBuilder, invoice: Float64Builder,
     currency: StringBuilder, value: Float64Builder, duty_rate: Float64Builder, duty: Float64Builder,
     tax_rate: Float64Builder, tax: Float64Builder, channel: StringBuilder, inspected: BooleanBuilder,
-    illicit: BooleanBuilder, raised: Float64Builder;
+    illicit: BooleanBuilder, raised: Float64Builder, random: BooleanBuilder, version: Int32Builder;
     true_illicit: BooleanBuilder, true_scheme: StringBuilder, true_revenue: Float64Builder,
     planted: StringBuilder, inclination: Float64Builder, ring: BooleanBuilder,
 }

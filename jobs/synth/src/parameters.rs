@@ -39,16 +39,17 @@ pub struct Parameters {
     /// How many months, 1 to 1200.
     #[arg(skip)]
     pub months: u32,
-    /// Goods items a year, 12 to 10 billion.
+    /// Goods items a year, 12 to 10 billion; default: 200,000.
     #[arg(long, required = false)]
     pub rows_per_year: u64,
-    /// Two archives differ if their seeds do.
+    /// Two archives differ if their seeds do; default: 0.
     #[arg(long, required = false)]
     pub seed: u64,
-    /// Share of the items that try to evade duty, 0 to 0.3; a few of them find nothing to evade.
+    /// Share of the items that try to evade duty, 0 to 0.3; a few of them find nothing to evade. Default:
+    /// 0.06.
     #[arg(long, required = false)]
     pub illicit_rate: f64,
-    /// Share of the items that are inspected, 0 to 0.6.
+    /// Share of the items that are inspected, 0 to 0.6; default: 0.1.
     #[arg(long, required = false)]
     pub inspection_rate: f64,
     /// Share of the inspected illicit items that inspectors miss, 0 to 1.
@@ -85,8 +86,8 @@ pub struct Parameters {
     /// schemes are fewest.
     #[arg(long)]
     pub new_scheme_on_free_goods: bool,
-    /// Year and month of the last month in which the schemes in [`Schemes`] are practised in full; absent: to the
-    /// end.
+    /// Year and month of the last month in which the schemes other than false discounts are practised in full;
+    /// absent: to the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[arg(long, value_parser = month_of)]
     pub old_schemes_until: Option<(i32, u32)>,

@@ -139,6 +139,30 @@ fn outcomes_are_known_only_where_inspected_and_never_exceed_the_truth() {
     assert!((0.05..0.15).contains(&noise), "label noise {noise}");
 }
 
+/// Of the declarations that no rule and no inspector chose, 0.7 · 0.4 · 0.25 = 7 % are drawn, suspicious or not.
+#[test]
+fn random_inspections_are_a_fair_sample_of_what_nothing_else_chose() {
+    let parameters = Parameters { rows_per_year: 600_000, inspection_rate: 0.4, ..small() };
+    let SynthBatch { declarations, truth } = all(parameters);
+    let flags = |name: &str| declarations[name].as_boolean().clone();
+    let (inspected, random) = (flags("inspected"), flags("random_inspection"));
+    let illicit = truth["illicit"].as_boolean();
+    let (mut drawn, mut left) = ((0, 0), (0, 0));
+    for row in 0..declarations.num_rows() {
+        assert!(inspected.value(row) || !random.value(row));
+        let sum = match (random.value(row), inspected.value(row)) {
+            (true, _) => &mut drawn,
+            (false, false) => &mut left,
+            (false, true) => continue,
+        };
+        *sum = (sum.0 + 1, sum.1 + usize::from(illicit.value(row)));
+    }
+    let chance = share(drawn.0, drawn.0 + left.0);
+    assert!((0.062..0.078).contains(&chance), "{chance}");
+    let lift = share(drawn.1, drawn.0) / share(left.1, left.0);
+    assert!((0.85..1.15).contains(&lift), "{lift}");
+}
+
 #[test]
 fn evaded_revenue_by_hand() {
     // True value 1000 at 20 % duty and 15 % tax owes 200 + 180 = 380. Declared at 400, it was assessed

@@ -5,8 +5,9 @@
 //! deciles of the reference, one half added to each count; and a classifier two-sample test (Lopez-Paz and Oquab,
 //! ICLR 2017), whose classifier is the ratio of the counts in those deciles on every other row and whose
 //! statistic is the area under the ROC curve on the rest: 0.5 means that the two cannot be distinguished. For
-//! all features together the classifier is a few boosted trees. Features that change with time in any case
-//! (counts of the past, the calendar) and those computed from outcomes are left out. Start at [`Reference::new`].
+//! all features together the classifier is a few boosted trees. Features that change with time in any case are left out:
+//! the calendar, and all that are computed from the past, whose counts, rates and usual prices change because the history
+//! grows. Start at [`Reference::new`].
 
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -16,7 +17,7 @@ use tidewaiter_learning::gbdt::{Dataset, Parameters, fit_alone};
 
 use super::select::draw;
 use crate::{
-    features::{FeatureBatch, Measure, Source, features},
+    features::{FeatureBatch, Source, features},
     metrics::Metrics,
 };
 
@@ -46,7 +47,7 @@ pub(super) struct FeatureDrift {
 pub(super) fn measured_features() -> Vec<usize> {
     let counts = |(_, feature): &(usize, &crate::features::Feature)| match feature.source {
         Source::Row => !CALENDAR.contains(&feature.name.as_str()),
-        Source::Code(_) | Source::Past(Measure::PriceDeviation | Measure::PriceRatio, _) => true,
+        Source::Code(_) => true,
         Source::Past(..) => false,
     };
     features().iter().enumerate().filter(counts).map(|(place, _)| place).collect()
@@ -258,6 +259,17 @@ mod tests {
         // Pairs: 3 new in bin 2 beat 3 old and tie with 1; 1 new in bin 1 ties with 3: 9 + 1.5 + 1.5 of 16.
         assert!((two_sample(&old, &new) - 12.0 / 16.0).abs() < 1e-12);
         assert!((two_sample(&old, &old) - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_changes_because_the_history_grows_is_not_measured() {
+        let names: Vec<&str> =
+            measured_features().into_iter().map(|place| features()[place].name.as_str()).collect();
+        assert!(names.contains(&"ln_price_per_kg") && names.contains(&"origin_code"), "{names:?}");
+        for moving in ["hs6_price_deviation", "hs6_price_ratio", "importer_rate", "day_of_year"] {
+            assert!(features().iter().any(|feature| feature.name == moving), "{moving}");
+            assert!(!names.contains(&moving), "{moving}");
+        }
     }
 
     fn sample(shift: f32) -> Sample {

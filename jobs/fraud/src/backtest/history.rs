@@ -17,9 +17,7 @@ use datafusion::{
 use futures::{StreamExt, stream::BoxStream};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
-use tidewaiter_archive::{
-    Archive, DataFile, provider::snapshot_by_month, tasks, write_operator::WriteOperator,
-};
+use tidewaiter_archive::{Archive, own_rows::OwnRows, provider::snapshot_by_month};
 use tidewaiter_core::{
     Error, Result, ResultExt, answers,
     plan::{self, Input, Meter, Operator},
@@ -40,10 +38,7 @@ use crate::{
 
 /// The file with the rows, in the job's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct HistoryFile {
-    path: String,
-    size: u64,
-}
+pub(super) struct HistoryFile(OwnRows);
 
 impl HistoryFile {
     /// Writes the file from a snapshot of the declarations and the files of true outcomes (paths and sizes).
@@ -75,20 +70,12 @@ impl HistoryFile {
                     .collect(),
                 has_truth: !truths.is_empty(),
             })?;
-            let writer = WriteOperator::new(v1::WriteOperator {
-                archive: archive.url().to_string(),
-                table: folder.clone(),
-                country: country.clone(),
-                name: "history".to_owned(),
-                ..v1::WriteOperator::default()
-            })?;
-            let files =
-                plan::reports::<Vec<DataFile>>(plan::apply(plan::apply(rows, operator)?, writer)?).await;
-            let files = files.context(|| "put the declarations in the order of time")?.concat();
-            let [file] = files.as_slice() else {
-                return Err(Error::internal(format!("{} files hold the history, not one", files.len())));
-            };
-            let history = Self { path: format!("{folder}/{}", file.path), size: file.size };
+            let rows = OwnRows::write(plan::apply(rows, operator)?, archive, &folder, "history").await;
+            let history = Self(rows.context(|| "put the declarations in the order of time")?);
+            let files = history.0.files().len();
+            if files != 1 {
+                return Err(Error::internal(format!("{files} files hold the history, not one")));
+            }
             let told: u64 = truth.iter().map(|file| file.rows).sum();
             let named = if told > 0 { history.count_known(&session, archive).await? } else { 0 };
             if named < told {
@@ -104,11 +91,10 @@ impl HistoryFile {
 
     /// A query for the rows, in time order.
     pub(super) fn scan(&self, session: &SessionContext, archive: &Archive) -> Result<DataFrame> {
-        let file = v1::ParquetFile { path: self.path.clone(), size: self.size };
         let declared = tidewaiter_declarations::schema();
         let input = INPUT_COLUMNS.iter().map(|name| Ok(declared.field_with_name(name)?.clone()));
         let input = Schema::new(input.collect::<Result<Vec<Field>>>()?);
-        tasks::scan(session, archive, vec![file], with_truth(&input), true)
+        self.0.scan(session, archive, with_truth(&input), true)
     }
 
     /// How many rows have a known outcome.

@@ -22,7 +22,11 @@ use super::{
     strategy::Exploit,
     summary::{FIGURES, StrategySummary, Summary},
 };
-use crate::{calendar::date_of, report::words};
+use crate::{
+    calendar::date_of,
+    features::{features, text},
+    report::words,
+};
 
 /// Features in the table of drift.
 const DRIFT_ROWS: usize = 12;
@@ -232,7 +236,8 @@ fn lead(words: &Words, parameters: &Parameters, summary: &Summary, total: &Perio
         (false, false) => {
             text.push(' ');
             text.push_str(&words.fill(
-                "By these periods and seeds it cannot be told from {others}: their paired differences are within chance.",
+                "By these periods and seeds it cannot be told from {others} by the share of the illicit items found: chance \
+                 alone could explain their paired differences in it.",
                 &[("others", &equal.join(", "))],
             ));
         }
@@ -266,7 +271,12 @@ fn differences(words: &Words, summary: &Summary) -> Markup {
     }
     html! {
         (table.render())
-        p { (words.say("In points of percent. An interval that holds 0 is a difference within chance.")) }
+        p {
+            (words.say(
+                "In points of percent. A difference whose interval holds 0 could be chance alone. Strategies are compared by \
+                 recall in the lead.",
+            ))
+        }
     }
 }
 
@@ -378,7 +388,9 @@ fn drift(words: &Words, summary: &Summary) -> Markup {
     let mut table = words.table("The features that moved most, each in its worst period", &columns);
     for (feature, (psi, auc, period)) in order.into_iter().take(DRIFT_ROWS) {
         let day = summary.periods().get(period).map(|one| date_of(one.first_day).to_string());
-        table.row(vec![feature.into(), psi.into(), auc.into(), day.as_deref().into()]);
+        let known = features().iter().find(|known| known.name == feature);
+        let name = known.map_or_else(|| feature.to_owned(), |known| text::label(words, known));
+        table.row(vec![Cell::Text(name), psi.into(), auc.into(), day.as_deref().into()]);
     }
     html! {
         (table.render())

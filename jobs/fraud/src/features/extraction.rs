@@ -11,7 +11,7 @@ use tidewaiter_core::{Error, Result, ResultExt, plan};
 use tidewaiter_declarations::DECLARATIONS;
 
 use super::{
-    files::FeatureFiles,
+    files::{FeatureFiles, RANDOM_INSPECTION},
     operator::{FeaturesOperator, INPUT_COLUMNS},
     parameters::Parameters,
 };
@@ -51,7 +51,11 @@ pub(crate) async fn extract(extraction: Extraction<'_>) -> Result<ExtractedFeatu
     };
     let declarations = snapshot_by_month(archive, DECLARATIONS, Some(version), country, last_month).await?;
     // No filter stands between the scan and the operator: it would be spread over partitions.
-    let rows = session.read_table(declarations)?.select_columns(INPUT_COLUMNS)?;
+    let mut columns = INPUT_COLUMNS.to_vec();
+    if declarations.schema().column_with_name(RANDOM_INSPECTION).is_some() {
+        columns.push(RANDOM_INSPECTION);
+    }
+    let rows = session.read_table(declarations)?.select_columns(&columns)?;
     let operator = FeaturesOperator::new(messages::FeaturesOperator {
         archive: archive.url().to_string(),
         folder,

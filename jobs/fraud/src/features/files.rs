@@ -30,6 +30,10 @@ use crate::messages;
 /// Declared values for the readers of a selection: columns after the features, null where not given.
 const DECLARED_TEXTS: [&str; 3] = ["importer", "hs_code", "origin"];
 
+/// Whether a random draw alone chose an item for inspection: of no use to a model, but to the figures of all items. Archives
+/// of earlier versions lack it.
+pub(super) const RANDOM_INSPECTION: &str = "random_inspection";
+
 /// Consecutive rows that go to one part before the next part gets rows.
 const BLOCK_ROWS: usize = 4096;
 
@@ -40,12 +44,13 @@ const AHEAD: usize = 2;
 const ROW_GROUP_ROWS: usize = 32 << 10;
 
 /// The columns of a feature file: those of [`feature_schema`], then `importer`, `hs_code`, `origin` and
-/// `customs_value` as declared.
+/// `customs_value` as declared, and `random_inspection`.
 pub fn file_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let mut fields = feature_schema().fields().to_vec();
         fields.extend(DECLARED_TEXTS.map(|name| Arc::new(Field::new(name, DataType::Utf8, true))));
         fields.push(Arc::new(Field::new("customs_value", DataType::Float64, true)));
+        fields.push(Arc::new(Field::new(RANDOM_INSPECTION, DataType::Boolean, true)));
         Arc::new(Schema::new(fields))
     });
     Arc::clone(&SCHEMA)
@@ -101,6 +106,7 @@ pub(super) fn declared(rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
     }
     let values = columns::column(rows, "customs_value", &DataType::Float64)?;
     declared.push(values.unwrap_or_else(|| Arc::new(Float64Array::new_null(rows.num_rows()))));
+    declared.push(Arc::new(columns::flags(rows, RANDOM_INSPECTION)?));
     Ok(declared)
 }
 

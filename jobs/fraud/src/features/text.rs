@@ -155,6 +155,7 @@ pub(crate) fn sentence(words: &Words, index: usize, value: impl Fn(usize) -> f32
             if let (Measure::Rate, Some(outcomes)) = (measure, outcomes) {
                 let count = f64::from(value(outcomes)).exp_m1().round();
                 let said = match count {
+                    0.0 => return with(words.say("no earlier outcome is known")),
                     1.0 => words.say(", from 1 outcome"),
                     _ => words.say(", from {n} outcomes"),
                 };

@@ -76,7 +76,7 @@ mod tests {
     use crate::{
         Metrics,
         features::{FeatureBuilder, Parameters, columns, features, keys::key_of},
-        population::{Estimated, Items, Population, population},
+        population::{Basis, Estimate, Estimated, Items, Population, population},
     };
 
     /// The goods items of some months, with what nobody but the generator knows.
@@ -86,6 +86,7 @@ mod tests {
         labels: Vec<f32>,
         truth: Vec<f32>,
         revenue: Vec<f64>,
+        random: Vec<Option<bool>>,
     }
 
     impl Months {
@@ -122,6 +123,7 @@ mod tests {
             let days = columns::days(&batch.declarations).expect("days");
             let declarations = columns::text(&batch.declarations, "declaration_id").expect("identifiers");
             let truth = batch.truth["illicit"].as_boolean().clone();
+            let random = columns::flags(&batch.declarations, "random_inspection").expect("flags");
             for row in 0..own.rows() {
                 let part = &mut months[usize::from(days.value(row) >= FIRST_TEST_DAY)];
                 for (feature, column) in part.sample.columns.iter_mut().enumerate() {
@@ -133,6 +135,7 @@ mod tests {
                 part.labels.push(if known { own.labels().value(row) } else { f32::NAN });
                 part.truth.push(f32::from(u8::from(truth.value(row))));
                 part.revenue.push(f64::NAN);
+                part.random.push(Some(random.value(row)));
             }
         }
         months
@@ -163,18 +166,19 @@ mod tests {
         (0..test.labels.len()).map(other).collect()
     }
 
-    /// The estimate of the last months, and `(estimate, truth, figure of the inspected items)` of the illicit share,
-    /// recall and precision at 5 %.
-    fn estimated(inspection_bias: f64) -> [(Estimated, f64, f64); 3] {
-        let months = generated(inspection_bias);
-        let (scores, propensity) = (scores(&months), chances(&months[1]));
+    /// The estimate of the last months by recorded random inspections (`recorded`) or predicted chances, and `(estimate,
+    /// truth, figure of the inspected items)` of the illicit share, recall and precision at 5 %.
+    fn estimated(months: &[Months; 2], recorded: bool) -> (Estimate, [(Estimated, f64, f64); 3]) {
         let test = &months[1];
+        let (scores, nothing) = (scores(months), vec![None; test.labels.len()]);
+        let propensity = (!recorded).then(|| chances(test));
         let items = Items {
             scores: &scores,
             labels: &test.labels,
             revenue: &test.revenue,
             declarations: &test.sample.declarations,
-            propensity: Some(&propensity),
+            random: if recorded { &test.random } else { &nothing },
+            propensity: propensity.as_deref(),
         };
         let Population::Estimated(estimate) = population(items, 1).expect("figures") else {
             panic!("an estimate")
@@ -184,28 +188,36 @@ mod tests {
         let share = |metrics: &Metrics| metrics.illicit as f64 / metrics.rows as f64;
         let recall = |metrics: &Metrics| metrics.recall_at(5.0).expect("K");
         let precision = |metrics: &Metrics| metrics.precision_at(5.0).expect("K");
-        [
+        let figures = [
             (estimate.figures["illicit"], share(&truth), share(&inspected)),
             (estimate.at("recall", 5.0).expect("K"), recall(&truth), recall(&inspected)),
             (estimate.at("precision", 5.0).expect("K"), precision(&truth), precision(&inspected)),
-        ]
+        ];
+        (estimate, figures)
     }
 
     /// The generator knows the truth of every item.
     #[test]
     fn the_estimate_of_randomly_inspected_items_covers_the_truth_of_all() {
-        for (figure, truth, _) in estimated(0.0) {
+        for (figure, truth, _) in estimated(&generated(0.0), false).1 {
             assert!(figure.low <= truth && truth <= figure.high, "{truth} is not in {figure:?}");
         }
     }
 
     /// Inspectors who follow a rule, by more than the features show, find more among what they inspect than there is
-    /// among all: the estimate is nearer to the truth than the inspected items are.
+    /// among all: the estimate by predicted chances is nearer to the truth than the inspected items are, and that by the
+    /// recorded random inspections covers it.
     #[test]
-    fn the_estimate_under_a_rule_is_nearer_to_the_truth_than_the_inspected_items() {
-        let [(figure, truth, inspected), ..] = estimated(0.9);
+    fn under_a_rule_random_inspections_cover_the_truth_and_predicted_chances_come_nearer_to_it() {
+        let months = generated(0.9);
+        let [(figure, truth, inspected), ..] = estimated(&months, false).1;
         assert!(inspected > 1.2 * truth, "{inspected} of the inspected, {truth} of all");
         let (error, naive) = ((figure.value - truth).abs(), (inspected - truth).abs());
         assert!(error < 0.8 * naive, "{figure:?} for {truth}; {inspected} of the inspected");
+        let (estimate, figures) = estimated(&months, true);
+        assert!(matches!(estimate.basis, Basis::Random { drawn } if drawn > 300), "{:?}", estimate.basis);
+        for (figure, truth, _) in figures {
+            assert!(figure.low <= truth && truth <= figure.high, "{truth} is not in {figure:?}");
+        }
     }
 }

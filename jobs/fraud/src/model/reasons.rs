@@ -102,7 +102,7 @@ mod tests {
         // Beside the features, what a network learned of the importer.
         attributions.push(0.3);
         let json = reasons_json(&attributions, &values, 5).replace('\u{a0}', " ");
-        insta::assert_snapshot!(json, @r#"[{"reason":"tariff rate: 8 %","feature":"duty_rate","value":8,"log_odds":-2},{"reason":"what the model learned of this importer from its items in the training months","feature":"importer_embedding","value":null,"log_odds":0.3},{"reason":"past illicit share of the HS 6 code: 41.0 %, from 0 outcomes","feature":"hs6_rate","value":0.41,"log_odds":0.1235},{"reason":"past illicit share of the importer: not known","feature":"importer_rate","value":null,"log_odds":0.1}]"#);
+        insta::assert_snapshot!(json, @r#"[{"reason":"tariff rate: 8 %","feature":"duty_rate","value":8,"log_odds":-2},{"reason":"what the model learned of this importer from its items in the training months","feature":"importer_embedding","value":null,"log_odds":0.3},{"reason":"past illicit share of the HS 6 code: no earlier outcome is known","feature":"hs6_rate","value":0.41,"log_odds":0.1235},{"reason":"past illicit share of the importer: not known","feature":"importer_rate","value":null,"log_odds":0.1}]"#);
         assert_eq!(reasons_json(&attributions, &values, 0), "[]");
         let parsed: serde_json::Value =
             serde_json::from_str(&reasons_json(&attributions, &values, 2)).expect("JSON");

@@ -9,8 +9,16 @@ use tidewaiter_report::{
 
 use crate::{
     metrics::PERCENTS,
-    population::{Estimate, Estimated, LEAST_ILLICIT, LEAST_INSPECTED, NoEstimate, Population},
+    population::{Basis, Estimate, Estimated, LEAST_ILLICIT, LEAST_INSPECTED, NoEstimate, Population},
 };
+
+/// What an estimate is made from.
+pub(super) fn source(words: &Words, basis: Basis) -> &str {
+    match basis {
+        Basis::Propensity => words.say("predicted chances of inspection"),
+        Basis::Random { .. } => words.say("random inspections"),
+    }
+}
 
 /// A share with its interval: `23.4 % (95 % interval 21.0 to 25.8)`.
 pub(super) fn interval(words: &Words, figure: Estimated) -> String {
@@ -31,8 +39,13 @@ pub(super) fn headline(words: &Words, estimate: &Estimate, capacity: f64) -> Opt
     let figure = |what: &str| estimate.at(what, percent).map(|figure| interval(words, figure));
     let (recall, revenue, precision) = (figure("recall")?, figure("revenue_recall"), figure("precision"));
     let mut text = words.fill(
-        "Of all items of the test months, inspecting the riskiest {capacity} is estimated to find {recall} of the fraud",
-        &[("capacity", &words.percent(capacity)), ("recall", &recall)],
+        "Of all items of the test months, inspecting the riskiest {capacity} is estimated, from {source}, to find {recall} of \
+         the fraud",
+        &[
+            ("capacity", &words.percent(capacity)),
+            ("source", source(words, estimate.basis)),
+            ("recall", &recall),
+        ],
     );
     if let Some(revenue) = revenue {
         text.push_str(&words.fill(" and {share} of the revenue to be recovered", &[("share", &revenue)]));
@@ -67,7 +80,11 @@ pub(super) fn section(words: &Words, population: &Population) -> Markup {
         ("Illicit among the inspected", Kind::Text),
         ("Revenue found", Kind::Text),
     ];
-    let mut table = words.table("Estimated for all items of the test months, with 95 % intervals", &columns);
+    let caption = words.fill(
+        "Estimated for all items of the test months from {source}, with 95 % intervals",
+        &[("source", source(words, estimate.basis))],
+    );
+    let mut table = words.table(&caption, &columns);
     for percent in PERCENTS {
         let cell = |what: &str| match estimate.at(what, percent) {
             Some(figure) => Cell::Text(interval(words, figure)),
@@ -77,20 +94,35 @@ pub(super) fn section(words: &Words, population: &Population) -> Markup {
     }
     html! {
         (table.render())
-        p {
-            (words.fill(
-                "Outcomes are known of {inspected} of {items} items, those that were inspected. An inspected item stands for \
-                 as many items as had its chance of being inspected, for each of them that was: for up to {weight}. The \
-                 chance is predicted from the features. The estimate holds where the choice of what to inspect knew no more \
-                 than these; an inspector's own suspicion makes it too high. Curves, metrics and months below are of the \
-                 inspected items alone.",
-                &[
-                    ("inspected", &words.count(estimate.inspected)),
-                    ("items", &words.count(estimate.items)),
-                    ("weight", &words.numbers().count(estimate.most_weight)),
-                ],
-            ))
-        }
+        p { (assumption(words, estimate)) }
+    }
+}
+
+/// For what the inspected items stand, and what must be true for that.
+fn assumption(words: &Words, estimate: &Estimate) -> String {
+    let [inspected, items] = [estimate.inspected, estimate.items].map(|number| words.count(number));
+    let weight = words.numbers().count(estimate.most_weight);
+    match estimate.basis {
+        Basis::Random { drawn } => words.fill(
+            "Outcomes are known of {inspected} of {items} items, those that were inspected. A random draw alone chose {drawn} \
+             of them; they stand for all items that nothing else chose, each for {weight}. Those that a rule or an inspector \
+             chose count for themselves. The estimate holds whatever the rule knew, if the draw gave all items one chance. \
+             Curves, metrics and months below are of the inspected items alone.",
+            &[
+                ("inspected", &inspected),
+                ("items", &items),
+                ("drawn", &words.count(drawn)),
+                ("weight", &weight),
+            ],
+        ),
+        Basis::Propensity => words.fill(
+            "Outcomes are known of {inspected} of {items} items, those that were inspected. An inspected item stands for as \
+             many items as had its chance of being inspected, for each of them that was: for up to {weight}. The chance is \
+             predicted from the features. The estimate holds where the choice of what to inspect knew no more than these; \
+             an inspector's own suspicion makes it too high. Curves, metrics and months below are of the inspected items \
+             alone.",
+            &[("inspected", &inspected), ("items", &items), ("weight", &weight)],
+        ),
     }
 }
 
@@ -128,6 +160,7 @@ pub(super) fn example() -> Estimate {
     Estimate {
         items: 130_000,
         inspected: 13_458,
+        basis: Basis::Propensity,
         most_weight: 41.3,
         figures: figures.into_iter().map(|(name, it)| (name.to_owned(), figure(it))).collect(),
     }

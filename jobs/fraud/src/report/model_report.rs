@@ -7,12 +7,15 @@ use tidewaiter_registry::{
     Promotion,
     comparison::{Comparison, Resampled},
 };
-use tidewaiter_report::words::{Language, Words};
+use tidewaiter_report::{
+    format::period,
+    words::{Language, Words},
+};
 
 use super::{
     item_table::SelectedItem,
     metric_table::{AT_K, metric_rows},
-    model_page::{Curves, Importance, ModelPage, MonthRow, Months, months_text},
+    model_page::{Curves, Importance, ModelPage, MonthRow, Months},
     words,
 };
 use crate::{
@@ -87,9 +90,9 @@ pub fn model_report(
         population: verdict.population.clone(),
         looks: facts.looks,
         periods: Months {
-            train: months_text(&facts.train),
-            valid: months_text(&facts.valid),
-            test: months_text(&facts.test),
+            train: period(&facts.train),
+            valid: period(&facts.valid),
+            test: period(&facts.test),
         },
         test_rows: challenger.rows,
         illicit_rate: challenger.illicit as f64 / challenger.rows as f64,

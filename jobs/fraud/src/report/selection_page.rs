@@ -12,11 +12,15 @@ use tidewaiter_report::{
 };
 
 use super::{
+    estimate,
     item_table::{self, SelectedItem},
     metric_table::{self, Metric},
     words,
 };
-use crate::{population::Estimated, scored::RankBy};
+use crate::{
+    population::{Basis, Estimated},
+    scored::RankBy,
+};
 
 /// Everything that the report of scored months shows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,10 +50,14 @@ pub struct SelectionPage {
     pub selected: u64,
     /// The lowest probability, or expected revenue, among the selected: that of the ranking.
     pub threshold: Option<f64>,
+    /// Items beyond the selected that have the same.
+    pub tied: u64,
     /// Illicit items expected among the selected: the sum of their probabilities.
     pub expected_hits: f64,
     /// Illicit items expected among the selected by the estimate for all items of the model's test months.
     pub estimated_hits: Option<Estimated>,
+    /// What that estimate is made from.
+    pub estimated_by: Basis,
     /// Revenue expected of the selected, national currency; `None` where the model expects none.
     pub expected_revenue: Option<f64>,
     /// Scored items whose outcome is known, of months that the model was not trained on.
@@ -241,9 +249,11 @@ impl SelectionPage {
         ];
         if let Some(Estimated { value, low, high }) = self.estimated_hits {
             let [value, low, high] = [value, low, high].map(|figure| words.numbers().count(figure));
+            let source = estimate::source(words, self.estimated_by);
             sentences.push(words.fill(
-                "By the estimate for all items of the model's test months they are {value} (95 % interval {low} to {high}).",
-                &[("value", &value), ("low", &low), ("high", &high)],
+                "By the estimate for all items of the model's test months, from {source}, they are {value} (95 % interval \
+                 {low} to {high}): plan with this.",
+                &[("source", source), ("value", &value), ("low", &low), ("high", &high)],
             ));
         }
         let (known, illicit) = self
@@ -252,8 +262,18 @@ impl SelectionPage {
             .fold((0, 0), |(known, illicit), month| (known + month.known, illicit + month.illicit));
         if known > 0 {
             sentences.push(words.fill(
-                "The outcome of {known} of them is known so far: {illicit} illicit.",
-                &[("known", &words.count(known)), ("illicit", &words.count(illicit))],
+                "{known} of them were inspected already, and {illicit} of these found illicit: {left} are left.",
+                &[
+                    ("known", &words.count(known)),
+                    ("illicit", &words.count(illicit)),
+                    ("left", &words.count(self.selected.saturating_sub(known))),
+                ],
+            ));
+        }
+        if self.tied > 0 {
+            sentences.push(words.fill(
+                "{n} more items have the very score of the last one selected: of equal ones the earlier were taken.",
+                &[("n", &words.count(self.tied))],
             ));
         }
         if self.in_sample > 0 {
@@ -364,7 +384,7 @@ mod tests {
         let said = |report: &SelectionPage| report.headline().replace('\u{a0}', " ");
         insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. By the probabilities, which are learned from inspected items, about 481 of them should prove illicit.");
         report.by_month[0] = SelectedMonth { known: 12, illicit: 9, ..report.by_month[0].clone() };
-        insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. By the probabilities, which are learned from inspected items, about 481 of them should prove illicit. The outcome of 12 of them is known so far: 9 illicit.");
+        insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. By the probabilities, which are learned from inspected items, about 481 of them should prove illicit. 12 of them were inspected already, and 9 of these found illicit: 988 are left.");
         insta::assert_snapshot!(said(&SelectionPage::default()), @"These months hold no items to inspect.");
     }
 
@@ -388,7 +408,8 @@ mod tests {
     fn an_estimate_for_all_items_stands_beside_the_probabilities() {
         let estimated_hits = Some(Estimated { value: 210.0, low: 150.2, high: 271.0 });
         let headline = SelectionPage { estimated_hits, ..example() }.headline().replace('\u{a0}', " ");
-        let estimate = "By the estimate for all items of the model's test months they are 210 (95 % interval 150 to 271).";
+        let estimate = "By the estimate for all items of the model's test months, from predicted chances of inspection, they \
+                        are 210 (95 % interval 150 to 271): plan with this.";
         assert!(headline.contains(estimate), "{headline}");
     }
 

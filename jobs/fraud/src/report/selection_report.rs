@@ -1,16 +1,15 @@
 //! Filling the report of an apply from what was counted of the scored rows.
 
-use tidewaiter_report::words::Language;
+use tidewaiter_report::{format::period, words::Language};
 
 use super::{
     item_table::SelectedItem,
     metric_table::metric_rows,
-    model_page::months_text,
     selection_page::{SelectedMonth, SelectionPage},
     words,
 };
 use crate::{
-    population::Estimated,
+    population::{Basis, Estimated},
     scored::{RankBy, Selection},
 };
 
@@ -29,6 +28,8 @@ pub struct SelectionFacts {
     pub trained: String,
     /// The illicit share of what the model selects, estimated for all items of its test months.
     pub precision: Option<Estimated>,
+    /// What that estimate is made from.
+    pub estimated_by: Basis,
     /// Share of the items that customs can inspect, 0 .. 1.
     pub capacity: f64,
     /// Currency of the amounts, ISO 4217; empty: not named.
@@ -59,14 +60,15 @@ pub fn selection_report(
         title: words(facts.language).fill("Items to inspect, by {model}", &[("model", &facts.model)]),
         model: facts.model,
         country: facts.country,
-        months: months_text(&facts.months),
-        trained: months_text(&facts.trained),
+        months: period(&facts.months),
+        trained: period(&facts.trained),
         in_sample: selected.in_sample,
         rank_by: facts.rank_by,
         capacity: facts.capacity,
         rows: selected.rows,
         selected: selected.selected,
         threshold: selected.threshold,
+        tied: selected.tied,
         expected_hits: selected.expected_hits,
         estimated_hits: facts.precision.map(|share| {
             let of_selected = |share: f64| share * selected.selected as f64;
@@ -76,6 +78,7 @@ pub fn selection_report(
                 high: of_selected(share.high),
             }
         }),
+        estimated_by: facts.estimated_by,
         expected_revenue: selected.expected_revenue,
         known: selected.known,
         by_month: months.collect(),

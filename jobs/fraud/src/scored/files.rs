@@ -93,6 +93,7 @@ impl ScoredFiles<'_> {
             "additional_revenue",
             "probability",
             "expected_revenue",
+            "random_inspection",
         ];
         let ordered = self.query(None)?.sort(by_time())?.select_columns(&columns)?;
         let sample = Sample::of(self.count());
@@ -100,10 +101,12 @@ impl ScoredFiles<'_> {
         let mut stream = ordered.batch_stream().await?;
         while let Some(batch) = stream.next().await {
             let batch = batch?;
-            let [days, declarations, labels, revenue, probabilities, expected] = batch.columns() else {
+            let [days, declarations, labels, revenue, probabilities, expected, random] = batch.columns()
+            else {
                 return Err(Error::internal("scored rows have other columns than were asked for"));
             };
             let keys = declaration_keys(declarations)?;
+            let random = random.as_boolean();
             let days = days.as_primitive::<Date32Type>();
             let labels = labels.as_primitive::<Float32Type>();
             let [revenue, probabilities, expected] =
@@ -118,6 +121,7 @@ impl ScoredFiles<'_> {
                 rows.revenue.push(number(revenue, row));
                 rows.probabilities.push(number(probabilities, row));
                 rows.expected.push(number(expected, row));
+                rows.random.push(random.is_valid(row).then(|| random.value(row)));
             }
         }
         Ok(rows)

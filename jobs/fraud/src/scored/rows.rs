@@ -17,6 +17,8 @@ pub struct ScoredRows {
     pub revenue: Vec<f64>,
     /// Expected revenue, national currency; NaN where the model has no revenue head.
     pub expected: Vec<f64>,
+    /// Whether a random draw alone chose them for inspection; `None` where the archive does not say.
+    pub random: Vec<Option<bool>>,
 }
 
 /// The items that rank first, in the order of the ranking.

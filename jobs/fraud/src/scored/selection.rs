@@ -40,6 +40,8 @@ pub struct Selection {
     pub selected: u64,
     /// The score of the last selected row.
     pub threshold: Option<f64>,
+    /// Rows after it with the same score.
+    pub tied: u64,
     /// The sum of the probabilities of the selected.
     pub expected_hits: f64,
     /// The sum of the expected revenue of the selected; `None` without any.
@@ -63,6 +65,7 @@ impl Selection {
             in_sample: 0,
             selected: 0,
             threshold: None,
+            tied: 0,
             expected_hits: 0.0,
             expected_revenue: None,
             known: 0,
@@ -97,6 +100,8 @@ impl Selection {
             month.expected_hits += row.probability;
             month.known += u64::from(known);
             month.illicit += u64::from(known && row.label == 1.0);
+        } else {
+            self.tied += u64::from(self.threshold == Some(row.score));
         }
         if !in_sample {
             self.known += u64::from(known);
@@ -131,6 +136,11 @@ mod tests {
         }
         assert_eq!((selection.rows, selection.selected, selection.in_sample, selection.known), (5, 3, 2, 3));
         assert_eq!((selection.threshold, selection.expected_revenue), (Some(0.7), None));
+        assert_eq!(selection.tied, 0);
+        let row = RankedRow { score: 0.7, probability: 0.7, label: f32::NAN, revenue: f64::NAN };
+        let mut equal = Selection::new(1, 0, None);
+        (0..3).for_each(|_| equal.push(18_718, row, None));
+        assert_eq!((equal.selected, equal.tied), (1, 2));
         let march = &selection.months["2021-03"];
         assert_eq!((march.rows, march.selected, march.known, march.illicit), (2, 2, 0, 0));
         let april = &selection.months["2021-04"];

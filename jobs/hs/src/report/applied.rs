@@ -8,6 +8,7 @@ use arrow::{
 use maud::{Markup, html};
 use tidewaiter_core::{Error, Result};
 use tidewaiter_report::{
+    format::period,
     page::{Footer, Page, Section},
     table::{Cell, Kind},
     words::{Language, Words},
@@ -82,12 +83,13 @@ pub fn applied_report(applied: &Applied, facts: &AppliedFacts) -> Result<Page> {
     sections.push(section("by-chapter", words.say("Every chapter"), chapters(words, &applied.chapters)?));
     let number = |count: u64| words.count(count);
     let [train, valid] = &facts.trained;
+    let months = period(&facts.months);
     let shown = [
         ("Model", facts.model.clone()),
         ("Country", facts.country.clone()),
-        ("Months scored", facts.months.clone()),
-        ("Training months", train.clone()),
-        ("Validation months", valid.clone()),
+        ("Months scored", months.clone()),
+        ("Training months", period(train)),
+        ("Validation months", period(valid)),
         ("Items scored", number(counts.items)),
         ("Of months that the model knows", number(counts.in_sample)),
         ("Declared as first recommended", number(counts.agreeing)),
@@ -101,7 +103,7 @@ pub fn applied_report(applied: &Applied, facts: &AppliedFacts) -> Result<Page> {
             "{} · {} · {}",
             words.fill("Declared HS codes: {model}", &[("model", &facts.model)]),
             facts.country,
-            facts.months
+            months
         ),
         subtitle: words.say("Declared HS codes that the descriptions of the goods do not suggest").to_owned(),
         lead: lead(words, applied, facts),
@@ -125,7 +127,7 @@ fn lead(words: &Words, applied: &Applied, facts: &AppliedFacts) -> String {
         &[
             ("items", &words.count(new)),
             ("country", &facts.country),
-            ("months", &facts.months),
+            ("months", &period(&facts.months)),
             ("doubtful", &words.count(counts.doubtful)),
             ("threshold", &words.percent(DOUBTFUL)),
             ("vague", &words.count(counts.vague)),
@@ -138,7 +140,7 @@ fn lead(words: &Words, applied: &Applied, facts: &AppliedFacts) -> String {
         text.push_str(&words.fill(
             "Another {n} items are of months that the model was trained on ({train}, {valid}): it knows their codes, so that \
              nothing here counts or lists them.",
-            &[("n", &words.count(counts.in_sample)), ("train", train), ("valid", valid)],
+            &[("n", &words.count(counts.in_sample)), ("train", &period(train)), ("valid", &period(valid))],
         ));
     }
     text

@@ -14,6 +14,7 @@ mod tables;
 use maud::Markup;
 use tidewaiter_registry::{Promotion, comparison::Comparison};
 use tidewaiter_report::{
+    format::period,
     page::{Footer, Page, Section},
     words::Words,
 };
@@ -50,14 +51,14 @@ pub fn hs_report(results: &TestResults, model: &str, facts: &ReportFacts, promot
         section("odd", words.say("Unusual descriptions and codes"), defects(words, facts)),
     ];
     sections.retain(|section| !section.body.0.is_empty());
-    let [train, valid, test] = &facts.periods;
+    let [train, valid, test] = facts.periods.each_ref().map(|months| period(months));
     let [chapters, headings, subheadings] = facts.classes.map(|count| words.count(count as u64));
     let mut shown = vec![
         (words.say("Model").to_owned(), model.to_owned()),
         (words.say("Verdict").to_owned(), verdict(words, model, facts, promotion)),
         (words.say("Country").to_owned(), facts.country.clone()),
-        (words.say("Training months").to_owned(), train.clone()),
-        (words.say("Validation months").to_owned(), valid.clone()),
+        (words.say("Training months").to_owned(), train),
+        (words.say("Validation months").to_owned(), valid),
         (words.say("Test months").to_owned(), test.clone()),
         (
             words.say("Codes known").to_owned(),
@@ -142,7 +143,7 @@ fn lead(words: &Words, results: &TestResults, facts: &ReportFacts) -> String {
         &[
             ("all", &words.count(test.read())),
             ("country", &facts.country),
-            ("months", months),
+            ("months", &period(months)),
             ("used", &words.count(test.items)),
         ],
     );
@@ -170,7 +171,23 @@ fn lead(words: &Words, results: &TestResults, facts: &ReportFacts) -> String {
     ));
     text.push(' ');
     text.push_str(&automated(words, results));
+    text.push(' ');
+    text.push_str(&on_new_texts(words, results));
     text
+}
+
+/// How good the first recommendation is on texts that training did not have.
+fn on_new_texts(words: &Words, results: &TestResults) -> String {
+    let new = results.novelty.iter().find(|novelty| !novelty.seen && novelty.items > 0);
+    let Some(right) = new.and_then(|new| Some((new.items, new.right[2]?))) else {
+        return words
+            .say("Training had the words of every one of these texts: how good it is on new ones is not known.")
+            .to_owned();
+    };
+    words.fill(
+        "Training did not have the text of {n} of the items: there the first recommendation is right for {share}.",
+        &[("n", &words.count(right.0)), ("share", &share(words, right.1))],
+    )
 }
 
 /// What the validation months' threshold for [`AUTOMATED_RIGHT`] would have done.
@@ -282,7 +299,7 @@ mod tests {
             "{said}"
         );
         assert!(said.contains("code for 90.0 % (95 % interval 8"), "{said}");
-        assert!(said.ends_with("none is to be classified to six digits without a person."), "{said}");
+        assert!(said.contains("none is to be classified to six digits without a person."), "{said}");
         assert!(!page.render().contains("can be classified without a person"));
 
         let sure: Vec<Evaluation> = vec![evaluation(), {

@@ -1,10 +1,16 @@
 //! The groups of cases and the two periods, side by side.
 
 use maud::{Markup, html};
-use tidewaiter_report::table::{Cell, Kind};
+use tidewaiter_report::{
+    format::period,
+    table::{Cell, Kind},
+};
 
-use super::writer::{SHOWN, Writer, period_of};
-use crate::stages::StageResult;
+use super::writer::{SHOWN, Writer};
+use crate::stages::{PeriodTimes, StageResult};
+
+/// Fewest cases of a group whose median and P90 are shown.
+const LEAST_CASES: u64 = 10;
 
 impl Writer<'_> {
     /// The headline by the values of each requested column.
@@ -17,7 +23,7 @@ impl Writer<'_> {
             @for column in columns {
                 @let groups: Vec<_> = self.study.strata.iter().filter(|stratum| stratum.column == column).filter_map(|stratum| {
                     let result = stratum.stages.iter().find(|result| result.stage == headline.stage)?;
-                    (result.complete > 0).then_some((stratum.value.as_str(), result))
+                    (result.complete + result.open > 0).then_some((stratum.value.as_str(), result))
                 }).collect();
                 (self.stratum_table(column, &groups))
             }
@@ -26,29 +32,38 @@ impl Writer<'_> {
 
     fn stratum_table(&self, column: &str, groups: &[(&str, &StageResult)]) -> Markup {
         let title = self.attribute(column);
-        let columns = [
+        let mut columns = vec![
             (title.as_str(), Kind::Text),
             ("Cases", Kind::Count),
             ("Open", Kind::Count),
             ("Mean of the ended", Kind::Hours),
             ("Median", Kind::Hours),
             ("P90", Kind::Hours),
-            ("Within target", Kind::Percent),
         ];
+        let has_target = groups.iter().any(|(_, result)| result.stage.target_hours.is_some());
+        if has_target {
+            columns.push(("Within target", Kind::Percent));
+        }
         let mut groups = groups.to_vec();
-        groups.sort_by(|a, b| b.1.complete.cmp(&a.1.complete).then(a.0.cmp(b.0)));
-        let caption = format!("{} – {}", self.headline_name(), self.say("hours"));
+        let cases = |result: &StageResult| result.complete + result.open;
+        groups.sort_by(|a, b| cases(b.1).cmp(&cases(a.1)).then(a.0.cmp(b.0)));
+        let of =
+            self.fill("hours; median and P90 from {n} cases on", &[("n", &self.words.count(LEAST_CASES))]);
+        let caption = format!("{} – {of}", self.headline_name());
         let mut table = self.table(&caption, &columns);
         for (value, result) in groups.into_iter().take(2 * SHOWN) {
-            table.row(vec![
+            let mut cells = vec![
                 Cell::Text(self.value(column, value)),
-                (result.complete + result.open).into(),
+                cases(result).into(),
                 result.open.into(),
-                result.elapsed.mean.into(),
-                result.median().into(),
-                result.p90().into(),
-                result.within_target().into(),
-            ]);
+                (result.complete > 0).then_some(result.elapsed.mean).into(),
+                result.median().filter(|_| cases(result) >= LEAST_CASES).into(),
+                result.p90().filter(|_| cases(result) >= LEAST_CASES).into(),
+            ];
+            if has_target {
+                cells.push(result.within_target().into());
+            }
+            table.row(cells);
         }
         table.render()
     }
@@ -61,7 +76,7 @@ impl Writer<'_> {
             ("open", Kind::Count),
             ("Cases after", Kind::Count),
             ("open", Kind::Count),
-            ("Follow-up, h", Kind::Count),
+            ("Follow-up, h (cases before, after)", Kind::Text),
             ("Mean before", Kind::Hours),
             ("after", Kind::Hours),
             ("Median before", Kind::Hours),
@@ -76,15 +91,25 @@ impl Writer<'_> {
             "Hours. Means, and the chance that a case of the study's period is shorter than one before, are those within the follow-up; medians and P90 count open cases",
             &columns,
         );
+        let has_ended = |times: &PeriodTimes| times.cases > times.open;
         for stage in &self.study.comparisons {
             let (before, after) = (&stage.before, &stage.after);
+            // Where no case ended, the means are the follow-up.
+            if !has_ended(before) && !has_ended(after) {
+                continue;
+            }
             table.row(vec![
                 Cell::Text(self.stage_name(&stage.stage)),
                 before.cases.into(),
                 before.open.into(),
                 after.cases.into(),
                 after.open.into(),
-                stage.follow_up.into(),
+                Cell::Text(format!(
+                    "{} ({}; {})",
+                    self.numbers().count(stage.follow_up),
+                    self.words.count(before.followed),
+                    self.words.count(after.followed)
+                )),
                 before.mean.into(),
                 after.mean.into(),
                 before.median.into(),
@@ -96,7 +121,7 @@ impl Writer<'_> {
                 Cell::Text(self.p_value(stage.adjusted_log_rank)),
             ]);
         }
-        let compare = period_of(self.study.compare.as_deref().unwrap_or_default());
+        let compare = period(self.study.compare.as_deref().unwrap_or_default());
         html! {
             p { (self.fill("Compared with the cases of {period}.", &[("period", &compare)])) }
             (table.render())

@@ -17,11 +17,12 @@ mod times;
 mod writer;
 
 use tidewaiter_report::{
+    format::period,
     page::{Footer, Page, Section},
     words::{Language, Words},
 };
 
-use self::writer::{WORDS, Writer, period_of, time_of};
+use self::writer::{WORDS, Writer, time_of};
 use crate::results::Study;
 
 impl Study {
@@ -65,9 +66,9 @@ impl Writer<'_> {
                 "{} · {} · {}",
                 self.say("Time Release Study"),
                 study.country,
-                period_of(&study.period)
+                period(&study.period)
             ),
-            subtitle: self.fill("Cases that began in {period}", &[("period", &period_of(&study.period))]),
+            subtitle: self.fill("Cases that began in {period}", &[("period", &period(&study.period))]),
             lead: self.lead(),
             facts: vec![
                 (self.say("Cases").to_owned(), self.numbers().count(study.cases as f64)),

@@ -8,10 +8,11 @@ use tidewaiter_report::{
         line::{Axis, LineChart, Series},
         waterfall::{Step, Waterfall},
     },
+    format,
     table::{Cell, Kind},
 };
 
-use super::writer::{Writer, period_of};
+use super::writer::Writer;
 use crate::{
     stage_file::{Holder, Part, StageKind},
     stages::StageResult,
@@ -40,7 +41,9 @@ impl Writer<'_> {
             series: Some(series),
         });
         let chart = Waterfall {
-            title: self.say("Mean hours of each part; the line marks the median").to_owned(),
+            title: self
+                .say("Mean hours of each part, of the cases that ended; the line marks their median")
+                .to_owned(),
             kind: Kind::Hours,
             numbers: self.numbers(),
             steps: steps.collect(),
@@ -94,9 +97,9 @@ impl Writer<'_> {
         table.render()
     }
 
-    /// The stages that any case has.
+    /// The stages that any case has ended: without an end in the data every case would be open.
     fn measured(&self) -> Vec<&StageResult> {
-        self.study.stages.iter().filter(|result| result.complete + result.open > 0).collect()
+        self.study.stages.iter().filter(|result| result.complete > 0).collect()
     }
 
     /// All stages.
@@ -106,7 +109,7 @@ impl Writer<'_> {
             .study
             .stages
             .iter()
-            .filter(|result| result.complete + result.open + result.missing + result.negative == 0)
+            .filter(|result| result.complete + result.missing + result.negative == 0)
             .map(|result| self.name(result))
             .collect();
         let working = measured.iter().any(|result| result.working.is_some());
@@ -120,7 +123,7 @@ impl Writer<'_> {
             h3 { (self.say("Open cases")) }
             (self.open_cases(&measured))
             @if !absent.is_empty() {
-                p { (self.fill("Not in the data: {stages}.", &[("stages", &absent.join("; "))])) }
+                p { (self.fill("Not in the data, or ended by no case: {stages}.", &[("stages", &absent.join("; "))])) }
             }
         }
     }
@@ -246,7 +249,7 @@ impl Writer<'_> {
         let last = headline.elapsed.histogram.iter().rposition(|count| *count > 0).unwrap_or_default();
         let bars = headline.elapsed.histogram.iter().enumerate().take(last + 1);
         let histogram = BarChart {
-            title: format!("{} – {}", self.name(headline), self.say("cases by hours")),
+            title: format!("{} – {}", self.name(headline), self.say("ended cases by hours")),
             kind: Kind::Count,
             numbers: self.numbers(),
             bars: bars.map(|(place, count)| (class(place), *count as f64)).collect(),
@@ -279,7 +282,7 @@ impl Writer<'_> {
 
     /// The table of average release times, with what an average alone would hide.
     pub(super) fn publication(&self) -> Markup {
-        let columns = [
+        let mut columns = vec![
             ("Stage", Kind::Text),
             ("Cases", Kind::Count),
             ("Open", Kind::Count),
@@ -288,22 +291,37 @@ impl Writer<'_> {
             ("95 % interval", Kind::Text),
             ("P90, h", Kind::Hours),
             ("95 % interval", Kind::Text),
-            ("Target, h", Kind::Number),
-            ("Within target", Kind::Percent),
         ];
-        let caption = self.fill(
-            "Average release times, {country}, {period} (WTO Trade Facilitation Agreement, article 7.6); medians, P90 and \
-             the share within a target count open cases",
-            &[("country", &self.study.country), ("period", &period_of(&self.study.period))],
-        );
+        // From the first event to the last no case is open: it is published where there is nothing else.
+        let is_only = self.study.headline().is_some_and(|headline| headline.stage.from.is_empty());
+        let mut published = self.measured();
+        published.retain(|it| it.stage.kind != StageKind::Step && (is_only || !it.stage.from.is_empty()));
+        let has_target = published.iter().any(|result| result.stage.target_hours.is_some());
+        if has_target {
+            columns.extend([("Target, h", Kind::Number), ("Within target", Kind::Percent)]);
+        }
+        let period = format::period(&self.study.period);
+        let values = [("country", self.study.country.as_str()), ("period", period.as_str())];
+        let caption = match has_target {
+            true => self.fill(
+                "Average release times, {country}, {period} (WTO Trade Facilitation Agreement, article 7.6); medians, P90 and \
+                 the share within a target count open cases",
+                &values,
+            ),
+            false => self.fill(
+                "Average release times, {country}, {period} (WTO Trade Facilitation Agreement, article 7.6); medians and P90 \
+                 count open cases",
+                &values,
+            ),
+        };
         let mut table = self.table(&caption, &columns);
         let end = |end: Option<f64>| end.map_or("…".to_owned(), |hours| self.numbers().fixed(hours, 2));
         let interval = |interval: (Option<f64>, Option<f64>)| match interval {
             (None, None) => Cell::Absent,
             (low, high) => Cell::Text(format!("{} – {}", end(low), end(high))),
         };
-        for result in self.measured().into_iter().filter(|result| result.stage.kind != StageKind::Step) {
-            table.row(vec![
+        for result in published {
+            let mut cells = vec![
                 Cell::Text(self.name(result)),
                 (result.complete + result.open).into(),
                 result.open.into(),
@@ -312,9 +330,11 @@ impl Writer<'_> {
                 interval(result.median_interval()),
                 result.p90().into(),
                 interval(result.p90_interval()),
-                result.stage.target_hours.into(),
-                result.within_target().into(),
-            ]);
+            ];
+            if has_target {
+                cells.extend([result.stage.target_hours.into(), result.within_target().into()]);
+            }
+            table.row(cells);
         }
         table.render()
     }

@@ -20,15 +20,6 @@ pub(super) fn time_of(time: &str) -> String {
     }
 }
 
-/// A period, `2024-01..2024-03`, as it is shown.
-pub(super) fn period_of(period: &str) -> String {
-    match period.split_once("..") {
-        Some((from, to)) if from != to => format!("{from} – {to}"),
-        Some((only, _)) => only.to_owned(),
-        None => period.to_owned(),
-    }
-}
-
 /// The words of the page in its languages.
 pub(super) const WORDS: &str = include_str!("words.tsv");
 

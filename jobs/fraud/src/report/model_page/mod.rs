@@ -24,7 +24,7 @@ use super::{
     words,
 };
 use crate::{
-    metrics::CalibrationBin,
+    metrics::{self, CalibrationBin},
     population::{Estimate, Population},
 };
 
@@ -263,11 +263,20 @@ impl ModelPage {
             text.push_str(&words.fill(" and {share} of the revenue to be recovered", &[("share", &revenue)]));
         }
         if let Some(precision) = read(&self.precision.challenger, self.capacity) {
-            let n = format!("{:.0}", precision * 100.0);
-            text.push_str(&words.fill("; {n} of 100 inspected items are illicit", &[("n", &n)]));
+            let items = metrics::inspected(self.test_rows as usize, self.capacity * 100.0) as f64;
+            let values = [
+                ("items", words.numbers().count(items)),
+                ("illicit", words.numbers().count(precision * items)),
+                ("share", words.numbers().percent(precision)),
+            ];
+            let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
+            text.push_str(&words.fill("; of these {items} items {illicit} ({share}) are illicit", &values));
         }
         text.push_str(
-            &words.fill(". Inspecting as many at random would find {share} of it", &[("share", &capacity)]),
+            &words.fill(
+                ". Inspecting as many at random would find {share} of the fraud",
+                &[("share", &capacity)],
+            ),
         );
         if let Some(champion) = champion {
             let share = percent(champion);
@@ -326,7 +335,14 @@ impl ModelPage {
         let of = [("items", self.of_items(words))];
         let chart = |title: &str, y: String, curves: &Curves, at_random: Option<f64>| LineChart {
             title: title.to_owned(),
-            x: Axis { title: words.fill("inspected, % of {items}", &of), share: true, covers: vec![0.0] },
+            x: Axis {
+                title: match self.population {
+                    Population::All => words.fill("inspected, % of {items}", &of),
+                    _ => words.fill("selected, % of {items}", &of),
+                },
+                share: true,
+                covers: vec![0.0],
+            },
             y: Axis { title: y, share: true, covers: vec![0.0, 1.0] },
             series: self.lines(words, curves),
             reference: curves.challenger.last().map(|(share, _)| Series {
@@ -335,7 +351,12 @@ impl ModelPage {
             }),
             mark: (self.capacity > 0.0).then(|| {
                 let capacity = words.percent(self.capacity);
-                (self.capacity, words.fill("{share} inspected", &[("share", &capacity)]))
+                let share = [("share", capacity.as_str())];
+                let mark = match self.population {
+                    Population::All => words.fill("{share} inspected", &share),
+                    _ => words.fill("{share} selected", &share),
+                };
+                (self.capacity, mark)
             }),
             labels: Vec::new(),
             numbers: words.numbers(),
@@ -366,10 +387,14 @@ impl ModelPage {
     }
 
     fn metrics(&self, words: &Words) -> Markup {
-        let caption = words.fill(
-            "Measured on {items} of the test months, from which neither model learned",
-            &[("items", self.of_items(words))],
-        );
+        let items = [("items", self.of_items(words))];
+        let caption = match self.gain.champion.is_empty() {
+            true => words
+                .fill("Measured on {items} of the test months, from which the model did not learn", &items),
+            false => {
+                words.fill("Measured on {items} of the test months, from which neither model learned", &items)
+            }
+        };
         metric_table::table(words, &caption, &self.metrics, !self.gain.champion.is_empty())
     }
 
@@ -444,15 +469,6 @@ impl ModelPage {
             table.row(vec![bin.predicted.into(), bin.observed.into(), bin.rows.into()]);
         }
         html! { (chart.render()) (table.render()) }
-    }
-}
-
-/// Months such as `2020-01..2020-12`, as the page shows them.
-pub(super) fn months_text(text: &str) -> String {
-    match text.split_once("..") {
-        Some((first, last)) if first == last => first.to_owned(),
-        Some((first, last)) => format!("{first} – {last}"),
-        None => text.to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The page of a retrain, by an example.
 
 use super::*;
-use crate::population::NoEstimate;
+use crate::population::{Basis, NoEstimate};
 
 /// A report as large as a real one.
 fn example() -> ModelPage {
@@ -114,12 +114,13 @@ fn the_first_sentence_is_read_from_the_curves() {
         capacity: 0.05,
         gain: Curves { challenger: vec![(0.0, 0.0), (0.1, 0.92)], champion: vec![(0.0, 0.0), (0.1, 0.8)] },
         precision: Curves { challenger: vec![(0.01, 0.97), (0.09, 0.93)], champion: vec![] },
+        test_rows: 13_458,
         ..ModelPage::default()
     };
     assert_eq!(
         report.headline().replace('\u{a0}', " "),
-        "Inspecting the riskiest 5 % of items finds 46 % of the fraud; 95 of 100 inspected items are illicit. \
-         Inspecting as many at random would find 5 % of it; the champion so far finds 40 %."
+        "Inspecting the riskiest 5 % of items finds 46 % of the fraud; of these 672 items 638 (95.0 %) are illicit. \
+         Inspecting as many at random would find 5 % of the fraud; the champion so far finds 40 %."
     );
 }
 
@@ -130,18 +131,26 @@ fn the_lead_and_every_axis_name_of_which_items_they_are() {
     let headline = selected.headline().replace('\u{a0}', " ");
     assert!(
         headline.starts_with(
-            "Of all items of the test months, inspecting the riskiest 5 % is estimated to find 31.0 % (95 % \
-             interval 25.0 to 38.0) of the fraud; 42.0 % (95 % interval 40.0 to 44.0) of the inspected would be \
+            "Of all items of the test months, inspecting the riskiest 5 % is estimated, from predicted chances of \
+             inspection, to find 31.0 % (95 % interval 25.0 to 38.0) of the fraud; 42.0 % (95 % interval 40.0 to 44.0) of the inspected would be \
              illicit. Among the items that were inspected, the riskiest 5 % hold"
         ),
         "{headline}"
     );
     let html = selected.html().replace('\u{a0}', " ");
-    for named in ["inspected, % of the inspected items", "looked at 3 times", "Illicit among all, estimated"]
-    {
+    for named in ["selected, % of the inspected items", "looked at 3 times", "Illicit among all, estimated"] {
         assert!(html.contains(named), "{named}");
     }
     assert!(!html.contains("% of all items<"));
+    assert!(html.contains("Estimated for all items of the test months from predicted chances of inspection"));
+
+    let drawn = Estimate { basis: Basis::Random { drawn: 1200 }, ..estimate::example() };
+    let random = ModelPage { population: Population::Estimated(drawn), ..example() };
+    assert!(random.headline().contains("is estimated, from random inspections, to find"));
+    let html = random.html();
+    assert!(
+        html.contains("A random draw alone chose 1,200 of them") && !html.contains("chance is predicted")
+    );
 
     let why = NoEstimate::TooFew { inspected: 292, illicit: 14 };
     let unknown = ModelPage { population: Population::Inspected { why }, ..example() };
