@@ -1,13 +1,15 @@
 //! The device on which candle computes tensors, and the operations on images that candle lacks or computes slowly.
 //!
 //! The GPU is the CUDA device that the executor leases to the task, otherwise the first, if this program was built for
-//! CUDA (feature `cuda`) and the machine has one ([`gpu`]). It has not been run on a machine with several. Otherwise tensors are on the processor. Networks on images are built of [`convolution::convolve`],
-//! [`normalisation::normalise`] and [`upsampling::double`]; images lie with their channels last. What is absent: any
-//! model.
+//! CUDA (feature `cuda`) and the machine has one ([`gpu`]). It has not been run on a machine with several. Otherwise tensors
+//! are on the processor. Networks on images are built of [`convolution::convolve`], [`normalisation::normalise`] and
+//! [`upsampling::double`], or on the processor of the layers of a [`tape::Tape`]; images lie with their channels last. What is
+//! absent: any model.
 
 pub mod convolution;
 pub mod normalisation;
 mod product;
+pub mod tape;
 pub mod upsampling;
 mod values;
 

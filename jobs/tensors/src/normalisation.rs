@@ -110,6 +110,80 @@ fn moments(extents: Extents, image: &[f32]) -> Vec<Moments> {
     groups.map(group).collect()
 }
 
+/// Normalised images on slices.
+fn forward(extents: Extents, images: &[f32], scale: &[f32], shift: &[f32]) -> Vec<f32> {
+    let size = extents.pixels * extents.channels;
+    let mut out = vec![0.0; images.len()];
+    out.par_chunks_mut(size).zip(images.par_chunks(size)).for_each(|(out, image)| {
+        let moments = moments(extents, image);
+        let (factors, offsets): (Vec<f32>, Vec<f32>) = (0..extents.channels)
+            .map(|channel| {
+                let Moments { mean, inverse } = moments[channel / extents.width];
+                let factor = f64::from(scale[channel]) * inverse;
+                (factor as f32, (f64::from(shift[channel]) - mean * factor) as f32)
+            })
+            .unzip();
+        let pixels = out.chunks_exact_mut(extents.channels).zip(image.chunks_exact(extents.channels));
+        for (out, values) in pixels {
+            for (((out, value), factor), offset) in out.iter_mut().zip(values).zip(&factors).zip(&offsets) {
+                *out = (value * factor + offset).max(0.0);
+            }
+        }
+    });
+    out
+}
+
+/// The gradients of images, scale and shift on slices, given the output's.
+fn backward(
+    extents: Extents,
+    images: &[f32],
+    scale: &[f32],
+    after: &[f32],
+    gradient: &[f32],
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let size = extents.pixels * extents.channels;
+    let mut of_images = vec![0.0; images.len()];
+    let all = of_images.par_chunks_mut(size).zip(images.par_chunks(size));
+    let all = all.zip(after.par_chunks(size)).zip(gradient.par_chunks(size));
+    let (of_scale, of_shift): (Vec<_>, Vec<_>) = all
+        .map(|(((target, image), after), gradient)| {
+            image_backward(extents, scale, image, after, gradient, target)
+        })
+        .unzip();
+    (of_images, add_in_order(of_scale, extents.channels), add_in_order(of_shift, extents.channels))
+}
+
+/// Images with their dimensions, and the scale and the shift of their channels.
+#[derive(Clone, Copy)]
+pub(crate) struct Slices<'a> {
+    pub(crate) dimensions: [usize; 4],
+    pub(crate) images: &'a [f32],
+    pub(crate) scale: &'a [f32],
+    pub(crate) shift: &'a [f32],
+    pub(crate) groups: usize,
+}
+
+impl Slices<'_> {
+    fn extents(&self) -> Result<Extents> {
+        let normalisation = Normalisation { groups: self.groups };
+        normalisation.extents(&self.dimensions, &[self.scale.len()], &[self.shift.len()])
+    }
+
+    /// As [`normalise`].
+    pub(crate) fn normalised(&self) -> Result<Vec<f32>> {
+        Ok(forward(self.extents()?, self.images, self.scale, self.shift))
+    }
+
+    /// The gradients of images, scale and shift, given the output and its gradient.
+    pub(crate) fn gradients(
+        &self,
+        after: &[f32],
+        gradient: &[f32],
+    ) -> Result<(Vec<f32>, Vec<f32>, Vec<f32>)> {
+        Ok(backward(self.extents()?, self.images, self.scale, after, gradient))
+    }
+}
+
 impl CustomOp3 for Normalisation {
     fn name(&self) -> &'static str {
         "group-normalisation"
@@ -126,26 +200,7 @@ impl CustomOp3 for Normalisation {
     ) -> Result<(CpuStorage, Shape)> {
         let extents = self.extents(images_layout.dims(), scale_layout.dims(), shift_layout.dims())?;
         let (images, scale) = (values(images, images_layout)?, values(scale, scale_layout)?);
-        let shift = values(shift, shift_layout)?;
-        let size = extents.pixels * extents.channels;
-        let mut out = vec![0.0; images.len()];
-        out.par_chunks_mut(size).zip(images.par_chunks(size)).for_each(|(out, image)| {
-            let moments = moments(extents, image);
-            let (factors, offsets): (Vec<f32>, Vec<f32>) = (0..extents.channels)
-                .map(|channel| {
-                    let Moments { mean, inverse } = moments[channel / extents.width];
-                    let factor = f64::from(scale[channel]) * inverse;
-                    (factor as f32, (f64::from(shift[channel]) - mean * factor) as f32)
-                })
-                .unzip();
-            let pixels = out.chunks_exact_mut(extents.channels).zip(image.chunks_exact(extents.channels));
-            for (out, values) in pixels {
-                for (((out, value), factor), offset) in out.iter_mut().zip(values).zip(&factors).zip(&offsets)
-                {
-                    *out = (value * factor + offset).max(0.0);
-                }
-            }
-        });
+        let out = forward(extents, images, scale, values(shift, shift_layout)?);
         Ok((CpuStorage::F32(out), images_layout.shape().clone()))
     }
 
@@ -161,21 +216,9 @@ impl CustomOp3 for Normalisation {
         let gradient = gradient.contiguous()?;
         let (values, weights) = (Values::of(images)?, Values::of(scale)?);
         let (after, gradients) = (Values::of(out)?, Values::of(&gradient)?);
-        let size = extents.pixels * extents.channels;
-        let mut of_images = vec![0.0; values.len()];
-        let all = of_images.par_chunks_mut(size).zip(values.par_chunks(size));
-        let all = all.zip(after.par_chunks(size)).zip(gradients.par_chunks(size));
-        let (of_scale, of_shift): (Vec<_>, Vec<_>) = all
-            .map(|(((target, image), after), gradient)| {
-                image_backward(extents, &weights, image, after, gradient, target)
-            })
-            .unzip();
+        let (of_images, of_scale, of_shift) = backward(extents, &values, &weights, &after, &gradients);
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
-        Ok((
-            tensor(of_images, images)?,
-            tensor(add_in_order(of_scale, extents.channels), scale)?,
-            tensor(add_in_order(of_shift, extents.channels), shift)?,
-        ))
+        Ok((tensor(of_images, images)?, tensor(of_scale, scale)?, tensor(of_shift, shift)?))
     }
 }
 

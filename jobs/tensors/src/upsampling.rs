@@ -25,6 +25,39 @@ pub fn double(images: &Tensor) -> Result<Tensor> {
 
 struct Doubling;
 
+/// Images of `width` pixels and `channels` with every pixel repeated twice in both directions.
+pub(crate) fn doubled(images: &[f32], (width, channels): (usize, usize)) -> Vec<f32> {
+    let row = width * channels;
+    let mut out = vec![0.0; images.len() * 4];
+    out.par_chunks_mut(4 * row).zip(images.par_chunks(row)).for_each(|(out, source)| {
+        let (first, second) = out.split_at_mut(2 * row);
+        let pairs = first.chunks_exact_mut(2 * channels).zip(source.chunks_exact(channels));
+        for (pair, pixel) in pairs {
+            pair[..channels].copy_from_slice(pixel);
+            pair[channels..].copy_from_slice(pixel);
+        }
+        second.copy_from_slice(first);
+    });
+    out
+}
+
+/// The gradient of images of `width` pixels and `channels`, given that of the doubled ones.
+pub(crate) fn gradient_of_doubled(gradient: &[f32], (width, channels): (usize, usize)) -> Vec<f32> {
+    let row = width * channels;
+    let mut out = vec![0.0; gradient.len() / 4];
+    out.par_chunks_mut(row).zip(gradient.par_chunks(4 * row)).for_each(|(out, gradient)| {
+        for (place, out) in out.iter_mut().enumerate() {
+            let (pixel, channel) = (place / channels, place % channels);
+            let first = 2 * pixel * channels + channel;
+            *out = gradient[first]
+                + gradient[first + channels]
+                + gradient[2 * row + first]
+                + gradient[2 * row + first + channels];
+        }
+    });
+    out
+}
+
 fn dimensions(dimensions: &[usize]) -> Result<[usize; 4]> {
     match dimensions {
         &[n, height, width, channels] if n * height * width * channels > 0 => {
@@ -41,18 +74,7 @@ impl CustomOp1 for Doubling {
 
     fn cpu_fwd(&self, images: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let [n, height, width, channels] = dimensions(layout.dims())?;
-        let images = values(images, layout)?;
-        let row = width * channels;
-        let mut out = vec![0.0; images.len() * 4];
-        out.par_chunks_mut(4 * row).zip(images.par_chunks(row)).for_each(|(out, source)| {
-            let (first, second) = out.split_at_mut(2 * row);
-            let pairs = first.chunks_exact_mut(2 * channels).zip(source.chunks_exact(channels));
-            for (pair, pixel) in pairs {
-                pair[..channels].copy_from_slice(pixel);
-                pair[channels..].copy_from_slice(pixel);
-            }
-            second.copy_from_slice(first);
-        });
+        let out = doubled(values(images, layout)?, (width, channels));
         Ok((CpuStorage::F32(out), (n, 2 * height, 2 * width, channels).into()))
     }
 
@@ -60,18 +82,7 @@ impl CustomOp1 for Doubling {
         let [_, _, width, channels] = dimensions(images.dims())?;
         let gradient = gradient.contiguous()?;
         let gradient = Values::of(&gradient)?;
-        let row = width * channels;
-        let mut out = vec![0.0; gradient.len() / 4];
-        out.par_chunks_mut(row).zip(gradient.par_chunks(4 * row)).for_each(|(out, gradient)| {
-            for (place, out) in out.iter_mut().enumerate() {
-                let (pixel, channel) = (place / channels, place % channels);
-                let first = 2 * pixel * channels + channel;
-                *out = gradient[first]
-                    + gradient[first + channels]
-                    + gradient[2 * row + first]
-                    + gradient[2 * row + first + channels];
-            }
-        });
+        let out = gradient_of_doubled(&gradient, (width, channels));
         Tensor::from_vec(out, images.shape(), images.device()).map(Some)
     }
 }

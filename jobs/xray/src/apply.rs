@@ -20,6 +20,7 @@ use tidewaiter_core::{Error, Result, ResultExt, plan, threads::on_cpu};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
 use tidewaiter_proto::v1;
 use tidewaiter_registry::{Registry, Which};
+use tidewaiter_report::data;
 
 use crate::{
     features::images::Images,
@@ -30,7 +31,9 @@ use crate::{
         operator::DetectOperator,
         rows::{ScoredImage, scored_images},
     },
-    report::{SelectionFacts, mismatch::worst_mismatches, pictures::alarming, selection_report},
+    report::{
+        SelectionFacts, mismatch::worst_mismatches, pictures::alarming, selection_report, selection_tables,
+    },
     table::{IMAGES, TAKEN_AT},
 };
 
@@ -254,8 +257,16 @@ fn report<'a>(
             snapshot: format!("{IMAGES}@{}", chosen.images),
             fraud,
         };
-        let page = on_cpu(move || Ok(selection_report(&found, &facts, &pictures).render())).await?;
+        let (page, tables) = on_cpu(move || {
+            let page = selection_report(&found, &facts, &pictures).render();
+            Ok((page, data::files(&selection_tables(&found, &facts)?)?))
+        })
+        .await?;
         archive.put(&reported.report, page).await?;
+        let folder = reported.report.trim_end_matches(".html");
+        for (file, bytes) in tables {
+            archive.put(&format!("{folder}/{file}"), bytes).await?;
+        }
         Ok(reported)
     }
 }

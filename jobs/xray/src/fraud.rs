@@ -51,3 +51,58 @@ pub(crate) async fn probabilities(
     }
     Ok(probabilities)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::{
+        array::{Date32Array, Float64Array, RecordBatch, StringArray},
+        datatypes::{DataType, Field, Schema},
+    };
+    use tidewaiter_archive::{PartitionWriter, Table, WriterSettings};
+
+    use super::*;
+
+    /// Adds the predictions of a job: of each item its declaration and probability.
+    async fn predict(archive: &Archive, country: &str, job: &str, items: &[(&str, f64)]) {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("declaration_id", DataType::Utf8, false),
+            Field::new("acceptance_date", DataType::Date32, false),
+            Field::new("probability", DataType::Float64, false),
+            Field::new("job", DataType::Utf8, false),
+        ]));
+        let rows = RecordBatch::try_new(
+            Arc::clone(&schema),
+            vec![
+                Arc::new(StringArray::from_iter_values(items.iter().map(|item| item.0))),
+                Arc::new(Date32Array::from_value(19_800, items.len())),
+                Arc::new(Float64Array::from_iter_values(items.iter().map(|item| item.1))),
+                Arc::new(StringArray::from_iter_values(items.iter().map(|_| job))),
+            ],
+        );
+        let table = Table::open_or_create(archive, PREDICTIONS, &schema).await.expect("a table");
+        let settings = WriterSettings::default();
+        let writer =
+            PartitionWriter::new(archive, PREDICTIONS, &schema, country, &["acceptance_date"], job, settings);
+        let mut writer = writer.expect("a writer");
+        writer.write(&rows.expect("rows")).await.expect("written");
+        let files = writer.finish().await.expect("written");
+        table.commit(&files, &[job.to_owned()], "apply").await.expect("committed");
+    }
+
+    #[tokio::test]
+    async fn the_newest_job_gives_the_highest_probability_of_a_declaration() {
+        let archive = Archive::open("memory://xray-fraud/archive").expect("opens");
+        let session = crate::export::session().expect("a session");
+        let wanted = ["D1", "D2", "D3", ""].map(str::to_owned);
+        let countries = ["TW".to_owned()];
+        let of = || probabilities(&archive, &session, &countries, &wanted);
+        assert!(of().await.expect("no table").is_empty());
+        predict(&archive, "TW", "01A", &[("D1", 0.9), ("D2", 0.4)]).await;
+        predict(&archive, "TW", "01B", &[("D1", 0.2), ("D1", 0.3), ("D9", 0.8)]).await;
+        predict(&archive, "KR", "01C", &[("D1", 0.7)]).await;
+        let found = of().await.expect("reads");
+        assert_eq!(found, BTreeMap::from([("D1".to_owned(), 0.3), ("D2".to_owned(), 0.4)]));
+    }
+}

@@ -34,6 +34,11 @@ pub struct RetrainParameters {
     #[serde(default)]
     #[command(flatten)]
     pub detector: fit::parameters::Parameters,
+    /// File of the form safetensors with the weights from which the network's first layers begin (names in docs/guide.md);
+    /// default: random ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long)]
+    pub backbone: Option<String>,
     /// Pixels of a tile: an image with a longer side is cut into tiles that overlap by a quarter; 0: no image is cut;
     /// default: 1280.
     #[serde(default = "tile")]

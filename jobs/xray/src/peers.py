@@ -3,6 +3,8 @@
     pip install torch pycocotools numpy pillow
     python peers.py prepare DATASET split.csv OUT     # images, VOC annotations, metadata.csv and mapping.toml for `ingest images`
     python peers.py train OUT --seeds 1,2,3 --epochs 40
+    python peers.py files FOLDER                       # 20,000 PNG and JPEG files, for the bench of the ingest
+    python peers.py speed                              # a step and inference; `cargo bench --bench xray` starts it
 
 The months of OUT are the parts: January trains, February chooses the epoch, March tests, April is the other detector.
 Network, losses, optimiser, schedule, average of weights and augmentation are those of jobs/xray/src/{model,fit}; one worker.
@@ -11,6 +13,7 @@ DATASET is the folder `dataset` of the repository that the data's README names; 
 
 import argparse
 import csv
+import json
 import math
 import os
 import shutil
@@ -40,6 +43,26 @@ def prepare(arguments):
             table.write(f"{name}.png,2024-{months[part]:02}-01T00:00:00Z\n")
     with open(f"{arguments.out}/mapping.toml", "w") as mapping:
         mapping.write('table = "images"\ncountry = "CL"\nmetadata = "metadata.csv"\n[columns]\nfile = "file"\ntaken_at = "time"\n')
+
+
+def files(arguments):
+    """Grey and coloured pictures of bags' extents, half of them PNG and half JPEG: noise that is smooth and things in it."""
+    from PIL import Image, ImageDraw, ImageFilter
+
+    random = numpy.random.default_rng(1)
+    os.makedirs(arguments.out, exist_ok=True)
+    for number in range(arguments.count):
+        width, height = int(random.integers(288, 384)), int(random.integers(208, 288))
+        mode = "RGB" if number % 4 < 2 else "L"
+        noise = random.integers(200, 256, (height, width) if mode == "L" else (height, width, 3), numpy.uint8)
+        image = Image.fromarray(noise, mode).filter(ImageFilter.BoxBlur(1))
+        draw = ImageDraw.Draw(image)
+        for _ in range(12):
+            left, top = int(random.integers(0, width)), int(random.integers(0, height))
+            shade = tuple(int(value) for value in random.integers(20, 200, 3)) if mode == "RGB" else int(random.integers(20, 200))
+            draw.ellipse([left, top, left + int(random.integers(8, 80)), top + int(random.integers(8, 80))], fill=shade)
+        name = f"{arguments.out}/{number:06}"
+        image.save(f"{name}.png", compress_level=6) if number % 2 else image.save(f"{name}.jpg", quality=90)
 
 
 def load(folder, side):
@@ -108,14 +131,13 @@ def augment(example, others, side, random):
     return numpy.ascontiguousarray(pixels), boxes, labels
 
 
-def train(arguments):
+def detector(side, classes, width=16):
+    """The network's class, the loss of a batch's outputs, a batch as a tensor, and mAP of a network on examples."""
     import torch
     from torch import nn
     from torch.nn import functional
 
-    torch.set_num_threads(2)
-    side, width, strides, farthest = arguments.side, 16, (8, 16, 32), (64.0, 128.0, math.inf)
-    parts, classes = load(arguments.folder, side)
+    strides, farthest = (8, 16, 32), (64.0, 128.0, math.inf)
     number = {name: place for place, name in enumerate(classes)}
     count = len(classes)
 
@@ -268,13 +290,71 @@ def train(arguments):
         known = lambda values: values[values > -1].mean()
         return known(precision[0]), known(precision)
 
+    return Network, loss_of, tensor, detections
+
+
+def optimiser_of(network):
+    import torch
+
+    decayed = [weights for weights in network.parameters() if weights.dim() > 1]
+    others = [weights for weights in network.parameters() if weights.dim() == 1]
+    return torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}], lr=2e-3)
+
+
+def speed(arguments):
+    """Seconds of a training step without augmentation, and of inference without suppression, as JSON."""
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(1)
+    random = numpy.random.default_rng(1)
+    side, batch_images, names = arguments.side, 8, [str(number) for number in range(arguments.classes)]
+    Network, loss_of, tensor, _ = detector(side, names)
+    network = Network().to(memory_format=torch.channels_last)
+    optimiser = optimiser_of(network)
+
+    def example(number):
+        pixels = random.random((side, side), numpy.float32)
+        box = numpy.array([[40, 40, 80, 80]], numpy.float32) + number % 8 * 16
+        return pixels, box, [names[number % len(names)]]
+
+    batch = [example(number) for number in range(batch_images)]
+
+    def step():
+        optimiser.zero_grad()
+        loss_of(network(tensor(batch)), batch).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+        optimiser.step()
+
+    def inference():
+        with torch.no_grad():
+            network(tensor(batch))
+
+    def median(work):
+        work()
+        seconds = []
+        for _ in range(arguments.repeats):
+            begun = time.monotonic()
+            work()
+            seconds.append(time.monotonic() - begun)
+        return sorted(seconds)[len(seconds) // 2]
+
+    print(json.dumps({"step": median(step), "inference": median(inference), "torch": torch.__version__}))
+
+
+def train(arguments):
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(arguments.threads)
+    side = arguments.side
+    parts, classes = load(arguments.folder, side)
+    Network, loss_of, tensor, detections = detector(side, classes)
     for seed in (int(seed) for seed in arguments.seeds.split(",")):
         torch.manual_seed(seed)
         random = numpy.random.default_rng(seed)
         network = Network().to(memory_format=torch.channels_last)
-        decayed = [weights for weights in network.parameters() if weights.dim() > 1]
-        others = [weights for weights in network.parameters() if weights.dim() == 1]
-        optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}], lr=2e-3)
+        optimiser = optimiser_of(network)
         examples, batch_images = parts[1], 8
         per_epoch = math.ceil(len(examples) / batch_images)
         steps, step = per_epoch * arguments.epochs, 0
@@ -317,11 +397,22 @@ if __name__ == "__main__":
     command.add_argument("split")
     command.add_argument("out")
     command.set_defaults(run=prepare)
+    command = commands.add_parser("files")
+    command.add_argument("out")
+    command.add_argument("--count", type=int, default=20000)
+    command.set_defaults(run=files)
     command = commands.add_parser("train")
     command.add_argument("folder")
     command.add_argument("--seeds", default="1,2,3")
     command.add_argument("--epochs", type=int, default=40)
     command.add_argument("--side", type=int, default=320)
+    command.add_argument("--threads", type=int, default=2)
     command.set_defaults(run=train)
+    command = commands.add_parser("speed")
+    command.add_argument("--classes", type=int, default=6)
+    command.add_argument("--side", type=int, default=320)
+    command.add_argument("--threads", type=int, default=2)
+    command.add_argument("--repeats", type=int, default=15)
+    command.set_defaults(run=speed)
     arguments = parser.parse_args()
     arguments.run(arguments)

@@ -16,15 +16,17 @@ use datafusion::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tidewaiter_archive::Archive;
 use tidewaiter_core::{Error, Period, Periods, Result, ResultExt, plan, threads::on_cpu};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::evaluated};
 use tidewaiter_learning::follow::Followed;
 use tidewaiter_registry::{
-    Card, Champion, Facts, Publication, Registry, TrainingSnapshot, Which,
+    Card, Facts, Publication, Registry, TrainingSnapshot,
     comparison::{Against, Comparison},
-    promotion::{Published, champion_before, check_fairness, publish},
+    promotion::{Published, Retrain, publish, standing},
 };
+use tidewaiter_report::data;
 
 use crate::{
     features::{
@@ -42,6 +44,7 @@ use crate::{
         operating::Roc,
     },
     model::{
+        backbone,
         detector::{Detector, Head, Threshold, to_bytes},
         image_score::{ImageScore, Sample},
     },
@@ -50,7 +53,7 @@ use crate::{
         operator::DetectOperator,
         rows::{ScoredImage, scored_images},
     },
-    report::{ModelFacts, mismatch::worst_mismatches, model_report, pictures::chosen},
+    report::{ModelFacts, mismatch::worst_mismatches, model_report, model_tables, pictures::chosen},
     table::IMAGES,
 };
 
@@ -69,6 +72,10 @@ impl JobParameters for RetrainParameters {
     const VARIANT: Option<(&'static str, &'static str)> = Some(("model", "xray"));
     const ABOUT: &'static str =
         "The X-ray model: which illicit objects an image shows, and whether it fits its declaration";
+
+    fn paths(&mut self) -> Vec<&mut String> {
+        self.backbone.iter_mut().collect()
+    }
 
     async fn run(&self, job: &mut Job<'_>) -> Result<()> {
         retrain(job, self).await
@@ -94,10 +101,18 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
         tracing::warn!(images = written.unreadable, some = ?written.named, "images that could not be read");
         job.outcome.metrics.insert("unreadable".into(), json!(written.unreadable));
     }
-    let fitted = job.step("fit", fit(job, parameters, &known, &written)).await?;
+    let backbone = match &parameters.backbone {
+        None => None,
+        Some(path) => Some(job.step("backbone", store_backbone(job, path, parameters.detector.width)).await?),
+    };
+    let fitted = job.step("fit", fit(job, parameters, &known, &written, backbone.as_ref())).await?;
     let model = job.step("thresholds", thresholds(job, parameters, &periods, &known, &fitted)).await?;
-    let verdict =
-        job.step("evaluate", evaluate_and_publish(job, parameters, &periods, &known, &model)).await?;
+    let verdict = job
+        .step(
+            "evaluate",
+            evaluate_and_publish(job, parameters, &periods, &known, (&model, backbone.as_ref())),
+        )
+        .await?;
 
     job.outcome.model = Some(format!("{}@{}", parameters.country.model(MODEL), verdict.version));
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
@@ -109,6 +124,9 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
     }
     if let Some(loss) = fitted.validation_loss {
         job.outcome.metrics.insert("validation".into(), json!({ "loss": loss }));
+    }
+    if let Some(backbone) = &backbone {
+        job.outcome.metrics.insert("backbone".into(), json!({ "sha256": backbone.sha256 }));
     }
     job.outcome.metrics.insert("promoted".into(), json!(verdict.promoted));
     if let Some(champion) = verdict.overtaken_by {
@@ -242,6 +260,37 @@ fn write_squares<'a>(
 
 // ---- Fit
 
+/// The weights that a network's first layers begin from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Backbone {
+    /// Path in the archive of the file that the user gave.
+    path: String,
+    /// The digest of its bytes, in hexadecimal digits.
+    sha256: String,
+}
+
+/// Checks the file of a backbone, and stores it where a fit that goes on finds it.
+fn store_backbone<'a>(
+    job: &Job<'a>,
+    path: &'a str,
+    width: usize,
+) -> impl Future<Output = Result<Backbone>> + use<'a> {
+    let (archive, folder) = (job.archive, job.work_folder().to_owned());
+    async move {
+        let bytes = tokio::fs::read(path).await.context(|| format!("read the backbone {path}"))?;
+        let (bytes, sha256) = on_cpu(move || {
+            backbone::weights(&bytes, width)?;
+            let digest = Sha256::digest(&bytes);
+            Ok((bytes, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+        })
+        .await
+        .context(|| format!("read the backbone {path}"))?;
+        let path = format!("{folder}/backbone.safetensors");
+        archive.put(&path, bytes).await?;
+        Ok(Backbone { path, sha256 })
+    }
+}
+
 /// The weights of a fit.
 #[derive(Debug, Serialize, Deserialize)]
 struct Fitted {
@@ -255,6 +304,7 @@ fn fit<'a>(
     parameters: &'a RetrainParameters,
     known: &'a Known,
     written: &'a Written,
+    backbone: Option<&'a Backbone>,
 ) -> impl Future<Output = Result<Fitted>> + use<'a> {
     let (archive, engine, folder) = (job.archive, job.engine, job.work_folder().to_owned());
     let (session, name) = (job.session("fit"), job.outcome.job.clone());
@@ -281,7 +331,11 @@ fn fit<'a>(
             place: (0, 1),
             milestones_per_checkpoint: MILESTONES_PER_CHECKPOINT,
         };
-        let begin = || DetectorLeader::new(detector.clone(), extents, count);
+        let first = match backbone {
+            None => Vec::new(),
+            Some(Backbone { path, .. }) => backbone::weights(&archive.get(path).await?, detector.width)?,
+        };
+        let begin = || DetectorLeader::new(detector.clone(), extents, count, &first);
         let leader = fit.lead(begin, |bytes| DetectorLeader::restore(bytes, extents, count)).await?;
         let head = Head {
             side: detector.side,
@@ -428,7 +482,7 @@ fn evaluate_and_publish<'a>(
     parameters: &'a RetrainParameters,
     periods: &Periods,
     known: &'a Known,
-    model: &'a Model,
+    (model, backbone): (&'a Model, Option<&'a Backbone>),
 ) -> impl Future<Output = Result<Verdict>> + use<'a> {
     let (archive, periods) = (job.archive, *periods);
     let (session, id, submitted_ms) = (job.session("evaluate"), job.outcome.job.clone(), job.submitted_ms);
@@ -439,14 +493,16 @@ fn evaluate_and_publish<'a>(
         let [_, declared] = &known.declared;
         let (place, data) = ((known.version, periods.test), (archive, &session));
         let (challenger, figures, head) = measured(data, parameters, place, (&model.path, declared)).await?;
-        let standing = champion_before(&registry, &name, &id).await?;
-        let of_champion = match (&standing, parameters.compare) {
-            (Some(champion), Against::Champion) => {
-                check_champion(&registry, &name, champion, &periods).await?;
-                let path = registry.model_path(&name, champion.version);
-                Some(measured(data, parameters, place, (&path, declared)).await?)
-            }
-            _ => None,
+        let retrain =
+            Retrain { name: name.clone(), job: id.clone(), against: parameters.compare, test: periods.test };
+        let standing = standing(&registry, &retrain, |trained: RetrainParameters, path| {
+            let learned = trained.validate()?;
+            Ok(([learned.train, learned.valid], path))
+        })
+        .await?;
+        let of_champion = match &standing.compared {
+            Some(path) => Some(measured(data, parameters, place, (path, declared)).await?),
+            None => None,
         };
         let (champion, champion_figures) = match of_champion {
             Some((evaluated, figures, _)) => (Some(evaluated), Some(figures)),
@@ -460,7 +516,7 @@ fn evaluate_and_publish<'a>(
                 Some(on_cpu(move || compared(&challenger, &champion, seed)).await?)
             }
         };
-        let better = match (parameters.compare, &standing) {
+        let better = match (parameters.compare, &standing.champion) {
             (Against::Nothing, Some(_)) => false,
             _ => comparison.as_ref().is_none_or(Comparison::is_better),
         };
@@ -471,7 +527,7 @@ fn evaluate_and_publish<'a>(
         let fraud = fraud::probabilities(archive, &session, countries, &declarations).await?;
         let facts = ModelFacts {
             language: parameters.language,
-            champion: standing.as_ref().map(|champion| format!("{name}@{}", champion.version)),
+            champion: standing.champion.as_ref().map(|champion| format!("{name}@{}", champion.version)),
             country: parameters.country.to_string(),
             periods: [periods.train, periods.valid, periods.test].map(|period| period.to_string()),
             counts: known.counts,
@@ -481,7 +537,12 @@ fn evaluate_and_publish<'a>(
             champion_figures: champion_figures.clone(),
             comparison,
             head,
+            backbone: backbone.map(|backbone| backbone.sha256.clone()),
             fraud,
+        };
+        let tables = {
+            let (challenger, facts) = (Arc::clone(&challenger), facts.clone());
+            on_cpu(move || data::files(&model_tables(&challenger, &facts)?)).await?
         };
         let images = Images::of(archive, &session, countries, Some(known.version)).await?;
         let pictures = chosen(&images, periods.test, &challenger, object_threshold).await?;
@@ -501,13 +562,21 @@ fn evaluate_and_publish<'a>(
                 features: ["bytes", "objects", "hs_code", "declaration_id"].map(str::to_owned).into(),
                 snapshot: Some(TrainingSnapshot { table: IMAGES.to_owned(), version: known.version }),
                 code_version: env!("CARGO_PKG_VERSION").to_owned(),
-                metrics: json!({ "test": figures, "comparison": comparison }),
+                metrics: json!({
+                    "test": figures,
+                    "comparison": comparison,
+                    "backbone": backbone.map(|backbone| &backbone.sha256),
+                }),
                 seed,
                 created_ms: submitted_ms,
             },
         };
         let Published { manifest, promoted, overtaken_by, report } =
-            publish(&registry, &name, publication, standing.as_ref(), better).await?;
+            publish(&registry, &name, publication, standing.champion.as_ref(), better).await?;
+        let folder = report.trim_end_matches(".html");
+        for (file, bytes) in tables {
+            archive.put(&format!("{folder}/{file}"), bytes).await?;
+        }
         let version = manifest.version;
         Ok(Verdict {
             version,
@@ -519,20 +588,4 @@ fn evaluate_and_publish<'a>(
             report,
         })
     }
-}
-
-/// Checks a champion's bytes, and that it learned from months before the test months only.
-async fn check_champion(
-    registry: &Registry,
-    name: &str,
-    champion: &Champion,
-    periods: &Periods,
-) -> Result<()> {
-    let loaded = registry.load(name, Which::Version(champion.version)).await?;
-    let name = format!("{name}@{}", champion.version);
-    let trained: RetrainParameters = serde_json::from_value(loaded.manifest.facts.config).context(|| {
-        format!("read how {name} was trained; retrain with --compare nothing and promote the new version")
-    })?;
-    let trained = trained.validate()?;
-    check_fairness(&name, [trained.train, trained.valid], &periods.test)
 }

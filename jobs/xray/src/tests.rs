@@ -83,4 +83,35 @@ async fn images_are_generated_ingested_learned_and_searched() {
         assert!(page.contains("data:image/png;base64,"));
         tidewaiter_report::keep(name, &page).expect("is kept");
     }
+    for (report, tables) in [
+        (
+            "xray-TW-1",
+            &[
+                "classes",
+                "thresholds",
+                "roc",
+                "froc",
+                "scanners",
+                "sites",
+                "calibration",
+                "months",
+                "mismatches",
+                "data",
+            ][..],
+        ),
+        (
+            "xray-apply-5-apply",
+            &["alarms", "classes", "scanners", "sites", "months", "mismatches", "unreadable"],
+        ),
+    ] {
+        for table in tables {
+            for form in ["csv", "parquet", "json"] {
+                let path = format!("reports/{report}/{table}.{form}");
+                assert!(archive.exists(&path).await.expect("answers"), "{path}");
+            }
+        }
+    }
+    let data = archive.get("reports/xray-TW-1/data.csv").await.expect("a table");
+    let data = String::from_utf8(data.to_vec()).expect("text");
+    assert!(data.starts_with("part,images,annotated,illicit\ntrain,"), "{data}");
 }

@@ -65,6 +65,47 @@ impl Convolution {
     }
 }
 
+/// The gradients of a convolution.
+pub(crate) struct Gradients {
+    /// `None` where they were not asked for.
+    pub(crate) images: Option<Vec<f32>>,
+    pub(crate) kernel: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+/// Images or a kernel: dimensions and values.
+pub(crate) type Slice<'a> = ([usize; 4], &'a [f32]);
+
+impl Convolution {
+    /// As [`convolve`], on slices: the output with its dimensions.
+    pub(crate) fn of_slices(
+        &self,
+        images: Slice<'_>,
+        kernel: Slice<'_>,
+        bias: &[f32],
+    ) -> Result<([usize; 4], Vec<f32>)> {
+        let shape = self.shape(&images.0, &kernel.0)?;
+        let out = forward::forward(&shape, images.1, kernel.1, Some(bias), self.activation);
+        Ok(([shape.images, shape.out_height(), shape.out_width(), shape.outputs], out))
+    }
+
+    /// The gradients of a convolution on slices without an activation, given that of its output.
+    pub(crate) fn gradients_of_slices(
+        &self,
+        images: Slice<'_>,
+        kernel: Slice<'_>,
+        gradient: &[f32],
+        needs_images: bool,
+    ) -> Result<Gradients> {
+        let shape = self.shape(&images.0, &kernel.0)?;
+        Ok(Gradients {
+            images: needs_images.then(|| backward::image_gradient(&shape, gradient, kernel.1)),
+            kernel: backward::kernel_gradient(&shape, images.1, gradient),
+            bias: backward::bias_gradient(gradient, shape.outputs, shape.images),
+        })
+    }
+}
+
 impl CustomOp3 for Convolution {
     fn name(&self) -> &'static str {
         "convolution"

@@ -3,7 +3,7 @@
 //! An image, or each tile of a large one, is shrunk once to the network's input and stored with 16 bits a channel; the
 //! fit reads the squares and never the images. Which shard an image belongs to follows from its identifier alone, and a
 //! shard's examples are sorted when they are loaded, so that nothing depends on which executor wrote them. Start at
-//! [`examples`] and [`read`].
+//! [`examples`] and [`of_batch`].
 
 use std::sync::Arc;
 
@@ -11,8 +11,6 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, RecordBatch, StringArray},
     datatypes::{DataType, Field, Int32Type, Schema, SchemaRef},
 };
-use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidewaiter_core::{Error, Result, chance::stream};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -147,47 +145,42 @@ fn read_object((class, is_crowd, [left, top, width, height]): Written) -> Object
     Object { rectangle: Rectangle { left, top, width, height }, class, is_crowd }
 }
 
-/// Reads a shard's file of squares of `side` pixels.
+/// The squares of `side` pixels in a batch of a shard's file.
 ///
 /// # Errors
-/// [`tidewaiter_core::ErrorKind::Corrupt`] when the bytes are no such file.
-pub fn read(file: Bytes, side: usize) -> Result<Vec<Square>> {
-    let mut squares = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
-        let batch = batch?;
-        let column = |name: &str| {
-            let column = batch.column_by_name(name);
-            column.ok_or_else(|| Error::corrupt(format!("a file of squares has no column {name}")))
-        };
-        let (images, objects) =
-            (column("image_id")?.as_string::<i32>(), column("objects")?.as_string::<i32>());
-        let tiles = column("tile")?.as_primitive::<Int32Type>();
-        let parts = column("part")?.as_primitive::<Int32Type>();
-        let sections = column("section")?.as_primitive::<Int32Type>();
-        let pixels = column("pixels")?.as_binary::<i32>();
-        for row in 0..batch.num_rows() {
-            let values = pixels.value(row).chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]]));
-            let pixels: Vec<u16> = values.collect();
-            if pixels.len() != side * side * INPUTS {
-                return Err(Error::corrupt("a file of squares holds squares of another size"));
-            }
-            let objects: Vec<Written> = serde_json::from_str(objects.value(row))?;
-            let section = sections.is_valid(row).then(|| sections.value(row).unsigned_abs() as usize);
-            squares.push(Square {
-                image: images.value(row).to_owned(),
-                tile: tiles.value(row),
-                part: parts.value(row),
-                example: Example { pixels, objects: objects.into_iter().map(read_object).collect(), section },
-            });
+/// [`tidewaiter_core::ErrorKind::Corrupt`] when it is no such batch.
+pub fn of_batch(batch: &RecordBatch, side: usize) -> Result<Vec<Square>> {
+    let column = |name: &str, kind: &DataType| {
+        let column = batch.column_by_name(name).filter(|column| column.data_type() == kind);
+        column.ok_or_else(|| Error::corrupt(format!("a file of squares has no column {name} of {kind}")))
+    };
+    let images = column("image_id", &DataType::Utf8)?.as_string::<i32>();
+    let objects = column("objects", &DataType::Utf8)?.as_string::<i32>();
+    let tiles = column("tile", &DataType::Int32)?.as_primitive::<Int32Type>();
+    let parts = column("part", &DataType::Int32)?.as_primitive::<Int32Type>();
+    let sections = column("section", &DataType::Int32)?.as_primitive::<Int32Type>();
+    let pixels = column("pixels", &DataType::Binary)?.as_binary::<i32>();
+    let mut squares = Vec::with_capacity(batch.num_rows());
+    for row in 0..batch.num_rows() {
+        let values = pixels.value(row).chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]]));
+        let pixels: Vec<u16> = values.collect();
+        if pixels.len() != side * side * INPUTS {
+            return Err(Error::corrupt("a file of squares holds squares of another size"));
         }
+        let objects: Vec<Written> = serde_json::from_str(objects.value(row))?;
+        let section = sections.is_valid(row).then(|| sections.value(row).unsigned_abs() as usize);
+        squares.push(Square {
+            image: images.value(row).to_owned(),
+            tile: tiles.value(row),
+            part: parts.value(row),
+            example: Example { pixels, objects: objects.into_iter().map(read_object).collect(), section },
+        });
     }
     Ok(squares)
 }
 
 #[cfg(test)]
 mod tests {
-    use parquet::arrow::ArrowWriter;
-
     use super::*;
 
     fn object(left: f32, top: f32, width: f32, height: f32) -> Object {
@@ -225,11 +218,10 @@ mod tests {
                 example: example(seed),
             })
             .collect();
-        let mut writer = ArrowWriter::try_new(Vec::new(), schema(), None).expect("a writer");
-        writer.write(&rows(&squares).expect("rows")).expect("writes");
-        let bytes = Bytes::from(writer.into_inner().expect("closes"));
-        assert_eq!(read(bytes.clone(), 4).expect("reads"), squares);
-        assert!(read(bytes, 8).is_err(), "squares of another size");
+        let batch = rows(&squares).expect("rows");
+        assert_eq!(of_batch(&batch, 4).expect("reads"), squares);
+        assert!(of_batch(&batch, 8).is_err(), "squares of another size");
+        assert!(of_batch(&batch.project(&[0, 1]).expect("columns"), 4).is_err(), "no pixels");
     }
 
     #[test]

@@ -48,21 +48,27 @@ impl Draws {
     }
 }
 
-/// An image of `side` pixels, changed by chance: with the probability `projection` a threat of one of `others` is put into
-/// it, then it is cut or shrunk, mirrored and turned. The same seed gives the same.
-pub fn augmented(example: &Example, others: &[Example], side: usize, projection: f64, seed: u64) -> Example {
+/// Which of `count` images gives a threat to the image of a seed: with the probability `projection` any of them.
+pub fn donor(count: usize, projection: f64, seed: u64) -> Option<usize> {
     let mut draws = Draws { seed, next: 0 };
+    (draws.share() < projection).then(|| draws.below(count))
+}
+
+/// An image of `side` pixels, changed by chance: a threat of its [`donor`], if it has one, is put into it, then it is cut or
+/// shrunk, mirrored and turned. The same seed gives the same.
+pub fn augmented(example: &Example, donor: Option<&Example>, side: usize, seed: u64) -> Example {
+    // The first draws were for the donor.
+    let mut draws = Draws { seed, next: 1 + u64::from(donor.is_some()) };
     let mut image = example.clone();
-    if draws.share() < projection {
-        project(&mut image, others, side, &mut draws);
+    if let Some(donor) = donor {
+        project(&mut image, donor, side, &mut draws);
     }
     let image = zoomed(&image, side, &mut draws);
     oriented(&image, side, draws.below(8))
 }
 
 /// Multiplies a threat of another image into this one, at a place of its own.
-fn project(image: &mut Example, others: &[Example], side: usize, draws: &mut Draws) {
-    let donor = &others[draws.below(others.len())];
+fn project(image: &mut Example, donor: &Example, side: usize, draws: &mut Draws) {
     if donor.objects.is_empty() {
         return;
     }
@@ -192,7 +198,7 @@ mod tests {
         let mut donor = example(8, 8, 12, 10, 16384);
         // The object's rectangle reaches one pixel beyond the dark, into white.
         donor.objects[0].rectangle.width += 1.0;
-        project(&mut image, &[donor], SIDE, &mut Draws { seed: 3, next: 0 });
+        project(&mut image, &donor, SIDE, &mut Draws { seed: 3, next: 0 });
         let placed = image.objects[1].rectangle;
         let dark = Rectangle { width: placed.width - 1.0, ..placed };
         assert!((mean(&image, &dark) - 8192.0).abs() < 2.0);
@@ -205,8 +211,8 @@ mod tests {
             left in 4usize..20, top in 4usize..20, width in 8usize..20, height in 8usize..20, seed: u64
         ) {
             let image = example(left, top, width, height, 0);
-            let changed = augmented(&image, std::slice::from_ref(&image), SIDE, 0.0, seed);
-            prop_assert_eq!(&changed, &augmented(&image, std::slice::from_ref(&image), SIDE, 0.0, seed));
+            let changed = augmented(&image, None, SIDE, seed);
+            prop_assert_eq!(&changed, &augmented(&image, None, SIDE, seed));
             for object in &changed.objects {
                 let inner = Rectangle {
                     left: object.rectangle.left + 2.0,

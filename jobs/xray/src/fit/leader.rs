@@ -7,7 +7,10 @@ use bytes::Bytes;
 use prost::Message;
 use tidewaiter_collective::{Contribution, Leader, Progress};
 use tidewaiter_core::{Error, Result};
-use tidewaiter_learning::local_sgd::{Trained, answers};
+use tidewaiter_learning::{
+    adamw,
+    local_sgd::{Trained, answers},
+};
 
 use super::{
     parameters::Parameters,
@@ -39,14 +42,19 @@ pub struct DetectorLeader {
 }
 
 impl DetectorLeader {
-    /// A fit that has not begun, over so many shards.
+    /// A fit that has not begun, over so many shards. `backbone` are the first of its weights
+    /// ([`crate::model::backbone`]); none: all are random.
     ///
     /// # Errors
-    /// [`tidewaiter_core::ErrorKind::Input`] when a parameter is out of range.
-    pub fn new(parameters: Parameters, extents: Extents, shards: usize) -> Result<Self> {
+    /// [`tidewaiter_core::ErrorKind::Input`] when a parameter is out of range, or there are more weights than the network
+    /// has.
+    pub fn new(parameters: Parameters, extents: Extents, shards: usize, backbone: &[f32]) -> Result<Self> {
         parameters.validate()?;
         let network = Network::new(extents);
-        let weights = network.begin(parameters.seed);
+        let mut weights = network.begin(parameters.seed);
+        let first = weights.get_mut(..backbone.len());
+        let first = first.ok_or_else(|| Error::input("the backbone is larger than the network"))?;
+        first.copy_from_slice(backbone);
         Ok(Self {
             parameters,
             network,
@@ -68,7 +76,7 @@ impl DetectorLeader {
     /// [`tidewaiter_core::ErrorKind::Corrupt`] when the bytes are no checkpoint of this kind of fit.
     pub fn restore(checkpoint: &[u8], extents: Extents, shards: usize) -> Result<Self> {
         let state = Checkpoint::decode(checkpoint)?;
-        let mut leader = Self::new(serde_json::from_str(&state.parameters)?, extents, shards)?;
+        let mut leader = Self::new(serde_json::from_str(&state.parameters)?, extents, shards, &[])?;
         let size = leader.network.size();
         if !state.trained.fits(size) || state.average.len() != size || state.best.len() != size {
             return Err(Error::corrupt("a checkpoint of the X-ray detector is not one of this fit"));
@@ -127,11 +135,7 @@ impl DetectorLeader {
         let (loss, _) = self.trained.averaged(contribution, MODEL, "--learning-rate")?;
         self.last_loss = loss.unwrap_or(self.last_loss);
         self.steps += u64::from(steps);
-        let reach = AVERAGED_STEPS.min(self.steps as f64 / 4.0).max(1.0);
-        let kept = (-f64::from(steps) / reach).exp() as f32;
-        for (average, weight) in self.average.iter_mut().zip(&self.trained.weights) {
-            *average = kept * *average + (1.0 - kept) * weight;
-        }
+        adamw::average(&mut self.average, &self.trained.weights, (self.steps, steps), AVERAGED_STEPS);
         Ok(())
     }
 

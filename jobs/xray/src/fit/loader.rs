@@ -3,13 +3,10 @@
 use serde::{Deserialize, Serialize};
 use tidewaiter_archive::Archive;
 use tidewaiter_collective::{Shard, ShardLoader};
-use tidewaiter_core::{Error, Result, threads::on_cpu};
+use tidewaiter_core::{Error, Result};
 
-use super::{augment::Example, parameters::Parameters, shard::DetectorShard};
-use crate::{
-    features::squares::{Part, Square, read},
-    model::network::Extents,
-};
+use super::{examples::Examples, parameters::Parameters, shard::DetectorShard};
+use crate::model::network::Extents;
 
 /// The learner's name in a fit's task.
 pub const LEARNER: &str = "xray";
@@ -46,18 +43,7 @@ impl ShardLoader for DetectorShards {
         let Layout { files, parameters, extents } = self.layout.clone();
         let files = files.get(shard as usize);
         let files = files.ok_or_else(|| Error::internal(format!("the fit has no shard {shard}")))?;
-        let mut squares = Vec::new();
-        for file in files {
-            let (bytes, side) = (self.archive.get(file).await?, parameters.side);
-            squares.extend(on_cpu(move || read(bytes, side)).await?);
-        }
-        squares.sort_by(|a, b| (&a.image, a.tile).cmp(&(&b.image, b.tile)));
-        let (training, validation): (Vec<_>, Vec<_>) =
-            squares.into_iter().partition(|square| square.part == Part::Training.number());
-        let examples = |squares: Vec<Square>| -> Vec<Example> {
-            squares.into_iter().map(|square| square.example).collect()
-        };
-        let examples = (examples(training), examples(validation));
+        let examples = Examples::load(&self.archive, files, parameters.side).await?;
         Ok(Box::new(DetectorShard::new(shard, parameters, extents, examples)?))
     }
 }

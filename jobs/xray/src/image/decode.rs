@@ -1,4 +1,4 @@
-//! Reading image files: PNG, JPEG and TIFF become [`Raster`]s; anything else is refused by what it is.
+//! Reading image files: PNG, JPEG, TIFF and DICOM become [`Raster`]s; anything else is refused by what it is.
 //!
 //! A size that a file merely declares takes no memory: it is compared with [`MOST_PIXELS`] first. Nothing is guessed and
 //! nothing silently changed: what would alter pixels or their places (a rotation by EXIF, an animation, inks) is refused
@@ -6,15 +6,13 @@
 
 use std::{io::Cursor, panic::catch_unwind, path::Path};
 
-use super::raster::Raster;
+use super::{
+    dicom,
+    raster::Raster,
+    refused::{LONGEST_SIDE, MOST_PIXELS, Refused},
+};
 
-/// Pixels of one image at most: a container of 60 m at a pixel a millimetre fits.
-pub const MOST_PIXELS: u64 = 256 << 20;
-
-/// Pixels across or down at most.
-const LONGEST_SIDE: u64 = 1 << 17;
-
-/// Pages of one TIFF at most; together they have no more pixels than one image may have.
+/// Pages of one file at most; together they have no more pixels than one image may have.
 const MOST_PAGES: usize = 256;
 
 /// Bytes of one value of a TIFF's directory at most: the places of its strips.
@@ -22,49 +20,6 @@ const DIRECTORY_VALUE_BYTES: usize = 16 << 20;
 
 /// Bytes of one decoded page at most: four values of 16 bits for each pixel.
 const PAGE_BYTES: usize = MOST_PIXELS as usize * 8;
-
-/// Why a file is not read.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// Not one of the formats.
-    #[error("it is {0}; give PNG, JPEG or TIFF")]
-    Format(&'static str),
-    /// It has no pixel.
-    #[error("it declares {0} × {1} pixels")]
-    Empty(u64, u64),
-    /// It is larger than can be read.
-    #[error("it declares {0} × {1} pixels; at most {LONGEST_SIDE} a side and {MOST_PIXELS} in all are read")]
-    Large(u64, u64),
-    /// Its values mean something other than transmitted radiation.
-    #[error("it holds {0}; convert it to grey, two energies or RGB of 8 or 16 bits")]
-    Values(String),
-    /// Its pixels are turned for display.
-    #[error(
-        "its EXIF tag 274 asks for a rotation ({0}); turn the pixels themselves, so that annotations fit"
-    )]
-    Turned(u16),
-    /// It is several images in time.
-    #[error("it is an animation; give single images")]
-    Animated,
-    /// It is damaged or cut short.
-    #[error("it cannot be decoded: {0}")]
-    Damaged(String),
-}
-
-impl Refused {
-    /// The reason without the particulars of a file, by which refusals are counted.
-    pub fn rule(&self) -> &'static str {
-        match self {
-            Self::Format(_) => "it is not a PNG, JPEG or TIFF",
-            Self::Empty(..) => "it has no pixels",
-            Self::Large(..) => "it declares more pixels than are read",
-            Self::Values(_) => "its values are not grey, two energies or RGB of 8 or 16 bits",
-            Self::Turned(_) => "its EXIF asks for a rotation",
-            Self::Animated => "it is an animation",
-            Self::Damaged(_) => "it cannot be decoded",
-        }
-    }
-}
 
 /// The format of a file, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +30,8 @@ pub enum Format {
     Jpeg,
     /// TIFF, one or several pages.
     Tiff,
+    /// DICOM, one or several frames.
+    Dicom,
 }
 
 impl Format {
@@ -84,6 +41,7 @@ impl Format {
             Self::Png => "png",
             Self::Jpeg => "jpeg",
             Self::Tiff => "tiff",
+            Self::Dicom => "dicom",
         }
     }
 
@@ -93,9 +51,11 @@ impl Format {
             Self::Png => &["png"],
             Self::Jpeg => &["jpg", "jpeg", "jpe", "jfif"],
             Self::Tiff => &["tif", "tiff"],
+            // Names of DICOM files often have no ending at all.
+            Self::Dicom => &["dcm", "dicom", "dcs", ""],
         };
         let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-        ending.is_some_and(|ending| endings.contains(&ending.as_str()))
+        endings.contains(&ending.unwrap_or_default().as_str())
     }
 
     /// The format of a file's bytes; its name does not count.
@@ -106,6 +66,8 @@ impl Format {
         match bytes {
             [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => Ok(Self::Png),
             [0xFF, 0xD8, 0xFF, ..] => Ok(Self::Jpeg),
+            // Its first 128 bytes may be anything, such as the header of a TIFF.
+            _ if bytes.get(128..132) == Some(b"DICM") => Ok(Self::Dicom),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Self::Tiff),
             [] => Err(Refused::Format("an empty file")),
             [b'G', b'I', b'F', b'8', ..] => Err(Refused::Format("a GIF")),
@@ -115,7 +77,6 @@ impl Format {
             }
             [b'%', b'P', b'D', b'F', ..] => Err(Refused::Format("a PDF")),
             [b'P', b'K', 3, 4, ..] => Err(Refused::Format("a ZIP archive inside an archive")),
-            _ if bytes.get(128..132) == Some(b"DICM") => Err(Refused::Format("DICOM")),
             _ => Err(Refused::Format("no image")),
         }
     }
@@ -151,7 +112,7 @@ pub(crate) fn joined(pages: Vec<Raster>) -> Raster {
     }
 }
 
-/// The images of a file: one, or the pages of a TIFF.
+/// The images of a file: one, or the pages of a TIFF, or the frames of a DICOM file.
 ///
 /// # Errors
 /// [`Refused`], with the reason and the remedy.
@@ -161,6 +122,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Raster>, Refused> {
         Format::Png => png(bytes).map(|image| vec![image]),
         Format::Jpeg => jpeg(bytes).map(|image| vec![image]),
         Format::Tiff => tiff(bytes),
+        Format::Dicom => frames(bytes),
     };
     // A decoder that panics on a damaged file must not end the job.
     catch_unwind(read).unwrap_or_else(|_| Err(Refused::Damaged("the decoder gave up".into())))
@@ -307,7 +269,12 @@ fn tiff(bytes: &[u8]) -> Result<Vec<Raster>, Refused> {
         decoder::{Decoder, DecodingResult, Limits},
         tags::Tag,
     };
-    let damaged = |error: ::tiff::TiffError| Refused::Damaged(error.to_string());
+    let damaged = |error: ::tiff::TiffError| match error {
+        ::tiff::TiffError::FormatError(::tiff::TiffFormatError::InvalidDimensions(width, height)) => {
+            Refused::Empty(width.into(), height.into())
+        }
+        error => Refused::Damaged(error.to_string()),
+    };
     let mut limits = Limits::default();
     limits.ifd_value_size = DIRECTORY_VALUE_BYTES;
     limits.decoding_buffer_size = PAGE_BYTES;
@@ -348,6 +315,22 @@ fn tiff(bytes: &[u8]) -> Result<Vec<Raster>, Refused> {
         }
         decoder.next_image().map_err(damaged)?;
     }
+}
+
+fn frames(bytes: &[u8]) -> Result<Vec<Raster>, Refused> {
+    let header = dicom::header(bytes)?;
+    let (width, height) = sized(header.width, header.height)?;
+    if header.frames == 0 {
+        return Err(Refused::Empty(header.width, header.height));
+    }
+    let pixels = ((width * height) as u64).saturating_mul(header.frames);
+    if pixels > MOST_PIXELS {
+        return Err(Refused::Large(header.width, header.height));
+    }
+    if header.frames > MOST_PAGES as u64 {
+        return Err(Refused::Values(format!("more than {MOST_PAGES} frames")));
+    }
+    header.frames(jpeg)
 }
 
 #[cfg(test)]
@@ -428,7 +411,7 @@ mod tests {
             ("turned.jpg", sample!("turned.jpg"), Err(turned)),
             ("turned.png", sample!("turned.png"), Err(turned)),
             ("animated.png", sample!("animated.png"), Err("it is an animation")),
-            ("animated.gif", sample!("animated.gif"), Err("it is not a PNG, JPEG or TIFF")),
+            ("animated.gif", sample!("animated.gif"), Err("it is not a PNG, JPEG, TIFF or DICOM file")),
         ] {
             assert_eq!(fate(bytes), expected, "{name}");
         }
@@ -450,7 +433,36 @@ mod tests {
             );
         }
         assert_eq!(changed(5, &[0, 0]), Err("it has no pixels"));
+        assert_eq!(changed(5, &[0xFF; 4]), Err("it declares more pixels than are read"));
         assert_eq!(fate(&whole[..whole.len() * 2 / 3]), Err("it cannot be decoded"));
+    }
+
+    #[test]
+    fn a_tiff_of_a_declared_size_or_without_pixels_or_cut_short_is_refused() {
+        let whole = crate::image::encode::tiff(&raster(1, 16)).expect("writes");
+        assert_eq!(decode(&whole).expect("reads"), [raster(1, 16)]);
+        let number =
+            |at: usize| u32::from_le_bytes(whole[at..at + 4].try_into().expect("four bytes")) as usize;
+        let directory = number(4);
+        let entry = |tag: u16| {
+            let mut places = (0..usize::from(whole[directory])).map(|entry| directory + 2 + entry * 12);
+            places.find(|place| whole[*place..*place + 2] == tag.to_le_bytes()).expect("an entry")
+        };
+        let sized = |width: u16, height: u16| {
+            let mut file = whole.clone();
+            // Its one strip has all rows.
+            for (tag, value) in [(256, width), (257, height), (278, height)] {
+                file[entry(tag) + 8..][..2].copy_from_slice(&value.to_le_bytes());
+            }
+            fate(&file)
+        };
+        assert_eq!(sized(60_000, 60_000), Err("it declares more pixels than are read"));
+        assert_eq!(sized(7, 0), Err("it has no pixels"));
+        // Within what is read, but more than the file can hold.
+        assert_eq!(sized(4000, 4000), Err("it cannot be decoded"));
+        for end in [4, 7, directory, directory + 20, whole.len() - 20] {
+            assert_eq!(fate(&whole[..end]), Err("it cannot be decoded"), "cut at {end} of {}", whole.len());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which of the inspected images are archived: those that are not refused, and of the same bytes the first.
 //!
-//! Images that merely look alike are counted: their perceptual hashes differ in at most [`NEAR_BITS`] bits. Start at
-//! [`choose`].
+//! Images that merely look alike, to each other or to one of the archive, are counted: their perceptual hashes differ in at
+//! most [`NEAR_BITS`] bits. Start at [`choose`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -109,7 +109,7 @@ pub(super) async fn choose(
     }
     let mut sums: Vec<&str> = kept.iter().map(|candidate| candidate.sha256.as_str()).collect();
     sums.sort_unstable();
-    let (near, near_pair) = near(&kept);
+    let (near, near_pair) = near(session, &origin.archive, &kept).await?;
     let digest = format!("images-{}", sha256(sums.concat().as_bytes()));
     let aside = quarantine.write(origin, "images").await?;
     Ok(Choice { left_out, digest, aside, near, near_pair, ..choice })
@@ -189,29 +189,90 @@ async fn known(
     Ok(known)
 }
 
-/// How many images look like an earlier one, and the first such pair. Hashes that differ in at most three bits have one of
-/// four parts in common.
-fn near(images: &[&Candidate]) -> (u64, Option<(String, String)>) {
+/// Which of the kept images look like an earlier one. Hashes that differ in at most [`NEAR_BITS`] bits have one of four
+/// parts in common.
+struct Alike<'a> {
+    images: &'a [&'a Candidate],
+    /// The places of images by a part of their hashes.
+    by_part: HashMap<(u32, u64), Vec<usize>>,
+    /// For each image the name of an earlier one like it.
+    earlier: Vec<Option<String>>,
+}
+
+/// The four parts of a hash, each with its place.
+fn parts(hash: u64) -> impl Iterator<Item = (u32, u64)> {
     const PARTS: u32 = NEAR_BITS + 1;
     const BITS: u32 = u64::BITS / PARTS;
-    let mut seen: HashMap<(u32, u64), Vec<&Candidate>> = HashMap::new();
-    let (mut count, mut pair) = (0, None);
-    for image in images {
-        let keys: Vec<_> =
-            (0..PARTS).map(|part| (part, image.hash >> (part * BITS) & ((1 << BITS) - 1))).collect();
-        let mut earlier = keys.iter().filter_map(|key| seen.get(key)).flatten();
-        if let Some(earlier) = earlier.find(|other| (other.hash ^ image.hash).count_ones() <= NEAR_BITS) {
-            count += 1;
-            pair = pair.or_else(|| Some((earlier.name.clone(), image.name.clone())));
+    (0..PARTS).map(move |part| (part, hash >> (part * BITS) & ((1 << BITS) - 1)))
+}
+
+impl<'a> Alike<'a> {
+    /// Compares the images with each other.
+    fn new(images: &'a [&'a Candidate]) -> Self {
+        let mut alike = Self { images, by_part: HashMap::new(), earlier: vec![None; images.len()] };
+        for (place, image) in images.iter().enumerate() {
+            let earlier = alike.near(image.hash).next();
+            alike.earlier[place] = earlier.map(|other| images[other].name.clone());
+            for part in parts(image.hash) {
+                let places = alike.by_part.entry(part).or_default();
+                if places.len() < COMPARED {
+                    places.push(place);
+                }
+            }
         }
-        for key in keys {
-            let others = seen.entry(key).or_default();
-            if others.len() < COMPARED {
-                others.push(image);
+        alike
+    }
+
+    /// The places of images that look like a hash.
+    fn near(&self, hash: u64) -> impl Iterator<Item = usize> {
+        let places = parts(hash).filter_map(|part| self.by_part.get(&part)).flatten().copied();
+        places.filter(move |place| (self.images[*place].hash ^ hash).count_ones() <= NEAR_BITS)
+    }
+
+    /// Compares the images with one of the archive.
+    fn compare(&mut self, hash: u64, name: &str) {
+        let places: Vec<usize> = self.near(hash).filter(|place| self.earlier[*place].is_none()).collect();
+        for place in places {
+            self.earlier[place] = Some(name.to_owned());
+        }
+    }
+
+    /// How many images look like an earlier one, and the first such pair.
+    fn found(self) -> (u64, Option<(String, String)>) {
+        let pairs = || {
+            self.earlier
+                .iter()
+                .zip(self.images)
+                .filter_map(|(earlier, image)| Some((earlier.as_ref()?, image)))
+        };
+        let first = pairs().next().map(|(earlier, image)| (earlier.clone(), image.name.clone()));
+        (pairs().count() as u64, first)
+    }
+}
+
+/// Compares the kept images with each other and with all of the archive.
+async fn near(
+    session: &SessionContext,
+    archive: &Archive,
+    images: &[&Candidate],
+) -> Result<(u64, Option<(String, String)>)> {
+    let mut alike = Alike::new(images);
+    if images.is_empty() {
+        return Ok(alike.found());
+    }
+    let archived = session.read_table(snapshot_provider(archive, IMAGES, None).await?)?;
+    let mut batches = archived.select_columns(&["perceptual_hash", "name"])?.batch_stream().await?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        let (hashes, names) = (texts(&batch, "perceptual_hash")?, texts(&batch, "name")?);
+        for row in 0..batch.num_rows() {
+            let hash = hashes(row).and_then(|hash| u64::from_str_radix(&hash, 16).ok());
+            if let Some(hash) = hash {
+                alike.compare(hash, &names(row).unwrap_or_default());
             }
         }
     }
-    (count, pair)
+    Ok(alike.found())
 }
 
 #[cfg(test)]
@@ -239,7 +300,15 @@ mod tests {
             image("d", !hash),
             image("e", !hash ^ 0x8000_0000_0000_0000),
         ];
-        let (count, pair) = near(&images.iter().collect::<Vec<_>>());
+        let images: Vec<&Candidate> = images.iter().collect();
+        let mut alike = Alike::new(&images);
+        alike.compare(hash ^ 0x3, "archived");
+        assert_eq!(alike.earlier[0].as_deref(), Some("archived"));
+        alike.compare(hash ^ 0x5, "later");
+        assert_eq!(alike.earlier[0].as_deref(), Some("archived"));
+        let (count, pair) = alike.found();
+        assert_eq!((count, pair), (4, Some(("archived".to_owned(), "a".to_owned()))));
+        let (count, pair) = Alike::new(&images).found();
         assert_eq!((count, pair), (2, Some(("a".to_owned(), "b".to_owned()))));
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     image::{
         decode::{Format, decode, joined},
         hash::perceptual_hash,
+        refused::Refused,
     },
     table::Annotated,
 };
@@ -194,7 +195,7 @@ fn rows(items: &[Item], reader: &mut Reader) -> Result<RecordBatch> {
 
 /// What is found of a file's bytes, or the rule that they break and the particulars.
 fn inspected(item: &Item, bytes: &[u8]) -> Result<Inspected, (String, String)> {
-    let refused = |refused: crate::image::decode::Refused| (refused.rule().to_owned(), refused.to_string());
+    let refused = |refused: Refused| (refused.rule().to_owned(), refused.to_string());
     let format = Format::of(bytes).map_err(refused)?;
     let pages = decode(bytes).map_err(refused)?;
     let count = pages.len();

@@ -1,4 +1,5 @@
-//! The ingest of images: folders, TAR and ZIP archives of PNG, JPEG and TIFF files into the table of images.
+//! The ingest of images: folders, TAR and ZIP archives of PNG, JPEG, TIFF and DICOM files into the table
+//! of images.
 //!
 //! Two passes: [`inspect`] decodes every file once, on all tasks, and describes it; [`choose`] leaves out what is refused,
 //! what is in the archive already and what has the same bytes as another file; [`store`] reads the bytes of the others
@@ -86,7 +87,7 @@ impl JobParameters for Parameters {
     const KIND: &'static str = "ingest";
     const VARIANT: Option<(&'static str, &'static str)> = Some(("table", IMAGES));
     const ABOUT: &'static str =
-        "X-ray images: PNG, JPEG or TIFF files in folders, TAR or ZIP archives, with annotations";
+        "X-ray images: PNG, JPEG, TIFF or DICOM files in folders, TAR or ZIP archives, with annotations";
 
     fn paths(&mut self) -> Vec<&mut String> {
         self.files.iter_mut().chain(&mut self.annotations).chain(&mut self.mapping).collect()
@@ -220,7 +221,9 @@ fn listed(parameters: &Parameters, mapping: &Mapping, roots: &Roots, at_once: us
     let images = (sources.len() + refused.len()) as u64;
     if images == 0 {
         let named = parameters.files.join(", ");
-        return Err(Error::input(format!("there is no image in {named}; give PNG, JPEG or TIFF files")));
+        return Err(Error::input(format!(
+            "there is no image in {named}; give PNG, JPEG, TIFF or DICOM files"
+        )));
     }
     if passed_over > 0 {
         tracing::info!(files = passed_over, "hidden files and descriptions among the images are passed over");

@@ -304,7 +304,7 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
-    use crate::ingest::tests::tar_of;
+    use crate::ingest::tests::{listed, tar_of};
 
     #[test]
     fn a_folder_is_listed_in_the_order_of_names() {
@@ -355,6 +355,25 @@ mod tests {
             rules,
             ["it unpacks to far more bytes than it takes", "it is larger than the files that are read"]
         );
+    }
+
+    #[test]
+    fn a_member_of_a_zip_that_claims_to_unpack_to_far_more_is_refused() {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for name in ["bomb.png", "next.png"] {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(name, options.compression_method(zip::CompressionMethod::Stored)).expect("begun");
+            zip.write_all(b"next").expect("in memory");
+        }
+        let mut bytes = zip.finish().expect("ended").into_inner();
+        // In the central directory the method stands at 10 and the unpacked size at 24.
+        let entry = bytes.windows(4).position(|four| four == b"PK\x01\x02").expect("a directory");
+        bytes[entry + 10..entry + 12].copy_from_slice(&8_u16.to_le_bytes());
+        bytes[entry + 24..entry + 28].copy_from_slice(&200_000_000_u32.to_le_bytes());
+        let (listing, _folder) = listed("bomb.zip", &bytes);
+        let names: Vec<_> = listing.sources.iter().map(|source| source.name.as_str()).collect();
+        assert_eq!(names, ["next.png"], "{listing:?}");
+        assert_eq!(listing.refused[0].rule, "it unpacks to far more bytes than it takes");
     }
 
     #[test]

@@ -111,12 +111,14 @@ fn parameters(files: &[String]) -> Parameters {
     }
 }
 
-/// A picture that no other number has.
-fn picture(number: u64) -> Vec<u8> {
+/// The pixels of a picture that no other number has.
+fn raster(number: u64) -> Raster {
     let value = |at: u64| (tidewaiter_core::chance::stream(number, at) >> 56) as u16;
-    let raster =
-        Raster { width: 20, height: 10, channels: 1, bits: 8, values: (0..200).map(value).collect() };
-    png(&raster).expect("writes")
+    Raster { width: 20, height: 10, channels: 1, bits: 8, values: (0..200).map(value).collect() }
+}
+
+fn picture(number: u64) -> Vec<u8> {
+    png(&raster(number)).expect("writes")
 }
 
 /// A TAR archive with files, a name that leads out of it, and a link.
@@ -201,10 +203,10 @@ async fn bad_files_are_put_aside_with_their_reasons_and_the_others_archived() {
             "cmyk.jpg: its values are not grey, two energies or RGB of 8 or 16 bits",
             "cut.png: it cannot be decoded",
             "empty.png: it is empty",
-            "moving.gif: it is not a PNG, JPEG or TIFF",
+            "moving.gif: it is not a PNG, JPEG, TIFF or DICOM file",
             "moving.png: it is an animation",
             "none.png: it has no pixels",
-            "text.png: it is not a PNG, JPEG or TIFF",
+            "text.png: it is not a PNG, JPEG, TIFF or DICOM file",
             "turned.jpg: its EXIF asks for a rotation",
         ]
     );
@@ -402,4 +404,12 @@ async fn what_cannot_be_an_ingest_is_an_input_error() {
     let session = session().expect("opens");
     let rows = images(&session, &place.archive).await.expect("there").batches().await.expect("reads");
     assert_eq!(texts(&rows[0], "name").expect("names")(0).as_deref(), Some("a.png"));
+
+    // One pixel differs from an image of the archive: it is another file that looks the same.
+    let mut like = raster(1);
+    like.values[0] ^= 1;
+    place.file("b.png", &png(&like).expect("writes"));
+    let like = place.ingest("like", &parameters(&[place.path("b.png")])).await;
+    assert_eq!((like.rows.archived, &like.metrics["images"]["near"]), (1, &1.into()), "{:?}", like.error);
+    assert_eq!(like.metrics["images"]["near_pair"], serde_json::json!(["a.png", "b.png"]));
 }

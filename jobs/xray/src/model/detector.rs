@@ -4,7 +4,7 @@
 //! the same kind of processor give the same detections.
 
 use bytes::Bytes;
-use candle_core::{Device, Tensor, Var};
+use candle_core::Device;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Result};
@@ -13,7 +13,7 @@ use tidewaiter_tensors::gpu;
 use super::{
     detect::{Keep, confidence, detections},
     image_score::ImageScore,
-    network::{Extents, INPUTS, Network, Outputs, STRIDES},
+    network::{Batch, Extents, INPUTS, Network, Outputs, STRIDES, Weights},
 };
 use crate::{
     boxes::Detection,
@@ -104,8 +104,7 @@ pub struct Detector {
     /// Its weights, flat.
     pub weights: Vec<f32>,
     network: Network,
-    variables: Vec<Var>,
-    device: Device,
+    placed: Weights,
 }
 
 /// An error of candle.
@@ -133,8 +132,8 @@ impl Detector {
             return Err(Error::corrupt("the weights of an X-ray detector do not fit its network"));
         }
         let device = gpu()?.unwrap_or(Device::Cpu);
-        let variables = network.variables(&file.weights, &device).map_err(tensor_error)?;
-        Ok(Self { head, weights: file.weights, network, variables, device })
+        let placed = network.weights(file.weights.clone(), &device).map_err(tensor_error)?;
+        Ok(Self { head, weights: file.weights, network, placed })
     }
 
     /// What it finds on some images, of which `batch` squares are computed at a time.
@@ -186,14 +185,8 @@ impl Detector {
 
     fn compute(&self, squares: &[&[f32]]) -> Result<Vec<OfSquare>> {
         let side = self.head.side;
-        let shape = (squares.len(), side, side, INPUTS);
-        let input = Tensor::from_vec(squares.concat(), shape, &self.device).map_err(tensor_error)?;
-        let Outputs { grids, image } = self.network.forward(&self.variables, &input).map_err(tensor_error)?;
-        let numbers = |tensor: &Tensor| {
-            tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(tensor_error)
-        };
-        let grids: Vec<Vec<f32>> = grids.iter().map(numbers).collect::<Result<_>>()?;
-        let image = numbers(&image)?;
+        let batch = Batch { dimensions: [squares.len(), side, side, INPUTS], values: squares.concat() };
+        let Outputs { grids, image } = self.network.compute(&self.placed, batch).map_err(tensor_error)?;
         let of_square = |values: &[f32], place: usize| {
             let each = values.len() / squares.len();
             values[place * each..(place + 1) * each].to_vec()

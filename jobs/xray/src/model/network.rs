@@ -4,18 +4,17 @@
 //! Source: Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019, with the centre-ness on the box
 //! branch, as its authors' later version has it; the pyramid is that of Lin et al., CVPR 2017. It is chosen because it
 //! has no anchors to tune to each scanner and needs nothing but convolutions of stride 1 and 2, a doubling of grids and
-//! group normalisation, which are the same for any division of the images into shards. Start at [`Network::forward`].
+//! group normalisation, which are the same for any division of the images into shards. Start at [`Network::compute`] and
+//! [`Network::gradient`].
 
 use candle_core::{Device, Result, Tensor, Var, bail};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
-use tidewaiter_tensors::{
-    convolution::{Activation, Convolution, convolve},
-    normalisation::normalise,
-    upsampling::double,
-};
+use tidewaiter_tensors::tape::Tape;
+
+use super::layers::{Layers, Normal, OnTape, OnTensors, Plain};
 
 /// Channels of an input image.
 pub const INPUTS: usize = 3;
@@ -49,6 +48,15 @@ struct Part {
     begin: Begin,
 }
 
+/// A tensor of the backbone: stem and stages, whose weights come first among the flat ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackbonePart {
+    /// Its name in a file, such as `stages.0.down.conv.weight`.
+    pub name: String,
+    /// Its shape; of a kernel side × side × inputs × outputs.
+    pub shape: Vec<usize>,
+}
+
 /// The values before training.
 #[derive(Clone, Copy)]
 enum Begin {
@@ -57,25 +65,6 @@ enum Begin {
     /// Normal with mean 0 and standard deviation 0.01.
     Small,
     Constant(f32),
-}
-
-/// A convolution with a bias: the places of its parts.
-#[derive(Clone, Copy)]
-struct Plain {
-    kernel: usize,
-    bias: usize,
-    side: usize,
-}
-
-/// A convolution, a group normalisation and a rectifier.
-#[derive(Clone, Copy)]
-struct Normal {
-    kernel: usize,
-    bias: usize,
-    scale: usize,
-    shift: usize,
-    stride: usize,
-    groups: usize,
 }
 
 /// Halves the grid, then adds what two convolutions make of it.
@@ -89,6 +78,8 @@ struct Stage {
 pub struct Network {
     extents: Extents,
     parts: Vec<Part>,
+    /// Where the parts begin among the flat weights, and where the last one ends.
+    begins: Vec<usize>,
     stem: Normal,
     stages: Vec<Stage>,
     laterals: Vec<Plain>,
@@ -99,12 +90,29 @@ pub struct Network {
     image: Plain,
 }
 
-/// What the network gives for a batch; all `f32`.
+/// What the network gives for a batch, or the gradient of it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outputs {
     /// For each of [`STRIDES`]: batch × height × width × (classes + [`BOX_OUTPUTS`]).
-    pub grids: Vec<Tensor>,
+    pub grids: Vec<Vec<f32>>,
     /// Batch × (1 + sections): the logits of "holds something illicit" and of each section.
-    pub image: Tensor,
+    pub image: Vec<f32>,
+}
+
+/// A network's weights, where it is computed.
+pub enum Weights {
+    /// On the processor, flat.
+    Flat(Vec<f32>),
+    /// On a GPU, a tensor for each part.
+    Tensors(Vec<Var>, Device),
+}
+
+/// A batch of images: batch × height × width × [`INPUTS`] values; height and width are multiples of 32.
+pub struct Batch {
+    /// The four extents.
+    pub dimensions: [usize; 4],
+    /// All values.
+    pub values: Vec<f32>,
 }
 
 impl Network {
@@ -123,7 +131,11 @@ impl Network {
         let class = parts.plain(3, pyramid, classes, Begin::Small, RARE);
         let sides = parts.plain(3, pyramid, BOX_OUTPUTS, Begin::Small, 0.0);
         let image = parts.plain(1, 2 * widths[4], 1 + sections, Begin::Small, 0.0);
-        Self { extents, parts: parts.0, stem, stages, laterals, smooth, tower, class, sides, image }
+        let mut begins = vec![0];
+        for part in &parts.0 {
+            begins.push(begins[begins.len() - 1] + part.size());
+        }
+        Self { extents, parts: parts.0, begins, stem, stages, laterals, smooth, tower, class, sides, image }
     }
 
     /// The extents.
@@ -157,64 +169,174 @@ impl Network {
         weights
     }
 
+    /// The tensors of the backbone, in the order of their weights.
+    pub fn backbone(&self) -> Vec<BackbonePart> {
+        let stages = self.stages.iter().enumerate().flat_map(|(number, stage)| {
+            let layers = [("down", stage.down), ("first", stage.first), ("second", stage.second)];
+            layers.map(|(name, layer)| (format!("stages.{number}.{name}"), layer))
+        });
+        let layers = std::iter::once(("stem".to_owned(), self.stem)).chain(stages);
+        let parts = layers.flat_map(|(name, layer)| {
+            [
+                ("conv.weight", layer.kernel),
+                ("conv.bias", layer.bias),
+                ("norm.weight", layer.scale),
+                ("norm.bias", layer.shift),
+            ]
+            .map(|(end, place)| (place, format!("{name}.{end}")))
+        });
+        parts.map(|(place, name)| BackbonePart { name, shape: self.parts[place].shape.clone() }).collect()
+    }
+
     /// Whether weight decay applies to each weight: to kernels, and not to biases, scales and shifts.
     pub fn decays(&self) -> impl Iterator<Item = bool> {
         self.parts.iter().flat_map(|part| std::iter::repeat_n(part.shape.len() > 1, part.size()))
     }
 
-    /// The flat weights as tensors.
+    /// Puts flat weights where they are computed with.
     ///
     /// # Errors
     /// When there are not [`Network::size`] weights.
-    pub fn variables(&self, weights: &[f32], device: &Device) -> Result<Vec<Var>> {
-        if weights.len() != self.size() {
-            bail!("a network of {} weights was given {}", self.size(), weights.len());
+    pub fn weights(&self, flat: Vec<f32>, device: &Device) -> Result<Weights> {
+        if flat.len() != self.size() {
+            bail!("a network of {} weights was given {}", self.size(), flat.len());
         }
-        let mut rest = weights;
-        let mut variable = |part: &Part| {
-            let (values, after) = rest.split_at(part.size());
-            rest = after;
-            Var::from_slice(values, part.shape.as_slice(), device)
-        };
-        self.parts.iter().map(&mut variable).collect()
+        if !device.is_cuda() {
+            return Ok(Weights::Flat(flat));
+        }
+        Ok(Weights::Tensors(self.variables(&flat, device)?, device.clone()))
     }
 
-    /// Computes a batch of images, batch × height × width × [`INPUTS`]; height and width are multiples of 32.
+    /// Flat weights as tensors.
+    fn variables(&self, flat: &[f32], device: &Device) -> Result<Vec<Var>> {
+        let parts = self.parts.iter().zip(self.begins.windows(2));
+        let variable = |(part, place): (&Part, &[usize])| {
+            Var::from_slice(&flat[place[0]..place[1]], part.shape.as_slice(), device)
+        };
+        parts.map(variable).collect()
+    }
+
+    /// Computes a batch.
     ///
     /// # Errors
-    /// Those of candle.
-    pub fn forward(&self, variables: &[Var], images: &Tensor) -> Result<Outputs> {
-        let pass = Pass(variables);
-        let mut values = pass.normal(self.stem, images)?;
+    /// When the batch does not fit the network; those of candle.
+    pub fn compute(&self, weights: &Weights, batch: Batch) -> Result<Outputs> {
+        match weights {
+            Weights::Flat(flat) => {
+                let mut layers = OnTape { tape: Tape::new(flat), begins: &self.begins };
+                let images = layers.tape.images(batch.dimensions, batch.values)?;
+                let places = self.layers(&mut layers, &images)?;
+                Ok(places.map(|place| layers.tape.values(*place).to_vec()))
+            }
+            Weights::Tensors(variables, device) => {
+                let images = Tensor::from_vec(batch.values, &batch.dimensions, device)?;
+                self.layers(&mut OnTensors(variables), &images)?.try_map(numbers)
+            }
+        }
+    }
+
+    /// Computes a batch and its loss, which `loss` gives with its gradient by the outputs; gives the loss and its gradient
+    /// by the flat weights.
+    ///
+    /// # Errors
+    /// As [`Network::compute`].
+    pub fn gradient(
+        &self,
+        weights: &Weights,
+        batch: Batch,
+        loss: impl FnOnce(&Outputs) -> (f64, Outputs),
+    ) -> Result<(f64, Vec<f32>)> {
+        match weights {
+            Weights::Flat(flat) => {
+                let mut layers = OnTape { tape: Tape::new(flat), begins: &self.begins };
+                let images = layers.tape.images(batch.dimensions, batch.values)?;
+                let places = self.layers(&mut layers, &images)?;
+                let outputs = places.map(|place| layers.tape.values(*place).to_vec());
+                let (loss, by_outputs) = loss(&outputs);
+                let of_outputs = places.grids.into_iter().chain([places.image]);
+                let gradients = by_outputs.grids.into_iter().chain([by_outputs.image]);
+                Ok((loss, layers.tape.gradient(of_outputs.zip(gradients).collect())?))
+            }
+            Weights::Tensors(variables, device) => {
+                let images = Tensor::from_vec(batch.values, &batch.dimensions, device)?;
+                let tensors = self.layers(&mut OnTensors(variables), &images)?;
+                let (loss, by_outputs) = loss(&tensors.try_map(numbers)?);
+                let weighted = |tensor: &Tensor, by: Vec<f32>| {
+                    (tensor * Tensor::from_vec(by, tensor.shape(), tensor.device())?)?.sum_all()
+                };
+                // The sum of outputs times their gradients has the loss's gradient by the weights.
+                let mut sum = weighted(&tensors.image, by_outputs.image)?;
+                for (grid, by) in tensors.grids.iter().zip(by_outputs.grids) {
+                    sum = (sum + weighted(grid, by)?)?;
+                }
+                let all = sum.backward()?;
+                let mut flat = Vec::with_capacity(self.size());
+                for variable in variables {
+                    match all.get(variable) {
+                        Some(gradient) => flat.extend(numbers(gradient)?),
+                        None => flat.extend(std::iter::repeat_n(0.0, variable.elem_count())),
+                    }
+                }
+                Ok((loss, flat))
+            }
+        }
+    }
+
+    /// Computes all layers.
+    fn layers<L: Layers>(&self, layers: &mut L, images: &L::Output) -> Result<OfLayers<L::Output>> {
+        let mut values = layers.normal(self.stem, images)?;
         let mut scales = Vec::new();
         for stage in &self.stages {
-            let down = pass.normal(stage.down, &values)?;
-            let added = pass.normal(stage.second, &pass.normal(stage.first, &down)?)?;
-            values = (down + added)?;
+            let down = layers.normal(stage.down, &values)?;
+            let first = layers.normal(stage.first, &down)?;
+            let second = layers.normal(stage.second, &first)?;
+            values = layers.sum(&down, &second)?;
             scales.push(values.clone());
         }
-        let whole = pass.image(self.image, &values)?;
+        let pooled = layers.pooled(&values)?;
+        let image = layers.plain(self.image, &pooled)?;
 
         // From the coarsest grid to the finest: each adds the one above it.
-        let mut above: Option<Tensor> = None;
+        let mut above: Option<L::Output> = None;
         let mut grids = Vec::new();
         for (place, values) in scales.iter().skip(1).enumerate().rev() {
-            let lateral = pass.plain(self.laterals[place], values)?;
-            let sum = match above {
-                Some(above) => (lateral + double(&above)?)?,
-                None => lateral,
-            };
-            let mut tower = pass.normal(self.smooth[place], &sum)?;
-            for layer in &self.tower {
-                tower = pass.normal(*layer, &tower)?;
+            let mut sum = layers.plain(self.laterals[place], values)?;
+            if let Some(above) = &above {
+                let above = layers.doubled(above)?;
+                sum = layers.sum(&sum, &above)?;
             }
-            let (class, sides) = (pass.plain(self.class, &tower)?, pass.plain(self.sides, &tower)?);
-            grids.push(Tensor::cat(&[class, sides], 3)?);
+            let mut tower = layers.normal(self.smooth[place], &sum)?;
+            for layer in &self.tower {
+                tower = layers.normal(*layer, &tower)?;
+            }
+            let (class, sides) = (layers.plain(self.class, &tower)?, layers.plain(self.sides, &tower)?);
+            grids.push(layers.joined(&class, &sides)?);
             above = Some(sum);
         }
         grids.reverse();
-        Ok(Outputs { grids, image: whole })
+        Ok(OfLayers { grids, image })
     }
+}
+
+/// The outputs of the network among those of its layers.
+struct OfLayers<O> {
+    grids: Vec<O>,
+    image: O,
+}
+
+impl<O> OfLayers<O> {
+    fn map(&self, of: impl Fn(&O) -> Vec<f32>) -> Outputs {
+        Outputs { grids: self.grids.iter().map(&of).collect(), image: of(&self.image) }
+    }
+
+    fn try_map(&self, of: impl Fn(&O) -> Result<Vec<f32>>) -> Result<Outputs> {
+        Ok(Outputs { grids: self.grids.iter().map(&of).collect::<Result<_>>()?, image: of(&self.image)? })
+    }
+}
+
+/// The numbers of a tensor.
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_vec1()
 }
 
 impl Part {
@@ -265,31 +387,6 @@ impl Parts {
     }
 }
 
-/// One pass over the layers.
-struct Pass<'a>(&'a [Var]);
-
-impl Pass<'_> {
-    fn plain(&self, layer: Plain, values: &Tensor) -> Result<Tensor> {
-        let convolution = Convolution { stride: 1, padding: layer.side / 2, activation: Activation::None };
-        convolve(values, &self.0[layer.kernel], &self.0[layer.bias], convolution)
-    }
-
-    fn normal(&self, layer: Normal, values: &Tensor) -> Result<Tensor> {
-        let convolution = Convolution { stride: layer.stride, padding: 1, activation: Activation::None };
-        let values = convolve(values, &self.0[layer.kernel], &self.0[layer.bias], convolution)?;
-        normalise(&values, &self.0[layer.scale], &self.0[layer.shift], layer.groups)
-    }
-
-    /// Logits of the image as a whole: of the mean and the largest value of each channel.
-    fn image(&self, layer: Plain, values: &Tensor) -> Result<Tensor> {
-        let (batch, height, width, channels) = values.dims4()?;
-        let flat = values.reshape((batch, height * width, channels))?;
-        let pooled = Tensor::cat(&[flat.mean(1)?, flat.max(1)?], 1)?;
-        let logits = self.plain(layer, &pooled.reshape((batch, 1, 1, 2 * channels))?)?;
-        logits.flatten_from(1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,40 +427,38 @@ mod tests {
             };
             weights.extend(values);
         }
-        let variables = network.variables(&weights, &Device::Cpu).expect("tensors");
         let pixels: Vec<f32> = numbers(64 * 32 * 3, 0, 0.5).into_iter().map(|value| value + 0.5).collect();
-        let images = Tensor::from_vec(pixels, (1, 64, 32, 3), &Device::Cpu).expect("an image");
-        let outputs = network.forward(&variables, &images).expect("computes");
-
-        let flat =
-            |tensor: &Tensor| tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).expect("numbers");
-        for (own, expected) in flat(&outputs.image).into_iter().zip(listed(&stored["image"])) {
-            near(own, expected, 1.0, "image");
-        }
-        for (grid, expected) in outputs.grids.iter().zip(stored["grids"].as_array().expect("grids")) {
-            for (own, expected) in flat(grid).into_iter().zip(listed(expected)) {
-                near(own, expected, 1.0, "grid");
-            }
-        }
-
-        let weighted = |tensor: &Tensor| {
-            let factors = numbers(tensor.elem_count(), 0, 1.0);
-            let factors = Tensor::from_vec(factors, tensor.shape(), &Device::Cpu)?;
-            (tensor * factors)?.sum_all()
+        let loss = |outputs: &Outputs| {
+            let factors = |values: &Vec<f32>| numbers(values.len(), 0, 1.0);
+            let by = Outputs {
+                grids: outputs.grids.iter().map(factors).collect(),
+                image: factors(&outputs.image),
+            };
+            (0.0, by)
         };
-        let mut sum = weighted(&outputs.image).expect("computes");
-        for grid in &outputs.grids {
-            sum = (sum + weighted(grid).expect("computes")).expect("computes");
-        }
-        let gradients = sum.backward().expect("computes");
-        let (norms, firsts) = (listed(&stored["norms"]), listed(&stored["firsts"]));
-        for (place, variable) in variables.iter().enumerate() {
-            let gradient = flat(gradients.get(variable).expect("a gradient"));
-            let norm = gradient.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-            // The bias before a normalisation has no gradient but that of rounding, where each group is one channel's.
-            let scale = norms[place].max(0.1);
-            near(norm as f32, norms[place], scale, &format!("norm of part {place}"));
-            near(gradient[0], firsts[place], scale, &format!("first of part {place}"));
+        let tensors = network.variables(&weights, &Device::Cpu).expect("tensors");
+        for weights in [Weights::Flat(weights), Weights::Tensors(tensors, Device::Cpu)] {
+            let batch = || Batch { dimensions: [1, 64, 32, 3], values: pixels.clone() };
+            let outputs = network.compute(&weights, batch()).expect("computes");
+            for (own, expected) in outputs.image.iter().zip(listed(&stored["image"])) {
+                near(*own, expected, 1.0, "image");
+            }
+            for (grid, expected) in outputs.grids.iter().zip(stored["grids"].as_array().expect("grids")) {
+                for (own, expected) in grid.iter().zip(listed(expected)) {
+                    near(*own, expected, 1.0, "grid");
+                }
+            }
+            let (_, gradient) = network.gradient(&weights, batch(), loss).expect("computes");
+            let (norms, firsts) = (listed(&stored["norms"]), listed(&stored["firsts"]));
+            assert_eq!(gradient.len(), network.size());
+            for (place, part) in network.begins.windows(2).enumerate() {
+                let gradient = &gradient[part[0]..part[1]];
+                let norm = gradient.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+                // The bias before a normalisation has no gradient but that of rounding, where each group is one channel's.
+                let scale = norms[place].max(0.1);
+                near(norm as f32, norms[place], scale, &format!("norm of part {place}"));
+                near(gradient[0], firsts[place], scale, &format!("first of part {place}"));
+            }
         }
     }
 }

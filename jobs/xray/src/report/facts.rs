@@ -32,6 +32,8 @@ pub struct ModelFacts {
     pub comparison: Option<Comparison>,
     /// What the detector is.
     pub head: Head,
+    /// The digest of the weights that its training began from; `None`: random ones.
+    pub backbone: Option<String>,
     /// The fraud model's probability of declarations, where there is one.
     pub fraud: BTreeMap<String, f64>,
 }

@@ -24,7 +24,7 @@ fn axis(title: &str, share: bool) -> Axis {
 }
 
 /// Every so many points of a curve, and the last.
-fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+pub(super) fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     let stride = points.len().div_ceil(POINTS).max(1);
     let last = points.last().copied();
     let mut kept: Vec<(f64, f64)> = points.into_iter().step_by(stride).collect();
@@ -154,39 +154,69 @@ pub(super) fn operating(words: &Words, evaluated: &Evaluated, facts: &ModelFacts
     }
 }
 
+/// The points of the free-response curve that are drawn.
+pub(super) fn free_response_points(evaluated: &Evaluated) -> Vec<(f64, f64)> {
+    thinned(evaluated.free_response().into_iter().filter(|point| point.0 <= MOST_FALSE_BOXES).collect())
+}
+
 pub(super) fn free_response(words: &Words, evaluated: &Evaluated) -> Markup {
-    let points = evaluated.free_response().into_iter().filter(|point| point.0 <= MOST_FALSE_BOXES);
     let chart = LineChart {
         title: words.say("Objects found, by false boxes an image (FROC)").to_owned(),
         x: axis(words.say("false boxes an image"), false),
         y: axis(words.say("objects found, %"), true),
-        series: vec![Series { name: words.say("this model").to_owned(), points: thinned(points.collect()) }],
+        series: vec![Series {
+            name: words.say("this model").to_owned(),
+            points: free_response_points(evaluated),
+        }],
         numbers: words.numbers(),
         ..LineChart::default()
     };
     chart.render()
 }
 
-pub(super) fn calibration(words: &Words, evaluated: &Evaluated) -> Markup {
-    let mut bins = vec![(0.0, 0.0, 0.0); BINS];
+/// Images of similar probability.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bin {
+    /// The sum of their probabilities.
+    predicted: f64,
+    /// Illicit ones.
+    illicit: f64,
+    /// All.
+    pub(super) images: u64,
+}
+
+impl Bin {
+    /// The mean probability and the share that is illicit.
+    pub(super) fn point(&self) -> (f64, f64) {
+        let images = self.images as f64;
+        (self.predicted / images, self.illicit / images)
+    }
+}
+
+/// The images in bins of ten percent; those without an image are left out.
+pub(super) fn bins(evaluated: &Evaluated) -> Vec<Bin> {
+    let mut bins = vec![Bin::default(); BINS];
     for image in &evaluated.images {
         let bin = &mut bins[((image.illicit * BINS as f64) as usize).min(BINS - 1)];
-        *bin = (
-            bin.0 + image.illicit,
-            bin.1 + f64::from(u8::from(image.is_illicit() == Some(true))),
-            bin.2 + 1.0,
-        );
+        bin.predicted += image.illicit;
+        bin.illicit += f64::from(u8::from(image.is_illicit() == Some(true)));
+        bin.images += 1;
     }
+    bins.retain(|bin| bin.images > 0);
+    bins
+}
+
+pub(super) fn calibration(words: &Words, evaluated: &Evaluated) -> Markup {
+    let bins = bins(evaluated);
     let all = evaluated.images.len().max(1) as f64;
-    let error: f64 = bins.iter().map(|(predicted, illicit, _)| (predicted - illicit).abs() / all).sum();
-    let filled = bins.iter().filter(|bin| bin.2 > 0.0);
+    let error: f64 = bins.iter().map(|bin| (bin.predicted - bin.illicit).abs() / all).sum();
     let chart = LineChart {
         title: words.say("Images by their probability, in bins of ten percent").to_owned(),
         x: axis(words.say("predicted probability, %"), true),
         y: axis(words.say("illicit among them, %"), true),
         series: vec![Series {
             name: words.say("this model").to_owned(),
-            points: filled.map(|(predicted, illicit, count)| (predicted / count, illicit / count)).collect(),
+            points: bins.iter().map(Bin::point).collect(),
         }],
         reference: Some(Series {
             name: words.say("perfect").to_owned(),

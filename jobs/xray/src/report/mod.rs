@@ -1,7 +1,8 @@
 //! The pages of the domain in English, French and Spanish: a detector's card ([`model_page`]) and what an apply selected
 //! ([`selection_page`]).
 //!
-//! Start at [`model_report`] and [`selection_report`]; [`pictures`] chooses and draws the images.
+//! Start at [`model_report`] and [`selection_report`]; [`pictures`] chooses and draws the images, and [`model_tables`] and
+//! [`selection_tables`] are the same numbers for other programs.
 
 mod facts;
 mod figures;
@@ -10,12 +11,14 @@ pub mod mismatch;
 mod model_page;
 pub mod pictures;
 mod selection_page;
+mod tables;
 mod texts;
 
 pub use self::{
     facts::ModelFacts,
     model_page::model_report,
     selection_page::{SelectionFacts, selection_report},
+    tables::{model_tables, selection_tables},
 };
 
 #[cfg(test)]

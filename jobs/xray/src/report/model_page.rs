@@ -61,6 +61,9 @@ pub fn model_report(
             words.fill("{side} × {side} pixels", &[("side", &head.side.to_string())]),
         ),
     ];
+    if let Some(digest) = &facts.backbone {
+        shown.push((words.say("Weights that the training began from, SHA-256").to_owned(), digest.clone()));
+    }
     if let Some(comparison) = &facts.comparison {
         let signed = |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, numbers.ratio(value));
         let interval = format!(

@@ -33,7 +33,8 @@ pub struct SelectionFacts {
 }
 
 impl SelectionFacts {
-    fn alarms(&self, image: &ScoredImage) -> bool {
+    /// Whether an image alarms.
+    pub(super) fn alarms(&self, image: &ScoredImage) -> bool {
         image.unreadable.is_empty()
             && self.threshold.is_some_and(|threshold| threshold.is_reached(image.illicit))
     }
@@ -112,7 +113,17 @@ fn suspects(words: &Words, pictures: &[Picture]) -> Markup {
     }
 }
 
-fn objects(words: &Words, found: &[ScoredImage], facts: &SelectionFacts) -> Markup {
+/// How often a class is found on images that alarm.
+pub(super) struct ClassCount<'a> {
+    pub(super) class: &'a str,
+    /// Alarms with it.
+    pub(super) alarms: u64,
+    /// Alarms in which it is the surest.
+    pub(super) surest: u64,
+}
+
+/// The classes on the images that alarm, by their names.
+pub(super) fn class_counts<'a>(found: &'a [ScoredImage], facts: &SelectionFacts) -> Vec<ClassCount<'a>> {
     let mut by_class: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for image in found.iter().filter(|image| facts.alarms(image)) {
         let mut seen: Vec<&str> = image.found.iter().map(|object| object.class.as_str()).collect();
@@ -124,7 +135,12 @@ fn objects(words: &Words, found: &[ScoredImage], facts: &SelectionFacts) -> Mark
             *counts = (counts.0 + 1, counts.1 + u64::from(best == Some(class)));
         }
     }
-    if by_class.is_empty() {
+    by_class.into_iter().map(|(class, (alarms, surest))| ClassCount { class, alarms, surest }).collect()
+}
+
+fn objects(words: &Words, found: &[ScoredImage], facts: &SelectionFacts) -> Markup {
+    let classes = class_counts(found, facts);
+    if classes.is_empty() {
         return html! {};
     }
     let columns = [
@@ -133,20 +149,45 @@ fn objects(words: &Words, found: &[ScoredImage], facts: &SelectionFacts) -> Mark
         ("Alarms in which it is the surest", Kind::Count),
     ];
     let mut table = words.table("Classes on the images that alarm", &columns);
-    for (class, (with, first)) in by_class {
-        table.row(vec![class.into(), with.into(), first.into()]);
+    for ClassCount { class, alarms, surest } in classes {
+        table.row(vec![class.into(), alarms.into(), surest.into()]);
     }
     table.render()
 }
 
+/// The alarms among a group of images.
+pub(super) struct AlarmCount {
+    /// Empty: unknown.
+    pub(super) name: String,
+    pub(super) images: u64,
+    pub(super) alarms: u64,
+    /// The mean of the images' probabilities.
+    pub(super) mean: f64,
+}
+
+/// The alarms among the images of each group, by the groups' names.
+pub(super) fn alarm_counts(
+    found: &[ScoredImage],
+    facts: &SelectionFacts,
+    key: &dyn Fn(&ScoredImage) -> String,
+) -> Vec<AlarmCount> {
+    let mut groups: BTreeMap<String, (u64, u64, f64)> = BTreeMap::new();
+    for image in found {
+        let group = groups.entry(key(image)).or_default();
+        let alarms = u64::from(facts.alarms(image));
+        *group = (group.0 + 1, group.1 + alarms, group.2 + image.illicit);
+    }
+    let count = |(name, (images, alarms, sum)): (String, (u64, u64, f64))| AlarmCount {
+        name,
+        images,
+        alarms,
+        mean: sum / images as f64,
+    };
+    groups.into_iter().map(count).collect()
+}
+
 fn groups(words: &Words, found: &[ScoredImage], facts: &SelectionFacts) -> Markup {
     let table = |caption: &str, title: &str, key: &dyn Fn(&ScoredImage) -> String| {
-        let mut groups: BTreeMap<String, (u64, u64, f64)> = BTreeMap::new();
-        for image in found {
-            let group = groups.entry(key(image)).or_default();
-            let alarms = u64::from(facts.alarms(image));
-            *group = (group.0 + 1, group.1 + alarms, group.2 + image.illicit);
-        }
         let columns = [
             (title, Kind::Text),
             ("Images", Kind::Count),
@@ -155,15 +196,15 @@ fn groups(words: &Words, found: &[ScoredImage], facts: &SelectionFacts) -> Marku
             ("Mean probability", Kind::Percent),
         ];
         let mut table = words.table(caption, &columns);
-        for (group, (images, alarms, sum)) in groups {
-            let name = if group.is_empty() { words.say("unknown").to_owned() } else { group };
-            let share = alarms as f64 / images as f64;
+        for group in alarm_counts(found, facts, key) {
+            let name = if group.name.is_empty() { words.say("unknown").to_owned() } else { group.name };
+            let share = group.alarms as f64 / group.images as f64;
             table.row(vec![
                 Cell::Text(name),
-                images.into(),
-                alarms.into(),
+                group.images.into(),
+                group.alarms.into(),
                 share.into(),
-                (sum / images as f64).into(),
+                group.mean.into(),
             ]);
         }
         table.render()
