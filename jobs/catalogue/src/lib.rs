@@ -19,6 +19,7 @@ pub static CATALOGUE: Catalogue = Catalogue::new(&[
     &tidewaiter_fraud::DOMAIN,
     &tidewaiter_hs::DOMAIN,
     &tidewaiter_xray::DOMAIN,
+    &tidewaiter_passengers::DOMAIN,
 ]);
 
 /// The text that a job's command asks for instead of a job, such as a first mapping; `None` where it asks for the job.
@@ -61,6 +62,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_passengers_is_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/passengers.toml");
+        let (archive, pipeline) = CATALOGUE.read_pipeline(std::path::Path::new(path)).expect("reads");
+        assert_eq!(archive.as_deref(), Some("passengers/archive"));
+        let kinds: Vec<_> = pipeline.parts().iter().map(Specification::kind).collect();
+        let [first, .., last] = kinds.as_slice() else { panic!("several jobs") };
+        assert_eq!((*first, *last), ("synth", "apply"));
+    }
+
+    #[test]
     fn a_wrong_pipeline_is_named_with_its_job() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.toml");
@@ -69,7 +80,7 @@ mod tests {
             ("job = []", "there is no [[job]]"),
             (
                 "[[job]]\nkind = \"quality\"\n[[job]]\nkind = \"qualify\"",
-                "job 2: unknown kind `qualify`; the kinds are apply, archive, backtest, ingest, pipeline, quality",
+                "job 2: unknown kind `qualify`; the kinds are apply, archive, backtest, ingest, passengers, pipeline, quality",
             ),
             ("[[job]]\nmodel = \"fraud\"", "job 1: the job has no `kind`"),
             ("[[job]]\nkind = \"retrain\"\nmodel = \"tea\"", "say one of model = \"fraud\", model = \"hs\""),

@@ -42,7 +42,8 @@ impl Comparison {
     }
 
     /// The level at which two prepared values agree; `None` if one is empty or, of a date, cannot be read.
-    fn level(self, one: &str, other: &str) -> Option<u8> {
+    #[must_use]
+    pub fn level(self, one: &str, other: &str) -> Option<u8> {
         if one.is_empty() || other.is_empty() {
             return None;
         }

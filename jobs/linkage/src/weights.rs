@@ -23,7 +23,17 @@ pub struct Patterns {
 impl Patterns {
     /// Counts a pair.
     pub fn add(&mut self, pattern: Pattern) {
-        *self.counts.entry(pattern).or_insert(0) += 1;
+        self.add_times(pattern, 1);
+    }
+
+    /// Counts so many pairs of a pattern.
+    pub fn add_times(&mut self, pattern: Pattern, times: u64) {
+        *self.counts.entry(pattern).or_insert(0) += times;
+    }
+
+    /// Each pattern with how often it was seen, in the order of the patterns.
+    pub fn iter(&self) -> impl Iterator<Item = (&Pattern, u64)> {
+        self.counts.iter().map(|(pattern, count)| (pattern, *count))
     }
 
     /// Pairs in all.
@@ -76,9 +86,36 @@ impl Model {
 
     /// The model that makes the patterns most likely, from this one on.
     #[must_use]
-    pub fn fitted(mut self, patterns: &Patterns) -> Self {
+    pub fn fitted(self, patterns: &Patterns) -> Self {
+        self.settled(patterns, false)
+    }
+
+    /// The same where the levels of other pairs are those of pairs drawn at random, which hardly ever match. Pairs that
+    /// share a key are no sample of them, so that the estimate without such pairs can be far off.
+    #[must_use]
+    pub fn fitted_beside(mut self, patterns: &Patterns, at_random: &Patterns) -> Self {
+        for (place, field) in self.fields.iter_mut().enumerate() {
+            // One pair of each level beside those that were drawn, so that none is impossible.
+            let mut counts = vec![1.0; field.u.len()];
+            for (pattern, count) in at_random.iter() {
+                if let Some(level) = pattern.get(place).copied().flatten() {
+                    counts[usize::from(level)] += count as f64;
+                }
+            }
+            let sum: f64 = counts.iter().sum();
+            field.u = counts.iter().map(|count| count / sum).collect();
+        }
+        self.settled(patterns, true)
+    }
+
+    fn settled(mut self, patterns: &Patterns, keeps_others: bool) -> Self {
         for _ in 0..MOST_STEPS {
-            let next = self.step(patterns);
+            let mut next = self.step(patterns);
+            if keeps_others {
+                for (field, own) in next.fields.iter_mut().zip(&self.fields) {
+                    field.u.clone_from(&own.u);
+                }
+            }
             let change = self.distance(&next);
             self = next;
             if change < SETTLED {
@@ -211,6 +248,21 @@ mod tests {
             near(found.m[1], truth.m[1], 1e-3);
             near(found.u[1], truth.u[1], 1e-3);
         }
+    }
+
+    #[test]
+    fn levels_of_other_pairs_are_those_of_pairs_drawn_at_random() {
+        // All pairs of the blocks match; alone they would teach that other pairs agree as well.
+        let (mut patterns, mut at_random) = (Patterns::default(), Patterns::default());
+        patterns.add_times(vec![Some(1), Some(1)], 90);
+        patterns.add_times(vec![Some(1), Some(0)], 10);
+        at_random.add_times(vec![Some(0), Some(0)], 980);
+        at_random.add_times(vec![Some(0), Some(1)], 18);
+        let model = Model::initial(&[2, 2]).fitted_beside(&patterns, &at_random);
+        near(model.fields[0].u[1], 1.0 / 1000.0, 1e-9);
+        near(model.fields[1].u[1], 19.0 / 1000.0, 1e-9);
+        assert!(model.probability(&[Some(1), Some(1)]) > 0.99 && model.matches > 0.9, "{model:?}");
+        assert_eq!(patterns.iter().map(|(_, count)| count).sum::<u64>(), 100);
     }
 
     #[test]

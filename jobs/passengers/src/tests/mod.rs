@@ -4,6 +4,8 @@ mod limits;
 mod paxlst;
 mod pnr_xml;
 mod pnrgov;
+mod whole;
+mod yardsticks;
 
 use std::path::PathBuf;
 
