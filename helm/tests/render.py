@@ -43,6 +43,11 @@ CASES = {
     "laptop": (["laptop.yaml"], "customs"),
 }
 
+DIGEST = "sha256:" + "ab" * 32
+
+# Kinds of the Prometheus Operator, whose schemas are not Kubernetes' own.
+OPERATOR = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+
 # A release that needs nothing but an archive: what a refusal is tried on.
 LEAST = {"archive": {"url": "s3://bucket/archive"}}
 
@@ -58,7 +63,12 @@ REFUSED = [
     ({"archive": {"s3": {"endpoint": "store:9000"}}}, "/archive/s3/endpoint"),
     ({"archive": {"secretKey": "x"}}, "secretKey"),
     ({"archive": {"credentialsSecret": "keys"}, "serviceAccounts": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}}}, "remove one of them"),
-    ({"scheduler": {"replicas": 2}}, "replicas"),
+    ({"scheduler": {"replicas": 0}}, "/scheduler/replicas"),
+    ({"pools": {"gpu": {"replicas": 0, "gpus": 1, "onDemand": {"most": 2}}}}, "its image has no digest"),
+    ({"image": {"digest": DIGEST}, "pools": {"cpu": {"replicas": 1, "onDemand": {"most": 2}}}}, "is on demand and has replicas, too"),
+    ({"pools": {"cpu": {"onDemand": {"least": 1}}}}, "least"),
+    ({"metrics": {"port": 80}}, "/metrics/port"),
+    ({"metrics": {"monitors": {"interval": "often"}}}, "/metrics/monitors/interval"),
     ({"scheduler": {"port": 80}}, "/scheduler/port"),
     ({"scheduler": {"memoryMib": "2Gi"}}, "/scheduler/memoryMib"),
     ({"scheduler": {"extraEnv": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "AWS_SECRET_ACCESS_KEY"),
@@ -100,7 +110,21 @@ class Release:
     def pods(self):
         """Labels and specification of each kind of pod."""
         templates = [(obj["spec"]["template"]["metadata"]["labels"], obj["spec"]["template"]["spec"]) for obj in self.of("Deployment")]
+        templates += [(pool["template"]["metadata"]["labels"], pool["template"]["spec"]) for pool in self.on_demand().values()]
         return templates + [(obj["metadata"]["labels"], obj["spec"]) for obj in self.of("Pod")]
+
+    def document_of_pools(self):
+        """What the scheduler reads by --pods; None where there are no pools on demand."""
+        texts = [obj["data"]["pools.json"] for obj in self.of("ConfigMap") if "pools.json" in obj["data"]]
+        return json.loads(texts[0]) if texts else None
+
+    def on_demand(self):
+        return (self.document_of_pools() or {"pools": {}})["pools"]
+
+    def servers(self):
+        """The specifications of the pods that run a scheduler or an executor, by what they are."""
+        found = {obj["metadata"]["name"].removeprefix("tidewaiter-"): obj["spec"]["template"]["spec"] for obj in self.of("Deployment")}
+        return found | {"executor-" + name: pool["template"]["spec"] for name, pool in self.on_demand().items()}
 
     def deployment(self, suffix):
         return next(obj for obj in self.of("Deployment") if obj["metadata"]["name"] == "tidewaiter-" + suffix)
@@ -149,7 +173,10 @@ def helm_lint_has_nothing_to_say(release):
 
 def every_object_is_what_kubernetes_expects(release):
     assert len(VERSIONS) >= 2, VERSIONS
-    for obj in release.objects:
+    pods = [{"apiVersion": "v1", "kind": "Pod", **pool["template"]} for pool in release.on_demand().values()]
+    for pod in pods:
+        pod["metadata"] = pod["metadata"] | {"name": "on-demand"}
+    for obj in [obj for obj in release.objects if obj["kind"] not in OPERATOR] + pods:
         for version in VERSIONS:
             try:
                 kubernetes_validate.validate(obj, version, strict=True)
@@ -178,7 +205,8 @@ def pods_are_restricted(release):
     for labels, spec in release.pods():
         pod = spec["securityContext"]
         assert pod["runAsNonRoot"] and pod["runAsUser"] > 0 and pod["seccompProfile"] == {"type": "RuntimeDefault"}, labels
-        assert spec["automountServiceAccountToken"] is False and spec["enableServiceLinks"] is False, labels
+        asks = labels["app.kubernetes.io/component"] == "scheduler" and bool(release.on_demand())
+        assert spec["automountServiceAccountToken"] is asks and spec["enableServiceLinks"] is False, labels
         assert not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")), labels
         for container in spec["containers"]:
             own = container["securityContext"]
@@ -188,9 +216,18 @@ def pods_are_restricted(release):
             assert "hostPath" not in volume, volume
 
 
-def no_rights_in_kubernetes_and_no_secrets(release):
+def least_rights_in_kubernetes_and_no_secrets(release):
     kinds = {obj["kind"] for obj in release.objects}
-    assert kinds <= {"ServiceAccount", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy", "Pod"}, kinds
+    known = {"ServiceAccount", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy", "Pod", "ConfigMap"} | OPERATOR
+    rights = {"Role", "RoleBinding"} if release.on_demand() else set()
+    assert kinds <= known | rights and rights <= kinds, kinds
+    for role in release.of("Role"):
+        given = {(group, resource): set(rule["verbs"]) for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]}
+        assert given == {("", "pods"): {"list", "create", "delete"}, ("apps", "deployments"): {"get"}}, given
+        named = [rule["resourceNames"] for rule in role["rules"] if rule["resources"] == ["deployments"]]
+        assert named == [["tidewaiter-scheduler"]], named
+    for binding in release.of("RoleBinding"):
+        assert [(who["kind"], who["name"]) for who in binding["subjects"]] == [("ServiceAccount", "tidewaiter-scheduler")]
     for account in release.of("ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
     accounts = {account["metadata"]["name"] for account in release.of("ServiceAccount")}
@@ -203,20 +240,25 @@ def no_rights_in_kubernetes_and_no_secrets(release):
 
 def servers_are_not_process_1(release):
     """As process 1 they would not hear every signal to stop."""
-    for obj in release.of("Deployment"):
-        assert obj["spec"]["template"]["spec"]["shareProcessNamespace"] is True, obj["metadata"]["name"]
+    for name, spec in release.servers().items():
+        assert spec["shareProcessNamespace"] is True, name
 
 
-def there_is_one_scheduler(release):
+def one_scheduler_serves_and_the_others_stand_by(release):
+    """An upgrade ends all at once: those that stand by are never ready, so that anything else would wait for ever."""
     spec = release.deployment("scheduler")["spec"]
-    assert spec["replicas"] == 1 and spec["strategy"] == {"type": "Recreate"}
+    assert spec["replicas"] == release.all_values["scheduler"]["replicas"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": "100%"}
+    container = spec["template"]["spec"]["containers"][0]
+    assert container["readinessProbe"]["grpc"]["service"] == "tidewaiter.v1.JobService"
+    assert "service" not in container["livenessProbe"]["grpc"], "one that stands by is alive"
 
 
 def memory_and_cores_fit_the_options(release):
-    for obj in release.of("Deployment"):
-        container = obj["spec"]["template"]["spec"]["containers"][0]
-        assert container["resources"]["requests"] == container["resources"]["limits"], obj["metadata"]["name"]
-        given = arguments(obj["spec"]["template"]["spec"])
+    for name, spec in release.servers().items():
+        container = spec["containers"][0]
+        assert container["resources"]["requests"] == container["resources"]["limits"], name
+        given = arguments(spec)
         if "--memory-mib" in given:
             limit = int(container["resources"]["limits"]["memory"].removesuffix("Mi"))
             assert int(given["--memory-mib"]) == limit * 7 // 10, (given, limit)
@@ -249,8 +291,7 @@ def addresses_agree(release):
 def every_volume_that_is_named_is_mounted_alike(release):
     """A job's files and a folder's archive have the same paths in every process."""
     archive, exports = release.all_values["archive"], release.all_values["exports"]
-    for obj in release.of("Deployment"):
-        spec = obj["spec"]["template"]["spec"]
+    for spec in release.servers().values():
         mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
         assert set(mounts) == {volume["name"] for volume in spec["volumes"]}
         assert mounts["work"] == "/work" and spec["containers"][0]["env"][-1]["name"] != ""
@@ -267,22 +308,44 @@ def pools_are_as_the_values_say(release):
     defaults = release.all_values["executorDefaults"]
     for name, own in release.all_values["pools"].items():
         pool = merged(defaults, own)
-        obj = release.deployment("executor-" + name)
-        spec = obj["spec"]["template"]["spec"]
+        most = pool["onDemand"]["most"]
+        spec = release.servers()["executor-" + name]
         container, given = spec["containers"][0], arguments(spec)
-        assert obj["spec"]["replicas"] == pool["replicas"] and given["--slots"] == str(pool["slots"])
+        if most:
+            asked = release.on_demand()[name]
+            assert (asked["most"], asked["slots"]) == (most, pool["slots"]) and asked["device"] == given["--device"], asked
+            assert "@sha256:" in container["image"] and given["--leave-after"] == str(pool["onDemand"]["leaveSeconds"])
+        else:
+            assert release.deployment("executor-" + name)["spec"]["replicas"] == pool["replicas"]
+        assert given["--slots"] == str(pool["slots"])
         assert spec.get("nodeSelector", {}) == pool["nodeSelector"]
         gpus, has_gpu = str(pool["gpus"]), pool["gpus"] > 0
         assert given["--device"] == ("gpu" if has_gpu else "cpu")
         assert container["resources"]["limits"].get("nvidia.com/gpu", "0") == gpus
         assert given.get("--gpus", "1") == (gpus if has_gpu else "1")
         tolerated = {toleration["key"] for toleration in spec.get("tolerations", [])}
-        assert ("nvidia.com/gpu" in tolerated) == has_gpu and container["image"].endswith("-cuda") == has_gpu
+        assert ("nvidia.com/gpu" in tolerated) == has_gpu
+        assert "@" in container["image"] or container["image"].endswith("-cuda") == has_gpu, container["image"]
         assert (pool["spot"]["taint"] in tolerated) == pool["spot"]["enabled"]
         grace = spec["terminationGracePeriodSeconds"]
         assert grace == (pool["spot"]["noticeSeconds"] - 10 if pool["spot"]["enabled"] else pool["terminationGraceSeconds"])
         budgets = [budget for budget in release.of("PodDisruptionBudget") if budget["metadata"]["name"].endswith("-executor-" + name)]
-        assert len(budgets) == (1 if pool["replicas"] > 1 else 0), name
+        assert len(budgets) == (1 if pool["replicas"] > 1 and not most else 0), name
+
+
+def metrics_are_where_monitors_look_and_readers_may(release):
+    metrics = release.all_values["metrics"]
+    for name, spec in release.servers().items():
+        ports = {port["name"]: port["containerPort"] for port in spec["containers"][0]["ports"]}
+        assert ports.get("metrics") == (metrics["port"] if metrics["enabled"] else None), name
+        assert arguments(spec).get("--metrics") == (f"0.0.0.0:{metrics['port']}" if metrics["enabled"] else None), name
+    policies = release.of("NetworkPolicy")
+    prometheus = ("monitoring", {"app.kubernetes.io/name": "prometheus"})
+    for component in ("scheduler", "executor"):
+        pod = pod_of(release, component)
+        assert not reaches(policies, (release.namespace, {"app": "other"}), pod, metrics["port"])
+        assert reaches(policies, prometheus, pod, metrics["port"]) == metrics["enabled"]
+        assert not reaches(policies, prometheus, pod, 50050) and not reaches(policies, prometheus, pod, 50051)
 
 
 def every_selector_selects(release):
@@ -383,14 +446,15 @@ CHECKS = [
     names_are_unique_and_in_the_namespace,
     nothing_is_rendered_by_accident,
     pods_are_restricted,
-    no_rights_in_kubernetes_and_no_secrets,
+    least_rights_in_kubernetes_and_no_secrets,
     servers_are_not_process_1,
-    there_is_one_scheduler,
+    one_scheduler_serves_and_the_others_stand_by,
     memory_and_cores_fit_the_options,
     the_options_are_those_of_the_command_line,
     addresses_agree,
     every_volume_that_is_named_is_mounted_alike,
     pools_are_as_the_values_say,
+    metrics_are_where_monitors_look_and_readers_may,
     every_selector_selects,
     only_what_must_talk_can_talk,
 ]
@@ -449,6 +513,60 @@ def an_executor_with_several_gpus_says_how_many():
     for check in (every_object_is_what_kubernetes_expects, the_options_are_those_of_the_command_line, pools_are_as_the_values_say):
         check(release)
     assert arguments(release.deployment("executor-gpu")["spec"]["template"]["spec"])["--gpus"] == "8"
+
+
+def a_pool_on_demand_is_a_document_for_the_scheduler_and_no_deployment():
+    values = merged(LEAST, {
+        "image": {"digest": DIGEST}, "podsOnDemand": {"most": 12, "tenant": "kr"},
+        "pools": {"cpu": {"replicas": 2}, "burst": {"replicas": 0, "slots": 4, "onDemand": {"most": 9, "idleSeconds": 60}}},
+    })
+    release = Release("on demand", values, "customs")
+    for check in CHECKS:
+        check(release)
+    document = release.document_of_pools()
+    assert (document["release"], document["namespace"], document["owner"], document["tenant"], document["most"]) == (
+        "tidewaiter", "customs", "tidewaiter-scheduler", "kr", 12)
+    pool = document["pools"]["burst"]
+    assert (pool["device"], pool["slots"], pool["most"], pool["idleSeconds"], pool["longestSeconds"]) == ("cpu", 4, 9, 60, 86400)
+    assert set(document["pools"]) == {"burst"}
+    assert [obj["metadata"]["name"] for obj in release.of("Deployment") if "burst" in obj["metadata"]["name"]] == []
+    scheduler = release.servers()["scheduler"]
+    assert arguments(scheduler)["--pods"] == "/etc/tidewaiter/pools/pools.json"
+    assert any(volume.get("configMap", {}).get("name") == "tidewaiter-pools" for volume in scheduler["volumes"])
+    policies = release.of("NetworkPolicy")
+    assert reaches(policies, pod_of(release, "scheduler"), "10.0.0.1", 6443)
+    assert not reaches(policies, pod_of(release, "executor"), "10.0.0.1", 6443)
+    one, other = (
+        Release("checksum", merged(values, {"pools": {"burst": {"onDemand": {"most": most}}}}), "customs").deployment("scheduler")
+        for most in (3, 4)
+    )
+    annotations = [obj["spec"]["template"]["metadata"]["annotations"] for obj in (one, other)]
+    assert annotations[0] != annotations[1], "a scheduler that is not started again reads the old pools"
+
+
+def monitors_alerts_and_dashboard_are_whole():
+    values = merged(LEAST, {"metrics": {part: {"enabled": True} for part in ("monitors", "rules", "dashboard")}})
+    release = Release("monitoring", values, "customs")
+    for check in CHECKS:
+        check(release)
+    service = release.of("Service")[0]
+    for monitor, endpoints in ((release.of("ServiceMonitor")[0], "endpoints"), (release.of("PodMonitor")[0], "podMetricsEndpoints")):
+        assert monitor["spec"][endpoints][0]["port"] == "metrics"
+    assert selects(release.of("ServiceMonitor")[0]["spec"]["selector"], service["metadata"]["labels"])
+    assert "metrics" in [port["name"] for port in service["spec"]["ports"]]
+    assert any(selects(release.of("PodMonitor")[0]["spec"]["selector"], labels) for labels, _ in release.pods())
+    rules = release.of("PrometheusRule")[0]["spec"]["groups"][0]["rules"]
+    dashboard = json.loads(next(obj for obj in release.of("ConfigMap") if "tidewaiter.json" in obj["data"])["data"]["tidewaiter.json"])
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    used = set(re.findall(r"tidewaiter_[a-z_]+", " ".join(queries + [rule["expr"] for rule in rules])))
+    listed = set(re.findall(r"`(tidewaiter_[a-z_]+)`", (HELM.parent / "docs/operations/metrics.md").read_text()))
+    unknown = {name for name in used if re.sub("_(bucket|sum|count)$", "", name) not in listed and name not in listed}
+    assert not unknown, unknown
+    incidents = (HELM.parent / "docs/operations/incidents.md").read_text()
+    for rule in rules:
+        for title in re.findall(r'incidents.md, "([^"]+)"', rule["annotations"]["description"]):
+            assert f"\n## {title}\n" in incidents, title
+    return f"{len(rules)} alerts, {len(queries)} queries"
 
 
 def a_disk_of_its_own_takes_none_of_the_node():
@@ -522,6 +640,8 @@ WHOLE = [
     a_pool_of_one_has_no_budget,
     images_are_named_by_digest_where_one_is_given,
     an_executor_with_several_gpus_says_how_many,
+    a_pool_on_demand_is_a_document_for_the_scheduler_and_no_deployment,
+    monitors_alerts_and_dashboard_are_whole,
     a_disk_of_its_own_takes_none_of_the_node,
     everything_optional_is_valid_too,
     the_claims_of_the_laptop_are_those_that_its_values_name,

@@ -193,11 +193,11 @@ capabilities:
 {{- end -}}
 
 {{- /* A pool with what it inherits, as YAML. Call with root, name. Not by mergeOverwrite, which takes 0, false and "" for
-absent; image and spot are inherited value by value, everything else as a whole. */ -}}
+absent; image, spot and onDemand are inherited value by value, everything else as a whole. */ -}}
 {{- define "tidewaiter.pool" -}}
 {{- $pool := deepCopy .root.Values.executorDefaults -}}
 {{- range $key, $value := index .root.Values.pools .name | default dict -}}
-{{- if has $key (list "image" "spot") -}}
+{{- if has $key (list "image" "spot" "onDemand") -}}
 {{- range $part, $own := $value -}}
 {{- $_ := set (index $pool $key) $part $own -}}
 {{- end -}}

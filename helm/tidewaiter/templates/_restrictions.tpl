@@ -29,6 +29,14 @@
 {{- if and (gt (int $pool.gpus) 0) $.Values.image.digest (not $image.digest) -}}
 {{- fail (printf "image.digest is given, and the pool %s has GPUs: its image is another one; name it by pools.%s.image.digest" $name $name) -}}
 {{- end -}}
+{{- if gt (int $pool.onDemand.most) 0 -}}
+{{- if gt (int $pool.replicas) 0 -}}
+{{- fail (printf "the pool %s is on demand and has replicas, too: set pools.%s.replicas to 0, and make another pool for executors that stand" $name $name) -}}
+{{- end -}}
+{{- if not (contains "@sha256:" (include "tidewaiter.image" (dict "root" $ "pool" $pool))) -}}
+{{- fail (printf "the pool %s is on demand, and its image has no digest: name it by image.digest, or pools.%s.image.digest" $name $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $pool.spot.enabled (lt (int $pool.spot.noticeSeconds) 15) -}}
 {{- fail (printf "pools.%s.spot.noticeSeconds is %v: an executor needs at least 15 seconds to leave" $name $pool.spot.noticeSeconds) -}}
 {{- end -}}
