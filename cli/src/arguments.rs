@@ -68,6 +68,9 @@ pub(crate) enum Command {
     Jobs(Jobs),
     /// List a scheduler's executors: device, slots, memory, last sign of life.
     Cluster,
+    /// Look for what is wrong with this machine and the archive's store, or (with --scheduler) with a cluster: store, clocks,
+    /// versions, devices, memory, disks. Exit status 1 where something is.
+    Doctor,
     /// Look at the archive's tables, and keep them small and whole.
     #[command(subcommand)]
     Archive(Archive),
@@ -200,6 +203,9 @@ pub(crate) struct Scheduler {
     /// executor is connected that could run its tasks.
     #[arg(long, default_value_t = 3600)]
     pub(crate) retry_for: u64,
+    /// How many jobs run at once; the others wait for their turn, in the order in which they came.
+    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
+    pub(crate) jobs_at_once: usize,
     /// Seconds without a sign of life of an executor after which it counts as lost and its tasks run elsewhere.
     #[arg(long, default_value_t = 8)]
     pub(crate) executor_timeout: u64,
@@ -210,6 +216,13 @@ pub(crate) struct Scheduler {
     /// while another lives waits.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) takeover: u64,
+    /// Address on which Prometheus reads this scheduler's metrics, as http://HOST:PORT/metrics; default: nowhere.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Pools whose executors are pods of Kubernetes that come when a job needs them and go with it (JSON, as the Helm chart
+    /// writes it).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pods: Option<PathBuf>,
     /// Seconds for which work that needs a GPU waits when no executor with one is there; then processors do it.
     #[arg(long, default_value_t = 300)]
     pub(crate) gpu_wait: u64,
@@ -238,8 +251,26 @@ pub(crate) struct Executor {
     /// Folder in which shuffle data and spills have a folder of their own, for this executor alone.
     #[arg(long)]
     pub(crate) work_folder: Option<PathBuf>,
+    /// Address on which Prometheus reads this executor's metrics, as http://HOST:PORT/metrics; default: nowhere.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Seconds without an answer of its scheduler after which it ends; default: it waits for good.
+    #[arg(long)]
+    pub(crate) leave_after: Option<u64>,
+    /// For trials: declare a device that the machine does not have. Work for it runs on processors.
+    #[arg(long)]
+    pub(crate) assume_device: bool,
     #[command(flatten)]
     pub(crate) exposure: Exposure,
+}
+
+/// A number that is not 0.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("use 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 /// Who may reach a server.

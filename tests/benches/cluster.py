@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Figures of a cluster of real processes on this machine: what faults cost, and how fast a job begins.
+"""Figures of a cluster of real processes on this machine: what faults cost, and how fast jobs begin and end.
 
     tests/benches/cluster.py faults BINARY [RUNS]   kill or stop one of two executors at RUNS (20) moments of a retrain
     tests/benches/cluster.py begin  BINARY [RUNS]   from a submission to the first task
+    tests/benches/cluster.py cancel BINARY [RUNS]   from a cancellation until the processes compute no more, by kind of job
+    tests/benches/cluster.py ended  BINARY [RUNS]   from a scheduler's start to its first answer, with 10,000 ended jobs
 
 A fault is a kill, a stop, or a stop that ends after 12 seconds, which is for the others what a partition of the network
-is. A run is expected to take what it had taken until the fault, and for the rest as long as one executor needs for it;
-what it takes beyond that is its cost. Every model must have the bytes of the undisturbed one.
+is. What a run takes beyond an undisturbed one with two executors is its cost: no less than what the fault costs, since
+one executor goes on as if it were two. Every model must have the bytes of the undisturbed one.
 """
 import datetime
 import json
@@ -49,6 +51,14 @@ class Cluster:
         self.scheduler = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.url = self.scheduler.stderr.readline().split()[-1]
         self.executors = [self.executor(number) for number in range(executors)]
+
+    def ticks(self):
+        """The processor time of the processes so far, in hundredths of a second."""
+        total = 0
+        for process in [self.scheduler, *self.executors]:
+            fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total
 
     def executor(self, number):
         work = tempfile.mkdtemp(dir=self.folder)
@@ -99,12 +109,10 @@ def undisturbed(cluster):
 
 def faults(binary, runs):
     chance = random.Random(17)
-    one, two = Cluster(binary, 1), Cluster(binary, 2)
+    two = Cluster(binary, 2)
     try:
-        alone, model = undisturbed(one)
-        together, other = undisturbed(two)
-        assert model == other, "one and two executors give other models"
-        print(f"undisturbed: {alone:.1f} s with one executor, {together:.1f} s with two")
+        together, model = undisturbed(two)
+        print(f"undisturbed: {together:.1f} s")
         costs = []
         for run in range(runs):
             kind = ["kill", "stop", "partition"][run % 3]
@@ -134,14 +142,97 @@ def faults(binary, runs):
                 victim.wait()
             assert shown["status"] == "succeeded", shown
             assert two.models()[-1] == model, "the model's bytes differ"
-            expected = moment + (1.0 - moment / together) * alone
-            costs.append(seconds(shown) - expected)
+            costs.append(seconds(shown) - together)
             print(f"{kind:<9} after {moment:5.1f} s: {seconds(shown):5.1f} s, cost {costs[-1]:5.1f} s, same bytes",
                   flush=True)
         print(f"cost: median {statistics.median(costs):.1f} s, most {max(costs):.1f} s, of {len(costs)} runs")
     finally:
-        one.end()
         two.end()
+
+
+BACKTEST = ["backtest", "fraud", "--country", "TW", "--from", "2020-05", "--to", "2020-12", "--seeds", "4",
+            "--strategy", "gbdt+badge", "--trees", "300"]
+
+LONG = ["retrain", "fraud", "--country", "TW", "--train", "2020-01..2020-08", "--test", "2020-10..2020-11"]
+
+# The step in which a job is cancelled, the job, and its arguments; {} is the cluster's folder.
+CANCELLED = [
+    ("profile", "quality", ["quality"]),
+    ("features", "retrain fraud", [*LONG, "--trees", "3000"]),
+    ("fit", "retrain fraud", [*LONG, "--trees", "3000"]),
+    ("fit", "retrain fraud, DATE", [*LONG, "--trees", "10", "--model", "date", "--epochs", "200"]),
+    ("texts", "retrain hs", ["retrain", "hs", "--country", "TW", "--train", "2020-01..2020-08", "--valid", "2020-09",
+                             "--test", "2020-10..2020-11"]),
+    ("runs", "backtest fraud", BACKTEST),
+    ("generate", "synth", ["synth", "{}/more", "--country", "TW", "--years", "20", "--rows-per-year", "200000"]),
+]
+
+
+def idle(cluster, cancelled):
+    """Seconds from a moment until the processes have computed less than a twentieth of a core for a fifth of a second."""
+    before, at = cluster.ticks(), time.monotonic()
+    while True:
+        time.sleep(0.2)
+        now = cluster.ticks()
+        if now - before < 5:
+            return max(0.0, at - cancelled)
+        before, at = now, time.monotonic()
+
+
+def cancel(binary, runs):
+    cluster = Cluster(binary, 2)
+    try:
+        for step, kind, arguments in CANCELLED:
+            times = []
+            for run in range(runs):
+                arguments = [argument.format(cluster.folder) for argument in arguments]
+                job = cluster.run("--detach", *arguments, there=True)["job"]
+                since = None
+                while True:
+                    shown = cluster.run("jobs", "show", job, there=True)
+                    assert not shown["ended_ms"], (kind, shown)
+                    if (shown["step"] or "").endswith(step):
+                        since = since or cluster.ticks()
+                        if cluster.ticks() > since + 10:
+                            break
+                asked = time.monotonic()
+                assert cluster.run("jobs", "cancel", job, there=True)["status"] == "cancelled"
+                times.append(idle(cluster, asked))
+            print(f"{kind}, in its step {step}: idle after {statistics.median(times):.2f} s (median), "
+                  f"{max(times):.2f} at most, of {runs}", flush=True)
+    finally:
+        cluster.end()
+
+
+def ended(binary, runs):
+    events = [
+        {"event": "submitted", "specification": {"kind": "quality"}, "at_ms": 1000},
+        {"event": "step_started", "step": "profile", "at_ms": 2000},
+        {"event": "step_finished", "step": "profile", "outcome": {}, "at_ms": 3000},
+        {"event": "succeeded", "outcome": {}, "at_ms": 4000},
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = pathlib.Path(folder) / "archive" / "ledger-ended"
+        ledger.mkdir(parents=True)
+        for job in range(10_000):
+            (ledger / f"01JOB{job:05}.json").write_text(json.dumps(events))
+        listens, answers = [], []
+        for _ in range(runs):
+            begun = time.monotonic()
+            command = [binary, "scheduler", "--bind", "127.0.0.1:0", "--archive", str(ledger.parent)]
+            scheduler = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            try:
+                url = scheduler.stderr.readline().split()[-1]
+                listens.append(time.monotonic() - begun)
+                subprocess.run([binary, "--scheduler", url, "jobs", "show", "01JOB00007"], check=True,
+                               capture_output=True)
+                answers.append(time.monotonic() - begun)
+            finally:
+                scheduler.kill()
+                scheduler.wait()
+        for what, times in [("listens", listens), ("has shown a job", answers)]:
+            print(f"with 10,000 ended jobs it {what} after {1000 * statistics.median(times):.0f} ms (median), "
+                  f"{1000 * max(times):.0f} at most, of {runs}")
 
 
 def begin(binary, runs):
@@ -177,4 +268,5 @@ if __name__ == "__main__":
     # Asked to end, it ends its processes first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     what, binary = sys.argv[1:3]
-    {"faults": faults, "begin": begin}[what](binary, int(sys.argv[3]) if len(sys.argv) > 3 else 20)
+    modes = {"faults": faults, "begin": begin, "cancel": cancel, "ended": ended}
+    modes[what](binary, int(sys.argv[3]) if len(sys.argv) > 3 else 20)

@@ -111,7 +111,7 @@ impl Items {
         leader.model().expect("a model")
     }
 
-    /// One of so many shards, dealt row by row.
+    /// One of a number of shards: row `i` goes to shard `i` modulo their number.
     fn taught(&self, leaves: &[u32], shard: usize, shards: usize) -> ShardRows {
         let trees = leaves.len() / self.labels.len();
         let own = || (shard..self.labels.len()).step_by(shards);

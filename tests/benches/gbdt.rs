@@ -186,7 +186,7 @@ impl Table {
         cells.chain(self.labels.iter().copied()).flat_map(f32::to_le_bytes).collect()
     }
 
-    /// One of so many shards, dealt row by row.
+    /// One of a number of shards: row `i` goes to shard `i` modulo their number.
     fn shard(&self, shard: usize, shards: usize) -> Dataset {
         let take = |column: &Vec<f32>| column.iter().copied().skip(shard).step_by(shards).collect();
         let labels: Vec<f32> = take(&self.labels);

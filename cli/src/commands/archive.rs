@@ -12,6 +12,7 @@ use tidewaiter_proto::v1;
 use super::{
     query::{answer, connect},
     repair,
+    times::time,
 };
 use crate::{
     arguments::{self, Output, Place},
@@ -45,11 +46,11 @@ pub(super) async fn run(
 fn show_columns(table: Option<&str>, output: Output) -> Result<()> {
     let extensions = CATALOGUE.extensions();
     let layouts: Vec<_> =
-        extensions.tables().iter().filter(|layout| table.is_none_or(|table| layout.table == table)).collect();
+        extensions.layouts().filter(|layout| table.is_none_or(|table| layout.table == table)).collect();
     if layouts.is_empty() {
-        let known: Vec<_> = extensions.tables().iter().map(|layout| layout.table).collect();
+        let known: Vec<_> = extensions.layouts().map(|layout| layout.table).collect();
         return Err(Error::not_found(format!(
-            "exports are read into {}, and not into {}",
+            "the tables are {}; there is no {}",
             known.join(", "),
             table.unwrap_or_default()
         )));
@@ -135,9 +136,9 @@ fn show_snapshots(snapshots: &[v1::Snapshot], output: Output) -> Result<()> {
         json!({"version": version, "committed_ms": committed_ms, "operation": operation})
     });
     write(output, &documents.collect(), || {
-        let mut lines = vec![format!("{:>8}  {:<24} operation", "version", "committed (ms)")];
+        let mut lines = vec![format!("{:>8}  {:<24} operation", "version", "committed (UTC)")];
         lines.extend(snapshots.iter().map(|v1::Snapshot { version, committed_ms, operation }| {
-            format!("{version:>8}  {committed_ms:<24} {operation}")
+            format!("{version:>8}  {:<24} {operation}", time(*committed_ms))
         }));
         lines
     })

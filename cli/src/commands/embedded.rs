@@ -17,7 +17,7 @@ use super::sources::{new_id, now_ms};
 use crate::{arguments::Place, progress::say};
 
 /// Memory for sorts and buffers of a job in this process, unless it is told.
-const DEFAULT_MEMORY_MIB: usize = 1024;
+pub(super) const DEFAULT_MEMORY_MIB: usize = 1024;
 
 /// How long a process of another machine is awaited that may still run a job.
 const LEASE: Duration = Duration::from_secs(30);

@@ -2,6 +2,7 @@
 
 mod archive;
 mod cluster;
+mod doctor;
 mod embedded;
 mod history;
 mod jobs;
@@ -55,6 +56,7 @@ pub(crate) async fn run(matches: &ArgMatches) -> Result<()> {
         Command::Executor(options) => servers::executor(place, options).await,
         Command::Jobs(command) => jobs::look(&place, command, output).await,
         Command::Cluster => cluster::run(&place, output).await,
+        Command::Doctor => doctor::run(&open()?, &place, output).await,
         Command::Archive(command) => archive::run(&open()?, &place, command, output).await,
         Command::Models(command) => models::run(&open()?, &place, command, output).await,
         Command::Run { pipeline } => {

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tidewaiter_archive::Archive;
 use tidewaiter_catalogue::CATALOGUE;
 use tidewaiter_core::{Error, ErrorKind, Result, ResultExt};
+use tidewaiter_executor::{About, machine};
 use tidewaiter_job::Roots;
+use tidewaiter_pools::Settings;
 use tidewaiter_scheduler::{
     driver::{Retries, Sources},
     lease::Lease,
     server::{self, Patience},
+    standby::Standby,
 };
 use tokio::net::TcpListener;
 
@@ -23,18 +27,33 @@ use crate::{
 const DEFAULT_SCHEDULER: &str = "http://127.0.0.1:50050";
 
 pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()> {
+    // The first process of a container is not ended by a signal that it does not take itself.
+    let mut ended = server::termination();
     refuse_exposure(&options.bind.ip().to_string(), &options.exposure).await?;
+    if let Some(metrics) = options.metrics {
+        refuse_exposure(&metrics.ip().to_string(), &options.exposure).await?;
+    }
     let exports = Roots::below(&options.exports)?;
+    let pools = options.pods.as_deref().map(Settings::read).transpose()?;
     let (sources, catalogue) = (Sources { now_ms, new_id }, CATALOGUE);
-    let (listener, url, lease) = listen(&archive, &options, sources).await?;
-    let ended = server::termination();
+    let Some(listening) = listen(&archive, &options, sources, &mut ended).await? else { return Ok(()) };
+    let (listener, url, lease) = listening;
     say(&format!("scheduler listens on http://{}", listener.local_addr()?));
     let needs = server::needs_of_plan;
     let retries = Retries::new(options.retries, Duration::from_secs(options.retry_for));
     let gpu_wait = Duration::from_secs(options.gpu_wait);
+    let jobs_at_once = options.jobs_at_once;
     let patience = Patience {
         silence: Duration::from_secs(options.executor_timeout),
         replacement: Duration::from_secs(options.executor_wait),
+    };
+    let metrics = match options.metrics {
+        Some(address) => {
+            let listener = server::bind(address).await?;
+            say(&format!("metrics on http://{}/metrics", listener.local_addr()?));
+            Some(listener)
+        }
+        None => None,
     };
     let lease = Some(lease);
     let options = server::Options {
@@ -46,33 +65,50 @@ pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()
         catalogue,
         exports,
         retries,
+        jobs_at_once,
         patience,
+        metrics,
+        pools,
         lease,
     };
     server::serve(listener, options, ended).await
 }
 
-/// Listens as soon as no other scheduler has the archive.
+/// Listens as soon as no other scheduler has the archive; until then only the health is served ([`Standby`]). `None` when
+/// the process is asked to end before that.
 async fn listen(
     archive: &Archive,
     options: &Scheduler,
     sources: Sources,
-) -> Result<(TcpListener, String, Lease)> {
+    ended: &mut BoxFuture<'static, ()>,
+) -> Result<Option<(TcpListener, String, Lease)>> {
     let claim = server::claim(archive, sources, Duration::from_secs(options.takeover));
     let place = archive.display("");
+    // The port may be the other scheduler's, which ends before this one needs it.
+    let mut bound = server::bind(options.bind).await.ok();
     loop {
+        let address = bound.as_ref().and_then(|listener| listener.local_addr().ok());
+        let waits = address.map_or("waits".to_owned(), |address| format!("waits on http://{address}"));
+        let standby = bound.take().map(Standby::begin).transpose()?;
         let vacancy = claim.vacancy(|holder| {
             say(&format!(
-                "the archive {place} is driven by {holder}; this scheduler waits, and takes its place when that one ends \
+                "the archive {place} is driven by {holder}; this scheduler {waits}, and takes its place when that one ends \
                  or is silent"
             ));
         });
-        let vacancy = vacancy.await?;
-        let listener = server::bind(options.bind).await?;
+        let vacancy = tokio::select! {
+            vacancy = vacancy => vacancy?,
+            () = &mut *ended => return Ok(None),
+        };
+        let listener = match standby {
+            Some(standby) => standby.end().await?,
+            None => server::bind(options.bind).await?,
+        };
         let url = server::url(&listener, options.advertise.as_deref())?;
         if let Some(lease) = vacancy.take(&format!("the scheduler at {url}")).await? {
-            return Ok((listener, url, lease));
+            return Ok(Some((listener, url, lease)));
         }
+        bound = Some(listener);
     }
 }
 
@@ -94,6 +130,12 @@ async fn refuse_exposure(host: &str, exposure: &Exposure) -> Result<()> {
 
 pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
     refuse_exposure(&options.host, &options.exposure).await?;
+    if let Some(metrics) = options.metrics {
+        refuse_exposure(&metrics.ip().to_string(), &options.exposure).await?;
+    }
+    if !options.assume_device {
+        refuse_missing_devices(&options.device, options.gpus, machine::gpus())?;
+    }
     let scheduler = place.scheduler.as_deref().unwrap_or(DEFAULT_SCHEDULER);
     let wrong = || Error::input(format!("the scheduler {scheduler:?} is not http://host:port"));
     let address = scheduler.strip_prefix("http://").ok_or_else(wrong)?;
@@ -112,15 +154,34 @@ pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
         scheduler_port: port,
         work_folder: options.work_folder,
         memory: place.memory_mib.map(|mib| (mib as u64) << 20),
+        about: About {
+            metrics: options.metrics,
+            now_ms,
+            cuda: cfg!(feature = "cuda"),
+            leave_after: options.leave_after.map(Duration::from_secs),
+        },
     };
     let executor = tidewaiter_executor::Executor::bind(options).map_err(of_executor)?;
     say(&executor.to_string());
     executor.run().await.map_err(of_executor)
 }
 
+/// Refuses to declare devices that the machine does not have: work that needs one would be sent here, and find none.
+fn refuse_missing_devices(device: &str, gpus: usize, found: usize) -> Result<()> {
+    if device != "gpu" || found >= gpus.max(1) {
+        return Ok(());
+    }
+    let declared = gpus.max(1);
+    Err(Error::input(format!(
+        "{declared} GPU declared, and {found} found (/dev/nvidia0 and so on): look whether nvidia-smi lists them and, in a \
+         container, whether it was given them (nvidia.com/gpu, --gpus); or declare what is there, by --device and --gpus"
+    )))
+}
+
 fn of_executor(error: tidewaiter_executor::Error) -> Error {
     let kind = match error {
         tidewaiter_executor::Error::Options(_)
+        | tidewaiter_executor::Error::Metrics { .. }
         | tidewaiter_executor::Error::Listen { .. }
         | tidewaiter_executor::Error::Name(_) => ErrorKind::Input,
         tidewaiter_executor::Error::Scheduler { .. } | tidewaiter_executor::Error::Run { .. } => {
@@ -133,6 +194,21 @@ fn of_executor(error: tidewaiter_executor::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_that_is_declared_and_not_there_is_refused() {
+        for (device, gpus, found, is_taken) in [
+            ("cpu", 0, 0, true),
+            ("gpu", 0, 1, true),
+            ("gpu", 2, 2, true),
+            ("gpu", 0, 0, false),
+            ("gpu", 2, 1, false),
+        ] {
+            let answer = refuse_missing_devices(device, gpus, found);
+            assert_eq!(answer.is_ok(), is_taken, "{device} {gpus} {found}");
+            assert!(answer.err().is_none_or(|error| error.kind() == ErrorKind::Input));
+        }
+    }
 
     #[tokio::test]
     async fn only_who_says_insecure_listens_beyond_loopback() {

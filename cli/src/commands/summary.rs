@@ -26,8 +26,11 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
 fn results(outcome: &Outcome) -> Vec<String> {
     let own = CATALOGUE.summary(outcome);
     let mut results = Vec::new();
-    // A job that archives rows says itself what became of them.
-    if outcome.rows.read > 0 && outcome.rows.archived + outcome.rows.quarantined == 0 {
+    // A job that archives rows says itself what became of them, one that learns from outcomes how many are known, and one
+    // that selects items of how many.
+    let says_itself = outcome.rows.archived + outcome.rows.quarantined > 0
+        || ["outcomes", "selection"].iter().any(|own| outcome.metrics.contains_key(*own));
+    if outcome.rows.read > 0 && !says_itself {
         results.push(format!("{} rows", grouped(outcome.rows.read)));
     }
     if let Some(model) = &outcome.model {

@@ -63,7 +63,7 @@ fn strategies_are_compared_over_a_generated_past_and_a_repetition_gives_the_same
     let archive = folder.path().join("archive");
     let exports = folder.path().join("exports");
     let out = exports.display().to_string();
-    let generate = ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "18000", "--seed", "3"];
+    let generate = ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "9000", "--seed", "3"];
     let switches = ["--new-scheme-from", "2020-07", "--old-schemes-until", "2020-08", "--heavy-tail", "1.5"];
     run(&archive, &[&generate[..], &switches, &[&out]].concat(), &[]);
     let mapping = exports.join("mapping.toml").display().to_string();
@@ -114,7 +114,7 @@ fn a_challenger_is_compared_beyond_chance_and_items_are_ranked_by_expected_reven
     let archive = folder.path().join("archive");
     let exports = folder.path().join("exports");
     let out = exports.display().to_string();
-    let generate = ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "24000", "--seed", "3"];
+    let generate = ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "12000", "--seed", "3"];
     run(&archive, &[&generate[..], &["--inspection-rate", "0.5", &out]].concat(), &[]);
     let mapping = exports.join("mapping.toml").display().to_string();
     run(&archive, &["ingest", "declarations", "--mapping", &mapping], &files(&exports, "declarations-"));

@@ -8,7 +8,7 @@
 
 use std::{
     fs,
-    io::BufReader,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{ChildStderr, Stdio},
     time::{Duration, Instant},
@@ -107,6 +107,8 @@ impl Cluster {
             );
         }
         assert!(!self.path("archive/work").join(job).exists(), "{what} leaves its files");
+        let again = self.run(&["jobs", "cancel", job]);
+        assert_eq!(again["status"], "cancelled", "{what}: cancelling what is cancelled changes nothing");
         let begin = Instant::now();
         self.run(&["archive", "sql", "SELECT count(*) AS n FROM declarations WHERE month = 1"]);
         let next = begin.elapsed();
@@ -226,6 +228,11 @@ fn executors_stand_still_when_a_job_of_any_kind_is_cancelled() {
     let synth = ["synth", &out, "--country", "TW", "--years", "20", "--rows-per-year", "200000"];
     cluster.cancel("synth", "generate", &[&cluster.scheduler], &synth);
 
+    assert_eq!(
+        cluster.run(&["models", "list"]),
+        serde_json::json!([]),
+        "a cancelled retrain publishes nothing"
+    );
     // Applying needs a model; that one is trained shows that nothing is left of the cancelled ones.
     cluster.run(&[&RETRAIN[..], &["2"]].concat());
     let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12"];
@@ -238,6 +245,47 @@ fn executors_stand_still_when_a_job_of_any_kind_is_cancelled() {
     cluster.run(&["ingest", "releases", "--mapping", &mapping, &events]);
     let study = ["release-study", "--by", "office", "--from", "2024-02-01"];
     cluster.cancel("release-study", "cases", &executors, &study);
+}
+
+#[test]
+fn the_log_says_what_was_cancelled_and_nobody_minds_a_reader_that_leaves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = binary();
+    command.args(["scheduler", "--bind", "127.0.0.1:0", "--archive"]).arg(folder.path().join("archive"));
+    command.arg("--exports").arg(folder.path()).env("TIDEWAITER_LOG", "tidewaiter_scheduler=info");
+    let (scheduler, stderr, line) = started(&mut command);
+    let url = line.rsplit(' ').next().expect("a word").to_owned();
+    let user = |arguments: &[&str]| {
+        let mut command = binary();
+        command.args(["--output", "json", "--scheduler", &url]).args(arguments);
+        command
+    };
+    let run = |arguments: &[&str]| document(&user(arguments).output().expect("starts"));
+
+    // A scheduler generates exports itself.
+    let out = folder.path().join("synth").display().to_string();
+    let synth = ["--detach", "synth", &out, "--country", "TW", "--years", "20", "--rows-per-year", "200000"];
+    let submitted = run(&synth);
+    let job = submitted["job"].as_str().expect("an id");
+    let begin = Instant::now();
+    while run(&["jobs", "show", job])["step"] != "generate" {
+        assert!(begin.elapsed() < BEGINS_WITHIN, "it does not begin");
+    }
+    assert_eq!(run(&["jobs", "cancel", job])["status"], "cancelled");
+
+    // As `tidewaiter jobs show ID | head -0`: the reader is gone before the first byte.
+    for arguments in [&["jobs", "show", job][..], &["jobs", "list"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let shown = user(arguments).stdout(writer).stderr(Stdio::piped()).output().expect("starts");
+        let said = String::from_utf8_lossy(&shown.stderr).into_owned();
+        assert_eq!((shown.status.code(), said.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+    drop(scheduler);
+    let lines: Vec<String> = stderr.lines().map_while(Result::ok).collect();
+    let cancelled: Vec<_> = lines.iter().filter(|line| line.contains("a job is cancelled")).collect();
+    let said = [job, "kind=\"synth\"", "step=\"generate\""];
+    assert!(cancelled.len() == 1 && said.iter().all(|word| cancelled[0].contains(word)), "{lines:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Drives a cluster of real processes, made of the built binary: the same results as in one process, and
-//! what becomes of a job when an executor or the scheduler is killed, or a user cancels.
+//! what becomes of a job when an executor or the scheduler is killed.
 
 #![allow(clippy::expect_used, reason = "a test stops where it cannot go on")]
 
@@ -9,6 +9,7 @@ use std::{
     process::{Child, ChildStderr, Output, Stdio},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tidewaiter_proto::v1::{
     GetJobRequest, GetModelRequest, Job, JobStatus, ListModelsRequest, PartitionsRequest, Progress,
@@ -25,7 +26,9 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::support::{binary, document, encoder::write_encoder, processes::RETRAIN, tidewaiter};
+use crate::support::{
+    binary, document, encoder::write_encoder, model_alone, processes::RETRAIN, tidewaiter, year,
+};
 
 /// A process that ends with the test.
 struct Server(Child);
@@ -93,21 +96,15 @@ impl Cluster {
         command.args(arguments).output().expect("the binary starts")
     }
 
-    /// Generates exports and takes them into the cluster's archive and, in this process, into another.
-    fn fill(&self) {
-        let pipeline = self.path("fill.toml");
-        let (out, exports) = (self.path("exports"), self.path("exports").display().to_string());
-        let text = format!(
-            "[[job]]\nkind = \"synth\"\nout = {out:?}\n\
-             archive = {{ country = \"TW\", first_month = [2020, 1], months = 12, rows_per_year = 9000, \
-             inspection_rate = 0.4 }}\n\
-             [[job]]\nkind = \"ingest\"\nmapping = \"{exports}/mapping.toml\"\n\
-             files = [\"{exports}/declarations-*.csv\"]\n"
-        );
-        std::fs::write(&pipeline, text).expect("written");
-        let pipeline = pipeline.display().to_string();
-        let there = document(&self.run(&["run", &pipeline]));
-        let here = document(&tidewaiter(&self.path("alone"), &["run", &pipeline]));
+    /// Generates exports and takes them into the cluster's archive.
+    fn fill(&self) -> Value {
+        document(&self.run(&["run", &year(self.folder.path())]))
+    }
+
+    /// The same, and in this process into another archive.
+    fn fill_both(&self) {
+        let there = self.fill();
+        let here = document(&tidewaiter(&self.path("alone"), &["run", &year(self.folder.path())]));
         assert_eq!(there["rows"], here["rows"]);
         assert!(there["rows"]["archived"].as_u64() > Some(8_900));
     }
@@ -192,11 +189,8 @@ impl Cluster {
 
     /// The model of a retrain on this cluster must be the one of a retrain in this process.
     fn assert_same_model(&self) {
-        document(&tidewaiter(&self.path("alone"), &RETRAIN));
-        let model = |archive: &str| {
-            std::fs::read(self.path(archive).join("models/fraud-TW/1/model.bin")).expect("the model")
-        };
-        assert_eq!(model("archive"), model("alone"), "the model does not depend on where it was made");
+        let model = std::fs::read(self.path("archive/models/fraud-TW/1/model.bin")).expect("the model");
+        assert!(model == model_alone(), "the model does not depend on where it was made");
     }
 }
 
@@ -222,7 +216,7 @@ fn free_port() -> String {
 #[tokio::test]
 async fn every_job_gives_on_a_cluster_what_it_gives_in_one_process() {
     let cluster = Cluster::new(2);
-    cluster.fill();
+    cluster.fill_both();
     let query = "SELECT month, origin, count(*) AS n, max(customs_value) AS most FROM declarations \
                  WHERE country = 'TW' GROUP BY month, origin ORDER BY month, origin";
     let there = document(&cluster.run(&["archive", "sql", query]));
@@ -230,6 +224,7 @@ async fn every_job_gives_on_a_cluster_what_it_gives_in_one_process() {
     assert_eq!(there, document(&tidewaiter(&cluster.path("alone"), &["archive", "sql", query])));
 
     let retrained = document(&cluster.run(&RETRAIN));
+    document(&tidewaiter(&cluster.path("alone"), &RETRAIN));
     cluster.assert_same_model();
     let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12", "--capacity-percent", "3"];
     let (there, here) = (cluster.run(&apply), tidewaiter(&cluster.path("alone"), &apply));
@@ -264,7 +259,7 @@ async fn every_job_gives_on_a_cluster_what_it_gives_in_one_process() {
 #[test]
 fn hs_codes_are_learned_and_recommended_on_a_cluster_as_in_one_process() {
     let cluster = Cluster::new(2);
-    cluster.fill();
+    cluster.fill_both();
     write_encoder(&cluster.path("encoder"));
     let encoder = cluster.path("encoder").display().to_string();
     let retrain = ["retrain", "hs", "--country", "TW", "--train", "2020-06..2020-08", "--valid", "2020-09"];
@@ -297,7 +292,7 @@ fn hs_codes_are_learned_and_recommended_on_a_cluster_as_in_one_process() {
 #[test]
 fn date_is_trained_and_applied_on_a_cluster_as_in_one_process() {
     let cluster = Cluster::new(2);
-    cluster.fill();
+    cluster.fill_both();
     let retrain = ["retrain", "fraud", "--model", "date", "--country", "TW", "--train", "2020-01..2020-08"];
     let options = ["--valid", "2020-09", "--test", "2020-10..2020-11", "--shards", "3", "--trees", "12"];
     let retrain = [&retrain[..], &options, &["--leaves", "8", "--epochs", "6"]].concat();
@@ -326,7 +321,7 @@ fn date_is_trained_and_applied_on_a_cluster_as_in_one_process() {
 #[test]
 fn strategies_walk_on_a_cluster_as_in_one_process() {
     let cluster = Cluster::new(2);
-    cluster.fill();
+    cluster.fill_both();
     let truth = std::fs::read_dir(cluster.path("exports"))
         .expect("exports")
         .map(|entry| entry.expect("an entry").path());
@@ -368,21 +363,6 @@ async fn a_killed_scheduler_goes_on_from_the_last_checkpoint_with_the_same_model
     let features = end.steps.iter().find(|step| step.name == "features").expect("a step");
     assert_eq!(features.tries, 1, "a finished step is not repeated");
     cluster.assert_same_model();
-}
-
-#[tokio::test]
-async fn a_cancelled_job_ends_and_frees_its_executor() {
-    let cluster = Cluster::new(1);
-    cluster.fill();
-    let job = cluster.submit_and_follow(3).await;
-    let cancelled = document(&cluster.run(&["jobs", "cancel", &job]));
-    assert_eq!(cancelled["status"], "cancelled");
-    // The one slot serves another job.
-    assert_eq!(document(&cluster.run(&["quality"]))["status"], "succeeded");
-    let again = cluster.run(&["jobs", "cancel", &job]);
-    assert_eq!(again.status.code(), Some(0), "cancelling what is cancelled changes nothing");
-    let models = document(&tidewaiter(&cluster.path("archive"), &["models", "list"]));
-    assert_eq!(models, serde_json::json!([]), "a cancelled retrain publishes nothing");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn generate(folder: &Path, archive: &Path) -> Vec<String> {
     let exports = folder.join("exports");
     let out = exports.display().to_string();
     let options =
-        ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "24000", "--seed", "3", &out];
+        ["synth", "--country", "TW", "--years", "1", "--rows-per-year", "12000", "--seed", "3", &out];
     document(&tidewaiter(archive, &options));
     let mut files: Vec<String> = std::fs::read_dir(&exports)
         .expect("the folder was made")
@@ -51,7 +51,7 @@ fn a_generated_archive_is_ingested_profiled_and_taught_from() {
 
     let ingested = document(&ingest(&archive, &mapping, &files));
     let rows = |name: &str| ingested["rows"][name].as_u64().expect("a count");
-    assert_eq!(rows("in"), 24_000);
+    assert_eq!(rows("in"), 12_000);
     assert_eq!(rows("in"), rows("archived") + rows("quarantined"));
     assert!(rows("quarantined") > 0, "the generator plants errors");
 

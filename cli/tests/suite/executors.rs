@@ -7,7 +7,7 @@ use std::{
     fs,
     io::BufRead,
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -108,6 +108,19 @@ fn an_executor_takes_a_free_port_says_what_it_serves_and_holds_one_partition_a_s
     };
     while !joined(&run(url, &["cluster"])) {
         assert!(begin.elapsed() < DEADLINE, "it does not join");
+    }
+    // Who closes no connection and says nothing is listed as silent, until it is heard again.
+    let silent = |members: &Value| {
+        let mut members = members.as_array().expect("executors").iter();
+        members.any(|member| member["executor"] == "cpu-alone" && member["silent"] == true)
+    };
+    for (name, is_silent) in [("-STOP", true), ("-CONT", false)] {
+        let pid = alone.0.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill starts").success());
+        while silent(&run(url, &["cluster"])) != is_silent {
+            assert!(begin.elapsed() < DEADLINE, "silent is not {is_silent}");
+            pause(Duration::from_millis(50));
+        }
     }
     drop(scheduler);
     pause(Duration::from_millis(1200));

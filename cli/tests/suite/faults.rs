@@ -4,7 +4,6 @@
 use std::{
     fs,
     io::BufReader,
-    path::{Path, PathBuf},
     process::{ChildStderr, Command},
     time::Duration,
 };
@@ -17,32 +16,13 @@ use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 
 use crate::support::{
-    binary, document,
-    processes::{Process, started},
-    tidewaiter,
+    binary, document, model_alone,
+    processes::{Process, RETRAIN, started},
+    tidewaiter, year,
 };
 
 /// A fit that goes on without its silent worker ends within this; one that waits for it does not.
 const ENDS_WITHIN: Duration = Duration::from_secs(300);
-
-const RETRAIN: [&str; 16] = [
-    "retrain",
-    "fraud",
-    "--country",
-    "TW",
-    "--train",
-    "2020-01..2020-08",
-    "--valid",
-    "2020-09",
-    "--test",
-    "2020-10..2020-11",
-    "--trees",
-    "80",
-    "--shards",
-    "4",
-    "--learning-rate",
-    "0.01",
-];
 
 /// A scheduler and executors of one slot each, over an archive that was filled before.
 struct Cluster {
@@ -98,35 +78,6 @@ impl Cluster {
     }
 }
 
-/// An archive with a year of declarations.
-fn filled() -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let exports = folder.path().join("exports").display().to_string();
-    let text = format!(
-        "[[job]]\nkind = \"synth\"\nout = {exports:?}\n\
-         archive = {{ country = \"TW\", first_month = [2020, 1], months = 12, rows_per_year = 9000, \
-         inspection_rate = 0.4 }}\n\
-         [[job]]\nkind = \"ingest\"\nmapping = \"{exports}/mapping.toml\"\n\
-         files = [\"{exports}/declarations-*.csv\"]\n"
-    );
-    let pipeline = folder.path().join("fill.toml");
-    fs::write(&pipeline, text).expect("is written");
-    document(&tidewaiter(&folder.path().join("archive"), &["run", &pipeline.display().to_string()]));
-    folder
-}
-
-/// The files of the models of an archive, by version.
-fn models(archive: &Path) -> Vec<Vec<u8>> {
-    let entries = |folder: PathBuf| {
-        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
-    };
-    let versions = entries(archive.join("models")).filter(|path| path.is_dir()).flat_map(entries);
-    let mut files: Vec<PathBuf> =
-        versions.map(|version| version.join("model.bin")).filter(|file| file.exists()).collect();
-    files.sort();
-    files.into_iter().map(|file| fs::read(file).expect("is read")).collect()
-}
-
 fn signal(process: &Process, name: &str) {
     let pid = process.0.id().to_string();
     assert!(Command::new("kill").args([name, &pid]).status().expect("kill starts").success());
@@ -140,9 +91,9 @@ fn state(process: &Process) -> String {
 
 #[tokio::test]
 async fn a_fit_goes_on_without_an_executor_that_is_stopped_and_gives_the_same_model() {
-    let folder = filled();
+    let folder = tempfile::tempdir().expect("a folder");
     let archive = folder.path().join("archive");
-    document(&tidewaiter(&archive, &RETRAIN));
+    document(&tidewaiter(&archive, &["run", &year(folder.path())]));
     let cluster = Cluster::new(folder, 2);
     let job = cluster.submit_and_follow(&RETRAIN, 12).await;
     signal(&cluster.executors[0], "-STOP");
@@ -151,9 +102,8 @@ async fn a_fit_goes_on_without_an_executor_that_is_stopped_and_gives_the_same_mo
     println!("the job ended {:?} after the executor was stopped", stopped.elapsed());
     assert_eq!(job.status(), JobStatus::Succeeded, "{}", job.outcome);
     assert_eq!(state(&cluster.executors[0]), "T", "it is still stopped");
-    let models = models(&archive);
-    assert_eq!(models.len(), 2);
-    assert!(models[0] == models[1], "the model is that of an undisturbed fit");
+    let model = fs::read(archive.join("models/fraud-TW/1/model.bin")).expect("the model");
+    assert!(model == model_alone(), "the model is that of an undisturbed fit");
 
     // It learns that the fit is over, and computes for nobody.
     signal(&cluster.executors[0], "-CONT");

@@ -77,7 +77,28 @@ fn months_before_the_archive_are_not_scored() {
     ingest(&archive, "TW", &["--inspection-rate", "0.5"]);
     let months = ["--train", "2020-01..2020-06", "--valid", "2020-07..2020-09", "--test", "2020-10..2020-12"];
     let retrain = ["retrain", "fraud", "--country", "TW", "--model", "logistic"];
-    document(&tidewaiter(&archive, &[&retrain[..], &months].concat()));
+    let retrained = document(&tidewaiter(&archive, &[&retrain[..], &months].concat()));
+    let [train, test] = ["train", "test"].map(|part| &retrained["metrics"]["outcomes"][part]);
+    let number = |value: &serde_json::Value| value.as_u64().expect("a count");
+    // Half of the items were inspected, and only these have an outcome.
+    assert_eq!(train["labelled"], train["rows"]);
+    assert!((400..800).contains(&number(&train["labelled"])), "{train}");
+    assert!(number(&test["labelled"]) < 2 * number(&test["rows"]) / 3, "{test}");
+    // A model is for its country: there is none of another.
+    let other = tidewaiter(&archive, &["apply", "fraud", "--country", "ZA", "--months", "2020-12"]);
+    let told = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(
+        other.status.code() == Some(2) && told.contains("fraud-ZA") && told.contains("fraud-TW"),
+        "{told}"
+    );
+    // Of months that the model was trained on there are no figures.
+    let known = ["apply", "fraud", "--country", "TW", "--months", "2020-08..2020-10"];
+    let known = document(&tidewaiter(&archive, &known));
+    let selection = &known["metrics"]["selection"];
+    assert!(
+        0 < number(&selection["in_sample"]) && selection["in_sample"] != selection["items"],
+        "{selection}"
+    );
     let apply = |options: &[&str]| {
         let output = tidewaiter(&archive, &[&["apply", "fraud", "--country", "TW"][..], options].concat());
         assert_eq!(output.status.code(), Some(2));

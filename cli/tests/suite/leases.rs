@@ -10,6 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tonic::transport::Endpoint;
+use tonic_health::pb::{
+    HealthCheckRequest,
+    health_check_response::ServingStatus::{self, NotServing, Serving},
+    health_client::HealthClient,
+};
+
 use crate::support::{
     binary,
     processes::{Process, pause, started},
@@ -17,6 +24,9 @@ use crate::support::{
 
 /// How long anything may take on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a scheduler that drives nothing may take to end.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 fn scheduler(archive: &Path) -> (Process, BufReader<ChildStderr>, String) {
     let mut command = binary();
@@ -45,11 +55,14 @@ fn a_second_scheduler_waits_takes_the_place_of_a_silent_one_and_that_one_ends() 
 
     let (second, mut said_by_second, line) = scheduler(&archive);
     let holder = format!("is driven by the scheduler at {url} (process {})", first.0.id());
-    assert!(line.contains(&holder) && line.contains("waits"), "{line}");
+    assert!(line.contains(&holder), "{line}");
+    let waits = waiting(&line);
+    assert_eq!((health(&url), health(&waits)), ([Serving, Serving], [Serving, NotServing]));
     signal(&first, "-STOP");
     let line = next_line(&mut said_by_second);
-    assert!(line.starts_with("scheduler listens on "), "{line}");
-    let url = line.rsplit(' ').next().expect("a word").to_owned();
+    assert_eq!(line, format!("scheduler listens on {waits}"));
+    let url = waits;
+    assert_eq!(health(&url), [Serving, Serving]);
 
     signal(&first, "-CONT");
     assert_eq!(first.ended(DEADLINE).code(), Some(1));
@@ -60,9 +73,34 @@ fn a_second_scheduler_waits_takes_the_place_of_a_silent_one_and_that_one_ends() 
     drop(second);
     let (mut third, _stderr, line) = scheduler(&archive);
     assert!(line.starts_with("scheduler listens on "), "{line}");
+    let (mut fourth, _said_by_fourth, line) = scheduler(&archive);
+    assert_eq!(health(&waiting(&line)), [Serving, NotServing]);
+    signal(&fourth, "-TERM");
+    assert_eq!(fourth.ended(AT_ONCE).code(), Some(0), "it is asked to end while it waits");
     signal(&third, "-TERM");
     assert_eq!(third.ended(DEADLINE).code(), Some(0));
     assert!(!archive.join("leases").exists());
+}
+
+/// Where a scheduler waits, by the line that says so.
+fn waiting(line: &str) -> String {
+    let (_, rest) = line.split_once("this scheduler waits on ").unwrap_or_else(|| panic!("{line}"));
+    rest.split(',').next().unwrap_or_default().to_owned()
+}
+
+/// What a probe is told of a scheduler's life and of its jobs.
+fn health(url: &str) -> [ServingStatus; 2] {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL");
+        let mut client = HealthClient::new(endpoint.connect().await.expect("it answers"));
+        let mut told = [NotServing; 2];
+        for (told, service) in told.iter_mut().zip(["", "tidewaiter.v1.JobService"]) {
+            let request = HealthCheckRequest { service: service.to_owned() };
+            *told = client.check(request).await.expect("it answers").into_inner().status();
+        }
+        told
+    })
 }
 
 #[test]

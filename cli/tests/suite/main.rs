@@ -10,6 +10,8 @@ mod cancel;
 mod cluster;
 mod commands;
 #[cfg(target_os = "linux")]
+mod deployment;
+#[cfg(target_os = "linux")]
 mod doors;
 mod executors;
 #[cfg(target_os = "linux")]
@@ -20,7 +22,10 @@ mod hs_particulars;
 mod learners;
 #[cfg(target_os = "linux")]
 mod leases;
+mod observed;
+mod passengers;
 mod placement;
+mod pools;
 mod progress;
 mod release;
 mod repair;

@@ -25,6 +25,7 @@ impl Executor {
     fn new(url: &str, device: &str, slots: &str) -> Self {
         let mut command = binary();
         command.args(["executor", "--scheduler", url, "--port", "0", "--device", device, "--slots", slots]);
+        command.arg("--assume-device");
         command.env("TIDEWAITER_LOG", "ballista_executor=info").env("NO_COLOR", "1");
         let (process, mut stderr, _) = started(&mut command);
         let mut line = String::new();

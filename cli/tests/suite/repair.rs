@@ -62,10 +62,10 @@ impl Place {
 
     /// The rows of declarations, of the quarantine, and of sources.
     fn counts(&self) -> [u64; 3] {
-        ["declarations", "quarantine", "sources"].map(|table| {
-            let rows = self.sql(&format!("SELECT count(*) AS n FROM {table}"));
-            rows[0]["n"].as_u64().expect("a count")
-        })
+        const TABLES: [&str; 3] = ["declarations", "quarantine", "sources"];
+        let counts = TABLES.map(|table| format!("(SELECT count(*) FROM {table}) AS {table}"));
+        let rows = self.sql(&format!("SELECT {}", counts.join(", ")));
+        TABLES.map(|table| rows[0][table].as_u64().expect("a count"))
     }
 }
 
@@ -147,7 +147,19 @@ fn repairs(place: &Place) {
     assert_eq!(place.counts(), [31, 0, 2]);
     let replaced = document(&place.ingest("both.toml", &months("2024-01"), "january.csv"));
     assert_eq!((rows_of(&replaced), &replaced["metrics"]["replaced"]), ((20, 20, 0), &json!(29)));
-    assert_eq!(place.counts(), [22, 0, 2], "the source of which nothing is left is gone");
+    assert_eq!(place.counts(), [22, 0, 3]);
+    // A file that was replaced stays known, and does not bring its rows back.
+    let known = document(&place.ingest("both.toml", &[], "half.csv"));
+    assert_eq!((rows_of(&known), &known["metrics"]["ingested_before"]), ((0, 0, 0), &json!(1)));
+    refused(
+        &place.ingest("both.toml", &["--again"], "half.csv"),
+        2,
+        &["28 of its rows were replaced", "forget 1"],
+    );
+    // A file without a row of a month does not empty it.
+    place.file("cut.csv", "decl,day,hs,value\n");
+    refused(&place.ingest("both.toml", &months("2024-01"), "cut.csv"), 2, &["no rows", "20 rows of 2024-01"]);
+    assert_eq!(place.counts(), [22, 0, 3]);
     let old = place.sql("SELECT count(*) AS n FROM declarations WHERE month = 1 AND hs_code = '220300'");
     assert_eq!(old[0]["n"], 0);
 
@@ -164,16 +176,16 @@ fn repairs(place: &Place) {
     let number = number.expect("it is known")["source"].to_string();
     let forgotten = document(&place.run(&["archive", "forget", &number]));
     assert_eq!(forgotten["metrics"]["forgotten"]["declarations"]["rows"], 2, "{forgotten}");
-    assert_eq!(place.counts(), [20, 0, 1]);
+    assert_eq!(place.counts(), [20, 0, 2]);
     refused(&place.run(&["archive", "forget", &number]), 2, &["no source", "SELECT source, file"]);
     document(&place.ingest("iso.toml", &[], "february.csv"));
-    assert_eq!(place.counts(), [23, 0, 2]);
+    assert_eq!(place.counts(), [23, 0, 3]);
 
     // An amendment of one declaration, with a new one beside it.
     place.file("amended.csv", "decl,day,hs,value\nF2,2024-02-03,220300,20\nF3,2024-02-04,220300,3\n");
     let amended = document(&place.ingest("iso.toml", &["--amend"], "amended.csv"));
     assert_eq!((rows_of(&amended), &amended["metrics"]["replaced"]), ((2, 2, 0), &json!(1)));
-    assert_eq!(place.counts(), [24, 0, 3]);
+    assert_eq!(place.counts(), [24, 0, 4]);
     let values = place.sql(
         "SELECT declaration_id AS d, customs_value AS v FROM declarations WHERE month = 2 ORDER BY declaration_id",
     );
@@ -211,6 +223,41 @@ fn what_an_ingest_did_is_repaired_on_a_cluster() {
 }
 
 #[test]
+fn of_amended_items_the_highest_version_is_in_force() {
+    let place = Place::new();
+    let mapping = MAPPING.replace("FORMATS", "") + "version = { from = \"v\" }\n";
+    place.file("versions.toml", &mapping);
+    let file = |name: &str, rows: &str| place.file(name, &format!("decl,day,hs,value,v\n{rows}"));
+    file("first.csv", "A,2024-01-02,220300,10,1\nB,2024-01-02,220300,20,2\nC,2024-01-02,220300,30,\n");
+    document(&place.ingest("versions.toml", &[], "first.csv"));
+    let rows = "A,2024-02-03,220300,11,3\nA,2024-01-03,220300,12,2\nB,2024-01-03,220300,21,1\n\
+                C,2024-01-03,220300,31,\nD,2024-01-03,220300,40,1\n";
+    file("amended.csv", rows);
+    let amended = document(&place.ingest("versions.toml", &["--amend"], "amended.csv"));
+    let metrics = &amended["metrics"];
+    assert_eq!((rows_of(&amended), &metrics["replaced"]), ((5, 5, 0), &json!(2)));
+    assert_eq!(metrics["outdated"], 2, "A of version 2, and B of version 1");
+    let in_force =
+        || place.sql("SELECT declaration_id AS d, customs_value AS v FROM declarations ORDER BY d, v");
+    let wanted =
+        json!([{"d": "A", "v": 11.0}, {"d": "B", "v": 20.0}, {"d": "C", "v": 31.0}, {"d": "D", "v": 40.0}]);
+    assert_eq!(in_force(), wanted);
+    // A file of which nothing is in force is known all the same.
+    file("late.csv", "A,2024-01-02,220300,9,1\n");
+    let late = document(&place.ingest("versions.toml", &["--amend"], "late.csv"));
+    assert_eq!((&late["metrics"]["outdated"], late["metrics"].get("replaced")), (&json!(1), None));
+    let known = document(&place.ingest("versions.toml", &["--amend"], "late.csv"));
+    assert_eq!(known["metrics"]["ingested_before"], 1);
+    assert_eq!(in_force(), wanted);
+    let sources = place
+        .sql("SELECT rows_read AS r, rows_archived AS a, rows_replaced AS o FROM sources ORDER BY source");
+    assert_eq!(
+        sources,
+        json!([{"r": 3, "a": 1, "o": 2}, {"r": 5, "a": 3, "o": 2}, {"r": 1, "a": 0, "o": 1}])
+    );
+}
+
+#[test]
 fn one_of_many_small_files_is_forgotten_and_the_others_stay() {
     let place = Place::new();
     let folder = place.folder.path().join("exports");
@@ -245,6 +292,12 @@ fn what_is_wrong_on_the_command_line_says_so_and_leaves_nothing() {
     document(&place.ingest("iso.toml", &["--dry-run"], "good.csv"));
     assert!(!Path::new(&place.path("archive")).exists(), "a dry run makes no archive");
     refused(&place.ingest(".", &[], "good.csv"), 2, &["is a folder", "name a mapping"]);
+    refused(&place.ingest("none.toml", &[], "good.csv"), 1, &["all 1 rows are put aside"]);
+    refused(&place.run(&["quality"]), 2, &["nothing to judge", "1 were refused at ingest"]);
+    let nowhere = tidewaiter(Path::new(&place.path("nowhere")), &["archive", "verify"]);
+    refused(&nowhere, 2, &["neither a table nor a model", "--archive"]);
+    let none = place.ingest("iso.toml", &[], "missing.csv");
+    assert!(!String::from_utf8_lossy(&none.stderr).contains("put aside"), "nothing was");
     let output = tidewaiter(
         Path::new(&place.path("archive")),
         &["--scheduler", "localhost:50050", "archive", "tables"],

@@ -68,6 +68,12 @@ fn an_archive_of_an_earlier_version_is_read_added_to_and_applied_without_a_hand(
     assert_eq!((predictions, declarations), (98, 272));
     let verified = document(&tidewaiter(&archive, &["archive", "verify"]));
     assert_eq!(verified["metrics"]["verify"]["decoded"], 4, "no file has a digest");
+    let one = "SELECT declaration_id AS d FROM declarations ORDER BY declaration_id LIMIT 1";
+    let one = document(&tidewaiter(&archive, &["archive", "sql", one]))[0]["d"].clone();
+    let mut trace = binary();
+    trace.arg("--archive").arg(&archive).args(["archive", "trace", one.as_str().expect("a number")]);
+    let traced = text(&trace.output().expect("the binary starts"));
+    assert!(traced.contains("archived by a version that kept no sources"), "{traced}");
 
     let applied =
         document(&tidewaiter(&archive, &["apply", "fraud", "--country", "TW", "--months", "2020-03"]));

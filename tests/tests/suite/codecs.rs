@@ -19,7 +19,9 @@ use datafusion_proto::{
     physical_plan::PhysicalExtensionCodec,
 };
 use prost::Message;
-use tidewaiter_archive::{provider::ParquetSourceProvider, write_operator::WriteOperator};
+use tidewaiter_archive::{
+    listed_scan::ListedScan, provider::ParquetSourceProvider, write_operator::WriteOperator,
+};
 use tidewaiter_catalogue::CATALOGUE;
 use tidewaiter_core::plan::{Meter, OperatorExec, OperatorNode};
 use tidewaiter_executor::codec::{LogicalCodec, PhysicalCodec};
@@ -33,10 +35,26 @@ use tidewaiter_hs::{RecommendOperator, TextsOperator, messages as hs};
 use tidewaiter_ingest::{IngestOperator, messages as ingest};
 use tidewaiter_job::engine::{Engine, Local};
 use tidewaiter_learning::fit_operator::FitOperator;
+use tidewaiter_passengers::{
+    features::{
+        operator::{FeaturesMessage, PassengerFeaturesOperator},
+        rows,
+    },
+    ingest::{messages as passengers, scan::ScanOperator, store::StoreOperator},
+    link::operators::{IdentityOperator, KeysOperator, PairsOperator},
+    model::operator::{PassengerScoreOperator, ScoreMessage},
+    privacy::seal::{PassengersSealOperator, SealOperator},
+};
 use tidewaiter_proto::v1::{self, FileListSource, ParquetSource, parquet_source::Source};
 use tidewaiter_release::{
     cases::CasesOperator, messages as release, process::EdgesOperator, stage_file::DEFAULT,
     stages::StagesOperator,
+};
+use tidewaiter_xray::{
+    features::squares_operator::SquaresOperator,
+    ingest::{inspect::InspectImagesOperator, messages as xray_ingest, store::StoreImagesOperator},
+    messages as xray,
+    predict::operator::DetectOperator,
 };
 
 /// First byte of what the codecs write.
@@ -45,6 +63,7 @@ const OURS: u8 = 0xD5;
 /// One operator of each kind.
 fn operators() -> Vec<v1::PlanOperator> {
     let archive = "memory://codec/archive".to_owned();
+    let passengers_archive = archive.clone();
     let task = v1::FitTask {
         learner: "gbdt".to_owned(),
         shards: vec![v1::ParquetFile { path: "work/shard".to_owned(), size: 7 }],
@@ -113,6 +132,26 @@ fn operators() -> Vec<v1::PlanOperator> {
             description_alone: true,
             without_unit: true,
         }.encode_to_vec()),
+        (InspectImagesOperator::NAME, Vec::new()),
+        (StoreImagesOperator::NAME, xray_ingest::StoreImagesOperator { left_out: vec![2, 7] }.encode_to_vec()),
+        (SquaresOperator::NAME, xray::XraySquaresOperator {
+            archive: archive.clone(),
+            folder: "work/squares".to_owned(),
+            side: 320,
+            tile: 1280,
+            shards: 4,
+            labels: "work/labels.json".to_owned(),
+        }.encode_to_vec()),
+        (DetectOperator::NAME, xray::XrayDetectOperator {
+            archive: archive.clone(),
+            model: "models/xray-TW/1/model.bin".to_owned(),
+            declared: "work/declared.json".to_owned(),
+            batch: 8,
+        }.encode_to_vec()),
+        (
+            ListedScan::NAME,
+            datafusion_proto::protobuf::Schema::try_from(schema().as_ref()).expect("columns").encode_to_vec(),
+        ),
         (WriteOperator::NAME, v1::WriteOperator {
             archive,
             table: "predictions/fraud".to_owned(),
@@ -126,6 +165,31 @@ fn operators() -> Vec<v1::PlanOperator> {
             StagesOperator::NAME,
             release::StagesOperator { stages: DEFAULT.to_owned(), ..release::StagesOperator::default() }
                 .encode_to_vec(),
+        ),
+        (ScanOperator::NAME, passengers::PassengersScanOperator { mapping: String::new() }.encode_to_vec()),
+        (StoreOperator::NAME, passengers::PassengersStoreOperator {
+            archive: passengers_archive.clone(),
+            country: "KR".to_owned(),
+            mapping: String::new(),
+            key: "env:TIDEWAITER_PASSENGERS_KEY".to_owned(),
+            fingerprint: "0123456789abcdef".to_owned(),
+            job: "job".to_owned(),
+            ingested_us: 1_700_000_000_000_000,
+            memory_bytes: 1 << 20,
+        }.encode_to_vec()),
+        (PassengerFeaturesOperator::NAME, FeaturesMessage { first: 19_000, last: 19_030 }.encode_to_vec()),
+        (PassengerScoreOperator::NAME, ScoreMessage {
+            archive: passengers_archive.clone(),
+            model: "models/passengers-KR/1/model.bin".to_owned(),
+            reasons_from: Some(0.5),
+            rules: String::new(),
+        }.encode_to_vec()),
+        (IdentityOperator::NAME, Vec::new()),
+        (KeysOperator::NAME, 1000_u64.to_be_bytes().to_vec()),
+        (PairsOperator::NAME, br#""Patterns""#.to_vec()),
+        (
+            SealOperator::NAME,
+            PassengersSealOperator { key: "env:TIDEWAITER_PASSENGERS_KEY".to_owned(), before: 19_000 }.encode_to_vec(),
         ),
         (CasesOperator::NAME, release::CasesOperator { parts: 1, ..release::CasesOperator::default() }.encode_to_vec()),
         (EdgesOperator::NAME, release::EdgesOperator::default().encode_to_vec()),
@@ -149,6 +213,23 @@ fn schema() -> Arc<Schema> {
         ("true_revenue", DataType::Float64),
         ("day", DataType::Int64),
         ("declaration", DataType::Utf8),
+        ("image_id", DataType::Utf8),
+        ("objects", DataType::Utf8),
+        ("record", DataType::Utf8),
+        ("bytes", DataType::Binary),
+        ("traveller_id", DataType::Utf8),
+        ("name_key", DataType::Utf8),
+        ("document_key", DataType::Utf8),
+        ("phone", DataType::Utf8),
+        ("email", DataType::Utf8),
+        ("surname", DataType::Utf8),
+        ("given", DataType::Utf8),
+        ("birth", DataType::Utf8),
+        ("identity", DataType::Int64),
+        ("key", DataType::Utf8),
+        ("value", DataType::Utf8),
+        ("sealed", DataType::Utf8),
+        ("flight_date", DataType::Date32),
     ];
     fields.extend(more.map(|(name, kind)| Arc::new(Field::new(name, kind, true))));
     Arc::new(Schema::new(fields))
@@ -171,6 +252,10 @@ fn input_of(message: &v1::PlanOperator, all: &[v1::PlanOperator]) -> Arc<Schema>
     match message.name.as_str() {
         CasesOperator::NAME => events(),
         StagesOperator::NAME | EdgesOperator::NAME => cases(),
+        PassengerFeaturesOperator::NAME => {
+            Arc::new(Schema::new(rows::INPUT.map(|name| Field::new(name, DataType::Utf8, true)).to_vec()))
+        }
+        PassengerScoreOperator::NAME => rows::schema(),
         _ => schema(),
     }
 }
@@ -182,8 +267,7 @@ async fn every_operator_travels_in_logical_and_physical_plans() {
     let task = session.task_ctx();
     let messages = operators();
     let mut names: Vec<_> = messages.iter().map(|message| message.name.as_str()).collect();
-    // Those of images travel in the command line's test of the detector on a cluster (`xray_detect`).
-    let mut known: Vec<_> = CATALOGUE.operator_names().filter(|name| !name.starts_with("Xray")).collect();
+    let mut known: Vec<_> = CATALOGUE.operator_names().collect();
     names.sort_unstable();
     known.sort_unstable();
     assert_eq!(names, known, "an operator has no example here");

@@ -86,6 +86,7 @@ fn start_executor(device: &str, work: &std::path::Path, scheduler: SocketAddr) {
         scheduler_port: scheduler.port(),
         work_folder: Some(work.join(device)),
         memory: Some(256 << 20),
+        about: tidewaiter_executor::About::default(),
     };
     tokio::spawn(tidewaiter_executor::Executor::bind(options).expect("listens").run());
 }
@@ -130,6 +131,9 @@ async fn stages_that_need_a_gpu_run_only_where_one_is_and_the_rows_are_the_same(
         gpu_wait: Duration::MAX,
         exports: Roots::below(&[]).expect("no folder"),
         patience: server::Patience::default(),
+        jobs_at_once: 10,
+        metrics: None,
+        pools: None,
         lease: None,
     };
     tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));

@@ -228,6 +228,9 @@ async fn a_toy_domain_is_ingested_and_counted_here_and_on_a_cluster() {
         gpu_wait: Duration::MAX,
         exports: Roots::below(&[folder.path().to_owned()]).expect("a folder"),
         patience: server::Patience::default(),
+        jobs_at_once: 10,
+        metrics: None,
+        pools: None,
         lease: None,
     };
     tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));
@@ -244,6 +247,7 @@ async fn a_toy_domain_is_ingested_and_counted_here_and_on_a_cluster() {
         scheduler_port: address.port(),
         work_folder: Some(folder.path().join("work")),
         memory: Some(64 << 20),
+        about: tidewaiter_executor::About::default(),
     };
     tokio::spawn(tidewaiter_executor::Executor::bind(executor).expect("listens").run());
     let url = format!("http://{address}");

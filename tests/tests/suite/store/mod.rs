@@ -1,7 +1,7 @@
 //! What an archive in a bucket promises, against a real S3-compatible server: conditional writes, uploads in parts, long
 //! listings, and commits that are neither lost nor doubled when the server is slow, silent or refuses.
 //!
-//! The server is moto, which a Python gives (`pip install 'moto[server]'`, version 5.2); `TIDEWAITER_PEERS_PYTHON` names
+//! The server is moto, which a Python gives (`pip install --requirement .ci/peers.txt`); `TIDEWAITER_PEERS_PYTHON` names
 //! the Python, and without moto the tests say `SKIPPED`, unless `TIDEWAITER_PEERS` is `required`. What is absent: the
 //! checks of signatures, which moto does not make.
 
@@ -30,9 +30,11 @@ use futures::future::join_all;
 use object_store::{
     BackoffConfig, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
+    path::Path,
 };
 use tidewaiter_archive::{
-    Archive, Commit, DataFile, PartitionWriter, Table, WriterSettings, table::list_tables, upload::upload,
+    Archive, Commit, DataFile, PartitionWriter, Table, WriterSettings, bucket_uploads::BucketUploads,
+    table::list_tables, upload::upload,
 };
 use tidewaiter_core::ErrorKind;
 use tokio::io::AsyncWriteExt as _;
@@ -79,8 +81,12 @@ fn server() -> Option<Arc<Server>> {
     BufReader::new(process.stdout.take()?).read_line(&mut line).expect("it says its port, or ends");
     let Ok(port) = line.trim().parse() else {
         let _ = process.wait();
-        assert_ne!(env::var("TIDEWAITER_PEERS").as_deref(), Ok("required"), "{python} has no moto[server]");
-        eprintln!("SKIPPED a test of an archive in a bucket: {python} has no moto[server]");
+        assert_ne!(
+            env::var("TIDEWAITER_PEERS").as_deref(),
+            Ok("required"),
+            "{python} lacks a module of .ci/peers.txt"
+        );
+        eprintln!("SKIPPED a test of an archive in a bucket: {python} lacks a module of .ci/peers.txt");
         return None;
     };
     let server = Arc::new(Server { process, port });
@@ -90,20 +96,23 @@ fn server() -> Option<Arc<Server>> {
 
 /// A client of the bucket at a port.
 fn client(port: u16) -> AmazonS3 {
+    builder(port).build().expect("a client")
+}
+
+fn builder(port: u16) -> AmazonS3Builder {
     let backoff = BackoffConfig {
         init_backoff: Duration::from_millis(5),
         max_backoff: Duration::from_millis(50),
         base: 2.0,
     };
-    let builder = AmazonS3Builder::new()
+    AmazonS3Builder::new()
         .with_endpoint(format!("http://127.0.0.1:{port}"))
         .with_allow_http(true)
         .with_bucket_name("archive")
         .with_region("us-east-1")
         .with_access_key_id("test")
         .with_secret_access_key("test")
-        .with_retry(RetryConfig { backoff, max_retries: 4, retry_timeout: Duration::from_secs(20) });
-    builder.build().expect("a client")
+        .with_retry(RetryConfig { backoff, max_retries: 4, retry_timeout: Duration::from_secs(20) })
 }
 
 /// The archive of a prefix of the bucket.
@@ -172,6 +181,24 @@ async fn an_upload_in_parts_is_whole_or_leaves_nothing() {
     }
     given_up.abort().await.expect("given up");
     assert!(!archive.exists("given-up").await.expect("answered"));
+    assert_eq!(unfinished(server.port).await, 0);
+
+    // A process that is lost leaves uploads, which are listed and ended.
+    for name in ["lost", "lost-2"] {
+        let mut lost = upload(&archive, name);
+        for _ in 0..4 {
+            lost.write_all(&piece).await.expect("written");
+        }
+    }
+    let bucket = BucketUploads::new(builder(server.port)).expect("a bucket");
+    let uploads = bucket.list(&Path::from("parts")).await.expect("lists");
+    assert_eq!(uploads.len(), 2, "{uploads:?}");
+    assert!(uploads.iter().all(|upload| upload.begun_ms > 1_700_000_000_000), "{uploads:?}");
+    assert!(bucket.list(&Path::from("elsewhere")).await.expect("lists").is_empty());
+    for upload in &uploads {
+        bucket.abort(&upload.path, &upload.id).await.expect("ended");
+        bucket.abort(&upload.path, &upload.id).await.expect("there is nothing");
+    }
     assert_eq!(unfinished(server.port).await, 0);
 }
 
