@@ -159,7 +159,7 @@ fn codes_are_learned_suggested_with_reasons_and_written_to_the_archive() {
     let report = first["reports"][0].as_str().expect("a report");
     let report = std::fs::read_to_string(report).expect("read");
     for section in [
-        "Of 249 items of TW in 2020-04..2020-04, 245 have a description",
+        "Of 249 items of TW in 2020-04, 245 have a description",
         "1 have a code that the nomenclature lacks",
         "How much can be automated",
         "Drift by month",

@@ -176,27 +176,30 @@ fn a_job_without_executors_gets_pods_that_do_it_and_go_and_one_that_gets_none_sa
     let text = "table = \"releases\"\ncountry = \"UG\"\n[columns]\ncase_id = { from = \"case\" }\n\
                 event = { from = \"event\" }\nevent_time = { from = \"time\" }\n";
     fs::write(&mapping, text).expect("is written");
-    let mut ingest = vec!["ingest".to_owned(), "releases".to_owned(), "--mapping".to_owned()];
-    ingest.push(mapping.display().to_string());
-    for file in 0..3 {
-        let path = folder.path().join(format!("{file}.csv"));
-        fs::write(&path, format!("case,event,time\n{file},lodge,2024-02-03T08:00Z\n")).expect("is written");
-        ingest.push(path.display().to_string());
-    }
+    let ingest = |files: std::ops::Range<u32>| {
+        let mut arguments = ["ingest", "releases", "--mapping"].map(str::to_owned).to_vec();
+        arguments.push(mapping.display().to_string());
+        for file in files {
+            let path = folder.path().join(format!("{file}.csv"));
+            let row = format!("case,event,time\n{file},lodge,2024-02-03T08:00Z\n");
+            fs::write(&path, row).expect("is written");
+            arguments.push(path.display().to_string());
+        }
+        arguments
+    };
     let command = || {
         let mut command = binary();
         command.args(["--output", "json", "--scheduler", &url]);
         command
     };
-    let ingested = document(&command().args(&ingest).output().expect("starts"));
+    let ingested = document(&command().args(ingest(0..3)).output().expect("starts"));
     assert_eq!(ingested["rows"]["archived"], 3);
     kubernetes.wait("its pods stay", |pods| pods.running.is_empty());
     let (made, deleted) = kubernetes.look(|pods| (pods.made, pods.deleted));
     assert!((1..=2).contains(&made) && deleted == made, "{made} made, {deleted} deleted");
 
     kubernetes.look(|pods| pods.quota = Some("pods is forbidden: exceeded quota: pods=0".to_owned()));
-    let submitted =
-        command().arg("--detach").args(["quality", "profile", "releases"]).output().expect("starts");
+    let submitted = command().arg("--detach").args(ingest(3..4)).output().expect("starts");
     assert!(submitted.status.success(), "{}", String::from_utf8_lossy(&submitted.stderr));
     let begin = Instant::now();
     loop {

@@ -154,7 +154,7 @@ fn repairs(place: &Place) {
     refused(
         &place.ingest("both.toml", &["--again"], "half.csv"),
         2,
-        &["28 of its rows were replaced", "forget 1"],
+        &["28 of its rows were replaced", "archive forget"],
     );
     // A file without a row of a month does not empty it.
     place.file("cut.csv", "decl,day,hs,value\n");

@@ -148,8 +148,7 @@ pub async fn measure(
     let headline = stages::headline(&stages);
     let attributes = ATTRIBUTES.iter().copied().chain(["utc_offset"]).map(str::to_owned).collect();
     times.register_headline(session, headline as i32, attributes).await?;
-    let p90 = |result: &StageResult| result.p90().unwrap_or_else(|| result.elapsed.p90());
-    let threshold = stages.get(headline).map_or(0.0, p90);
+    let threshold = stages.get(headline).map_or(0.0, |result| result.elapsed.p90());
     let drivers = drivers::find(session, &ATTRIBUTES, threshold, scope.cut_off).await?;
     let sample = match stages.get(headline) {
         Some(result) => sample(session, file, result, (scope, predicted)).await?,

@@ -432,7 +432,7 @@ impl Driver {
             }
             // A sender that is dropped cancels nothing: the process ends.
             Ok(()) = cancelled => {
-                let step = following.last().map(|progress| progress.step);
+                let step = journal.step().await;
                 tracing::info!(job = id, kind = specification.kind(), step, "a job is cancelled");
                 // Whoever still works would write into the folder that is deleted next.
                 cluster.stop(&id).await;

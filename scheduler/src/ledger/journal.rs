@@ -47,6 +47,11 @@ impl Journal {
         self.entry.lock().await.state.steps.iter().filter(|step| step.finished.is_some()).count()
     }
 
+    /// The step under way.
+    pub async fn step(&self) -> Option<String> {
+        self.entry.lock().await.state.step().map(|step| step.name.clone())
+    }
+
     /// Reads the job again: an event that was not answered may have been written.
     ///
     /// # Errors

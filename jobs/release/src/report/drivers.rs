@@ -7,10 +7,7 @@ use tidewaiter_report::{
 };
 
 use super::writer::Writer;
-use crate::{
-    drivers::{Drivers, Node},
-    stages::StageResult,
-};
+use crate::drivers::{Drivers, Node};
 
 /// Values of a branch that are shown, at most.
 const SHOWN_VALUES: usize = 4;
@@ -21,18 +18,11 @@ impl Writer<'_> {
         let Some(drivers) = &self.study.drivers else {
             return html! { p { (self.say("No case is longer than the others, so that there are no long ones to explain.")) } };
         };
-        let percentile = match self.study.headline().and_then(StageResult::p90) {
-            Some(_) => self.say("the 90th percentile"),
-            None => self.say("the 90th percentile of those that ended"),
-        };
         let note = self.fill(
-            "“{stage}”: cases of {threshold} or more are long ({percentile}). The tree splits the cases where being long goes \
-             with an attribute beyond chance; it shows what long cases have in common, not why they are long.",
-            &[
-                ("stage", &self.headline_name()),
-                ("threshold", &self.hours(drivers.threshold)),
-                ("percentile", percentile),
-            ],
+            "“{stage}”: cases of {threshold} or more are long (the 90th percentile of those that ended). The tree splits the \
+             cases where being long goes with an attribute beyond chance; it shows what long cases have in common, not why \
+             they are long.",
+            &[("stage", &self.headline_name()), ("threshold", &self.hours(drivers.threshold))],
         );
         let tree = Tree {
             title: self.say("Share of long cases × cases; the dashed line is the share of all").to_owned(),
