@@ -213,7 +213,10 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> BenchResult<(
         catalogue,
         exports,
         retries,
+        jobs_at_once: 1,
         patience: Patience::default(),
+        metrics: None,
+        pools: None,
         lease: None,
     };
     let serving = tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));
