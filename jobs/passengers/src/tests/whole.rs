@@ -27,7 +27,6 @@ async fn report(place: &Place, outcome: &Outcome, ending: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "runs for a minute or more without optimisation; examples/passengers.toml does the same on more data"]
 async fn messages_become_a_network_a_model_profiles_and_a_selection() {
     let place = Place::new("passengers-whole");
     let made = json!({
