@@ -17,7 +17,7 @@ use std::{
 };
 
 use clap::ArgMatches;
-use tidewaiter_core::Error;
+use tidewaiter_core::{Error, ErrorKind};
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
@@ -26,8 +26,9 @@ const INTERRUPTED: u8 = 130;
 
 /// What is logged unless the user says otherwise: warnings, except the errors of queries that Ballista logs before it
 /// hands them back, since whoever receives an error reports it; except what it says of tasks that it cannot cancel,
-/// because executors ask for tasks and are not called; and except what its executors say at each of twenty requests a
-/// second that is not answered, which the reports say once.
+/// because executors ask for tasks and are not called; except what its executors say at each of twenty requests a
+/// second that is not answered, which the reports say once; and except what a table's log says of each commit that another
+/// one overtook, which is made again.
 const LOGS: &str = "warn,ballista_core::execution_plans::distributed_query=off,\
                     ballista_scheduler::scheduler_server::query_stage_scheduler=off,\
                     ballista_scheduler::scheduler_server::grpc=off,\
@@ -36,7 +37,14 @@ const LOGS: &str = "warn,ballista_core::execution_plans::distributed_query=off,\
                     ballista_scheduler::cluster::memory=off,\
                     ballista_executor::execution_loop=off,\
                     ballista_executor::executor=off,\
-                    ballista_executor::cpu_bound_executor=off";
+                    ballista_executor::cpu_bound_executor=off,\
+                    deltalake_core::kernel::transaction=error";
+
+/// The variable that says how logs are written: `text`, or `json` for one object a line.
+const LOG_FORMAT: &str = "TIDEWAITER_LOG_FORMAT";
+
+/// The variable that names the collector of traces, as OpenTelemetry has it.
+const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// How long computations that nobody awaits any more may take to notice it.
 const LAST_COMPUTATIONS: Duration = Duration::from_secs(2);
@@ -45,7 +53,15 @@ fn main() -> ExitCode {
     keep_freed_memory_together();
     let matches = arguments::command_line().get_matches();
     let filter = EnvFilter::try_from_env("TIDEWAITER_LOG").unwrap_or_else(|_| EnvFilter::new(LOGS));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(is_coloured()).init();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    match std::env::var(LOG_FORMAT).as_deref() {
+        Ok("json") => logs.json().flatten_event(true).init(),
+        Ok("text" | "") | Err(_) => logs.with_ansi(is_coloured()).init(),
+        Ok(other) => {
+            progress::say(&format!("error: {LOG_FORMAT} is {other:?}; it is text or json"));
+            return ExitCode::from(ErrorKind::Input.exit_status());
+        }
+    }
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -80,6 +96,28 @@ fn keep_freed_memory_together() {
 /// Runs a command to its end, or until its user interrupts it.
 async fn run(matches: ArgMatches) -> ExitCode {
     let is_executor = matches.subcommand_name() == Some("executor");
+    if let Err(error) = trace(matches.subcommand_name().unwrap_or_default()) {
+        progress::say(&format!("error: {error}"));
+        return ExitCode::from(ErrorKind::Input.exit_status());
+    }
+    let status = run_command(matches, is_executor).await;
+    tidewaiter_traces::flush().await;
+    status
+}
+
+/// Sends traces to the collector that the environment names, where this process drives jobs: an executor's work is in
+/// its scheduler's.
+fn trace(command: &str) -> Result<(), String> {
+    let endpoint = std::env::var(COLLECTOR).ok().filter(|endpoint| !endpoint.is_empty());
+    let Some(endpoint) = endpoint.filter(|_| command != "executor") else { return Ok(()) };
+    let part = if command == "scheduler" { "scheduler" } else { "command" };
+    let exporter =
+        tidewaiter_traces::start(&endpoint, part).map_err(|error| format!("{COLLECTOR}: {error}"))?;
+    tokio::spawn(exporter.run());
+    Ok(())
+}
+
+async fn run_command(matches: ArgMatches, is_executor: bool) -> ExitCode {
     // A task of its own, so that an interrupt is noticed whatever the command does.
     let mut command = tokio::spawn(async move { commands::run(&matches).await });
     let result = tokio::select! {

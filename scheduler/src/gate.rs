@@ -24,13 +24,14 @@ use tidewaiter_core::{Error, Result as CoreResult};
 use tidewaiter_executor::{codec::LogicalCodec, session::SECRET};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-use crate::polls::Polls;
+use crate::{polls::Polls, traced::Traced};
 
 /// Ballista's scheduler behind a check of plans.
 pub(crate) struct Gate<S> {
     inner: S,
     rules: Rules,
     polls: Polls,
+    traced: Traced,
 }
 
 /// What the check goes by.
@@ -46,8 +47,8 @@ pub(crate) struct Rules {
 }
 
 impl<S> Gate<S> {
-    pub(crate) fn new(inner: S, rules: Rules, polls: Polls) -> Self {
-        Self { inner, rules, polls }
+    pub(crate) fn new(inner: S, rules: Rules, polls: Polls, traced: Traced) -> Self {
+        Self { inner, rules, polls, traced }
     }
 }
 
@@ -101,6 +102,9 @@ impl<S: SchedulerGrpc> SchedulerGrpc for Gate<S> {
     }
 
     async fn poll_work(&self, request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {
+        let PollWorkParams { metadata, task_status, .. } = request.get_ref();
+        let executor = metadata.as_ref().map_or("", |executor| executor.id.as_str());
+        self.traced.hear(executor, task_status).await;
         self.polls.answer(&self.inner, request).await
     }
 

@@ -238,9 +238,10 @@ impl Catalogue {
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`], naming the job that is wrong.
     pub fn read_pipeline(&self, path: &Path) -> Result<(Option<String>, Specification)> {
-        let text =
-            std::fs::read_to_string(path).context(|| format!("read the pipeline {}", path.display()))?;
+        let bytes = std::fs::read(path).context(|| format!("read the pipeline {}", path.display()))?;
         let wrong = |error: &dyn fmt::Display| Error::input(format!("{}: {error}", path.display()));
+        let no_text = |_| wrong(&"it is no text; a pipeline is TOML in UTF-8 with one [[job]] for each job");
+        let text = String::from_utf8(bytes).map_err(no_text)?;
         // What stands in a file that is no pipeline is not shown.
         let file: PipelineFile = user_file::read(&text).map_err(|error| wrong(&error.chain()))?;
         let mut jobs = Vec::new();
@@ -249,7 +250,7 @@ impl Catalogue {
             jobs.push(job.map_err(|error| wrong(&format!("job {}: {}", number + 1, error.chain())))?);
         }
         if jobs.is_empty() {
-            return Err(wrong(&"there is no [[job]]"));
+            return Err(wrong(&"there is no [[job]]: a pipeline has one for each job, with its kind"));
         }
         Ok((file.archive, Specification::pipeline(jobs)))
     }
@@ -310,7 +311,7 @@ impl Catalogue {
 #[serde(deny_unknown_fields)]
 struct PipelineFile {
     archive: Option<String>,
-    #[serde(rename = "job")]
+    #[serde(rename = "job", default)]
     jobs: Vec<Value>,
 }
 

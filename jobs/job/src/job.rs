@@ -16,9 +16,10 @@ use datafusion::prelude::SessionContext;
 use serde::{Serialize, de::DeserializeOwned};
 use tidewaiter_archive::Archive;
 use tidewaiter_core::{
-    Result, ResultExt,
+    Error, Result, ResultExt,
     plan::{Meter, QueryProgress},
 };
+use tidewaiter_traces::{Level, Open};
 
 use crate::{
     engine::Engine,
@@ -103,6 +104,7 @@ pub struct Job<'a> {
     /// Begins the names of its steps: set while it is a part of another job.
     prefix: String,
     started: Instant,
+    span: Open,
 }
 
 /// What a job is and where it stands in the world.
@@ -130,6 +132,11 @@ pub fn work_folder(job: &str) -> String {
     format!("work/{job}")
 }
 
+/// The id of the job that was submitted, of a folder in its [`work_folder`].
+pub fn job_of(folder: &str) -> &str {
+    folder.split('/').nth(1).unwrap_or(folder)
+}
+
 impl<'a> Job<'a> {
     /// A job of a kind.
     #[allow(clippy::disallowed_methods, reason = "the one place that times jobs; no result depends on it")]
@@ -137,6 +144,7 @@ impl<'a> Job<'a> {
         let Setting { archive, engine, extensions, listener, log, id, submitted_ms, roots } = setting;
         let outcome = Outcome { job: id.to_owned(), kind: kind.to_owned(), ..Outcome::default() };
         let (folder, prefix, started) = (work_folder(id), String::new(), Instant::now());
+        let span = tidewaiter_traces::begin(id, Level::Job, kind);
         Self {
             archive,
             engine,
@@ -150,6 +158,7 @@ impl<'a> Job<'a> {
             folder,
             prefix,
             started,
+            span,
         }
     }
 
@@ -170,6 +179,7 @@ impl<'a> Job<'a> {
     #[allow(clippy::disallowed_methods, reason = "times the part; no result depends on it")]
     pub async fn begin_part(&self, kind: &str, number: usize) -> Result<Job<'a>> {
         self.log.start(&format!("{}{number} {kind}", self.prefix)).await?;
+        let span = tidewaiter_traces::begin(self.whole, Level::Part, &format!("{number} {kind}"));
         let id = format!("{}-{number}", self.outcome.job);
         let outcome = Outcome { job: id, kind: kind.to_owned(), ..Outcome::default() };
         let prefix = format!("{}{number} {kind}: ", self.prefix);
@@ -179,6 +189,7 @@ impl<'a> Job<'a> {
             folder,
             prefix,
             started: Instant::now(),
+            span,
             listener: Arc::clone(&self.listener),
             extensions: self.extensions.clone(),
             roots: self.roots.clone(),
@@ -227,7 +238,10 @@ impl<'a> Job<'a> {
         }
         self.log.start(&logged).await?;
         let before = self.started.elapsed();
-        let outcome = work.await?;
+        let span = tidewaiter_traces::begin(self.whole, Level::Step, name);
+        let outcome = work.await;
+        span.end(outcome.as_ref().err().map(Error::chain));
+        let outcome = outcome?;
         let seconds = (self.started.elapsed() - before).as_secs_f64();
         self.outcome.steps.push(Step { name: name.to_owned(), seconds });
         self.log.finish(&logged, &serde_json::to_value(&outcome)?).await?;
@@ -249,6 +263,7 @@ impl<'a> Job<'a> {
 
     /// The outcome document of a job that ended.
     pub fn finish(mut self, result: &Result<()>) -> Outcome {
+        self.span.end(result.as_ref().err().map(Error::chain));
         self.outcome.seconds = self.started.elapsed().as_secs_f64();
         match result {
             Ok(()) => self.outcome.status = "succeeded".into(),

@@ -23,7 +23,7 @@ pub use async_trait::async_trait;
 
 pub use catalogue::{Catalogue, Domain};
 pub use extensions::Extensions;
-pub use job::{FinishedStep, Job, Listener, NoLog, Setting, StepLog, work_folder};
+pub use job::{FinishedStep, Job, Listener, NoLog, Setting, StepLog, job_of, work_folder};
 pub use outcome::{Outcome, Rows, Step};
 pub use parameters::{JobKind, JobParameters};
 pub use roots::{Roots, is_url};

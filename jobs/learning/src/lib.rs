@@ -19,6 +19,7 @@ pub mod rows;
 pub mod run;
 mod sigmoid;
 pub mod spilled;
+mod traced;
 
 use std::sync::Arc;
 

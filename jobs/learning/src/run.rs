@@ -8,14 +8,17 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use tidewaiter_archive::{Archive, tasks};
 use tidewaiter_collective::{Hub, Leader, Observer, ShardLoader, grpc::Hubs, lead};
 use tidewaiter_core::{Error, ErrorKind, Result, plan};
-use tidewaiter_job::engine::Engine;
+use tidewaiter_job::{engine::Engine, job_of};
 use tidewaiter_proto::v1;
 use tokio::{
     sync::{oneshot, watch},
     time::Instant,
 };
 
-use crate::fit_operator::{FitOperator, Worked};
+use crate::{
+    fit_operator::{FitOperator, Worked},
+    traced::Rounds,
+};
 
 /// How many workers a fit has.
 type Present = watch::Receiver<usize>;
@@ -59,7 +62,8 @@ pub async fn run(fit: Fit<'_>, leader: &mut dyn Leader, observer: &mut dyn Obser
     let count = most.min(fit.task.shards.len()).max(1);
 
     let (_running, cancelled) = oneshot::channel();
-    let leading = lead(inbox, leader, shards, count, observer, cancelled);
+    let mut rounds = Rounds::new(job_of(fit.folder), fit.name, observer);
+    let leading = lead(inbox, leader, shards, count, &mut rounds, cancelled);
     tokio::select! {
         // A leader knows of a worker's permanent failure from the worker, so its error is the better one.
         biased;
