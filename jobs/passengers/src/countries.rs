@@ -31,11 +31,10 @@ pub fn country(code: &str) -> (String, bool) {
     let code = code.trim().to_ascii_uppercase();
     match code.as_bytes() {
         [b'D'] => ("DEU".to_owned(), true),
-        [_, _] => {
-            let found = CODES.as_bytes().chunks(6).find(|known| known[..2] == *code.as_bytes());
-            let three = found.map(|known| known[2..5].iter().map(|letter| char::from(*letter)).collect());
-            three.map_or((code, false), |three| (three, true))
-        }
+        [a, b] => match place(b'A', *a, *b).map_or([0; 3], |at| THREE[at]) {
+            [0, ..] => (code, false),
+            three => (three.into_iter().map(char::from).collect(), true),
+        },
         [a, b, c] => {
             let known = place(*a, *b, *c).is_some_and(|at| KNOWN[at / 64] >> (at % 64) & 1 == 1);
             let known = known || OTHERS.contains(&code.as_str());
@@ -59,7 +58,21 @@ const KNOWN: [u64; 275] = {
     known
 };
 
-/// The bit of three capital letters.
+/// The three letters of each two letters that are a country; zeros for others.
+const THREE: [[u8; 3]; 676] = {
+    let mut three = [[0; 3]; 676];
+    let codes = CODES.as_bytes();
+    let mut at = 0;
+    while at + 5 <= codes.len() {
+        if let Some(place) = place(b'A', codes[at], codes[at + 1]) {
+            three[place] = [codes[at + 2], codes[at + 3], codes[at + 4]];
+        }
+        at += 6;
+    }
+    three
+};
+
+/// The place of three capital letters among all; that of two is theirs after an A.
 const fn place(a: u8, b: u8, c: u8) -> Option<usize> {
     if !a.is_ascii_uppercase() || !b.is_ascii_uppercase() || !c.is_ascii_uppercase() {
         return None;

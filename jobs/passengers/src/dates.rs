@@ -97,8 +97,9 @@ const MONTHS: [&str; 12] =
 #[must_use]
 pub fn month_named(text: &str, prepared: NaiveDate, century: Century) -> Option<NaiveDate> {
     let day = digits(text.get(..2)?)?;
-    let name = text.get(2..5)?.to_ascii_uppercase();
-    let month = u32::try_from(MONTHS.iter().position(|month| *month == name)?).ok()? + 1;
+    let name = text.get(2..5)?;
+    let place = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;
+    let month = u32::try_from(place).ok()? + 1;
     let year = text.get(5..)?;
     let number = i32::try_from(digits(year)?).ok()?;
     match year.len() {

@@ -70,19 +70,12 @@ pub fn without_title(text: &str, sex: Option<Sex>) -> (&str, &str) {
         return (rest.trim_start(), first);
     }
     let last_word = text.rsplit(' ').next().unwrap_or(text);
-    if NO_TITLE.contains(&last_word) {
-        return (text, "");
-    }
-    for (title, excluded) in GLUED {
-        let excluded = excluded.is_some() && sex == excluded;
-        if let Some(rest) = text.strip_suffix(title)
-            && !excluded
-            && last_word.len() >= title.len() + SHORTEST
-        {
-            return (rest, title);
-        }
-    }
-    (text, "")
+    let glued = GLUED.into_iter().find_map(|(title, excluded)| {
+        let rest = text.strip_suffix(title)?;
+        let is_excluded = excluded.is_some() && sex == excluded;
+        (!is_excluded && last_word.len() >= title.len() + SHORTEST).then_some((rest, title))
+    });
+    glued.filter(|_| !NO_TITLE.contains(&last_word)).unwrap_or((text, ""))
 }
 
 /// A given name of a document without a title glued before it: `MRJONATHON` beside a booking for `JOHN`. Names such as
@@ -128,8 +121,7 @@ pub fn given_and_middle(booked: &str, given: &str, middle: &str) -> (String, Str
     if booked.is_empty() {
         return owned(given, middle);
     }
-    let (glued, booked_glued) = (glue(&[given, middle]), glue(&[booked]));
-    if glued == booked_glued || booked == given {
+    if booked == given || letters(given).chain(letters(middle)).eq(letters(booked)) {
         return owned(given, middle);
     }
     match given.strip_prefix(booked) {
@@ -140,9 +132,8 @@ pub fn given_and_middle(booked: &str, given: &str, middle: &str) -> (String, Str
 }
 
 /// Letters without the spaces between them, for a comparison.
-#[must_use]
-pub fn glue(parts: &[&str]) -> String {
-    parts.iter().flat_map(|part| part.chars()).filter(|letter| !letter.is_whitespace()).collect()
+pub fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|letter| !letter.is_whitespace())
 }
 
 /// Whether a name only holds the place of a traveller of a group.

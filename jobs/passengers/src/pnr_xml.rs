@@ -8,7 +8,8 @@ use std::io::BufRead;
 
 use quick_xml::{
     Reader,
-    events::{BytesStart, Event},
+    escape::resolve_xml_entity,
+    events::{BytesRef, BytesStart, Event},
 };
 
 use crate::edifact::{CharacterSet, Syntax, Writer};
@@ -98,12 +99,24 @@ pub fn translate(xml: impl BufRead) -> Translation {
             }
             Ok(Event::End(_)) => pnr.end(),
             Ok(Event::Text(text)) => pnr.text.push_str(&text.decode().unwrap_or_default()),
+            Ok(Event::CData(text)) => pnr.text.push_str(&text.decode().unwrap_or_default()),
+            Ok(Event::GeneralRef(reference)) => pnr.text.push_str(&referred(&reference)),
             Ok(Event::Eof) => break None,
             Ok(_) => {}
             Err(error) => break Some((reader.error_position(), error.to_string())),
         }
     };
     Translation { message: pnr.message(), damage }
+}
+
+/// What a reference such as `&amp;` or `&#233;` stands for; empty for one that XML does not know.
+fn referred(reference: &BytesRef<'_>) -> String {
+    match reference.resolve_char_ref() {
+        Ok(Some(character)) => character.to_string(),
+        _ => {
+            reference.decode().ok().and_then(|name| resolve_xml_entity(&name)).unwrap_or_default().to_owned()
+        }
+    }
 }
 
 /// The value of an attribute; empty if it is not there.
@@ -209,11 +222,14 @@ impl Pnr {
                     self.add_loose();
                 }
             }
-            "Text" | "SeatNumber" => {
-                let Some(flight) = self.flights.last_mut() else { return };
-                match flight.check_ins.last_mut() {
-                    Some(check_in) if name == "SeatNumber" => check_in.seat = text,
-                    _ => flight.services.last_mut().into_iter().for_each(|it| text.clone_into(&mut it.text)),
+            "SeatNumber" if in_flight => {
+                if let Some(check_in) = self.flights.last_mut().and_then(|it| it.check_ins.last_mut()) {
+                    check_in.seat = text;
+                }
+            }
+            "Text" if in_flight => {
+                if let Some(service) = self.flights.last_mut().and_then(|it| it.services.last_mut()) {
+                    service.text = text;
                 }
             }
             _ => {}

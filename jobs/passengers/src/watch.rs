@@ -73,12 +73,15 @@ fn days(text: &str) -> Vec<NaiveDate> {
     let parts: Vec<u32> = text.split(['-', '/', '.']).filter_map(|part| part.trim().parse().ok()).collect();
     let [first, second, third] = parts[..] else { return Vec::new() };
     let date = |year: u32, month: u32, day: u32| {
-        i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day))
+        // A year of two digits is of either century.
+        let years = if year < 100 { [1900 + year, 2000 + year] } else { [year, year] };
+        years.map(|year| i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day)))
     };
-    let mut days: Vec<NaiveDate> = match first > 31 {
-        true => date(first, second, third).into_iter().collect(),
-        false => [date(third, second, first), date(third, first, second)].into_iter().flatten().collect(),
+    let found = match first > 31 {
+        true => vec![date(first, second, third)],
+        false => vec![date(third, second, first), date(third, first, second)],
     };
+    let mut days: Vec<NaiveDate> = found.into_iter().flatten().flatten().collect();
     days.sort_unstable();
     days.dedup();
     days
@@ -232,6 +235,7 @@ mod tests {
             assert!(found[0].score > 0.99, "{found:?}");
         }
         assert!(list.matches(&person("BENSON", "RYAN", Some("1980-01-01"), ""), 0.5).is_empty());
+        assert_eq!(days("13/10/75").len(), 2, "1975 or 2075");
         let spelled = list.matches(&person("JIANG", "HSIUYUAN", Some("1967-06-03"), ""), 0.8);
         assert_eq!(spelled.first().map(|found| found.entry), Some(2));
         let unknown = list.matches(&person("PICHA", "ROBERT ANTONIO", None, ""), 0.9);

@@ -1,7 +1,7 @@
 //! A message with its segments split into elements and components, in a few flat vectors that are used again for the
 //! next message.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{
     issue::{Issue, IssueKind},
@@ -48,14 +48,35 @@ pub struct Header {
     pub transfer: String,
 }
 
-/// A token of a segment: a component at its place.
+/// The place of a component in its segment: element, repetition and component in one number, so that places compare in
+/// the order of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
+
+impl Place {
+    #[inline]
+    pub(super) fn new(element: u16, repetition: u16, component: u16) -> Self {
+        Self(u64::from(element) << 32 | u64::from(repetition) << 16 | u64::from(component))
+    }
+
+    /// Element, repetition and component.
+    #[inline]
+    fn parts(self) -> [u16; 3] {
+        [32, 16, 0].map(|bits| u16::try_from(self.0 >> bits & 0xffff).unwrap_or(u16::MAX))
+    }
+
+    #[inline]
+    fn element(self) -> u16 {
+        self.parts()[0]
+    }
+}
+
+/// A token of a segment: a component at its place. The pieces of a segment are in the order of their places.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece {
     pub(super) start: u32,
     pub(super) end: u32,
-    pub(super) element: u16,
-    pub(super) repetition: u16,
-    pub(super) component: u16,
+    pub(super) place: Place,
 }
 
 /// A segment in the vectors of its message.
@@ -87,14 +108,21 @@ pub struct Message {
 impl Message {
     /// The segments in their order, UNH and UNT among them.
     pub fn segments(&self) -> impl ExactSizeIterator<Item = Segment<'_>> {
-        (0..self.entries.len()).map(|index| Segment { message: self, index, skipped: 0, glued: None })
+        self.entries.iter().enumerate().map(|(index, entry)| self.of_entry(index, entry))
     }
 
     /// The segment of a number, UNH being 1.
     #[must_use]
     pub fn segment(&self, number: u32) -> Option<Segment<'_>> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
-        (index < self.entries.len()).then_some(Segment { message: self, index, skipped: 0, glued: None })
+        Some(self.of_entry(index, self.entries.get(index)?))
+    }
+
+    #[inline]
+    fn of_entry(&self, index: usize, entry: &Entry) -> Segment<'_> {
+        let (start, end) = entry.pieces;
+        let pieces = &self.pieces[start as usize..end as usize];
+        Segment { message: self, index, pieces, skipped: 0, glued: None }
     }
 
     /// The bytes as they were read, terminators and all.
@@ -131,6 +159,7 @@ impl Message {
 pub struct Segment<'a> {
     message: &'a Message,
     index: usize,
+    pieces: &'a [Piece],
     /// The elements before, of a segment whose end was lost.
     skipped: u16,
     /// The tag of what was glued to such a segment.
@@ -144,14 +173,24 @@ impl<'a> Segment<'a> {
     }
 
     #[inline]
-    fn pieces(&self) -> &'a [Piece] {
-        let (start, end) = self.entry().pieces;
-        &self.message.pieces[start as usize..end as usize]
+    fn text(&self, piece: &Piece) -> &'a str {
+        let text = &self.message.text[piece.start as usize..piece.end as usize];
+        match text.as_bytes() {
+            [] => text,
+            // Between two of these nothing is to be trimmed, as in nearly every component.
+            [byte] | [byte, .., _] if !byte.is_ascii_graphic() => text.trim(),
+            [.., byte] if !byte.is_ascii_graphic() => text.trim(),
+            _ => text,
+        }
     }
 
+    /// The pieces of an element.
     #[inline]
-    fn text(&self, piece: &Piece) -> &'a str {
-        self.message.text[piece.start as usize..piece.end as usize].trim()
+    fn element(&self, element: u16) -> &'a [Piece] {
+        let element = element.saturating_add(self.skipped);
+        let before = self.pieces.iter().take_while(|piece| piece.place.element() < element).count();
+        let from = &self.pieces[before..];
+        &from[..from.iter().take_while(|piece| piece.place.element() == element).count()]
     }
 
     /// The tag, such as `NAD`.
@@ -188,47 +227,47 @@ impl<'a> Segment<'a> {
     #[must_use]
     #[inline]
     pub fn repeated(&self, element: u16, repetition: u16, component: u16) -> &'a str {
-        let place = (element.saturating_add(self.skipped), repetition, component);
-        let found =
-            self.pieces().iter().find(|piece| (piece.element, piece.repetition, piece.component) == place);
-        found.map_or("", |piece| self.text(piece))
+        let place = Place::new(element.saturating_add(self.skipped), repetition, component);
+        let found = self.pieces.iter().find(|piece| piece.place >= place);
+        found.filter(|piece| piece.place == place).map_or("", |piece| self.text(piece))
     }
 
     /// The number of its last element: that of elements after the tag.
     #[must_use]
     pub fn elements(&self) -> u16 {
-        self.pieces().last().map_or(0, |piece| piece.element.saturating_sub(self.skipped))
+        self.pieces.last().map_or(0, |piece| piece.place.element().saturating_sub(self.skipped))
     }
 
     /// The components of an element, those of its repetitions among them.
     pub fn components(&self, element: u16) -> impl Iterator<Item = &'a str> + use<'a> {
         let segment = *self;
-        let pieces = self
-            .pieces()
-            .iter()
-            .filter(move |piece| piece.element == element.saturating_add(segment.skipped));
-        pieces.map(move |piece| segment.text(piece))
+        self.element(element).iter().map(move |piece| segment.text(piece))
     }
 
     /// Every element with its repetitions and components, in their order.
     pub fn all(&self) -> impl Iterator<Item = (u16, u16, u16, &'a str)> + use<'a> {
         let segment = *self;
-        self.pieces().iter().filter(move |piece| piece.element >= segment.skipped).map(move |piece| {
-            (piece.element - segment.skipped, piece.repetition, piece.component, segment.text(piece))
+        self.pieces.iter().filter_map(move |piece| {
+            let [element, repetition, component] = piece.place.parts();
+            Some((element.checked_sub(segment.skipped)?, repetition, component, segment.text(piece)))
         })
     }
 
     /// The components from one on, joined by the component separator: text in which the separator stood unreleased.
     #[must_use]
-    pub fn rest(&self, element: u16, from: u16) -> String {
+    pub fn rest(&self, element: u16, from: u16) -> Cow<'a, str> {
+        let pieces = self.element(element).get(usize::from(from)..).unwrap_or_default();
+        if let [] | [_] = pieces {
+            return Cow::Borrowed(pieces.first().map_or("", |piece| self.text(piece)));
+        }
         let mut text = String::new();
-        for (at, component) in self.components(element).skip(usize::from(from)).enumerate() {
+        for (at, piece) in pieces.iter().enumerate() {
             if at > 0 {
                 text.push(char::from(self.message.syntax.component));
             }
-            text.push_str(component);
+            text.push_str(self.text(piece));
         }
-        text
+        Cow::Owned(text)
     }
 
     /// The segment of a tag that was glued to the end of an element, because the terminator before it was lost.

@@ -299,8 +299,11 @@ impl<R: Read> Reader<R> {
     fn skip(&mut self, found: Found) {
         let bytes = &self.buffer[found.bytes.clone()];
         // Where a beginning stands within, it is read from there.
-        let begin = |tag: &[u8]| memchr::memmem::find(bytes, tag).filter(|at| *at > 0);
-        let next = begin(b"UNA").into_iter().chain(begin(b"UNB")).min().map(|at| found.bytes.start + at);
+        let advice = memchr::memmem::find(bytes, b"UNA").filter(|at| *at > 0);
+        let is_tag =
+            |at: &usize| *at > 0 && bytes.get(*at + 3).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        let header = memchr::memmem::find_iter(bytes, b"UNB").find(is_tag);
+        let next = advice.into_iter().chain(header).min().map(|at| found.bytes.start + at);
         if self.outside.len() < MOST_OUTSIDE {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
             let detail = format!("{shown:?} belongs to no interchange");
@@ -413,9 +416,9 @@ impl<R: Read> Reader<R> {
     fn complete(&mut self) -> Event<'_> {
         self.in_message = false;
         self.given = true;
-        let count = self.message.entries.len() as u64;
+        let count = u32::try_from(self.message.entries.len()).unwrap_or(u32::MAX);
         let mut issues = Vec::new();
-        if let Some(segment) = self.message.segments().last() {
+        if let Some(segment) = self.message.segment(count) {
             let stated = segment.get(1, 0);
             if stated.parse() != Ok(count) {
                 let detail = format!("UNT counts {stated:?} segments; there are {count}");

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
 use super::{
     characters::CharacterSet,
@@ -35,6 +35,9 @@ impl<R: Read> Reader<R> {
         if self.buffer[self.start..].starts_with(b"UNA") {
             return Ok(Some(Found { bytes: self.start..self.start + 3, next: self.start + 3, issue: None }));
         }
+        if let Some(found) = self.plain() {
+            return Ok(Some(found));
+        }
         let mut scanned = 0;
         loop {
             let most = self.start + self.limits.segment;
@@ -52,6 +55,20 @@ impl<R: Read> Reader<R> {
             scanned = if self.syntax.characters == CharacterSet::Iso2022 { 0 } else { length };
             self.fill()?;
         }
+    }
+
+    /// The next segment, where its terminator is in the buffer and neither released nor behind a line break.
+    #[inline]
+    fn plain(&self) -> Option<Found> {
+        let rest = &self.buffer[self.start..];
+        let length = memchr3(self.syntax.terminator, b'\r', b'\n', rest)?;
+        let is_released = length > 0 && Some(rest[length - 1]) == self.syntax.release;
+        let is_plain = rest[length] == self.syntax.terminator
+            && !is_released
+            && length <= self.limits.segment
+            && self.syntax.characters != CharacterSet::Iso2022;
+        let end = self.start + length;
+        is_plain.then_some(Found { bytes: self.start..end, next: end + 1, issue: None })
     }
 
     #[inline]
@@ -124,9 +141,15 @@ impl<R: Read> Reader<R> {
     #[inline]
     pub(super) fn shortened(&self, end: usize, next: usize, issue: Option<IssueKind>) -> Found {
         let bytes = &self.buffer[self.start..end];
+        let mut passed = 0;
         for at in memchr::memchr2_iter(b'\r', b'\n', bytes) {
+            // The blanks after one break are looked at once, however many breaks are among them.
+            if at < passed {
+                continue;
+            }
             let after = bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            if !self.begins_segment(&bytes[at + after..]) {
+            passed = at + after;
+            if !self.begins_segment(&bytes[passed..]) {
                 continue;
             }
             let before = bytes[..at].trim_ascii_end();
@@ -136,7 +159,7 @@ impl<R: Read> Reader<R> {
                 Some(before) => (before.len(), IssueKind::TypographicTerminator),
                 None => (before.len(), IssueKind::MissingTerminator),
             };
-            let next = self.start + at + after;
+            let next = self.start + passed;
             return Found { bytes: self.start..self.start + length, next, issue: Some(issue) };
         }
         Found { bytes: self.start..end, next, issue }

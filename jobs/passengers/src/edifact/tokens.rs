@@ -1,19 +1,19 @@
 //! A segment's text split at its separators, with release characters and line breaks taken out.
 
 use super::{
-    message::{Message, Piece},
+    message::{Message, Piece, Place},
     syntax::Class,
 };
 
-/// Where the tokenizer stands in a segment.
+/// The elements, repetitions and components before where the tokenizer stands in a segment.
 #[derive(Default, Clone, Copy)]
-struct Place {
+struct Counts {
     element: u16,
     repetition: u16,
     component: u16,
 }
 
-impl Place {
+impl Counts {
     #[inline]
     fn after(&mut self, separator: Class) {
         match separator {
@@ -34,7 +34,7 @@ impl Place {
 pub(super) fn split(message: &mut Message, text: &str, classes: &[Class; 256]) -> bool {
     let pieces = message.pieces.len();
     let base = message.text.len();
-    let mut place = Place::default();
+    let mut counts = Counts::default();
     let mut start = 0;
     for (at, byte) in text.bytes().enumerate() {
         let class = classes[usize::from(byte)];
@@ -45,20 +45,20 @@ pub(super) fn split(message: &mut Message, text: &str, classes: &[Class; 256]) -
                 return split_released(message, text, classes);
             }
             separator => {
-                push(message, base + start, base + at, place);
-                place.after(separator);
+                push(message, base + start, base + at, counts);
+                counts.after(separator);
                 start = at + 1;
             }
         }
     }
-    push(message, base + start, base + text.len(), place);
+    push(message, base + start, base + text.len(), counts);
     message.text.push_str(text);
     false
 }
 
 /// The same where characters have to be taken out.
 fn split_released(message: &mut Message, text: &str, classes: &[Class; 256]) -> bool {
-    let mut place = Place::default();
+    let mut counts = Counts::default();
     let mut start = message.text.len();
     // What is not copied yet begins here; all special characters are ASCII, so that each is a boundary of characters.
     let mut copied = 0;
@@ -82,27 +82,28 @@ fn split_released(message: &mut Message, text: &str, classes: &[Class; 256]) -> 
                 }
                 copied = at;
                 let Some(released) = text[at..].chars().next() else {
-                    push(message, start, message.text.len(), place);
+                    push(message, start, message.text.len(), counts);
                     return true;
                 };
                 at += released.len_utf8();
             }
             separator => {
                 let end = message.text.len();
-                push(message, start, end, place);
-                place.after(separator);
+                push(message, start, end, counts);
+                counts.after(separator);
                 start = end;
             }
         }
     }
     message.text.push_str(&text[copied..]);
-    push(message, start, message.text.len(), place);
+    push(message, start, message.text.len(), counts);
     false
 }
 
 #[inline]
-fn push(message: &mut Message, start: usize, end: usize, place: Place) {
-    let Place { element, repetition, component } = place;
+fn push(message: &mut Message, start: usize, end: usize, counts: Counts) {
+    let Counts { element, repetition, component } = counts;
     let offset = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-    message.pieces.push(Piece { start: offset(start), end: offset(end), element, repetition, component });
+    let place = Place::new(element, repetition, component);
+    message.pieces.push(Piece { start: offset(start), end: offset(end), place });
 }

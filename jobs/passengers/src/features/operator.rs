@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     catalogue::{At, COUNT},
     past::{Past, Trip, Use},
-    rows::{INPUT, TEXTS, Trips, schema},
+    rows::{self, TEXTS, Trips, schema},
 };
 
 /// The message of the operator: the days whose trips it gives; earlier ones are only learned.
@@ -62,7 +62,7 @@ impl Operator for PassengerFeaturesOperator {
     }
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
-        match INPUT.iter().find(|name| input.index_of(name).is_err()) {
+        match rows::input().find(|name| input.index_of(name).is_err()) {
             None => Ok(schema()),
             Some(name) => Err(Error::input(format!("features of travellers need the column {name}"))),
         }

@@ -24,7 +24,7 @@ static USES: [(&Layout, char, &str, &str); 4] = [
 
 /// One row of each trip.
 const TRIPS: &str = "SELECT t.trip_id AS trip_id, coalesce(t.person_id, t.trip_id) AS person_id, t.booking_id AS booking_id, \
-    t.flight_id AS flight_id, t.country AS country, t.flight_date AS flight_date, o.found AS found, o.known_on AS known_on, \
+    t.flight_id AS flight_id, t.flight_date AS flight_date, o.found AS found, o.known_on AS known_on, \
     o.selected_by AS selected_by, t.age AS age, t.sex AS sex, t.nationality AS nationality, t.residence AS residence, \
     t.bags AS bags, t.bag_kilograms AS bag_kilograms, t.documents AS documents, b.legs AS legs, \
     CAST(b.is_return AS INT) AS is_return, date_part('hour', f.departs) AS departs_hour, \
@@ -46,7 +46,8 @@ const TRIPS: &str = "SELECT t.trip_id AS trip_id, coalesce(t.person_id, t.trip_i
     LEFT JOIN (SELECT trip_id, max(total) AS total FROM tickets GROUP BY trip_id) k ON t.trip_id = k.trip_id \
     LEFT JOIN (SELECT trip_id, max(agency_key) AS agency_key, max(place) AS place FROM agencies \
         GROUP BY trip_id) a ON t.trip_id = a.trip_id \
-    LEFT JOIN (SELECT trip_id, bool_or(found) AS found, min(known_on) AS known_on, min(selected_by) AS selected_by \
+    LEFT JOIN (SELECT trip_id, bool_or(found) AS found, CASE WHEN bool_or(found) THEN min(CASE WHEN found THEN known_on END) \
+        ELSE min(known_on) END AS known_on, min(selected_by) AS selected_by \
         FROM outcomes GROUP BY trip_id) o ON t.trip_id = o.trip_id";
 
 /// What features are computed of.

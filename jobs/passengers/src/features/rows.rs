@@ -27,14 +27,11 @@ pub const TEXTS: [&str; 12] = [
     "residence",
 ];
 
-/// The columns of a trip that the operator reads.
-pub const INPUT: [&str; 35] = [
-    "trip_id",
-    "person_id",
-    "booking_id",
-    "flight_date",
-    "found",
-    "known_on",
+/// Columns that name a trip and what was used on it.
+const NAMES: [&str; 6] = ["trip_id", "person_id", "booking_id", "flight_id", "keys", "agency_key"];
+
+/// Columns that are read as numbers.
+const NUMBERS: [&str; 13] = [
     "age",
     "legs",
     "is_return",
@@ -48,23 +45,20 @@ pub const INPUT: [&str; 35] = [
     "bags",
     "bag_kilograms",
     "documents",
-    "keys",
-    "agency_key",
-    "flight_id",
-    "country",
-    "from_airport",
-    "to_airport",
-    "carrier",
-    "origin",
-    "destination",
-    "payment_form",
-    "agency_place",
-    "booking_system",
-    "selected_by",
-    "sex",
-    "nationality",
-    "residence",
 ];
+
+/// The day of the flight, and the result of an inspection.
+const DAY_AND_RESULT: [&str; 3] = ["flight_date", "found", "known_on"];
+
+/// The columns of a trip that the operator reads.
+pub fn input() -> impl Iterator<Item = &'static str> {
+    as_text().chain(NUMBERS).chain(DAY_AND_RESULT)
+}
+
+/// Columns that are read as text, in their order.
+fn as_text() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().chain(TEXTS)
+}
 
 /// The columns of rows of features: what names a trip, its label (1 found, 0 not, null not inspected), texts, age, and
 /// the features.
@@ -90,52 +84,13 @@ pub(super) struct Trips {
     found: BooleanArray,
 }
 
-/// Columns that are read as text, in their order.
-const AS_TEXT: [&str; 18] = [
-    "trip_id",
-    "person_id",
-    "booking_id",
-    "flight_id",
-    "keys",
-    "agency_key",
-    "from_airport",
-    "to_airport",
-    "carrier",
-    "origin",
-    "destination",
-    "payment_form",
-    "agency_place",
-    "booking_system",
-    "selected_by",
-    "sex",
-    "nationality",
-    "residence",
-];
-
-/// Columns that are read as numbers, in their order.
-const AS_NUMBER: [&str; 13] = [
-    "age",
-    "legs",
-    "is_return",
-    "departs_hour",
-    "days_booked_before",
-    "days_since_change",
-    "changes",
-    "party",
-    "is_group",
-    "fare",
-    "bags",
-    "bag_kilograms",
-    "documents",
-];
-
 impl Trips {
     pub(super) fn new(batch: &RecordBatch) -> Result<Self> {
-        let texts = AS_TEXT.map(|name| {
+        let texts = as_text().map(|name| {
             let column = cast(answers::column(batch, name)?, &DataType::Utf8)?;
             Ok(column.as_string::<i32>().clone())
         });
-        let numbers = AS_NUMBER.map(|name| {
+        let numbers = NUMBERS.into_iter().map(|name| {
             let column = cast(answers::column(batch, name)?, &DataType::Float64)?;
             Ok(column.as_primitive::<Float64Type>().clone())
         });
@@ -146,8 +101,8 @@ impl Trips {
         };
         let found = cast(answers::column(batch, "found")?, &DataType::Boolean)?;
         Ok(Self {
-            texts: texts.into_iter().collect::<Result<_>>()?,
-            numbers: numbers.into_iter().collect::<Result<_>>()?,
+            texts: texts.collect::<Result<_>>()?,
+            numbers: numbers.collect::<Result<_>>()?,
             days: days("flight_date")?,
             known_on: days("known_on")?,
             found: found.as_boolean().clone(),
@@ -160,7 +115,7 @@ impl Trips {
 
     /// A column of text by its name; empty text where there is no such column.
     pub(super) fn text(&self, name: &str, row: usize) -> &str {
-        let column = AS_TEXT.iter().position(|own| *own == name).and_then(|place| self.texts.get(place));
+        let column = as_text().position(|own| own == name).and_then(|place| self.texts.get(place));
         match column {
             Some(column) if column.is_valid(row) => column.value(row),
             _ => "",
@@ -169,7 +124,7 @@ impl Trips {
 
     /// A number by its column's name; NaN where it is not known.
     pub(super) fn number(&self, name: &str, row: usize) -> f32 {
-        let column = AS_NUMBER.iter().position(|own| *own == name).and_then(|place| self.numbers.get(place));
+        let column = NUMBERS.iter().position(|own| *own == name).and_then(|place| self.numbers.get(place));
         match column {
             Some(column) if column.is_valid(row) => column.value(row) as f32,
             _ => f32::NAN,

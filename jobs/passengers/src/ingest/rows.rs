@@ -303,10 +303,7 @@ impl TableRows {
     }
 
     fn legs(&mut self, parts: &Parts<'_>) {
-        let mut numbers = HashMap::<Option<Index>, u32>::new();
-        for leg in &parts.records.legs {
-            let number = numbers.entry(leg.booking).or_default();
-            *number += 1;
+        for (leg, number) in parts.records.legs.iter().zip(leg_numbers(&parts.records.legs)) {
             let departs = leg.departs.filter(|_| leg.is_flight);
             let id = departs
                 .map_or(String::new(), |moment| flight_id(&leg.carrier, &leg.flight, moment.day, &leg.from));
@@ -315,7 +312,7 @@ impl TableRows {
                 Cell::from(&parts.message_id),
                 parts.flight.day.into(),
                 Cell::from(&id),
-                (*number).into(),
+                number.into(),
                 leg.is_flight.into(),
                 Cell::from(&leg.from),
                 Cell::from(&leg.to),
@@ -334,16 +331,13 @@ impl TableRows {
     }
 
     fn bags(&mut self, parts: &Parts<'_>) {
+        let leg_numbers = leg_numbers(&parts.records.legs);
         for bag in &parts.records.bags {
             let booking = bag.traveller.and_then(|index| parts.records.travellers.get(index)?.booking);
             let owner = parts.owner(bag.traveller, booking);
             let normal = identifiers::number_of(&bag.carrier, &bag.tag);
             let key = self.keyed(parts, owner, "bag", &normal, &normal);
-            // The number of a leg is its place among those of its booking.
-            let leg = bag.leg.and_then(|at| {
-                let own = parts.records.legs.get(at)?.booking;
-                Some(parts.records.legs[..=at].iter().filter(|leg| leg.booking == own).count())
-            });
+            let leg = bag.leg.and_then(|at| leg_numbers.get(at).copied());
             self.bags.push([
                 parts.traveller(bag.traveller).into(),
                 parts.booking(booking).into(),
@@ -491,6 +485,17 @@ impl TableRows {
             ]);
         }
     }
+}
+
+/// The number of each leg: its place among those of its booking, from 1.
+fn leg_numbers(legs: &[Leg]) -> Vec<u32> {
+    let mut counts = HashMap::<Option<Index>, u32>::new();
+    let number = |leg: &Leg| {
+        let count = counts.entry(leg.booking).or_default();
+        *count += 1;
+        *count
+    };
+    legs.iter().map(number).collect()
 }
 
 /// How often each index is there.

@@ -332,7 +332,8 @@ fn link<'a>(
         let wanted = Wanted::links(model, threshold);
         let pairs = plan::apply(blocks(&session, archive, gathered).await?, PairsOperator::new(wanted))?;
         let files = OwnFiles::write(archive, pairs, &folder, &id).await?;
-        let mut batches = files.scan(&session, archive, links_schema())?.batch_stream().await?;
+        let links = files.scan(&session, archive, links_schema())?.distinct()?;
+        let mut batches = links.batch_stream().await?;
         let mut all = Vec::new();
         while let Some(batch) = batches.next().await {
             all.extend(linked(&batch?)?);

@@ -208,7 +208,7 @@ impl Operator for KeysOperator {
 pub(super) enum Wanted {
     /// How often patterns are seen: one report ([`plan::report`]) a partition, a [`Seen`].
     Patterns,
-    /// The pairs that are links by a model: rows of [`links_schema`].
+    /// The pairs that are links by a model: rows of [`links_schema`], one for each key that a pair shares.
     Links {
         /// Share of matches.
         matches: f64,
@@ -289,6 +289,7 @@ impl PairsOperator {
                         continue;
                     }
                     let patterns = if kind == KEYS { &mut at_random } else { &mut shared };
+                    // Who shares an earlier key is counted there.
                     pairs(kind, &members, |one, other| patterns.add(one.pattern(other)));
                 }
                 Ok((shared, at_random, left_out))
@@ -324,13 +325,14 @@ fn blocks(rows: &RecordBatch) -> Result<Vec<Block>> {
     Ok((0..rows.num_rows()).map(block).collect())
 }
 
-/// Gives each pair of a block, but for those that share a key of an earlier kind, where they meet too.
-fn pairs(kind: usize, members: &[Compared], mut take: impl FnMut(&Compared, &Compared)) {
-    let keys: Vec<[String; KEYS]> = members.iter().map(Compared::keys).collect();
+/// Gives each pair of a block, but for those that share a key of one of the first `kinds`.
+fn pairs(kinds: usize, members: &[Compared], mut take: impl FnMut(&Compared, &Compared)) {
+    let keys: Vec<[String; KEYS]> =
+        if kinds == 0 { Vec::new() } else { members.iter().map(Compared::keys).collect() };
     for one in 0..members.len() {
         for other in one + 1..members.len() {
             let met =
-                (0..kind.min(KEYS)).any(|at| !keys[one][at].is_empty() && keys[one][at] == keys[other][at]);
+                (0..kinds.min(KEYS)).any(|at| !keys[one][at].is_empty() && keys[one][at] == keys[other][at]);
             if !met {
                 take(&members[one], &members[other]);
             }
@@ -342,8 +344,9 @@ fn links(rows: &RecordBatch, model: &Model, threshold: f64) -> Result<RecordBatc
     let (mut ones, mut others, mut weights, mut births) =
         (Vec::new(), Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     let is_compared = |block: &Block| block.kind < KEYS && block.members.len() <= MOST;
-    for Block { kind, members } in blocks(rows)?.into_iter().filter(is_compared) {
-        pairs(kind, &members, |one, other| {
+    for Block { members, .. } in blocks(rows)?.into_iter().filter(is_compared) {
+        // A pair that meets under several keys is given under each: the block of another key can be too large.
+        pairs(0, &members, |one, other| {
             let pattern = one.pattern(other);
             if model.probability(&pattern) >= threshold {
                 ones.push(one.id as i64);

@@ -335,17 +335,18 @@ pub async fn seeds(
             rows.filter(is("person_id").or(is("booking_id")).or(is("trip_id")).or(is("traveller_id")))?;
         let rows = rows.filter(col("person_id").is_not_null())?;
         let rows = rows.select(vec![col("person_id")])?.distinct()?;
-        let before = found.len();
+        let mut own: Vec<String> = Vec::new();
         for batch in rows.batches().await.context(|| format!("look for {wanted}"))? {
-            found.extend(texts(&batch, "person_id")?.into_iter().flatten());
+            own.extend(texts(&batch, "person_id")?.into_iter().flatten());
         }
-        if found.len() == before && !found.contains(wanted) {
+        if own.is_empty() {
             return Err(Error::not_found(format!(
                 "no traveller, booking or trip of {} has the identifier {wanted}; give a person_id, booking_id, trip_id or \
                  traveller_id of the tables of passengers, or `all`",
                 countries.join(", ")
             )));
         }
+        found.extend(own);
     }
     Ok(found.into_iter().collect())
 }

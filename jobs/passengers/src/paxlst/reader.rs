@@ -106,13 +106,13 @@ impl Reader {
         match (code, self.group) {
             ("AVF", Group::Traveller(index) | Group::Document(index, _)) => {
                 let records = &mut self.context.records;
-                let booking = *self.locators.entry(value.to_owned()).or_insert_with(|| {
-                    records.bookings.push(Booking {
-                        locator: value.to_owned(),
-                        segment: number,
-                        ..Booking::default()
-                    });
-                    records.bookings.len() - 1
+                let known = self.locators.get(value).copied();
+                let booking = known.unwrap_or_else(|| {
+                    let locator = value.to_owned();
+                    records.bookings.push(Booking { locator, segment: number, ..Booking::default() });
+                    let booking = records.bookings.len() - 1;
+                    self.locators.insert(value.to_owned(), booking);
+                    booking
                 });
                 records.travellers[index].booking = Some(booking);
             }
@@ -135,7 +135,7 @@ impl Reader {
                     Group::Traveller(index) | Group::Document(index, _) => Some(index),
                     _ => None,
                 };
-                let text = segment.rest(1, 1);
+                let text = segment.rest(1, 1).into_owned();
                 let code = format!("RFF {code}");
                 self.records().remarks.push(Remark {
                     traveller,
@@ -408,7 +408,8 @@ impl Reader {
                     traveller.age = AgeClass::Infant;
                 }
                 let (given, title) = names::without_title(&traveller.given_text, Some(sex));
-                (traveller.given, traveller.title) = (given.to_owned(), title.to_owned());
+                given.clone_into(&mut traveller.given);
+                title.clone_into(&mut traveller.title);
             }
             (None, _) => self.context.keep(segment, IssueKind::MisplacedSegment),
             _ => {}
@@ -454,7 +455,7 @@ impl Reader {
         let number = segment.number();
         if segment.get(1, 0) != "BAG" {
             let code = format!("FTX {}", segment.get(1, 0));
-            let text = segment.rest(4, 0);
+            let text = segment.rest(4, 0).into_owned();
             return self.records().remarks.push(Remark {
                 traveller,
                 code,

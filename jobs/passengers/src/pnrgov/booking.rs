@@ -89,12 +89,17 @@ impl Open {
 /// Whether a document's name can be a traveller's: the same letters of the surname, and one given name begins with the
 /// other.
 fn is_named(traveller: &Traveller, surname: &str, given: &str) -> bool {
-    let (surname, given) = (names::glue(&[surname]), names::glue(&[given]));
-    let own = names::glue(&[&traveller.given]);
-    let same_surname =
-        surname == names::glue(&[&traveller.surname_text]) || surname == names::glue(&[&traveller.surname]);
-    same_surname
-        && !own.is_empty()
-        && !given.is_empty()
-        && (given.starts_with(&own) || own.starts_with(&given))
+    let same = |one: &str, other: &str| names::letters(one).eq(names::letters(other));
+    let has_letters = |text: &str| names::letters(text).next().is_some();
+    let own = traveller.given.as_str();
+    (same(surname, &traveller.surname_text) || same(surname, &traveller.surname))
+        && has_letters(own)
+        && has_letters(given)
+        && (begins_with(given, own) || begins_with(own, given))
+}
+
+/// Whether the letters of a text begin with those of another.
+fn begins_with(text: &str, start: &str) -> bool {
+    let mut letters = names::letters(text);
+    names::letters(start).all(|letter| letters.next() == Some(letter))
 }

@@ -1,5 +1,7 @@
 //! Addresses, telephones, e-mail and free text of a booking (ADD, IFT, SSR DOCA).
 
+use std::borrow::Cow;
+
 use super::{documents, reader::Reader};
 use crate::{
     edifact::{IssueKind, Segment},
@@ -14,7 +16,12 @@ impl Reader<'_> {
         let contact = Contact { traveller, booking, segment: number, ..Contact::default() };
         for element in 2..=segment.elements() {
             let get = |component| segment.get(element, component);
-            let last = segment.components(element).skip(7).collect::<Vec<_>>().join(" ");
+            let mut components = segment.components(element).skip(7);
+            let mut last = components.next().unwrap_or_default().to_owned();
+            for component in components {
+                last.push(' ');
+                last.push_str(component);
+            }
             let digits = last.bytes().filter(u8::is_ascii_digit).count();
             let is_phone = digits >= 5;
             if !is_phone && !last.is_empty() && get(6).is_empty() {
@@ -48,7 +55,8 @@ impl Reader<'_> {
     /// IFT: a contact (28), the payer (43), or text.
     pub(super) fn free_text(&mut self, segment: Segment<'_>) {
         let code = segment.get(1, 1);
-        let texts: Vec<String> = (2..=segment.elements()).map(|element| segment.rest(element, 0)).collect();
+        let texts: Vec<Cow<'_, str>> =
+            (2..=segment.elements()).map(|element| segment.rest(element, 0)).collect();
         if code == "43" {
             return self.payer(segment, &texts);
         }
@@ -78,7 +86,7 @@ impl Reader<'_> {
     }
 
     /// Name, address and telephone of who paid.
-    pub(super) fn payer(&mut self, segment: Segment<'_>, texts: &[String]) {
+    pub(super) fn payer(&mut self, segment: Segment<'_>, texts: &[Cow<'_, str>]) {
         let (traveller, booking) = (self.open.traveller, self.open.booking);
         let contact = Contact {
             traveller,
@@ -87,7 +95,7 @@ impl Reader<'_> {
             segment: segment.number(),
             ..Contact::default()
         };
-        let text = |at: usize| texts.get(at).map_or("", String::as_str);
+        let text = |at: usize| texts.get(at).map_or("", |text| &**text);
         if let Some(payment) = self.records().payments.last_mut().filter(|it| it.traveller == traveller) {
             text(0).clone_into(&mut payment.payer);
         }
@@ -115,18 +123,17 @@ impl Reader<'_> {
     /// DOCA: `/D/AUS/STREET/CITY/REGION/POSTCODE`, an address of residence or destination.
     pub(super) fn stay(&mut self, segment: Segment<'_>, own: Option<Index>) {
         let text = documents::service_text(segment);
-        let parts: Vec<&str> = text.split('/').map(str::trim).collect();
-        let part = |at: usize| parts.get(at).copied().unwrap_or("").to_owned();
+        let [_, _, country, street, city, region, postcode] = documents::parts(&text);
         let reference = documents::service_reference(segment);
-        let country = self.context.country(segment, &part(2));
+        let country = self.context.country(segment, country);
         let contact = Contact {
             traveller: self.open.by_reference(&self.context.records, reference).or(own),
             booking: self.open.booking,
             kind: ContactKind::Address,
-            value: part(3),
-            city: part(4),
-            region: part(5),
-            postcode: part(6),
+            value: street.to_owned(),
+            city: city.to_owned(),
+            region: region.to_owned(),
+            postcode: postcode.to_owned(),
             country,
             segment: segment.number(),
             ..Contact::default()

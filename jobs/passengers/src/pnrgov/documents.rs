@@ -1,5 +1,7 @@
 //! Special service requests DOCS, DOCO and INFT: documents and infants, matched to the travellers of their booking.
 
+use std::borrow::Cow;
+
 use super::booking::Open;
 use crate::{
     context::Context,
@@ -26,8 +28,17 @@ pub(super) struct Pending {
 }
 
 /// The text of a special service request: after the route, or the last component.
-pub(super) fn service_text(segment: Segment<'_>) -> String {
+pub(super) fn service_text(segment: Segment<'_>) -> Cow<'_, str> {
     segment.rest(1, 8)
+}
+
+/// The parts of such a text without the spaces around them; those that it does not have are empty.
+pub(super) fn parts<const N: usize>(text: &str) -> [&str; N] {
+    let mut parts = [""; N];
+    for (to, from) in parts.iter_mut().zip(text.split('/')) {
+        *to = from.trim();
+    }
+    parts
 }
 
 /// The reference of a traveller in a special service request.
@@ -42,28 +53,28 @@ pub(super) fn travel_document(
     traveller: Option<Index>,
 ) -> Pending {
     let text = service_text(segment);
-    let parts: Vec<&str> = text.split('/').map(str::trim).collect();
-    let part = |at: usize| parts.get(at).copied().unwrap_or("");
-    let (kind, known) = DocumentKind::of(part(1));
-    if !known && !part(1).is_empty() {
-        context.issue(segment, IssueKind::UnknownCode, format!("{:?} is no kind of document", part(1)));
+    let [_, code, issuer, number, nationality, birth, sex_code, expiry, surname, given, middle] =
+        parts(&text);
+    let (kind, known) = DocumentKind::of(code);
+    if !known && !code.is_empty() {
+        context.issue(segment, IssueKind::UnknownCode, format!("{code:?} is no kind of document"));
     }
-    let sex = Sex::of(part(6));
-    if sex.is_none() && !part(6).is_empty() {
-        context.issue(segment, IssueKind::UnknownCode, format!("{:?} is no sex", part(6)));
+    let sex = Sex::of(sex_code);
+    if sex.is_none() && !sex_code.is_empty() {
+        context.issue(segment, IssueKind::UnknownCode, format!("{sex_code:?} is no sex"));
     }
-    let issuer = context.country(segment, part(2));
-    let nationality = context.country(segment, part(4));
-    let expires = dates::month_named(part(7), context.prepared, Century::Nearest);
-    let expires = context.readable(segment, part(7), IssueKind::BadDate, expires);
+    let issuer = context.country(segment, issuer);
+    let nationality = context.country(segment, nationality);
+    let expires = dates::month_named(expiry, context.prepared, Century::Nearest);
+    let expires = context.readable(segment, expiry, IssueKind::BadDate, expires);
     let document = Document {
         kind,
-        code: part(1).to_owned(),
-        number: part(3).to_owned(),
+        code: code.to_owned(),
+        number: number.to_owned(),
         issuer,
         expires,
-        surname: part(8).to_owned(),
-        given: part(9).to_owned(),
+        surname: surname.to_owned(),
+        given: given.to_owned(),
         segment: segment.number(),
         ..Document::default()
     };
@@ -72,11 +83,11 @@ pub(super) fn travel_document(
         document,
         traveller,
         reference: service_reference(segment).to_owned(),
-        birth: part(5).to_owned(),
+        birth: birth.to_owned(),
         nationality,
         sex: sex.map(|(sex, _)| sex),
         is_infant: sex.is_some_and(|(_, infant)| infant),
-        middle: part(10).to_owned(),
+        middle: middle.to_owned(),
         birth_place: String::new(),
     }
 }
@@ -88,21 +99,20 @@ pub(super) fn other_document(
     traveller: Option<Index>,
 ) -> Pending {
     let text = service_text(segment);
-    let parts: Vec<&str> = text.split('/').map(str::trim).collect();
-    let part = |at: usize| parts.get(at).copied().unwrap_or("");
-    let (kind, known) = DocumentKind::of(part(1));
+    let [birth_place, code, number, place, day, valid_for] = parts(&text);
+    let (kind, known) = DocumentKind::of(code);
     if !known {
-        context.issue(segment, IssueKind::UnknownCode, format!("{:?} is no kind of document", part(1)));
+        context.issue(segment, IssueKind::UnknownCode, format!("{code:?} is no kind of document"));
     }
-    let issued = dates::month_named(part(4), context.prepared, Century::Nearest)
-        .or_else(|| dates::day_first(part(4), context.prepared, Century::Nearest));
-    let issued = context.readable(segment, part(4), IssueKind::BadDate, issued);
+    let issued = dates::month_named(day, context.prepared, Century::Nearest)
+        .or_else(|| dates::day_first(day, context.prepared, Century::Nearest));
+    let issued = context.readable(segment, day, IssueKind::BadDate, issued);
     let document = Document {
         kind,
-        code: part(1).to_owned(),
-        number: part(2).to_owned(),
-        place: part(3).to_owned(),
-        valid_for: context.country(segment, part(5)),
+        code: code.to_owned(),
+        number: number.to_owned(),
+        place: place.to_owned(),
+        valid_for: context.country(segment, valid_for),
         issued,
         segment: segment.number(),
         ..Document::default()
@@ -117,7 +127,7 @@ pub(super) fn other_document(
         sex: None,
         is_infant: false,
         middle: String::new(),
-        birth_place: part(0).to_owned(),
+        birth_place: birth_place.to_owned(),
     }
 }
 
@@ -145,6 +155,8 @@ pub(super) fn infant(context: &mut Context, open: &Open, segment: Segment<'_>) {
 
 /// Gives each document its traveller, once, and each traveller what the document says.
 pub(super) fn settle(context: &mut Context, open: &Open, message: &Message, pending: Vec<Pending>) {
+    // The documents of the booking are those from here on.
+    let first = context.records.documents.len();
     for mut pending in pending {
         let Some(segment) = message.segment(pending.segment) else { continue };
         let index = owner(context, open, &pending);
@@ -169,7 +181,7 @@ pub(super) fn settle(context: &mut Context, open: &Open, message: &Message, pend
                 && (other.kind, &other.number) == (one.kind, &one.number)
                 && (!one.number.is_empty() || (other.birth, &other.given) == (one.birth, &one.given))
         };
-        match context.records.documents.iter_mut().find(same) {
+        match context.records.documents[first..].iter_mut().find(same) {
             Some(other) => {
                 for (to, from) in
                     [(&mut other.issuer, &pending.document.issuer), (&mut other.code, &pending.document.code)]

@@ -142,7 +142,7 @@ impl Reader<'_> {
                     self.records().bookings[index].changes += 1;
                 }
             }
-            "LTS" => self.remark(segment, None, "LTS", segment.rest(1, 0)),
+            "LTS" => self.remark(segment, None, "LTS", segment.rest(1, 0).into_owned()),
             _ => self.context.keep(segment, IssueKind::UnknownSegment),
         }
     }
@@ -375,7 +375,7 @@ impl Reader<'_> {
                 let text = documents::service_text(segment);
                 let keyed = if code.starts_with("CTC") { format!("{code} {text}") } else { String::new() };
                 if !self.contact(segment, &keyed) {
-                    self.remark(segment, traveller, &format!("SSR {code}"), text);
+                    self.remark(segment, traveller, &format!("SSR {code}"), text.into_owned());
                 }
             }
         }

@@ -110,6 +110,8 @@ impl JobParameters for Depersonalise {
                 Way::Blank(&["detail", "raw"]),
             ),
             Rule::quarantine("(raw <> '' OR value <> '')", Way::Blank(&["raw", "value"])),
+            // Entries of a watch list are names.
+            Rule::dated(PREDICTIONS, "watch IS NOT NULL", Way::Blank(&["watch"])),
         ];
         retain(job, "depersonalise", before, rules, self.dry_run).await
     }

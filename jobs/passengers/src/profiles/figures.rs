@@ -1,7 +1,7 @@
 //! Figures of profiles: intervals, months, overlap, and whom they select.
 //!
 //! Intervals are E. B. Wilson's of a share (JASA 1927). That of the training months is corrected for the number of rules that
-//! were tried (C. E. Bonferroni, 1936): with so many tries some rule is good by chance. The test months were not searched, so
+//! compete (C. E. Bonferroni, 1936): among so many some rule is good by chance. The test months were not searched, so
 //! that theirs needs no correction. Start at [`interval`].
 
 use std::collections::BTreeMap;
@@ -83,13 +83,13 @@ pub fn normal_quantile(share: f64) -> f64 {
     at * polynomial(&A, square) / polynomial(&[B[0], B[1], B[2], B[3], B[4], 1.0], square)
 }
 
-/// A share with its 95 % interval, which holds of `tried` shares together.
+/// A share with its 95 % interval, which holds of `compared` shares together.
 #[must_use]
-pub fn interval(found: u64, of: u64, tried: u64) -> Share {
+pub fn interval(found: u64, of: u64, compared: u64) -> Share {
     if of == 0 {
         return Share { found, of, low: 0.0, high: 1.0 };
     }
-    let z = -normal_quantile(0.025 / tried.max(1) as f64);
+    let z = -normal_quantile(0.025 / compared.max(1) as f64);
     let (count, share) = (of as f64, found as f64 / of as f64);
     let weight = z * z / count;
     let middle = (share + weight / 2.0) / (1.0 + weight);

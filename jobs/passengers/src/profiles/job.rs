@@ -19,7 +19,7 @@ use super::{
     figures::{by_month, impact, interval, overlap},
     page::{Facts, Profile, page},
     rules::{Condition, Found, Rule, Rules},
-    search::{Bits, Settings, Subgroup, search},
+    search::{Bits, Settings, Subgroup, possible, search},
     selectors::selectors,
 };
 use crate::{
@@ -132,8 +132,9 @@ impl JobParameters for Parameters {
             let words = rule["words"].as_str().unwrap_or_default();
             format!("{} → {} in the test months: {words}", share("precision"), share("test_precision"))
         };
-        let tried = grouped(profiles["tried"].as_u64().unwrap_or_default());
-        std::iter::once(format!("{tried} rules tried")).chain(rules.map(line)).collect()
+        let count = |name: &str| grouped(profiles[name].as_u64().unwrap_or_default());
+        let tried = format!("{} rules tried of {} possible ones", count("tried"), count("possible"));
+        std::iter::once(tried).chain(rules.map(line)).collect()
     }
 }
 
@@ -171,7 +172,10 @@ fn features<'a>(
 /// What was found, for the outcome.
 #[derive(Debug, Serialize, Deserialize)]
 struct Profiles {
+    /// Rules that were tried.
     tried: u64,
+    /// Rules that compete, for which intervals are corrected.
+    possible: u64,
     rules: Vec<ProfileFigures>,
     /// Path of the rules in the archive.
     file: String,
@@ -206,10 +210,10 @@ fn find<'a>(
             (format!("reports/passengers-profiles-{id}.toml"), format!("reports/passengers-profiles-{id}"));
         let snapshot = format!("{}@{}", table::TRAVELLERS.table, features.version);
         let rules_at = archive.display(&file);
-        let (rules, html, tried) = on_cpu(move || {
+        let (rules, html, [tried, possible]) = on_cpu(move || {
             let rows = concat_batches(&schema(), &batches)?;
             let (facts, rules) = discovered(&rows, &own, snapshot, rules_at)?;
-            Ok((rules, page(&facts).render(), facts.tried))
+            Ok((rules, page(&facts).render(), [facts.tried, facts.possible]))
         })
         .await?;
         archive
@@ -217,7 +221,8 @@ fn find<'a>(
             .await?;
         let report = format!("{base}.html");
         archive.put(&report, html).await?;
-        Ok(Profiles { tried, rules: rules.into_iter().map(|(_, figures)| figures).collect(), file, report })
+        let rules = rules.into_iter().map(|(_, figures)| figures).collect();
+        Ok(Profiles { tried, possible, rules, file, report })
     }
 }
 
@@ -277,8 +282,9 @@ fn discovered(
         most_tried: MOST_TRIED,
     };
     let (candidates, tried) = search(&selectors, &train.found, inspected(&train), settings);
+    let possible = possible(&selectors, settings.depth);
     let base = train.positives as f64 / inspected(&train) as f64;
-    let chosen = choose(candidates, &conditions, (&train, &test), (base, tried), parameters)?;
+    let chosen = choose(candidates, &conditions, (&train, &test), (base, possible), parameters)?;
     let all_trips = part(rows, parameters.test, false)?;
     let everybody = part(rows, whole(parameters)?, true)?;
     let test_base = test.positives as f64 / inspected(&test).max(1) as f64;
@@ -293,7 +299,7 @@ fn discovered(
         let before = known.common(&everybody.found);
         known = known.or(&bits);
         let in_test = interval(one.test.common(&test.found), one.test.count(), 1);
-        let in_train = interval(one.subgroup.positives, one.subgroup.rows, tried);
+        let in_train = interval(one.subgroup.positives, one.subgroup.rows, possible);
         let precision = in_train.share().unwrap_or_default();
         let test_lift = in_test.share().filter(|_| test_base > 0.0).map(|share| share / test_base);
         let figures = ProfileFigures {
@@ -333,6 +339,8 @@ fn discovered(
         train: parameters.train.to_string(),
         test: parameters.test.to_string(),
         tried,
+        is_cut: tried >= MOST_TRIED,
+        possible,
         conditions: conditions.len(),
         base: [(train.positives, inspected(&train)), (test.positives, inspected(&test))],
         test_trips: all_trips.rows.num_rows() as u64,
@@ -360,7 +368,7 @@ fn choose(
     candidates: Vec<Subgroup>,
     conditions: &[Condition],
     (train, test): (&Part, &Part),
-    (base, tried): (f64, u64),
+    (base, possible): (f64, u64),
     parameters: &Parameters,
 ) -> Result<Vec<Chosen>> {
     let mut chosen: Vec<Chosen> = Vec::new();
@@ -368,7 +376,7 @@ fn choose(
         if chosen.len() >= parameters.rules as usize {
             break;
         }
-        if interval(subgroup.positives, subgroup.rows, tried).low <= base {
+        if interval(subgroup.positives, subgroup.rows, possible).low <= base {
             continue;
         }
         let when: Vec<Condition> =

@@ -16,7 +16,7 @@ use super::figures::{Impact, Share};
 pub(super) struct Profile {
     pub(super) name: String,
     pub(super) words: String,
-    /// In the training months, corrected for the number tried.
+    /// In the training months, corrected for the number of possible rules.
     pub(super) train: Share,
     pub(super) train_lift: f64,
     pub(super) test: Share,
@@ -36,6 +36,10 @@ pub(super) struct Facts {
     pub(super) train: String,
     pub(super) test: String,
     pub(super) tried: u64,
+    /// Whether the search was ended before it had seen all that it had to see.
+    pub(super) is_cut: bool,
+    /// Rules that compete.
+    pub(super) possible: u64,
     pub(super) conditions: usize,
     /// Finds and inspections of all in both periods.
     pub(super) base: [(u64, u64); 2],
@@ -57,14 +61,22 @@ pub(super) fn page(facts: &Facts) -> Page {
     let holding =
         facts.profiles.iter().filter(|profile| profile.test_lift.is_some_and(|lift| lift > 1.0)).count();
     let lead = match facts.profiles.len() {
-        0 => "No rule is better than chance after the correction for the number of rules that were tried."
-            .to_owned(),
+        0 => {
+            "No rule is better than chance after the correction for the number of possible rules.".to_owned()
+        }
         count => format!(
-            "{count} rules of {} tried; {holding} of them find more than the average in the test months, too.",
-            ENGLISH.count(facts.tried as f64)
+            "{count} rules of {} possible ones; {holding} of them find more than the average in the test months, too.",
+            ENGLISH.count(facts.possible as f64)
         ),
     };
     let rate = |(found, of): (u64, u64)| ENGLISH.percent(found as f64 / of.max(1) as f64);
+    let tried = match facts.is_cut {
+        true => format!(
+            "{}, where the search was ended; better rules can be among the others",
+            ENGLISH.count(facts.tried as f64)
+        ),
+        false => ENGLISH.count(facts.tried as f64),
+    };
     let used = if facts.with_protected { "used, as asked for" } else { "not used" };
     Page {
         title: format!("Risk profiles of travellers into {}", facts.country),
@@ -76,7 +88,8 @@ pub(super) fn page(facts: &Facts) -> Page {
             ("Share of finds, searched months".to_owned(), rate(facts.base[0])),
             ("Share of finds, test months".to_owned(), rate(facts.base[1])),
             ("Conditions".to_owned(), ENGLISH.count(facts.conditions as f64)),
-            ("Rules tried".to_owned(), ENGLISH.count(facts.tried as f64)),
+            ("Possible rules".to_owned(), ENGLISH.count(facts.possible as f64)),
+            ("Rules tried".to_owned(), tried),
             ("Protected attributes".to_owned(), used.to_owned()),
             ("Rules for `apply passengers --profiles`".to_owned(), facts.rules.clone()),
         ],
@@ -109,7 +122,7 @@ fn range(share: &Share) -> String {
 
 fn profiles(facts: &Facts) -> Markup {
     let mut table = Table::new(
-        "Profiles by quality in the searched months; the intervals there hold of all rules tried together",
+        "Profiles by quality in the searched months; the intervals there hold of all possible rules together",
         &[
             ("Profile", Kind::Text),
             ("Inspected", Kind::Count),
@@ -245,7 +258,8 @@ fn impacts(facts: &Facts) -> Markup {
 fn reading() -> Markup {
     html! {
         p { "A profile is a description of whom inspections found something with, and no cause. The interval of the searched \
-             months is corrected for all rules that were tried; the test months were not searched, and theirs is not." }
+             months is corrected for all possible rules, those too that need not be tried because they cannot come into the list; \
+             the test months were not searched, and theirs is not corrected." }
         p { "Lift is the precision over the share of finds of all inspected. New finds are those of all months that no profile \
              above has." }
     }

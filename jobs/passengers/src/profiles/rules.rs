@@ -192,6 +192,11 @@ impl Rules {
         for rule in &rules.rules {
             rule.check().context(|| format!("the rule {:?}", rule.name))?;
         }
+        let names: std::collections::BTreeSet<&str> =
+            rules.rules.iter().map(|rule| rule.name.as_str()).collect();
+        if names.len() < rules.rules.len() {
+            return Err(Error::input("two rules have the same name; give each its own"));
+        }
         Ok(rules)
     }
 
@@ -207,6 +212,11 @@ impl Rules {
 
 impl Rule {
     fn check(&self) -> Result<()> {
+        if self.name.trim().is_empty() || self.name.contains(';') {
+            return Err(Error::input(
+                "its name must not be empty or have a semicolon, which parts the names of rules",
+            ));
+        }
         if self.when.is_empty() {
             return Err(Error::input("it has no condition"));
         }
@@ -473,5 +483,13 @@ when = [{ field = "origin", operator = "is_null" }]
             assert!(error(condition).contains(reason), "{condition}: {}", error(condition));
         }
         assert!(Rules::read("").is_err());
+        let named = |name: &str| {
+            format!(
+                "[[rule]]\nname = \"{name}\"\nwhen = [{{ field = \"origin\", operator = \"is_null\" }}]\n"
+            )
+        };
+        let twice = [named("a"), named("a")].concat();
+        assert!(Rules::read(&named("a")).is_ok() && Rules::read(&twice).is_err());
+        assert!(Rules::read(&named("a; b")).is_err() && Rules::read(&named(" ")).is_err());
     }
 }

@@ -7,7 +7,10 @@
 //! (Wrobel's optimistic estimate; H. Grosskreutz et al., ECML PKDD 2008). So the list is that of an exhaustive search. Rows
 //! are bits, so that a conjunction is counted 64 rows at a time. Start at [`search`].
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 /// A set of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +146,25 @@ pub fn search(
     (found, tried)
 }
 
+/// How many conjunctions of conditions there are up to a length, of each group one at most. All of them compete for the list,
+/// those too that the search leaves out because they cannot come into it.
+#[must_use]
+pub fn possible(selectors: &[Selector], depth: usize) -> u64 {
+    let mut groups: BTreeMap<u32, u64> = BTreeMap::new();
+    for selector in selectors {
+        *groups.entry(selector.group).or_default() += 1;
+    }
+    // By their length; those of length 0 are the empty one.
+    let mut counts = vec![0_u64; depth + 1];
+    counts[0] = 1;
+    for size in groups.into_values() {
+        for length in (1..=depth).rev() {
+            counts[length] = counts[length].saturating_add(counts[length - 1].saturating_mul(size));
+        }
+    }
+    counts.into_iter().skip(1).fold(0, u64::saturating_add)
+}
+
 struct Search<'a> {
     selectors: &'a [Selector],
     positives: &'a Bits,
@@ -275,5 +297,8 @@ mod tests {
         );
         assert_eq!((found[0].selectors.clone(), found[0].rows, found[0].positives), (vec![1, 2], 40, 40));
         assert!(tried <= 7);
+        // Three alone, three pairs and all; of two in one group never both.
+        let grouped = [0, 0, 1].map(|group| Selector { group, ..selectors[0].clone() });
+        assert_eq!((possible(&selectors, 3), possible(&selectors, 2), possible(&grouped, 3)), (7, 6, 5));
     }
 }

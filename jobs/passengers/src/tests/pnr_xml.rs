@@ -68,3 +68,14 @@ fn xml_that_is_broken_off_is_translated_up_to_there() {
     let (messages, _) = read(&translation.message);
     assert_eq!(messages[0].travellers[0].surname, "O'BRIEN");
 }
+
+#[test]
+fn references_stand_for_their_characters() {
+    let text = "<PNR PNR_TransDate=\"2024-01-01T02:40:00\"><Passenger RPH=\"1\"><Surname>O&apos;BRI&#x45;N</Surname>\
+                <GivenName><![CDATA[ANN]]></GivenName></Passenger></PNR>";
+    let translation = translate(text.as_bytes());
+    assert_eq!(translation.damage, None);
+    let (messages, _) = read(&translation.message);
+    let traveller = &messages[0].travellers[0];
+    assert_eq!((traveller.surname.as_str(), traveller.given.as_str()), ("O'BRIEN", "ANN"));
+}

@@ -144,7 +144,7 @@ impl DetectorLeader {
         let images: u64 = parts.iter().map(|part| part.images).sum();
         let loss = (images > 0).then(|| parts.iter().map(|part| part.loss).sum::<f64>() / images as f64);
         let is_better = match (loss, self.best_loss) {
-            (Some(loss), Some(best)) => loss < best,
+            (Some(loss), Some(best)) => loss < best || best.is_nan(),
             _ => true,
         };
         if is_better {

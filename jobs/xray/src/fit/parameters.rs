@@ -31,7 +31,7 @@ pub struct Parameters {
     /// Weight decay
     #[arg(long, default_value_t = Parameters::default().weight_decay)]
     pub weight_decay: f64,
-    /// Share of training images into which a threat of another image is projected, 0 to 1
+    /// Probability with which a training image meets another one, whose threat, if it has one, is projected into it, 0 to 1
     #[arg(long, default_value_t = Parameters::default().projection)]
     pub projection: f64,
     /// Seed of the weights, the order of images and their augmentation

@@ -21,6 +21,9 @@ const DIRECTORY_VALUE_BYTES: usize = 16 << 20;
 /// Bytes of one decoded page at most: four values of 16 bits for each pixel.
 const PAGE_BYTES: usize = MOST_PIXELS as usize * 8;
 
+/// Bytes to which deflate unpacks one, at most: two bits give 258 (RFC 1951, section 3.2.5).
+const DEFLATED: u64 = 1032;
+
 /// The format of a file, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -153,6 +156,9 @@ fn png(bytes: &[u8]) -> Result<Raster, Refused> {
             .ok_or_else(|| Refused::Damaged("it is cut short".into()))
     };
     let (width, height) = sized(number(16)?, number(20)?)?;
+    if (bytes.len() as u64).saturating_mul(DEFLATED) < least_bytes(bytes, width, height) {
+        return Err(Refused::Damaged("it is too short for the pixels that it declares".into()));
+    }
     let longest = LONGEST_SIDE as usize;
     let options = DecoderOptions::default()
         .set_max_width(longest)
@@ -184,6 +190,18 @@ fn png(bytes: &[u8]) -> Result<Raster, Refused> {
     };
     exact(width, height, stored, &values)?;
     without_alpha(Raster { width, height, channels: stored, bits, values }, kept)
+}
+
+/// Bytes of the pixels of a PNG, at least, by the bits and the colours of its header.
+fn least_bytes(file: &[u8], width: usize, height: usize) -> u64 {
+    let at = |place: usize| u64::from(file.get(place).copied().unwrap_or_default());
+    let channels = match at(25) {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    (width as u64 * channels * at(24) / 8).saturating_mul(height as u64)
 }
 
 /// Checks that there are as many values as the extents say.
@@ -364,6 +382,13 @@ mod tests {
         let crc = crc32fast::hash(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.to_be_bytes());
         assert!(matches!(decode(&bytes), Err(Refused::Large(100_000, 100_000))));
+        // Within what is read, but more than so few bytes can unpack to.
+        for side in [16..20, 20..24] {
+            bytes[side].copy_from_slice(&10_000_u32.to_be_bytes());
+        }
+        let crc = crc32fast::hash(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+        assert!(decode(&bytes).expect_err("refused").to_string().contains("too short"));
         bytes[16..20].fill(0);
         let crc = crc32fast::hash(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.to_be_bytes());

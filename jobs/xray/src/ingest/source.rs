@@ -253,7 +253,14 @@ impl Listing {
                     continue;
                 }
             };
-            let shown = member.name().map_err(wrong)?.into_owned();
+            let shown = match member.name() {
+                Ok(name) => name.into_owned(),
+                Err(error) => {
+                    let name = format!("{path}, member {}", place + 1);
+                    self.refuse(name, "its name cannot be read", error.to_string());
+                    continue;
+                }
+            };
             let packing = match member.compression() {
                 zip::CompressionMethod::Stored => Some(Packing::Plain),
                 other if other == zip::CompressionMethod::DEFLATE => Some(Packing::Deflated),

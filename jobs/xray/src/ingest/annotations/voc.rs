@@ -1,6 +1,6 @@
 //! Pascal VOC's XML: one file for each image.
 
-use quick_xml::{Reader, events::Event};
+use quick_xml::{Reader, escape::resolve_xml_entity, events::Event};
 use tidewaiter_core::{Error, Result};
 
 use super::collected::OfImage;
@@ -15,17 +15,34 @@ pub(super) fn read(text: &str) -> Result<OfImage> {
     let (mut name, mut corners) = (None, [None::<f32>; 4]);
     let mut size = [None::<u64>; 2];
     let mut is_annotation = false;
+    // The text of the innermost element, which comes in pieces where it has references such as `&amp;`.
+    let mut value = String::new();
     loop {
         match reader.read_event().map_err(|error| wrong(error.to_string()))? {
             Event::Start(tag) => {
                 path.push(String::from_utf8_lossy(tag.local_name().as_ref()).into_owned());
                 is_annotation |= path == ["annotation"];
+                value.clear();
             }
-            Event::Text(value) => {
-                let value = value.decode().map_err(|error| wrong(error.to_string()))?.trim().to_owned();
-                let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                match path.as_slice() {
-                    ["annotation", "object", "name"] => name = Some(value),
+            Event::Text(text) => {
+                value.push_str(&text.decode().map_err(|error| wrong(error.to_string()))?);
+            }
+            Event::GeneralRef(reference) => {
+                let known = reference.resolve_char_ref().map_err(|error| wrong(error.to_string()))?;
+                let entity = reference.decode().map_err(|error| wrong(error.to_string()))?;
+                match known {
+                    Some(character) => value.push(character),
+                    None => value.push_str(resolve_xml_entity(&entity).unwrap_or_default()),
+                }
+            }
+            Event::End(_) => {
+                let value = std::mem::take(&mut value);
+                let value = value.trim();
+                let open: Vec<&str> = path.iter().map(String::as_str).collect();
+                match open.as_slice() {
+                    ["annotation", "object", "name"] => {
+                        name = Some(value.to_owned()).filter(|name| !name.is_empty());
+                    }
                     // Some programs write 0 where they do not know it.
                     ["annotation", "size", "width"] => size[0] = value.parse().ok().filter(|size| *size > 0),
                     ["annotation", "size", "height"] => size[1] = value.parse().ok().filter(|size| *size > 0),
@@ -39,8 +56,6 @@ pub(super) fn read(text: &str) -> Result<OfImage> {
                     }
                     _ => {}
                 }
-            }
-            Event::End(_) => {
                 if path == ["annotation", "object"] {
                     let (Some(class), [Some(left), Some(top), Some(right), Some(bottom)]) =
                         (name.take(), std::mem::take(&mut corners))
@@ -78,6 +93,9 @@ mod tests {
             Rectangle { left: 1.0, top: 2.0, width: 4.0, height: 7.0 }
         );
         assert_eq!(read_back.objects[0].class, "gun");
+        let referred = read(&text.replace("gun", "gun &amp; kn&#105;fe")).expect("reads");
+        assert_eq!(referred.objects[0].class, "gun & knife");
+        assert!(read(&text.replace("gun", " ")).is_err(), "an object without a name");
         for broken in
             ["", "<annotation>", "<x/>", &text.replace("<xmin>1", "<xmin>one"), &text.replace("name>", "n>")]
         {
