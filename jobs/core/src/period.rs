@@ -87,6 +87,7 @@ impl Periods {
     /// # Errors
     /// [`crate::ErrorKind::Input`] when they do not follow each other, or when `train` is one month and is to be split.
     pub fn new(train: Period, valid: Option<Period>, test: Period) -> Result<Self> {
+        let is_split = valid.is_none();
         let (train, valid) = match valid {
             Some(valid) => (train, valid),
             None => train.split_last(train.months().div_ceil(10)).ok_or_else(|| {
@@ -94,8 +95,10 @@ impl Periods {
             })?,
         };
         if !(train.is_before(&valid) && valid.is_before(&test)) {
+            let split =
+                if is_split { " (the last tenth of the training months: --valid names others)" } else { "" };
             return Err(Error::input(format!(
-                "training {train}, validation {valid} and test {test} must follow each other in time"
+                "training {train}, validation {valid}{split} and test {test} must follow each other in time"
             )));
         }
         Ok(Self { train, valid, test })
@@ -183,5 +186,7 @@ mod tests {
         );
         assert!(Periods::new(period("2020-01"), None, test).is_err());
         assert!(Periods::new(period("2020-01..2021-12"), Some(period("2021-12")), test).is_err());
+        let late = Periods::new(period("2020-01..2022-06"), None, test).expect_err("overlaps").to_string();
+        assert!(late.contains("2022-06 (the last tenth of the training months"), "{late}");
     }
 }

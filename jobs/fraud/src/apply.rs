@@ -23,8 +23,8 @@ use tidewaiter_core::{Error, Period, Result, ResultExt, plan, threads::on_cpu};
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
 use tidewaiter_proto::v1;
-use tidewaiter_registry::{Registry, Which, promotion::trained, scope::Scope};
-use tidewaiter_report::data;
+use tidewaiter_registry::{Registry, Which, comparison::Comparison, promotion::trained, scope::Scope};
+use tidewaiter_report::{data, format};
 
 use crate::{
     features::{ExtractedFeatures, Extraction, FeatureFile, extract, feature_output},
@@ -54,16 +54,18 @@ impl JobParameters for ApplyParameters {
     fn summary(outcome: &Outcome) -> Vec<String> {
         let Some(selection) = outcome.metrics.get("selection") else { return Vec::new() };
         let number = |name: &str| grouped(selection[name].as_u64().unwrap_or_default());
-        let ranked = match selection["rank_by"].as_str() {
-            Some("revenue") => "expected revenue",
-            _ => "probability",
+        let threshold = selection["threshold"].as_f64().unwrap_or_default();
+        let threshold = match selection["rank_by"].as_str() {
+            Some("revenue") => format!("an expected revenue of {}", format::number(threshold)),
+            _ => format!("a probability of {}", format::percent(threshold).replace('\u{a0}', " ")),
         };
-        let mut lines = vec![format!(
-            "{} of {} items selected, from {ranked} {:.3}",
-            number("selected"),
-            number("items"),
-            selection["threshold"].as_f64().unwrap_or_default()
-        )];
+        let mut lines =
+            vec![format!("{} of {} items selected, from {threshold}", number("selected"), number("items"))];
+        if selection["unproven"] == true {
+            lines.push(
+                "WARNING: the model is not shown to select better than a random draw; its report has the figures".to_owned(),
+            );
+        }
         if selection["in_sample"].as_u64() > Some(0) {
             lines.push(format!(
                 "{} items are of months that the model was trained on: no figures of those",
@@ -106,6 +108,7 @@ async fn apply(job: &mut Job<'_>, parameters: &ApplyParameters) -> Result<()> {
             "threshold": predictions.threshold,
             "rank_by": parameters.rank_by,
             "in_sample": report.in_sample,
+            "unproven": chosen.unproven,
         }),
     );
     job.outcome.tables.push(table);
@@ -122,6 +125,9 @@ struct Chosen {
     trained: RetrainParameters,
     /// Of which items its figures on the test months are.
     population: Population,
+    /// Whether it was not shown to select better than a random draw there.
+    #[serde(default)]
+    unproven: bool,
 }
 
 impl Chosen {
@@ -177,7 +183,12 @@ fn choose<'a>(
         let trained = trained(manifest.facts.config, &format!("{name}@{}", manifest.version))?;
         let population = manifest.facts.metrics.get("test_population").cloned();
         let population = population.and_then(|population| serde_json::from_value(population).ok());
-        Ok(Chosen { name, version: manifest.version, trained, population: population.unwrap_or_default() })
+        let over_random = manifest.facts.metrics.get("over_random").cloned();
+        let over_random: Option<Comparison> =
+            over_random.and_then(|drawn| serde_json::from_value(drawn).ok());
+        let unproven = over_random.is_some_and(|drawn| !drawn.is_better());
+        let population = population.unwrap_or_default();
+        Ok(Chosen { name, version: manifest.version, trained, population, unproven })
     }
 }
 
@@ -314,6 +325,7 @@ fn report<'a>(
             trained: format!("{}..{}", first(chosen.trained.train), last(chosen.trained.check()?.valid)),
             precision,
             estimated_by: estimated_by.unwrap_or_default(),
+            unproven: chosen.unproven,
             capacity: parameters.capacity_percent / 100.0,
             snapshot: format!("{DECLARATIONS}@{}", features.version),
             rank_by: parameters.rank_by,
@@ -381,6 +393,7 @@ mod tests {
             version: 1,
             trained: serde_json::from_str(trained).expect("parameters"),
             population: Population::All,
+            unproven: false,
         };
         let months = |text: &str| {
             let days = chosen.new_days(&text.parse().expect("a period")).expect("days");
@@ -394,5 +407,24 @@ mod tests {
             [days("2020-01-01", "2020-02-29"), days("2020-10-01", "2020-10-31")]
         );
         assert!(months("2020-04..2020-09").is_empty());
+    }
+
+    #[test]
+    fn the_console_names_the_threshold_in_the_unit_of_its_ranking() {
+        let said = |rank_by: &str, threshold: f64, unproven: bool| {
+            let selection = json!({
+                "items": 6865, "selected": 343, "threshold": threshold, "rank_by": rank_by, "in_sample": 0,
+                "unproven": unproven,
+            });
+            let metrics = [("selection".to_owned(), selection)].into_iter().collect();
+            ApplyParameters::summary(&Outcome { metrics, ..Outcome::default() })
+        };
+        assert_eq!(
+            said("revenue", 5920.2, false),
+            ["343 of 6,865 items selected, from an expected revenue of 5,920"]
+        );
+        let lines = said("probability", 0.3124, true);
+        assert_eq!(lines[0], "343 of 6,865 items selected, from a probability of 31.2 %");
+        assert!(lines[1].starts_with("WARNING"), "{lines:?}");
     }
 }

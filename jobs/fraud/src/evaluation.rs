@@ -1,8 +1,8 @@
 //! From the scored test rows to a verdict on a new model: a pure function.
 //!
 //! Test rows are all goods items of the test months. Only those with a known outcome count for metrics and for the
-//! comparison with the champion, which scores the same rows; [`crate::population`] says what the others add. Start at
-//! [`evaluate`].
+//! comparison with the champion, which scores the same rows; [`crate::population`] says what the others add. Whether there
+//! is a champion or not, the new model's selection is compared with a random one. Start at [`evaluate`].
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,11 @@ use crate::{
     metrics::Metrics,
     population::{Items, Population, population},
     scored::ScoredRows,
+    significance::{self, over_random},
 };
+
+/// Percent of the items that a retrain assumes can be inspected; one of [`crate::metrics::PERCENTS`].
+pub(crate) const CAPACITY_PERCENT: f64 = 5.0;
 
 /// The test rows in time order, column by column, as both models score them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,6 +62,12 @@ impl TestRows {
     /// The revenue raised, where any of it is known.
     pub fn known_revenue(&self) -> Option<&[f64]> {
         self.revenue.iter().any(|revenue| revenue.is_finite()).then_some(self.revenue.as_slice())
+    }
+
+    /// What the new model's metrics are computed from.
+    pub(crate) fn ranked(&self) -> significance::Rows<'_> {
+        let Self { challenger, labels, declarations, days, .. } = self;
+        significance::Rows { scores: challenger, labels, declarations, days }
     }
 
     /// Checks that the columns have the same length.
@@ -104,6 +114,9 @@ pub struct Verdict {
     pub by_revenue: Option<BTreeMap<String, f64>>,
     /// The paired comparison with the champion, where there is one to compare with.
     pub comparison: Option<Comparison>,
+    /// The share of the known fraud that the riskiest 5 % of the items hold by the new model, minus that of as many drawn at
+    /// random.
+    pub over_random: Comparison,
     /// Of which items the metrics speak, and an estimate for all.
     pub population: Population,
 }
@@ -127,6 +140,7 @@ pub fn evaluate(rows: &TestRows, seed: u64) -> Result<Verdict> {
     let (new, old) = (metrics(challenger)?, champion.as_deref().map(metrics).transpose()?);
     let by_revenue = found_by_revenue(&rows.expected, labels, rows.known_revenue())?;
     let comparison = champion.as_deref().map(|champion| rows.compare(champion, seed)).transpose()?;
+    let over_random = over_random(rows.ranked(), CAPACITY_PERCENT, seed)?;
     let items = Items {
         scores: challenger,
         labels,
@@ -136,7 +150,7 @@ pub fn evaluate(rows: &TestRows, seed: u64) -> Result<Verdict> {
         propensity: rows.propensity.as_deref(),
     };
     let population = population(items, seed)?;
-    Ok(Verdict { challenger: new, champion: old, by_revenue, comparison, population })
+    Ok(Verdict { challenger: new, champion: old, by_revenue, comparison, over_random, population })
 }
 
 /// The metrics at K when items are ranked by expected revenue; `None` without expected or known revenue.
@@ -198,6 +212,7 @@ mod tests {
         let verdict = evaluate(&unknown, 0).expect("a verdict");
         assert_eq!((verdict.challenger.revenue_recall_at(5.0), verdict.champion.as_ref()), (None, None));
         assert!(verdict.is_better() && verdict.comparison.is_none(), "there is no champion");
+        assert!(!verdict.over_random.is_better(), "three rows show nothing: {:?}", verdict.over_random);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | `fit` | fitting the model on shards |
 //! | [`scored`], [`metrics`], [`population`] | scored rows; metrics of a ranking; of which items these speak |
 //! | `champion`, [`evaluation`] | the model in use, and the verdict on a new one |
+//! | `significance` | what of its figures could be chance |
 //! | `retrain`, [`apply`], [`backtest`] | the jobs |
 //! | [`report`] | the pages of a retrain and of an apply |
 //!
@@ -37,6 +38,7 @@ pub mod report;
 mod retrain;
 pub mod scored;
 pub mod selected;
+mod significance;
 
 use std::sync::Arc;
 

@@ -318,12 +318,7 @@ pub fn by_month(days: &[i32], scores: &[f64], labels: &[f32], revenue: Option<&[
     }
     // Checks the whole period, so that an error names the row in the period.
     Ranking::new(scores, labels, revenue)?;
-    let mut months = BTreeMap::<String, Vec<usize>>::new();
-    for (row, day) in days.iter().enumerate() {
-        let date = date_of(*day);
-        months.entry(date.format("%Y-%m").to_string()).or_default().push(row);
-    }
-    months
+    rows_by_month(days)
         .into_iter()
         .map(|(month, rows)| {
             let labels: Vec<f32> = rows.iter().map(|row| labels[*row]).collect();
@@ -340,6 +335,15 @@ pub fn by_month(days: &[i32], scores: &[f64], labels: &[f32], revenue: Option<&[
             Ok(Month { month, rows: known as u64, illicit: illicit as u64, metrics })
         })
         .collect()
+}
+
+/// The rows of each calendar month, in their order; `days` are days since 1970-01-01.
+pub(crate) fn rows_by_month(days: &[i32]) -> BTreeMap<String, Vec<usize>> {
+    let mut months = BTreeMap::<String, Vec<usize>>::new();
+    for (row, day) in days.iter().enumerate() {
+        months.entry(date_of(*day).format("%Y-%m").to_string()).or_default().push(row);
+    }
+    months
 }
 
 /// The gain curve at some shares of the rows; a share is in 0 .. 1, its number of rows is rounded down.

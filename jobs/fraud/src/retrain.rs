@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tidewaiter_core::{Error, Periods, Result, threads::on_cpu};
 use tidewaiter_declarations::DECLARATIONS;
 use tidewaiter_job::{
@@ -20,14 +20,14 @@ use tidewaiter_job::{
 };
 use tidewaiter_registry::{
     Card, Facts, Publication, Registry, TrainingSnapshot,
-    comparison::Against,
+    comparison::{Against, Comparison},
     promotion::{Published, publish},
 };
-use tidewaiter_report::data;
+use tidewaiter_report::{data, format::period};
 
 use crate::{
     champion::{Standing, standing},
-    evaluation::{TestRows, Verdict, evaluate},
+    evaluation::{CAPACITY_PERCENT, TestRows, Verdict, evaluate},
     features::{Extraction, FeatureFile, Outcomes, extract, feature_output, features},
     fit::{ModelFit, chances_of_inspection},
     model::{self, FraudModel},
@@ -36,9 +36,6 @@ use crate::{
     report::{LISTED, ModelFacts, SelectedItem, listed_items, model_report, words},
     scored::{RankBy, ScoredFiles, ScoredRows},
 };
-
-/// Share of the items that the report assumes can be inspected.
-const CAPACITY: f64 = 0.05;
 
 #[async_trait]
 impl JobParameters for RetrainParameters {
@@ -70,8 +67,24 @@ impl JobParameters for RetrainParameters {
                 number("test", "rows"),
             )
         });
-        known.into_iter().chain(evaluated(outcome, &names)).collect()
+        let over_random = outcome.metrics.get("over_random").and_then(not_over_random);
+        known.into_iter().chain(over_random).chain(evaluated(outcome, &names)).collect()
     }
+}
+
+/// What is said of a model whose selection is not shown to be better than a random one, from its comparison with that.
+fn not_over_random(comparison: &Value) -> Option<String> {
+    let comparison: Comparison = serde_json::from_value(comparison.clone()).ok()?;
+    let points = |share: f64| format!("{:.1}", share * 100.0);
+    (!comparison.is_better()).then(|| {
+        format!(
+            "WARNING: not shown to select better than a random draw: the riskiest {CAPACITY_PERCENT} % of the inspected \
+             items hold {} points more of the fraud than as many drawn at random (95 % interval {} to {})",
+            points(comparison.difference),
+            points(comparison.low),
+            points(comparison.high)
+        )
+    })
 }
 
 /// Retrains the fraud model and promotes it where it is better than the champion of its countries.
@@ -106,6 +119,7 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
     job.outcome.metrics.insert("test_population".into(), serde_json::to_value(&verdict.population)?);
     job.outcome.metrics.insert("test_looks".into(), json!(standing.looks));
+    job.outcome.metrics.insert("over_random".into(), serde_json::to_value(verdict.over_random)?);
     if let Some(champion) = &verdict.champion {
         job.outcome.metrics.insert("champion".into(), serde_json::to_value(champion)?);
     }
@@ -257,11 +271,25 @@ fn check_outcomes(
     periods: &Periods,
 ) -> Result<()> {
     let named = [("training", periods.train), ("validation", periods.valid), ("test", periods.test)];
-    for ((what, period), Outcomes { labelled, illicit, .. }) in named.into_iter().zip(features.outcomes) {
+    for ((what, months), Outcomes { rows, labelled, illicit }) in named.into_iter().zip(features.outcomes) {
         if illicit == 0 || illicit == labelled {
+            let split = match (parameters.valid, what) {
+                (None, "training" | "validation") => {
+                    " (--train without --valid: its last tenth is the validation)"
+                }
+                _ => "",
+            };
+            let why = match (features.rows, rows) {
+                (0, _) => {
+                    format!("the archive has no declarations of {} at all until then", parameters.country)
+                }
+                (_, 0) => "the archive has no declarations of these months, choose other months".to_owned(),
+                _ => format!("{illicit} of them illicit; both outcomes are needed, choose other months"),
+            };
             return Err(Error::input(format!(
-                "the {what} months {period} of {} have {labelled} rows with a known outcome, {illicit} of them \
-                 illicit; both outcomes are needed, choose other months",
+                "the {what} months {}{split} of {} have {labelled} rows with a known outcome: {why}; `tidewaiter archive \
+                 tables` shows what there is",
+                period(&months.to_string()).replace(" – ", ".."),
                 parameters.country
             )));
         }
@@ -367,7 +395,7 @@ fn evaluate_and_publish<'a>(
             train: periods.train.to_string(),
             valid: periods.valid.to_string(),
             test: periods.test.to_string(),
-            capacity: CAPACITY,
+            capacity: CAPACITY_PERCENT / 100.0,
             seed,
             snapshot: format!("{DECLARATIONS}@{}", features.version),
             looks: standing.looks,
@@ -456,8 +484,33 @@ fn publication_facts(
             "test_looks": looks,
             "test_by_revenue": verdict.by_revenue,
             "comparison": verdict.comparison,
+            "over_random": verdict.over_random,
         }),
         seed: parameters.seed(),
         created_ms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_is_not_shown_to_beat_a_random_draw_is_said_on_the_console() {
+        let drawn = |low, high| {
+            let group = json!({"groups": 9, "low": low, "high": high, "better": 0.5, "resamples": 1000});
+            json!({
+                "difference": 0.015, "low": low, "high": high, "by_declaration": group, "by_day": group, "seed": 1,
+            })
+        };
+        let said = not_over_random(&drawn(-0.05, 0.098)).expect("is said");
+        assert!(said.contains("hold 1.5 points more of the fraud than as many drawn at random"), "{said}");
+        assert!(said.ends_with("(95 % interval -5.0 to 9.8)"), "{said}");
+        assert_eq!(not_over_random(&drawn(0.001, 0.098)), None);
+        let outcome = Outcome {
+            metrics: [("over_random".to_owned(), drawn(-0.05, 0.098))].into_iter().collect(),
+            ..Outcome::default()
+        };
+        assert!(RetrainParameters::summary(&outcome)[0].starts_with("WARNING"));
+    }
 }

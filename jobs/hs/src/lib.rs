@@ -19,7 +19,6 @@ pub mod encoder;
 mod evaluate;
 pub mod features;
 pub mod fit;
-pub mod intervals;
 pub mod messages;
 pub mod metrics;
 pub mod model;

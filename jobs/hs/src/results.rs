@@ -4,12 +4,14 @@
 //! The thresholds from which items are classified without a person are chosen on the validation months, and what they
 //! would have done is measured on the test months. Start at [`TestResults::of`].
 
-use tidewaiter_registry::comparison::{Comparison, Groups, RESAMPLES, compare};
+use tidewaiter_registry::{
+    comparison::{Comparison, Groups, RESAMPLES, compare},
+    intervals::{Clusters, Share},
+};
 
 use crate::{
     codes::digits::{DIGITS, LEVELS},
     evaluate::Figures,
-    intervals::{Clusters, Share},
     metrics::{BINS, Evaluation, RANKS, ScoredRows},
 };
 
@@ -59,7 +61,7 @@ impl TestResults {
     /// The measures of the test items, with thresholds that the validation items choose.
     pub fn of(evaluation: Evaluation, valid: &Evaluation) -> Self {
         let rows = &evaluation.rows;
-        let clusters = Clusters::of(rows);
+        let clusters = clusters(rows);
         let accuracy = std::array::from_fn(|level| {
             std::array::from_fn(|place| clusters.interval(&|row| hit(rows, row, level, place)))
         });
@@ -128,6 +130,11 @@ impl TestResults {
     }
 }
 
+/// The groups of scored rows.
+fn clusters(rows: &ScoredRows) -> Clusters {
+    Clusters { declarations: Groups::of(&rows.declarations), days: Groups::of(&rows.days) }
+}
+
 /// The items of a row that a level's best `RANKS[place]` hit, and all of them.
 fn hit(rows: &ScoredRows, row: usize, level: usize, place: usize) -> (f64, f64) {
     let items = f64::from(rows.items[row]);
@@ -146,7 +153,7 @@ pub(crate) fn compare_accuracy(
     if challenger.declarations != champion.declarations || challenger.items != champion.items {
         return Err(tidewaiter_core::Error::internal("the champion scored other rows than the new model"));
     }
-    let Clusters { declarations, days } = Clusters::of(challenger);
+    let Clusters { declarations, days } = clusters(challenger);
     let difference = |groups: &Groups, weights: &[u32]| {
         let (mut gained, mut items) = (0.0, 0.0);
         for row in 0..challenger.len() {

@@ -99,7 +99,7 @@ impl Observer for Follower<'_> {
         let (step, unit) = self.followed.step;
         let (place, of) = self.followed.place;
         let done = place * progress.total + progress.done;
-        self.followed.listener.progress(step, done, of * progress.total, unit);
+        self.followed.listener.noted_progress(step, done, of * progress.total, unit, &progress.note);
     }
 
     async fn checkpoint(&mut self, checkpoint: Bytes) -> Result<()> {

@@ -7,11 +7,11 @@
 
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 use datafusion::prelude::{DataFrame, SessionContext};
-use serde_json::json;
+use serde_json::{Value, json};
 use tidewaiter_archive::{Archive, own_rows::OwnRows, provider::views, write_operator::stored};
 use tidewaiter_core::{Error, Result, ResultExt, plan, query::Plan as _};
-use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::figures};
-use tidewaiter_report::{data, page::Footer};
+use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
+use tidewaiter_report::{data, format::ENGLISH, page::Footer};
 
 use crate::{
     cases::{self, CasesOperator, EVENT_BYTES},
@@ -72,7 +72,25 @@ impl JobParameters for Parameters {
             return Vec::new();
         };
         let stage = release.get("stage").and_then(|stage| stage.as_str()).unwrap_or_default();
-        vec![format!("{stage}: {}", figures(release, &["median_hours", "mean_hours", "p90_hours"], 2))]
+        let count = |name: &str| release.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let hours = |name: &str| match release.get(name).and_then(Value::as_f64) {
+            Some(hours) if hours < 1.0 => format!("{} minutes", ENGLISH.number(hours * 60.0)),
+            Some(hours) => format!("{} hours", ENGLISH.number(hours)),
+            None => "not over".to_owned(),
+        };
+        vec![
+            format!(
+                "{stage}, of {} cases, {} of them open:",
+                grouped(count("cases")),
+                grouped(count("open_cases"))
+            ),
+            format!(
+                "median {} and 90th percentile {} (open cases count); mean of those that ended {}",
+                hours("median_hours"),
+                hours("p90_hours"),
+                hours("mean_hours")
+            ),
+        ]
     }
 }
 
@@ -277,5 +295,27 @@ fn report<'a>(
             archive.put(&format!("{name}/{file}"), bytes).await?;
         }
         Ok(vec![format!("{name}.html"), format!("{name}.json"), name])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_says_of_how_many_cases_a_figure_is_and_whether_open_ones_count() {
+        let release = json!({
+            "stage": "Lodgement to release", "cases": 1161, "open_cases": 126, "median_hours": 0.16, "mean_hours": 75.97,
+            "p90_hours": null,
+        });
+        let metrics = [("release".to_owned(), release)].into_iter().collect();
+        let lines = Parameters::summary(&Outcome { metrics, ..Outcome::default() });
+        assert_eq!(
+            lines,
+            [
+                "Lodgement to release, of 1,161 cases, 126 of them open:",
+                "median 9.6 minutes and 90th percentile not over (open cases count); mean of those that ended 75.97 hours",
+            ]
+        );
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
         io::ErrorKind::InvalidData
         | io::ErrorKind::UnexpectedEof
         | io::ErrorKind::InvalidInput
+        | io::ErrorKind::IsADirectory
         | io::ErrorKind::NotADirectory => ErrorKind::Input,
         _ => ErrorKind::Unavailable,
     }
@@ -30,8 +31,29 @@ pub(super) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
 
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
-        Self::new(store_kind(&error), error.to_string()).with_source(error)
+        let message = match lacks_credentials(&error) {
+            true => "no credentials for the bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine \
+                     a role that has them"
+                .to_owned(),
+            false => error.to_string(),
+        };
+        Self::new(store_kind(&error), message).with_source(error)
     }
+}
+
+/// The address at which a machine of AWS is asked for the credentials of its role, where the environment has none.
+const ROLE_ADDRESS: &str = "169.254.169.254";
+
+/// Whether a store's error says that the machine gave no credentials.
+fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if current.to_string().contains(ROLE_ADDRESS) {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
 }
 
 /// The remedy for an error of an object store.

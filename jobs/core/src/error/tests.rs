@@ -70,6 +70,16 @@ fn a_store_that_does_not_answer_is_no_damaged_file() {
 }
 
 #[test]
+fn a_bucket_without_credentials_says_which_to_set() {
+    let asked = "Error performing PUT http://169.254.169.254/latest/api/token in 1s, after 3 retries";
+    let error = Error::from(object_store::Error::Generic { store: "S3", source: asked.into() });
+    // The machine may have a role and be slow.
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("set AWS_ACCESS_KEY_ID"), "{error}");
+    assert!(error.chain().contains(asked), "{}", error.chain());
+}
+
+#[test]
 fn too_little_memory_says_what_to_give() {
     let exhausted = || DataFusionError::ResourcesExhausted("10.0 MB for a sort".to_owned());
     let advised = exhausted().context("Consider increasing a setting of the engine");

@@ -66,9 +66,14 @@ impl Draws {
         self.0.iter().map(mean).collect()
     }
 
-    /// A figure of all periods together, the mean over the seeds, with its interval.
+    /// A figure of all periods together, the mean over the seeds, with its interval. A figure that is the same in all draws,
+    /// as where nothing was found, has none: the draws do not tell how far it is chance.
     pub(super) fn figure(&self, runs: &Runs, figure: Figure) -> Option<Interval> {
-        interval(runs.len(), mean(runs, figure)?, self.means(runs, figure))
+        let found = interval(runs.len(), mean(runs, figure)?, self.means(runs, figure))?;
+        Some(match found.low == found.high {
+            true => Interval { low: None, high: None, ..found },
+            false => found,
+        })
     }
 
     /// The difference of two strategies in a figure.
@@ -131,6 +136,13 @@ mod tests {
         let runs = [(0, run(&[10, 20, 30]))];
         let found = Draws::new(1, 3, 1).figure(&runs, RECALL).expect("a figure");
         assert_eq!((found.mean, found.low, found.high), (0.2, None, None));
+    }
+
+    #[test]
+    fn a_strategy_that_finds_nothing_is_not_certain_to_find_nothing() {
+        let runs = [(0, run(&[0; 8]))];
+        let found = Draws::new(1, 8, 1).figure(&runs, RECALL).expect("a figure");
+        assert_eq!((found.mean, found.low, found.high), (0.0, None, None));
     }
 
     /// Both strategies go up and down by half with the months, so that their own intervals overlap; one finds two more in

@@ -43,8 +43,11 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tidewaiter_core::{Error, Result, ResultExt, plan, threads::on_cpu};
-use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, parameters::with_arguments};
+use tidewaiter_job::{
+    Job, JobParameters, Outcome, async_trait, parameters::with_arguments, summary::grouped,
+};
 
+use figures::PeriodFigures;
 use history::HistoryFile;
 use run::RunReport;
 use span::span;
@@ -77,14 +80,31 @@ impl JobParameters for Parameters {
     }
 
     fn summary(outcome: &Outcome) -> Vec<String> {
+        let population = outcome.metrics.get("items").map(|items| {
+            let number = |name: &str| grouped(items[name].as_u64().unwrap_or_default());
+            format!(
+                "of the {} items with a known outcome, of {} items (with 95 % intervals):",
+                number("known"),
+                number("all")
+            )
+        });
         let strategies = outcome.metrics.get("strategies").and_then(Value::as_object);
         let line = |(strategy, figures): (&String, &Value)| {
-            let mean = |name: &str| figures.get(name)?.get("mean")?.as_f64();
-            let shown = ["precision", "recall", "revenue_recall", "norm_precision"];
-            let shown = shown.iter().filter_map(|name| Some(format!("{name} {:.3}", mean(name)?)));
-            format!("{strategy}: {}", shown.collect::<Vec<_>>().join("  "))
+            let figure = |(name, title): (&str, &str)| {
+                let of = |part: &str| figures.get(name)?.get(part)?.as_f64();
+                let interval = of("low").zip(of("high"));
+                let interval = interval.map(|(low, high)| format!(" ({low:.3} to {high:.3})"));
+                Some(format!("{title} {:.3}{}", of("mean")?, interval.unwrap_or_default()))
+            };
+            let shown = [
+                ("precision", "precision"),
+                ("recall", "recall"),
+                ("revenue_recall", "share of the revenue"),
+                ("norm_precision", "normalised precision"),
+            ];
+            format!("{strategy}: {}", shown.into_iter().filter_map(figure).collect::<Vec<_>>().join("  "))
         };
-        strategies.into_iter().flatten().map(line).collect()
+        population.into_iter().chain(strategies.into_iter().flatten().map(line)).collect()
     }
 }
 
@@ -118,9 +138,11 @@ async fn backtest(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
         );
     }
     let (of, span) = (parameters.clone(), span.clone());
+    let items = PeriodFigures::total(summary.periods());
     let (headline, files) =
         on_cpu(move || Ok((summary.headline(), report::files(&of, &span, &summary)?))).await?;
     let paths = job.step("report", report::write(job, files)).await?;
+    job.outcome.metrics.insert("items".into(), json!({ "all": items.items, "known": items.known }));
     job.outcome.metrics.insert("strategies".into(), json!(headline));
     job.outcome.reports.extend(paths.iter().map(|path| job.archive.display(path)));
     Ok(())
@@ -157,5 +179,31 @@ fn run_all<'a>(
             }
         });
         futures::stream::iter(each).buffered(tasks).try_collect().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_says_of_how_many_items_the_figures_are_with_intervals() {
+        let share = |mean: f64| json!({"mean": mean, "low": 0.1, "high": 0.3, "seeds": 5});
+        let alone = json!({"mean": 0.4, "low": null, "high": null, "seeds": 1});
+        let metrics = [
+            ("items".to_owned(), json!({"all": 1500, "known": 917})),
+            (
+                "strategies".to_owned(),
+                json!({"gbdt": {"precision": share(0.2), "recall": alone, "norm_precision": share(0.25)}}),
+            ),
+        ];
+        let metrics = metrics.into_iter().collect();
+        assert_eq!(
+            Parameters::summary(&Outcome { metrics, ..Outcome::default() }),
+            [
+                "of the 917 items with a known outcome, of 1,500 items (with 95 % intervals):",
+                "gbdt: precision 0.200 (0.100 to 0.300)  recall 0.400  normalised precision 0.250 (0.100 to 0.300)",
+            ]
+        );
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Period, Result};
 use tidewaiter_learning::gbdt;
-use tidewaiter_report::words::Language;
+use tidewaiter_report::{format::period, words::Language};
 
 use super::{run::RunParameters, strategy::Strategy};
 use crate::{date, features};
@@ -143,7 +143,8 @@ impl Parameters {
         self.date.validate()?;
         let days = (*self.from.days().start(), *self.to.days().end());
         if days.1 < days.0 {
-            return wrong(format!("the backtest ends with {} before it begins with {}", self.to, self.from));
+            let [from, to] = [self.from, self.to].map(|months| period(&months.to_string()));
+            return wrong(format!("the backtest ends with {to} before it begins with {from}"));
         }
         Ok(days)
     }

@@ -166,7 +166,7 @@ fn total_share(words: &Words, total: &PeriodFigures) -> String {
 /// A share with its interval: `23.4 % (21.0 to 25.8)`.
 fn interval_text(words: &Words, interval: Interval) -> String {
     let mean = words.numbers().percent(interval.mean);
-    let end = |end: f64| words.numbers().fixed(end * 100.0, 1);
+    let end = |end: f64| words.numbers().percent(end).trim_end_matches("\u{a0}%").to_owned();
     match (interval.low, interval.high) {
         (Some(low), Some(high)) => words
             .fill("{mean} ({low} to {high})", &[("mean", &mean), ("low", &end(low)), ("high", &end(high))]),

@@ -22,15 +22,13 @@ pub(super) fn source(words: &Words, basis: Basis) -> &str {
 
 /// A share with its interval: `23.4 % (95 % interval 21.0 to 25.8)`.
 pub(super) fn interval(words: &Words, figure: Estimated) -> String {
-    let end = |end: f64| words.numbers().fixed(end * 100.0, 1);
-    words.fill(
-        "{value} (95 % interval {low} to {high})",
-        &[
-            ("value", &words.numbers().percent(figure.value)),
-            ("low", &end(figure.low)),
-            ("high", &end(figure.high)),
-        ],
-    )
+    with_interval(words, &words.numbers().percent(figure.value), [figure.low, figure.high])
+}
+
+/// The text of a share with the ends of its interval, 0 to 1. An end that is not 0 or 1 is not shown as that.
+pub(super) fn with_interval(words: &Words, share: &str, ends: [f64; 2]) -> String {
+    let [low, high] = ends.map(|end| words.numbers().percent(end).trim_end_matches("\u{a0}%").to_owned());
+    words.fill("{value} (95 % interval {low} to {high})", &[("value", share), ("low", &low), ("high", &high)])
 }
 
 /// What inspecting a share of all items, 0 to 1, is estimated to find; `None` for a share without an estimate.

@@ -12,6 +12,7 @@ mod items;
 mod metric_table;
 mod model_page;
 mod model_report;
+mod random_draw;
 mod selection_page;
 mod selection_report;
 mod tables;

@@ -16,12 +16,13 @@ use super::{
     item_table::SelectedItem,
     metric_table::{AT_K, metric_rows},
     model_page::{Curves, Importance, ModelPage, MonthRow, Months},
-    words,
+    random_draw, words,
 };
 use crate::{
     evaluation::{TestRows, Verdict},
     features::{features, text},
-    metrics::{self, PERCENTS},
+    metrics::{self, PERCENTS, rows_by_month},
+    significance::{Intervals, intervals},
 };
 
 /// Features whose importance is shown.
@@ -81,12 +82,16 @@ pub fn model_report(
     let Verdict { challenger, champion, .. } = verdict;
     let percent = nearest_percent(facts.capacity);
     let months = metrics::by_month(&rows.days, &rows.challenger, &rows.labels, rows.known_revenue())?;
+    let of_month: Vec<Intervals> =
+        rows_by_month(&rows.days).into_values().map(|own| intervals(rows.ranked(), own)).collect();
+    let by_month = months.into_iter().zip(of_month);
     let [gain, precision, revenue] = curves(rows, facts.capacity)?;
     Ok(ModelPage {
         language: facts.language,
         title: words(facts.language).fill("Fraud selection by {model}", &[("model", &facts.model)]),
         decision: decision(&facts, verdict),
         capacity: facts.capacity,
+        over_random: Some(verdict.over_random),
         population: verdict.population.clone(),
         looks: facts.looks,
         periods: Months {
@@ -96,11 +101,11 @@ pub fn model_report(
         },
         test_rows: challenger.rows,
         illicit_rate: challenger.illicit as f64 / challenger.rows as f64,
-        metrics: metric_rows(challenger, champion.as_ref()),
+        metrics: metric_rows(challenger, champion.as_ref(), &intervals(rows.ranked(), 0..rows.labels.len())),
         gain,
         precision,
         revenue,
-        by_month: months.into_iter().map(|month| month_row(month, percent)).collect(),
+        by_month: by_month.map(|(month, intervals)| month_row(month, percent, &intervals)).collect(),
         importance: strongest_features(&words(facts.language), importance),
         calibration: metrics::calibration(&rows.challenger, &rows.labels, BINS)?,
         selection,
@@ -138,7 +143,13 @@ pub(super) fn decision(facts: &ModelFacts, verdict: &Verdict) -> String {
             (Some(_), _) => words.say(
                 "{model} is kept and not in use: it was not compared with {in_use}, which stays the model in use.",
             ),
-            (None, Promotion::Champion) => words.say("{model} becomes the model in use: there was none."),
+            (None, Promotion::Champion) if verdict.over_random.is_better() => {
+                words.say("{model} becomes the model in use: there was none.")
+            }
+            (None, Promotion::Champion) => words.say(
+                "{model} becomes the model in use because there was none, and not because it is good: it is not shown to \
+                 select better than a random draw. Retrain with more known outcomes before you rely on it.",
+            ),
             (None, Promotion::OvertakenBy(_)) => words.say(
                 "{model} is kept and not in use: there was no model in use when it was evaluated, but {other} was \
                  promoted before it.",
@@ -148,7 +159,12 @@ pub(super) fn decision(facts: &ModelFacts, verdict: &Verdict) -> String {
                  it.",
             ),
         };
-        return format!("{} {}", fill(said), fill(words.say("Its average precision is {average}.")));
+        return format!(
+            "{} {} {}",
+            fill(said),
+            fill(words.say("Its average precision is {average}.")),
+            random_draw::figures(words, &verdict.over_random)
+        );
     };
     let said = match (facts.promotion, comparison.is_better()) {
         (Promotion::Champion, _) => words.say(
@@ -246,8 +262,12 @@ fn curve_shares(capacity: f64) -> Vec<f64> {
     shares
 }
 
-fn month_row(month: metrics::Month, percent: f64) -> MonthRow {
+fn month_row(month: metrics::Month, percent: f64, intervals: &Intervals) -> MonthRow {
     let mut figures = BTreeMap::new();
+    let selected = match month.rows {
+        0 => 0,
+        rows => metrics::inspected(rows as usize, percent) as u64,
+    };
     if let Some(metrics) = month.metrics {
         figures.insert("average_precision".to_owned(), metrics.average_precision);
         figures.insert("roc_auc".to_owned(), metrics.roc_auc);
@@ -257,7 +277,10 @@ fn month_row(month: metrics::Month, percent: f64) -> MonthRow {
         }
     }
     let illicit_rate = if month.rows == 0 { f64::NAN } else { month.illicit as f64 / month.rows as f64 };
-    MonthRow { month: month.month, rows: month.rows, illicit_rate, metrics: figures }
+    let is_shown = |name: &&String| name.as_str() == "illicit" || figures.contains_key(name.as_str());
+    let names = intervals.keys().filter(is_shown);
+    let intervals = names.map(|name| (name.clone(), intervals[name])).collect();
+    MonthRow { month: month.month, rows: month.rows, illicit_rate, selected, metrics: figures, intervals }
 }
 
 /// The share at which metrics exist that is nearest to the capacity, in percent.

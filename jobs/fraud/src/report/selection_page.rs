@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use tidewaiter_report::{
     page::{Footer, Page, Section},
-    table::Kind,
+    table::{Cell, Kind},
     words::{Language, Words},
 };
 
@@ -42,6 +42,8 @@ pub struct SelectionPage {
     pub in_sample: u64,
     /// What the items are ranked by.
     pub rank_by: RankBy,
+    /// Whether the model was not shown to select better than a random draw.
+    pub unproven: bool,
     /// Share of items that customs can inspect.
     pub capacity: f64,
     /// Goods items scored.
@@ -88,10 +90,11 @@ pub struct SelectedMonth {
     pub selected: u64,
     /// Illicit items expected among the selected.
     pub expected_hits: f64,
-    /// Selected items whose outcome is known; none of a month that the model was trained on.
-    pub known: u64,
-    /// Those of them found illicit.
-    pub illicit: u64,
+    /// Selected items whose outcome is known.
+    pub inspected: u64,
+    /// Selected items whose outcome is known, and those of them found illicit; `None` for a month that the model was trained
+    /// on.
+    pub outcomes: Option<(u64, u64)>,
 }
 
 impl SelectionPage {
@@ -119,12 +122,21 @@ impl SelectionPage {
             (words.say("Items that can be inspected").to_owned(), words.percent(self.capacity)),
             (words.say("Items selected").to_owned(), words.count(self.selected)),
             (threshold.to_owned(), self.threshold_text(words)),
+            (words.say("Illicit items expected among them").to_owned(), self.expected_text(words)),
             (
-                words.say("Illicit items expected among them").to_owned(),
-                words.numbers().count(self.expected_hits),
+                match self.in_sample {
+                    0 => words.say("Outcomes known so far"),
+                    _ => words.say("Outcomes known, of months that the model was not trained on"),
+                }
+                .to_owned(),
+                words.count(self.known),
             ),
-            (words.say("Outcomes known so far").to_owned(), words.count(self.known)),
         ]);
+        if self.in_sample > 0 {
+            let months =
+                words.fill("Items of {months}, on which it was trained", &[("months", &self.trained)]);
+            facts.push((months, words.count(self.in_sample)));
+        }
         let mut sections = Vec::new();
         let mut section = |anchor, title: &str, body| {
             sections.push(Section { anchor, title: title.to_owned(), body });
@@ -152,7 +164,6 @@ impl SelectionPage {
         .render()
     }
 
-    /// How good the selection was, by the outcomes that are known.
     /// The items that rank first; those that were inspected already are left out, unless all of them were.
     fn items_section(&self, words: &Words) -> Markup {
         let open: Vec<SelectedItem> =
@@ -184,6 +195,7 @@ impl SelectionPage {
         }
     }
 
+    /// How good the selection was, by the outcomes that are known.
     fn metrics_section(&self, words: &Words) -> Markup {
         let known = words.count(self.known);
         let values = [("known", known.as_str())];
@@ -215,6 +227,7 @@ impl SelectionPage {
                 words.say("Of the inspected items of the scored months"),
                 &self.metrics,
                 false,
+                self.rank_by,
             ))
         }
     }
@@ -229,7 +242,12 @@ impl SelectionPage {
         let (threshold, hits) = (self.threshold_text(words), words.numbers().count(self.expected_hits));
         let values =
             [("selected", selected.as_str()), ("all", &all), ("threshold", &threshold), ("hits", &hits)];
-        let mut sentences = vec![
+        let unproven = words.fill(
+            "{model} is not shown to select better than a random draw: its own report has the figures.",
+            &[("model", &self.model)],
+        );
+        let mut sentences: Vec<String> = self.unproven.then_some(unproven).into_iter().collect();
+        sentences.extend([
             match self.rank_by {
                 RankBy::Probability => words.fill(
                     "Inspect the riskiest {selected} of {all} items: those with a probability of fraud of {threshold} or \
@@ -246,7 +264,7 @@ impl SelectionPage {
                 "By the probabilities, which are learned from inspected items, about {hits} of them should prove illicit.",
                 &values,
             ),
-        ];
+        ]);
         if let Some(Estimated { value, low, high }) = self.estimated_hits {
             let [value, low, high] = [value, low, high].map(|figure| words.numbers().count(figure));
             let source = estimate::source(words, self.estimated_by);
@@ -256,20 +274,7 @@ impl SelectionPage {
                 &[("source", source), ("value", &value), ("low", &low), ("high", &high)],
             ));
         }
-        let (known, illicit) = self
-            .by_month
-            .iter()
-            .fold((0, 0), |(known, illicit), month| (known + month.known, illicit + month.illicit));
-        if known > 0 {
-            sentences.push(words.fill(
-                "{known} of them were inspected already, and {illicit} of these found illicit: {left} are left.",
-                &[
-                    ("known", &words.count(known)),
-                    ("illicit", &words.count(illicit)),
-                    ("left", &words.count(self.selected.saturating_sub(known))),
-                ],
-            ));
-        }
+        sentences.extend(self.inspected_already(words));
         if self.tied > 0 {
             sentences.push(words.fill(
                 "{n} more items have the very score of the last one selected: of equal ones the earlier were taken.",
@@ -286,6 +291,43 @@ impl SelectionPage {
         sentences.join(" ")
     }
 
+    /// How many illicit items to expect among the selected: by the estimate for all items, where there is one.
+    fn expected_text(&self, words: &Words) -> String {
+        let Some(Estimated { value, low, high }) = self.estimated_hits else {
+            return words.numbers().count(self.expected_hits);
+        };
+        let [value, low, high] = [value, low, high].map(|figure| words.numbers().count(figure));
+        let values = [("value", value.as_str()), ("low", &low), ("high", &high)];
+        words.fill("{value} (95 % interval {low} to {high})", &values)
+    }
+
+    /// How many of the selected were inspected already, and what was found where the model did not know it.
+    fn inspected_already(&self, words: &Words) -> Option<String> {
+        let inspected: u64 = self.by_month.iter().map(|month| month.inspected).sum();
+        let outcomes = self.by_month.iter().filter_map(|month| month.outcomes);
+        let (known, illicit) = outcomes.fold((0, 0), |sum, month| (sum.0 + month.0, sum.1 + month.1));
+        let left = self.selected.saturating_sub(inspected);
+        let [inspected_text, known_text, illicit, left] =
+            [inspected, known, illicit, left].map(|number| words.count(number));
+        let values = [
+            ("inspected", inspected_text.as_str()),
+            ("known", &known_text),
+            ("illicit", &illicit),
+            ("left", &left),
+        ];
+        (inspected > 0).then(|| match inspected == known {
+            true => words.fill(
+                "{known} of them were inspected already, and {illicit} of these found illicit: {left} are left.",
+                &values,
+            ),
+            false => words.fill(
+                "{inspected} of them were inspected already: {left} are left. Of these {inspected}, {known} are of months that \
+                 the model was not trained on, and {illicit} of those were found illicit.",
+                &values,
+            ),
+        })
+    }
+
     /// The lowest score among the selected, in the unit of the ranking.
     fn threshold_text(&self, words: &Words) -> String {
         let threshold = self.threshold.unwrap_or(f64::NAN);
@@ -299,7 +341,7 @@ impl SelectionPage {
     }
 
     fn months_table(&self, words: &Words) -> Markup {
-        let knows = self.by_month.iter().any(|month| month.known > 0);
+        let knows = self.by_month.iter().any(|month| month.inspected > 0);
         let mut columns = vec![
             ("Month", Kind::Text),
             ("Items scored", Kind::Count),
@@ -315,25 +357,33 @@ impl SelectionPage {
                 ("Illicit share", Kind::Percent),
             ]);
         }
-        let caption = match knows {
-            true => words
+        let caption = match (knows, self.in_sample) {
+            (true, 0) => words
                 .say("Selected items; the last three columns count those among them whose outcome is known"),
-            false => words.say("Selected items; expected: the sum of their probabilities"),
+            (true, _) => words.say(
+                "Selected items; the last three columns count those among them whose outcome is known, and leave out months \
+                 that the model was trained on",
+            ),
+            (false, _) => words.say("Selected items; expected: the sum of their probabilities"),
         };
+        let left_out = || Cell::Text(words.say("left out").to_owned());
         let share = |part: f64, whole: u64| (whole > 0).then(|| part / whole as f64);
         let mut table = words.table(caption, &columns);
         for month in &self.by_month {
-            table.row(vec![
+            let mut cells: Vec<Cell> = vec![
                 month.month.as_str().into(),
                 month.rows.into(),
                 month.selected.into(),
                 share(month.selected as f64, month.rows).into(),
                 month.expected_hits.into(),
                 share(month.expected_hits, month.selected).into(),
-                month.known.into(),
-                month.illicit.into(),
-                share(month.illicit as f64, month.known).into(),
-            ]);
+            ];
+            let outcomes: [Cell; 3] = match month.outcomes {
+                Some((known, illicit)) => [known.into(), illicit.into(), share(illicit as f64, known).into()],
+                None => [left_out(), left_out(), left_out()],
+            };
+            cells.extend(outcomes);
+            table.row(cells);
         }
         table.render()
     }
@@ -349,8 +399,8 @@ mod tests {
             rows: 10_000,
             selected: 500,
             expected_hits: 240.4,
-            known,
-            illicit,
+            inspected: known,
+            outcomes: Some((known, illicit)),
         };
         SelectionPage {
             title: "Selection for inspection".to_owned(),
@@ -383,7 +433,8 @@ mod tests {
         let mut report = example();
         let said = |report: &SelectionPage| report.headline().replace('\u{a0}', " ");
         insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. By the probabilities, which are learned from inspected items, about 481 of them should prove illicit.");
-        report.by_month[0] = SelectedMonth { known: 12, illicit: 9, ..report.by_month[0].clone() };
+        report.by_month[0] =
+            SelectedMonth { inspected: 12, outcomes: Some((12, 9)), ..report.by_month[0].clone() };
         insta::assert_snapshot!(said(&report), @"Inspect the riskiest 1,000 of 20,000 items: those with a probability of fraud of 31.2 % or more. By the probabilities, which are learned from inspected items, about 481 of them should prove illicit. 12 of them were inspected already, and 9 of these found illicit: 988 are left.");
         insta::assert_snapshot!(said(&SelectionPage::default()), @"These months hold no items to inspect.");
     }
@@ -402,6 +453,25 @@ mod tests {
         ), "{headline}");
         let html = report.html();
         assert!(html.contains("Selected from an expected revenue of") && !html.contains("a probability of<"));
+        let metrics = vec![Metric {
+            name: "precision@1".to_owned(),
+            challenger: 0.25,
+            items: Some(40),
+            interval: None,
+            champion: None,
+        }];
+        let html = SelectionPage { metrics, ..report }.html();
+        assert!(html.contains("with the highest expected revenue") && !html.contains("riskiest"), "{html}");
+    }
+
+    #[test]
+    fn a_model_that_is_not_shown_to_beat_a_random_draw_is_named_first() {
+        let headline = SelectionPage { unproven: true, ..example() }.headline();
+        assert!(
+            headline.starts_with("fraud@3 is not shown to select better than a random draw"),
+            "{headline}"
+        );
+        assert!(!example().headline().contains("random draw"));
     }
 
     #[test]
@@ -411,6 +481,11 @@ mod tests {
         let estimate = "By the estimate for all items of the model's test months, from predicted chances of inspection, they \
                         are 210 (95 % interval 150 to 271): plan with this.";
         assert!(headline.contains(estimate), "{headline}");
+        let html = SelectionPage { estimated_hits, ..example() }.html();
+        assert!(
+            html.contains("210 (95 % interval 150 to 271)") && !html.contains(">481<"),
+            "the card plans with it, too"
+        );
     }
 
     #[test]
@@ -420,6 +495,35 @@ mod tests {
         let headline = report.headline().replace('\u{a0}', " ");
         assert!(headline.contains("9,000 of the 20,000 items are of 2020-01 to 2021-04"), "{headline}");
         assert!(!example().headline().contains("trained"));
+    }
+
+    /// April is a month of the training: its outcomes are known, and left out.
+    #[test]
+    fn outcomes_of_a_training_month_are_left_out_and_not_said_to_be_none() {
+        let mut report = SelectionPage {
+            in_sample: 10_000,
+            trained: "2020-01 – 2021-04".to_owned(),
+            known: 222,
+            ..example()
+        };
+        report.by_month[0].inspected = 30;
+        report.by_month[0].outcomes = None;
+        report.by_month[1].inspected = 12;
+        report.by_month[1].outcomes = Some((12, 9));
+        let headline = report.headline().replace('\u{a0}', " ");
+        assert!(
+            headline.contains(
+                "42 of them were inspected already: 958 are left. Of these 42, 12 are of months that the model was not \
+                 trained on, and 9 of those were found illicit."
+            ),
+            "{headline}"
+        );
+        let html = report.html();
+        assert_eq!(html.matches("left out<").count(), 3, "{html}");
+        for present in ["Outcomes known, of months that the model was not trained on", "10,000"] {
+            assert!(html.contains(present), "{present}");
+        }
+        assert!(!html.contains("Outcomes known so far"));
     }
 
     #[test]
@@ -433,7 +537,8 @@ mod tests {
         report.selection[0].value = Some(1_234_567.0);
         report.selection[0].illicit = Some(true);
         report.currency = "KRW".to_owned();
-        report.by_month[0].known = 3;
+        report.by_month[0].inspected = 3;
+        report.by_month[0].outcomes = Some((3, 1));
         let html = report.html();
         for present in ["Customs value, KRW", "1,234,567", "Proved illicit", "Outcome known<"] {
             assert!(html.contains(present), "{present}");

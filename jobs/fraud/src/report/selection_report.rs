@@ -11,6 +11,7 @@ use super::{
 use crate::{
     population::{Basis, Estimated},
     scored::{RankBy, Selection},
+    significance::Intervals,
 };
 
 /// What the report of an apply states beside the rows.
@@ -30,6 +31,8 @@ pub struct SelectionFacts {
     pub precision: Option<Estimated>,
     /// What that estimate is made from.
     pub estimated_by: Basis,
+    /// Whether the model was not shown to select better than a random draw.
+    pub unproven: bool,
     /// Share of the items that customs can inspect, 0 .. 1.
     pub capacity: f64,
     /// Currency of the amounts, ISO 4217; empty: not named.
@@ -52,8 +55,8 @@ pub fn selection_report(
         rows: month.rows,
         selected: month.selected,
         expected_hits: month.expected_hits,
-        known: month.known,
-        illicit: month.illicit,
+        inspected: month.inspected,
+        outcomes: (month.in_sample == 0).then_some((month.known, month.illicit)),
     });
     SelectionPage {
         language: facts.language,
@@ -64,6 +67,7 @@ pub fn selection_report(
         trained: period(&facts.trained),
         in_sample: selected.in_sample,
         rank_by: facts.rank_by,
+        unproven: facts.unproven,
         capacity: facts.capacity,
         rows: selected.rows,
         selected: selected.selected,
@@ -82,7 +86,9 @@ pub fn selection_report(
         expected_revenue: selected.expected_revenue,
         known: selected.known,
         by_month: months.collect(),
-        metrics: selected.metrics().map_or_else(Vec::new, |metrics| metric_rows(&metrics, None)),
+        metrics: selected
+            .metrics()
+            .map_or_else(Vec::new, |metrics| metric_rows(&metrics, None, &Intervals::new())),
         selection,
         currency: facts.currency,
         version: env!("CARGO_PKG_VERSION").to_owned(),

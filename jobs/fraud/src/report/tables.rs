@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 use tidewaiter_core::Result;
 use tidewaiter_report::data::{batch, count_column, curves, number_column, text_column};
 
@@ -62,6 +62,10 @@ impl SelectionPage {
     pub fn tables(&self) -> Result<Vec<(&'static str, RecordBatch)>> {
         let rows = &self.by_month;
         let count = |of: fn(&SelectedMonth) -> u64| count_column(rows.iter().map(of));
+        // Null for a month that the model was trained on.
+        let outcomes = |of: fn((u64, u64)) -> u64| -> ArrayRef {
+            Arc::new(rows.iter().map(|month| month.outcomes.map(of)).collect::<UInt64Array>())
+        };
         Ok(vec![
             (
                 "months",
@@ -70,8 +74,8 @@ impl SelectionPage {
                     ("items", count(|month| month.rows)),
                     ("selected", count(|month| month.selected)),
                     ("expected_illicit", number_column(rows.iter().map(|month| month.expected_hits))),
-                    ("outcome_known", count(|month| month.known)),
-                    ("illicit", count(|month| month.illicit)),
+                    ("outcome_known", outcomes(|outcomes| outcomes.0)),
+                    ("illicit", outcomes(|outcomes| outcomes.1)),
                 ])?,
             ),
             ("metrics", metrics(&self.metrics)?),
@@ -90,19 +94,27 @@ fn metrics(rows: &[Metric]) -> Result<RecordBatch> {
     batch(vec![
         ("metric", text_column(rows.iter().map(|row| row.name.as_str()))),
         ("challenger", optional(rows.iter().map(|row| Some(row.challenger)))),
+        ("low", optional(rows.iter().map(|row| row.interval.map(|ends| ends[0])))),
+        ("high", optional(rows.iter().map(|row| row.interval.map(|ends| ends[1])))),
         ("champion", optional(rows.iter().map(|row| row.champion))),
     ])
 }
 
-/// A row for each metric of each month.
+/// A row for each metric of each month; low and high are the ends of its 95 % interval, where it has one.
 fn months(rows: &[MonthRow]) -> Result<RecordBatch> {
     let cells = || rows.iter().flat_map(|row| row.metrics.iter().map(move |metric| (row, metric)));
+    let end = |which: usize| {
+        optional(cells().map(|(row, (name, _))| row.intervals.get(name).map(|ends| ends[which])))
+    };
     batch(vec![
         ("month", text_column(cells().map(|(row, _)| row.month.as_str()))),
         ("items", count_column(cells().map(|(row, _)| row.rows))),
         ("illicit_share", optional(cells().map(|(row, _)| Some(row.illicit_rate)))),
         ("metric", text_column(cells().map(|(_, (name, _))| name.as_str()))),
         ("value", optional(cells().map(|(_, (_, value))| Some(*value)))),
+        ("low", end(0)),
+        ("high", end(1)),
+        ("selected", count_column(cells().map(|(row, _)| row.selected))),
     ])
 }
 

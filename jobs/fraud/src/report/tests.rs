@@ -72,7 +72,8 @@ fn comparison(low: f64) -> Comparison {
 }
 
 fn report(facts: ModelFacts, importance: &[f64], items: Vec<SelectedItem>) -> ModelPage {
-    model_report(&rows(), &verdict(), facts, importance, items).expect("filled")
+    let verdict = Verdict { over_random: comparison(0.004), ..verdict() };
+    model_report(&rows(), &verdict, facts, importance, items).expect("filled")
 }
 
 fn without_spaces(text: &str) -> String {
@@ -85,7 +86,7 @@ fn a_retrain_of_ten_rows_counted_by_hand() {
     importance[3] = 0.25;
     importance[0] = 0.75;
     let report = report(facts(), &importance, Vec::new());
-    insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspecting the riskiest 20 % of items finds 67 % of the fraud and 100 % of the revenue to be recovered; of these 2 items 2 (100.0 %) are illicit. Inspecting as many at random would find 20 % of the fraud; the champion so far finds 33 %.");
+    insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspecting the riskiest 20 % of items finds 67 % of the fraud and 100 % of the revenue to be recovered; of these 2 items 2 are illicit: 100.0 %. Inspecting as many at random would find 20 % of the fraud; the champion so far finds 33 %.");
     assert!(
         report
             .decision
@@ -117,10 +118,18 @@ fn a_retrain_of_ten_rows_counted_by_hand() {
 
 #[test]
 fn the_decision_says_what_became_of_the_model() {
-    let alone = Verdict { champion: None, comparison: None, ..verdict() };
+    let over_random =
+        |low| Verdict { champion: None, comparison: None, over_random: comparison(low), ..verdict() };
+    let (alone, unproven) = (over_random(0.004), over_random(-0.001));
     let compared = |low| Verdict { comparison: Some(comparison(low)), ..verdict() };
     for (champion, promotion, verdict, expected) in [
         (false, Promotion::Champion, &alone, "fraud@3 becomes the model in use: there was none."),
+        (
+            false,
+            Promotion::Champion,
+            &unproven,
+            "fraud@3 becomes the model in use because there was none, and not because it is good",
+        ),
         (false, Promotion::Pending, &alone, "it is promoted, unless another model was before it."),
         (
             false,
@@ -183,6 +192,44 @@ fn the_decision_says_what_became_of_the_model() {
     );
     let french = decision(&ModelFacts { language: Language::French, ..facts() }, &compared(0.004));
     assert!(french.starts_with("fraud@3 devient le modèle en service"), "{french}");
+}
+
+#[test]
+fn a_model_that_is_not_shown_to_beat_a_random_draw_is_said_first() {
+    let importance = vec![0.0; features().len()];
+    // Ten rows show nothing.
+    assert!(!verdict().over_random.is_better());
+    let page = |language| {
+        let facts = ModelFacts { champion: None, language, ..facts() };
+        model_report(&rows(), &verdict(), facts, &importance, Vec::new()).expect("filled")
+    };
+    let headline = without_spaces(&page(Language::English).headline());
+    assert!(
+        headline.starts_with(
+            "This model is not shown to select better than a random draw. The riskiest 5 % of the items with a known outcome \
+             hold 23.3 percentage points more of the fraud than as many drawn at random (95 % interval −"
+        ),
+        "{headline}"
+    );
+    let proven = report(facts(), &importance, Vec::new());
+    assert!(!proven.headline().contains("random draw"), "{}", proven.headline());
+    for (language, says) in [(Language::French, "tirage au hasard"), (Language::Spanish, "selección al azar")]
+    {
+        assert!(page(language).headline().contains(says), "{}", page(language).headline());
+    }
+}
+
+#[test]
+fn a_month_says_of_how_many_items_its_metrics_are_and_how_far_they_are_chance() {
+    let report = report(facts(), &vec![0.0; features().len()], Vec::new());
+    let month = &report.by_month[0];
+    assert_eq!((month.rows, month.selected), (5, 1));
+    let [low, high] = month.intervals["precision@10"];
+    // One of one item.
+    assert!(low < 0.3 && high == 1.0, "{low} to {high}");
+    assert!(report.metrics.iter().any(|metric| metric.interval.is_some()));
+    let html = without_spaces(&report.html());
+    assert!(html.contains("95 % interval<") && html.contains("1.000 (0.207 to 1.000)"), "{html}");
 }
 
 /// Rows whose features are all `value`.
@@ -320,7 +367,7 @@ fn scored_months_counted_by_hand() {
 
     let report = selection_report(&selected(3, &rows().labels), selection_facts(), Vec::new());
     assert_eq!((report.known, report.metrics.len()), (10, 23));
-    assert_eq!((report.by_month[0].known, report.by_month[0].illicit), (2, 1));
+    assert_eq!((report.by_month[0].inspected, report.by_month[0].outcomes), (2, Some((2, 1))));
     insta::assert_snapshot!(without_spaces(&report.headline()), @"Inspect the riskiest 3 of 10 items: those with a probability of fraud of 70.0 % or more. By the probabilities, which are learned from inspected items, about 2 of them should prove illicit. 3 of them were inspected already, and 2 of these found illicit: 0 are left.");
 }
 

@@ -19,6 +19,10 @@ pub struct MonthSelection {
     pub selected: u64,
     /// The sum of the probabilities of the selected.
     pub expected_hits: f64,
+    /// Rows of days that the model was trained on.
+    pub in_sample: u64,
+    /// Selected rows with a known outcome, whether the model was trained on their days or not.
+    pub inspected: u64,
     /// Selected rows with a known outcome, of days that the model was not trained on.
     pub known: u64,
     /// Illicit ones among them.
@@ -89,6 +93,7 @@ impl Selection {
         self.rows += 1;
         self.in_sample += u64::from(in_sample);
         month.rows += 1;
+        month.in_sample += u64::from(in_sample);
         if self.selected < self.capacity {
             self.selected += 1;
             self.threshold = Some(row.score);
@@ -98,6 +103,7 @@ impl Selection {
             }
             month.selected += 1;
             month.expected_hits += row.probability;
+            month.inspected += u64::from(!row.label.is_nan());
             month.known += u64::from(known);
             month.illicit += u64::from(known && row.label == 1.0);
         } else {
@@ -143,8 +149,10 @@ mod tests {
         assert_eq!((equal.selected, equal.tied), (1, 2));
         let march = &selection.months["2021-03"];
         assert_eq!((march.rows, march.selected, march.known, march.illicit), (2, 2, 0, 0));
+        assert_eq!((march.in_sample, march.inspected), (2, 2));
         let april = &selection.months["2021-04"];
         assert_eq!((april.rows, april.selected, april.known, april.illicit), (3, 1, 1, 1));
+        assert_eq!((april.in_sample, april.inspected), (0, 1));
         let metrics = selection.metrics().expect("both kinds");
         // Of 0.8, 0.6 and 0.1 the first and the last are illicit.
         assert_eq!((metrics.rows, metrics.illicit, metrics.roc_auc), (3, 2, 0.5));

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidewaiter_core::{Error, Result};
-use tidewaiter_ingest::{TextForm, records};
+use tidewaiter_ingest::{TextForm, code_digits, records};
 
 use super::digits::{DIGITS, LEVELS, at_level, six_digits, written};
 
@@ -52,7 +52,8 @@ impl Nomenclature {
         let mut cut = Vec::new();
         for record in records {
             let cell = |at: usize| record.get(at).map_or("", |cell| cell.trim());
-            let digits = cell(code);
+            let printed = code_digits(cell(code));
+            let digits = printed.as_deref().unwrap_or(cell(code));
             let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
             if is_number && digits.len() < DIGITS[2] && !DIGITS.contains(&digits.len()) {
                 cut.push(digits.to_owned());
@@ -252,6 +253,9 @@ mod tests {
             Nomenclature::parse(excel.as_bytes()).expect("reads").text("090111"),
             Some("Coffee, not roasted")
         );
+        let printed = "hscode,description\n0901.11,Coffee\n0901 21,Roasted\n";
+        let printed = Nomenclature::parse(printed.as_bytes()).expect("reads");
+        assert_eq!((printed.text("090111"), printed.text("090121")), (Some("Coffee"), Some("Roasted")));
         let long = format!("hscode,description\n010121,{}", "x".repeat(10_000));
         assert!(Nomenclature::parse(long.as_bytes()).is_ok());
     }

@@ -1,6 +1,7 @@
 //! The sections on accuracy, automation, calibration and drift.
 
 use maud::{Markup, html};
+use tidewaiter_registry::intervals::Share;
 use tidewaiter_report::{
     chart::line::{Axis, LineChart, Series},
     table::{Cell, Kind},
@@ -10,7 +11,6 @@ use tidewaiter_report::{
 use super::facts::ReportFacts;
 use crate::{
     codes::digits::{DIGITS, LEVELS},
-    intervals::Share,
     metrics::{Evaluation, ProbabilityBin, RANKS},
     results::{Automation, Novelty, TestResults},
 };

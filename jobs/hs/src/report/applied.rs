@@ -92,6 +92,7 @@ pub fn applied_report(applied: &Applied, facts: &AppliedFacts) -> Result<Page> {
         ("Validation months", period(valid)),
         ("Items scored", number(counts.items)),
         ("Of months that the model knows", number(counts.in_sample)),
+        ("Others, which alone are counted below", number(counts.items - counts.in_sample)),
         ("Declared as first recommended", number(counts.agreeing)),
         ("Doubtful codes", number(counts.doubtful)),
         ("Too vague", number(counts.vague)),
@@ -330,6 +331,8 @@ mod tests {
         let page = applied_report(&applied, &facts).expect("a page");
         assert!(page.lead.starts_with("Of 100 items of KR in 2021-06, 2 are declared"), "{}", page.lead);
         assert!(page.lead.contains("Another 30 items are of months that the model was trained on"));
+        let card = |name: &str| page.facts.iter().find(|fact| fact.0 == name).map(|fact| fact.1.as_str());
+        assert_eq!(card("Others, which alone are counted below"), Some("100"));
         let anchors: Vec<&str> = page.sections.iter().map(|section| section.anchor).collect();
         assert_eq!(anchors, ["doubtful", "duty", "by-chapter"]);
         let duty = &page.sections[1].body.0;

@@ -12,7 +12,7 @@ mod rows;
 mod tables;
 
 use maud::Markup;
-use tidewaiter_registry::{Promotion, comparison::Comparison};
+use tidewaiter_registry::{Promotion, comparison::Comparison, intervals::Share};
 use tidewaiter_report::{
     format::period,
     page::{Footer, Page, Section},
@@ -29,7 +29,7 @@ pub use self::{
     facts::ReportFacts,
     tables::hs_tables,
 };
-use crate::{intervals::Share, results::TestResults};
+use crate::results::TestResults;
 
 /// The words of the page in its languages.
 const WORDS: &str = include_str!("words.tsv");

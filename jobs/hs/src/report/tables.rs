@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use tidewaiter_core::Result;
+use tidewaiter_registry::intervals::Share;
 use tidewaiter_report::data::{batch, count_column, curves, number_column, text_column};
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
 };
 use crate::{
     codes::digits::{DIGITS, LEVELS},
-    intervals::Share,
     metrics::{Chapter, Evaluation, Month, RANKS},
     results::TestResults,
 };

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     features::attributes::Attributes,
     model::{
+        attributes::AttributeWeights,
         hs_model::HsModel,
         scorer::{Choice, Scorer},
     },
@@ -141,7 +142,20 @@ async fn answer(surroundings: &Surroundings, command: Hs) -> Result<Answer> {
     };
     let value = unit_value.as_deref().map(number).transpose()?;
     let attributes = Attributes::given(origin.as_deref(), unit.as_deref(), value)?;
-    answer_with(&suggest(&model, &mut Scorer::new(&model, false), description, &attributes)?, &name)
+    let suggestion = suggest(&model, &mut Scorer::new(&model, false), description, &attributes)?;
+    Ok(Answer { remarks: unseen(&model.attributes, &attributes), ..answer_with(&suggestion, &name)? })
+}
+
+/// What is given and counts for nothing, because the model never saw it, or does not use it.
+fn unseen(known: &AttributeWeights, attributes: &Attributes<'_>) -> Vec<String> {
+    let numbers = known.numbers(attributes);
+    let given = [("origin", attributes.origin), ("unit", attributes.unit)];
+    let unseen = given.into_iter().zip(numbers).filter(|(_, number)| number.is_none());
+    unseen
+        .filter_map(|((what, value), _)| {
+            Some(format!("the model knows no {what} {}: it counts for nothing", value?))
+        })
+        .collect()
 }
 
 impl Hs {
@@ -171,8 +185,11 @@ impl Hs {
 fn answer_rows(answers: RowAnswers<'_>, model: &str) -> Answer {
     let RowAnswers { csv, rows, counts, .. } = answers;
     let remark = format!(
-        "{} rows: {} without a word, {} too vague, {} read in part ({model})",
-        counts.rows, counts.without_words, counts.vague, counts.cut
+        "{} rows: {} without a word, {} others too vague, {} read in part ({model})",
+        counts.rows,
+        counts.without_words,
+        counts.vague.saturating_sub(counts.without_words),
+        counts.cut
     );
     Answer {
         lines: vec![csv.trim_end().to_owned()],
@@ -195,6 +212,9 @@ fn answer_with(suggestion: &Suggestion, model: &str) -> Result<Answer> {
 
 /// The lines that show a suggestion to people.
 fn lines(suggestion: &Suggestion) -> Vec<String> {
+    if suggestion.chapters.is_empty() {
+        return vec!["no letter or digit in the description: there is nothing to classify".to_owned()];
+    }
     let mut lines = Vec::new();
     if suggestion.vague {
         lines.push("too vague to choose a heading: ask for more (what it is, of what, for what)".to_owned());
@@ -206,13 +226,13 @@ fn lines(suggestion: &Suggestion) -> Vec<String> {
     };
     lines.push(format!("2 digits  {}", listed(&suggestion.chapters)));
     lines.push(format!("4 digits  {}", listed(&suggestion.headings)));
+    if suggestion.vague {
+        return lines;
+    }
     for explained in &suggestion.subheadings {
         let words: Vec<&str> = explained.words.iter().map(|(word, _)| word.as_str()).collect();
-        lines.push(format!(
-            "6 digits  {}   for: {}",
-            listed(std::slice::from_ref(&explained.choice)),
-            words.join(", ")
-        ));
+        let counted = if words.is_empty() { String::new() } else { format!("   for: {}", words.join(", ")) };
+        lines.push(format!("6 digits  {}{counted}", listed(std::slice::from_ref(&explained.choice))));
         lines.extend(explained.path.iter().map(|text| format!("          {text}")));
     }
     if !suggestion.national.is_empty() {
@@ -222,4 +242,48 @@ fn lines(suggestion: &Suggestion) -> Vec<String> {
         lines.push(format!("similar   {:.2}  {}  {}", similar.similarity, similar.code, similar.description));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suggest::suggestion::Explained;
+
+    fn suggestion(vague: bool, code: &str) -> Suggestion {
+        let choice = |code: &str| Choice { code: code.to_owned(), probability: 0.5 };
+        let explained = Explained {
+            choice: choice(code),
+            words: Vec::new(),
+            path: vec!["a text of the nomenclature".to_owned()],
+        };
+        Suggestion {
+            description: "goods".to_owned(),
+            vague,
+            chapters: vec![choice(&code[..2])],
+            headings: vec![choice(&code[..4])],
+            subheadings: vec![explained],
+            national: Vec::new(),
+            similar: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_origin_that_the_model_never_saw_is_said() {
+        let mut known = AttributeWeights::default();
+        let given = |origin: &'static str| Attributes { origin: Some(origin), ..Attributes::default() };
+        assert_eq!(unseen(&known, &given("XX")), ["the model knows no origin XX: it counts for nothing"]);
+        assert_eq!(unseen(&known, &Attributes::default()), [""; 0]);
+        known.keys[0] = vec![("CN".to_owned(), 0)];
+        assert_eq!(unseen(&known, &given("CN")), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_is_listed_of_no_words_and_no_subheading_of_vague_ones() {
+        let said = lines(&suggestion(false, "640391"));
+        assert_eq!(said[2], "6 digits  640391 50.0 %", "no word is named where none counted");
+        let said = lines(&suggestion(true, "640391"));
+        assert!(said[0].starts_with("too vague") && said.len() == 3, "{said:?}");
+        let nothing = Suggestion { chapters: Vec::new(), ..suggestion(true, "640391") };
+        assert_eq!(lines(&nothing), ["no letter or digit in the description: there is nothing to classify"]);
+    }
 }

@@ -353,10 +353,19 @@ impl Leader for GbdtLeader {
         let done = self.state.trees.len() as u64;
         let note = match self.validation_loss() {
             None => String::new(),
-            Some(_) => format!(
-                "validation log loss {:.6} (best {:.6} after {} trees)",
-                self.state.loss, self.state.best_loss, self.state.best_trees
-            ),
+            Some(_) => {
+                let state = &self.state;
+                let ends = match self.stops_early() && !state.finished {
+                    true => {
+                        format!("; it ends {} trees after the best", self.parameters.early_stopping_rounds)
+                    }
+                    false => String::new(),
+                };
+                format!(
+                    "validation log loss {:.6} (best {:.6} after {} trees){ends}",
+                    state.loss, state.best_loss, state.best_trees
+                )
+            }
         };
         let total = if self.state.finished { done } else { u64::from(self.parameters.trees) };
         Progress { done, total, note }

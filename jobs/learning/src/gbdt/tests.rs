@@ -289,9 +289,19 @@ fn early_stopping_keeps_the_best_trees() {
     let table = table(3000);
     let parameters = Parameters { learning_rate: 0.5, early_stopping_rounds: 5, ..Default::default() };
     let mut leader = GbdtLeader::new(parameters).expect("good parameters");
-    fit_in_process(&mut leader, &mut shards(&table, 2)).expect("fits");
+    let (mut shards, mut said) = (shards(&table, 2), false);
+    while let Some(instruction) = leader.instruct().expect("goes on") {
+        let mut merged = None;
+        for shard in &mut shards {
+            shard.contribute(&instruction, &mut merged).expect("contributes");
+        }
+        leader.absorb(merged.expect("there are shards")).expect("absorbs");
+        said |= leader.progress().note.ends_with("; it ends 5 trees after the best");
+    }
+    assert!(said, "the total is an upper bound");
     let progress = leader.progress();
     assert_eq!(leader.model().expect("a model").trees.len() as u64 + 5, progress.done);
+    assert!(!progress.note.contains("it ends"), "{}", progress.note);
     assert!(leader.validation_loss().expect("a loss") < 0.693);
 }
 

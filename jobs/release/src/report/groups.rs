@@ -38,6 +38,7 @@ impl Writer<'_> {
             ("Open", Kind::Count),
             ("Mean of the ended", Kind::Hours),
             ("Median", Kind::Hours),
+            ("95 % interval", Kind::Text),
             ("P90", Kind::Hours),
         ];
         let has_target = groups.iter().any(|(_, result)| result.stage.target_hours.is_some());
@@ -52,13 +53,15 @@ impl Writer<'_> {
         let caption = format!("{} – {of}", self.headline_name());
         let mut table = self.table(&caption, &columns);
         for (value, result) in groups.into_iter().take(2 * SHOWN) {
+            let has_enough = cases(result) >= LEAST_CASES;
             let mut cells = vec![
                 Cell::Text(self.value(column, value)),
                 cases(result).into(),
                 result.open.into(),
                 (result.complete > 0).then_some(result.elapsed.mean).into(),
-                result.median().filter(|_| cases(result) >= LEAST_CASES).into(),
-                result.p90().filter(|_| cases(result) >= LEAST_CASES).into(),
+                result.median().filter(|_| has_enough).into(),
+                if has_enough { self.interval(result.median_interval()) } else { Cell::Absent },
+                result.p90().filter(|_| has_enough).into(),
             ];
             if has_target {
                 cells.push(result.within_target().into());

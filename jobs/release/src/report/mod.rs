@@ -23,7 +23,7 @@ use tidewaiter_report::{
 };
 
 use self::writer::{WORDS, Writer, time_of};
-use crate::results::Study;
+use crate::{results::Study, stages::StageResult};
 
 impl Study {
     /// The report's HTML file; the footer says what made it.
@@ -115,9 +115,18 @@ impl Writer<'_> {
                 &[("share", &self.words.percent(share)), ("target", &self.hours(target))],
             ));
         }
-        if let Some((edge, share)) = self.worst_edge() {
+        if let Some(said) = self.where_it_goes(headline) {
             text.push(' ');
-            text.push_str(&self.fill(
+            text.push_str(&said);
+        }
+        text
+    }
+
+    /// Where most of the headline's time goes. A share of other time would be taken for a cause of it.
+    fn where_it_goes(&self, headline: &StageResult) -> Option<String> {
+        let is_whole = headline.stage.from.is_empty();
+        match is_whole {
+            true => self.worst_edge().map(|(edge, share)| self.fill(
                 "Of the time from the first to the last event of all cases, {share} lies between “{from}” and “{to}” directly \
                  after it (median {median}, mean {mean}).",
                 &[
@@ -127,9 +136,16 @@ impl Writer<'_> {
                     ("median", &self.hours(edge.median / 3600.0)),
                     ("mean", &self.hours(edge.mean / 3600.0)),
                 ],
-            ));
+            )),
+            false => self.longest_step().map(|(step, hours, share)| self.fill(
+                "Of the mean of the cases that ended, {hours} ({share}) are in “{step}”, more than in any other step.",
+                &[
+                    ("hours", &self.hours(hours / headline.complete as f64)),
+                    ("share", &self.words.percent(share)),
+                    ("step", &self.stage_name(step)),
+                ],
+            )),
         }
-        text
     }
 }
 
@@ -141,8 +157,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        process::Edge,
         stage_file::{DEFAULT, StageFile},
-        stages::{StageResult, TargetResult},
+        stages::{StageResult, TargetResult, TimeShare},
         statistics::{distribution::Summary, survival::SurvivalSummary},
     };
 
@@ -192,9 +209,36 @@ mod tests {
              meet the target of 20.0 h."
         );
         assert!(!lead(&study(None), Language::English).contains("target"));
+        assert!(!lead(&study(None), Language::English).contains("any other step"));
         assert!(lead(&study(Some(20.0)), Language::Spanish).contains("10,0 h"));
         let html = study(None).html(Language::French, Footer::default());
         let (_, body) = html.split_once("</style>").expect("a page");
         assert!(html.contains("lang=\"fr\"") && !body.contains('{'), "no value is left out");
+    }
+
+    /// After the release most time goes by, but the sentence is about the time from arrival to release.
+    #[test]
+    fn the_lead_names_a_step_of_its_own_stage_and_no_time_beside_it() {
+        let mut study = study(None);
+        let step = |at: usize| StageFile::parse(DEFAULT).expect("is right").stages.swap_remove(at);
+        let share = |stage, hours| TimeShare { stage, hours };
+        study.time_shares = vec![share(Some(step(5)), 12.0), share(Some(step(6)), 45.0), share(None, 3.0)];
+        study.edges = vec![Edge {
+            source: "release".to_owned(),
+            target: "gate-out".to_owned(),
+            count: 10,
+            mean: 9e8,
+            median: 9e8,
+            sum: 9e9,
+            working: None,
+        }];
+        let said = lead(&study, Language::English);
+        let name = step(6).name;
+        let expected = format!(
+            "Of the mean of the cases that ended, 7.5 h (75 %) are in “{name}”, more than in any other step."
+        );
+        assert!(said.ends_with(&expected), "{said}");
+        assert!(!said.contains("gate-out"), "{said}");
+        assert!(lead(&study, Language::French).contains("plus que dans toute autre étape"));
     }
 }

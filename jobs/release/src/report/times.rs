@@ -280,6 +280,15 @@ impl Writer<'_> {
         html! { (histogram.render()) (chart.render()) }
     }
 
+    /// An interval of hours; an end that is not reached is an ellipsis.
+    pub(super) fn interval(&self, interval: (Option<f64>, Option<f64>)) -> Cell {
+        let end = |end: Option<f64>| end.map_or("…".to_owned(), |hours| self.numbers().fixed(hours, 2));
+        match interval {
+            (None, None) => Cell::Absent,
+            (low, high) => Cell::Text(format!("{} – {}", end(low), end(high))),
+        }
+    }
+
     /// The table of average release times, with what an average alone would hide.
     pub(super) fn publication(&self) -> Markup {
         let mut columns = vec![
@@ -315,11 +324,6 @@ impl Writer<'_> {
             ),
         };
         let mut table = self.table(&caption, &columns);
-        let end = |end: Option<f64>| end.map_or("…".to_owned(), |hours| self.numbers().fixed(hours, 2));
-        let interval = |interval: (Option<f64>, Option<f64>)| match interval {
-            (None, None) => Cell::Absent,
-            (low, high) => Cell::Text(format!("{} – {}", end(low), end(high))),
-        };
         for result in published {
             let mut cells = vec![
                 Cell::Text(self.name(result)),
@@ -327,9 +331,9 @@ impl Writer<'_> {
                 result.open.into(),
                 (result.complete > 0).then_some(result.elapsed.mean).into(),
                 result.median().into(),
-                interval(result.median_interval()),
+                self.interval(result.median_interval()),
                 result.p90().into(),
-                interval(result.p90_interval()),
+                self.interval(result.p90_interval()),
             ];
             if has_target {
                 cells.extend([result.stage.target_hours.into(), result.within_target().into()]);

@@ -99,6 +99,15 @@ impl Writer<'_> {
         self.study.edges.first().filter(|_| total > 0.0).map(|edge| (edge, edge.sum / total))
     }
 
+    /// The step that holds most of the headline's time: its hours over all cases that ended, and its share. None where most
+    /// of the time is in no step.
+    pub(super) fn longest_step(&self) -> Option<(&Stage, f64, f64)> {
+        let shares = &self.study.time_shares;
+        let all: f64 = shares.iter().map(|share| share.hours).sum();
+        let longest = shares.iter().max_by(|a, b| a.hours.total_cmp(&b.hours)).filter(|_| all > 0.0)?;
+        Some((longest.stage.as_ref()?, longest.hours, longest.hours / all))
+    }
+
     /// The word for a column by which cases are grouped.
     pub(super) fn attribute(&self, column: &str) -> String {
         let word = match column {

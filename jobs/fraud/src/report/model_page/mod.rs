@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
+use tidewaiter_registry::comparison::Comparison;
 use tidewaiter_report::{
     chart::{
         bar::BarChart,
         line::{Axis, LineChart, Series},
     },
+    format::NumberFormat,
     page::{Footer, Page, Section},
     table::{Cell, Kind},
     words::{Language, Words},
@@ -21,12 +23,16 @@ use super::{
     estimate,
     item_table::{self, SelectedItem},
     metric_table::{self, Metric},
-    words,
+    random_draw, words,
 };
 use crate::{
     metrics::{self, CalibrationBin},
     population::{Estimate, Population},
+    scored::RankBy,
 };
+
+/// The metrics of a month that the page shows, as their names begin; the file `months` has all.
+const MONTHLY: [&str; 3] = ["precision@", "recall@", "roc_auc"];
 
 /// Everything that the report shows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +52,9 @@ pub struct ModelPage {
     pub decision: String,
     /// Share of items that customs can inspect, which the headline uses.
     pub capacity: f64,
+    /// The share of the known fraud that the riskiest items hold, as many as can be inspected, minus that of as many drawn at
+    /// random; `None` where it is not known.
+    pub over_random: Option<Comparison>,
     /// Of which items of the test months the figures are, and an estimate for all.
     pub population: Population,
     /// How often the test months were looked at, this time included.
@@ -114,8 +123,12 @@ pub struct MonthRow {
     pub rows: u64,
     /// Share that is illicit.
     pub illicit_rate: f64,
-    /// Metrics by their names; each is a column.
+    /// The riskiest of them, which precision and recall are about.
+    pub selected: u64,
+    /// Metrics by their names.
     pub metrics: BTreeMap<String, f64>,
+    /// 95 % intervals by the names of metrics, and that of the illicit share as `illicit`.
+    pub intervals: BTreeMap<String, [f64; 2]>,
 }
 
 /// How much a feature contributes.
@@ -226,11 +239,22 @@ impl ModelPage {
     /// How good the selection is, and of which items, in a few sentences.
     pub fn headline(&self) -> String {
         let words = &words(self.language);
-        let inspected = self.inspected_headline(words);
-        let Population::Estimated(estimate) = &self.population else { return inspected };
-        match estimate::headline(words, estimate, self.capacity) {
-            Some(all) => format!("{all} {inspected}"),
-            None => inspected,
+        let unproven = self.over_random.as_ref().and_then(|compared| random_draw::warning(words, compared));
+        let all = match &self.population {
+            Population::Estimated(estimate) => estimate::headline(words, estimate, self.capacity),
+            _ => None,
+        };
+        let sentences = unproven.into_iter().chain(all).chain([self.inspected_headline(words)]);
+        sentences.collect::<Vec<_>>().join(" ")
+    }
+
+    /// A share at the capacity, as text, with the 95 % interval of its metric where there is one.
+    fn with_interval(&self, words: &Words, metric: &str, share: String) -> String {
+        let name = format!("{metric}@{}", self.capacity * 100.0);
+        let found = self.metrics.iter().find(|metric| metric.name == name);
+        match found.and_then(|metric| metric.interval) {
+            None => share,
+            Some(ends) => estimate::with_interval(words, &share, ends),
         }
     }
 
@@ -247,7 +271,7 @@ impl ModelPage {
         let same = champion.is_some_and(|champion| (champion * 100.0).round() == (found * 100.0).round());
         let percent =
             |share: f64| format!("{}\u{a0}%", words.numbers().fixed(share * 100.0, usize::from(same)));
-        let share = percent(found);
+        let share = self.with_interval(words, "recall", percent(found));
         let values = [("capacity", capacity.as_str()), ("share", &share)];
         let mut text = match self.population {
             Population::All => {
@@ -267,10 +291,10 @@ impl ModelPage {
             let values = [
                 ("items", words.numbers().count(items)),
                 ("illicit", words.numbers().count(precision * items)),
-                ("share", words.numbers().percent(precision)),
+                ("share", self.with_interval(words, "precision", words.numbers().percent(precision))),
             ];
             let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
-            text.push_str(&words.fill("; of these {items} items {illicit} ({share}) are illicit", &values));
+            text.push_str(&words.fill("; of these {items} items {illicit} are illicit: {share}", &values));
         }
         text.push_str(
             &words.fill(
@@ -395,23 +419,51 @@ impl ModelPage {
                 words.fill("Measured on {items} of the test months, from which neither model learned", &items)
             }
         };
-        metric_table::table(words, &caption, &self.metrics, !self.gain.champion.is_empty())
+        let compares = !self.gain.champion.is_empty();
+        metric_table::table(words, &caption, &self.metrics, compares, RankBy::Probability)
     }
 
     fn months(&self, words: &Words) -> Markup {
         let mut names: Vec<&str> =
             self.by_month.iter().flat_map(|month| month.metrics.keys().map(String::as_str)).collect();
+        names.retain(|name| MONTHLY.iter().any(|shown| name.starts_with(shown)));
         names.sort_unstable();
         names.dedup();
-        let mut columns = vec![("Month", Kind::Text), ("Items", Kind::Count), ("Illicit", Kind::Percent)];
-        columns.extend(names.iter().map(|name| (*name, Kind::Ratio)));
-        let caption =
-            words.fill("Each month of the test period: {items}", &[("items", self.of_items(words))]);
+        let mut columns = vec![
+            ("Month", Kind::Text),
+            ("Items", Kind::Count),
+            ("Illicit", Kind::Text),
+            ("Selected", Kind::Count),
+        ];
+        columns.extend(names.iter().map(|name| (*name, Kind::Text)));
+        let caption = words.fill(
+            "Each month of the test period: {items}, with 95 % intervals; selected: the riskiest items of the month, which \
+             precision and recall are about",
+            &[("items", self.of_items(words))],
+        );
         let mut table = words.table(&caption, &columns);
         for month in &self.by_month {
-            let mut cells: Vec<Cell> =
-                vec![month.month.as_str().into(), month.rows.into(), month.illicit_rate.into()];
-            cells.extend(names.iter().map(|name| month.metrics.get(*name).copied().into()));
+            let cell = |name: &str, value: Option<f64>, text: fn(NumberFormat, f64) -> String| {
+                let Some(value) = value.filter(|value| value.is_finite()) else { return Cell::Absent };
+                let text = |value: f64| text(words.numbers(), value);
+                Cell::Text(match month.intervals.get(name) {
+                    None => text(value),
+                    Some(ends) => {
+                        let [low, high] = ends.map(text);
+                        let values = [("mean", text(value)), ("low", low), ("high", high)];
+                        let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
+                        words.fill("{mean} ({low} to {high})", &values)
+                    }
+                })
+            };
+            let mut cells: Vec<Cell> = vec![
+                month.month.as_str().into(),
+                month.rows.into(),
+                cell("illicit", Some(month.illicit_rate), NumberFormat::percent),
+                month.selected.into(),
+            ];
+            let metric = |name: &&str| cell(name, month.metrics.get(*name).copied(), NumberFormat::ratio);
+            cells.extend(names.iter().map(metric));
             table.row(cells);
         }
         table.render()

@@ -14,6 +14,7 @@ fn example() -> ModelPage {
         name: name.to_owned(),
         challenger,
         items: None,
+        interval: None,
         champion: Some(champion),
     };
     let features = [
@@ -32,6 +33,7 @@ fn example() -> ModelPage {
         decision: "Promoted: revenue_recall@5 rises from 0.431 to 0.462, more than the 0.005 asked for."
             .to_owned(),
         capacity: 0.05,
+        over_random: None,
         population: Population::All,
         looks: 1,
         periods: Months {
@@ -55,7 +57,9 @@ fn example() -> ModelPage {
                 month: format!("2021-0{month}"),
                 rows: 4_400 + month * 13,
                 illicit_rate: 0.07 + month as f64 / 1000.0,
+                selected: 220,
                 metrics: [("roc_auc".to_owned(), 0.94), ("precision@5".to_owned(), 0.95)].into(),
+                intervals: [("precision@5".to_owned(), [0.9121, 0.9712])].into(),
             })
             .collect(),
         importance: features
@@ -119,7 +123,7 @@ fn the_first_sentence_is_read_from_the_curves() {
     };
     assert_eq!(
         report.headline().replace('\u{a0}', " "),
-        "Inspecting the riskiest 5 % of items finds 46 % of the fraud; of these 672 items 638 (95.0 %) are illicit. \
+        "Inspecting the riskiest 5 % of items finds 46 % of the fraud; of these 672 items 638 are illicit: 95.0 %. \
          Inspecting as many at random would find 5 % of the fraud; the champion so far finds 40 %."
     );
 }

@@ -15,16 +15,20 @@
 //!   more than the features do.
 //!
 //! The interval is that of drawing the declarations again that stand for others (see
-//! [`tidewaiter_registry::comparison::resample`]); it leaves out the chance in predicted chances. Where too few items were
+//! [`tidewaiter_registry::comparison::resample`]); it leaves out the chance in predicted chances. Draws say little of a share
+//! of nearly none or nearly all: its interval is at least as wide as Wilson's of so many declarations. Where too few items were
 //! inspected, or many items are unlike all that were, there is no estimate, and [`Population::Inspected`] says why. Start
 //! at [`population`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Result};
 use tidewaiter_learning::gbdt;
-use tidewaiter_registry::comparison::{Groups, RESAMPLES, resample};
+use tidewaiter_registry::{
+    comparison::{Groups, RESAMPLES, resample},
+    intervals::wilson,
+};
 
 use crate::metrics::{PERCENTS, inspected};
 
@@ -35,6 +39,8 @@ pub(crate) const LEAST_INSPECTED: usize = 200;
 pub(crate) const LEAST_ILLICIT: usize = 20;
 /// Fewest items that stand for others in a selection of which figures are estimated.
 const LEAST_SELECTED: usize = 10;
+/// Fewest items for a share, and against it, of which draws alone give the interval.
+const FEW: usize = 10;
 /// Groups of items by their chance of inspection, and the fewest inspected items of one.
 const STRATA: usize = 20;
 const LEAST_IN_STRATUM: usize = 30;
@@ -286,37 +292,71 @@ fn estimate(items: Items<'_>, known: &[usize], strata: &Strata, seed: u64) -> Es
     let stand_in =
         |cut: usize| sample.iter().filter(|it| it.stands_in.is_some() && it.selected <= cut).count();
     let is_enough: [bool; PERCENTS.len()] = std::array::from_fn(|cut| stand_in(cut) >= LEAST_SELECTED);
+    let mut inspected_in = vec![0_u64; strata.items.len()];
+    sample.iter().filter_map(|item| item.stands_in).for_each(|(stratum, _)| inspected_in[stratum] += 1);
+    let weights =
+        strata.items.iter().zip(&inspected_in).map(|(items, own)| *items as f64 / (*own).max(1) as f64);
+    let weights: Vec<f64> = weights.collect();
     let named = names().into_iter().zip(whole.into_iter().zip(drawn)).enumerate();
     let named = named.filter_map(|(at, (name, (value, drawn)))| {
         // The first is of no selection; then those of all selections follow each other.
         let is_known = at == 0 || is_enough[(at - 1) % PERCENTS.len()];
         let (value, drawn) = (value.filter(|_| is_known)?, drawn?);
-        let seen = if at == 0 { groups.count() } else { stand_in((at - 1) % PERCENTS.len()) };
-        let (low, high) =
-            if drawn.low == drawn.high { certain(value, seen) } else { (drawn.low, drawn.high) };
-        Some((name, Estimated { value, low: low.min(value), high: high.max(value) }))
+        let (mut low, mut high) = (drawn.low.min(value), drawn.high.max(value));
+        let support = Support::of(&sample, &weights, &|item| counts(at, item));
+        if support.is_small() {
+            let (lower, upper) = wilson(value, support.declarations.max(1.0));
+            (low, high) = (low.min(lower), high.max(upper));
+        }
+        Some((name, Estimated { value, low, high }))
     });
-    let mut inspected_in = vec![0_u64; strata.items.len()];
-    sample.iter().filter_map(|item| item.stands_in).for_each(|(stratum, _)| inspected_in[stratum] += 1);
-    let weights =
-        strata.items.iter().zip(&inspected_in).map(|(items, own)| *items as f64 / (*own).max(1) as f64);
+    let figures = named.collect();
     Estimate {
         items: rows as u64,
         inspected: known.len() as u64,
         basis: strata.basis,
-        most_weight: weights.fold(0.0, f64::max),
-        figures: named.collect(),
+        most_weight: weights.iter().copied().fold(0.0, f64::max),
+        figures,
     }
 }
 
-/// The interval of a share of so many items that is the same in all draws: of 0 or 1 that of Wilson (JASA 1927), so that it
-/// is not certain.
-fn certain(share: f64, items: usize) -> (f64, f64) {
-    let (items, z2) = (items as f64, 1.96_f64.powi(2));
-    match share {
-        0.0 => (0.0, z2 / (items + z2)),
-        1.0 => (items / (items + z2), 1.0),
-        other => (other, other),
+/// Of how many items that stand for others a figure is a share.
+struct Support {
+    items: usize,
+    hits: usize,
+    /// Their declarations, fewer where they stand for unequal numbers (Kish, "Survey Sampling", 1965, section 11.7).
+    declarations: f64,
+}
+
+impl Support {
+    /// Whether an item counts for a share, by `counts`: not at all, against it or for it. `weights` are those of the strata.
+    fn of(sample: &[Inspected], weights: &[f64], counts: &dyn Fn(&Inspected) -> Option<bool>) -> Self {
+        let (mut items, mut hits, mut sum, mut squares) = (0, 0, 0.0, 0.0);
+        let mut declarations = BTreeSet::new();
+        for item in sample {
+            let (Some((stratum, group)), Some(hit)) = (item.stands_in, counts(item)) else { continue };
+            (items, hits) = (items + 1, hits + usize::from(hit));
+            (sum, squares) = (sum + weights[stratum], squares + weights[stratum].powi(2));
+            declarations.insert(group);
+        }
+        let equal = if items == 0 { 0.0 } else { sum * sum / (items as f64 * squares) };
+        Self { items, hits, declarations: declarations.len() as f64 * equal }
+    }
+
+    /// Whether too few items count for the share, or against it, for draws to tell its interval.
+    fn is_small(&self) -> bool {
+        self.hits.min(self.items - self.hits) < FEW
+    }
+}
+
+/// Whether an item counts for the figure at a place of [`names`], against it, or not at all.
+fn counts(at: usize, item: &Inspected) -> Option<bool> {
+    let Some(at) = at.checked_sub(1) else { return Some(item.illicit) };
+    let is_selected = item.selected <= at % PERCENTS.len();
+    match at / PERCENTS.len() {
+        0 => is_selected.then_some(item.illicit),
+        1 => item.illicit.then_some(is_selected),
+        _ => (item.revenue > 0.0).then_some(is_selected),
     }
 }
 
@@ -359,182 +399,4 @@ fn figures(sample: &[Inspected], items: &[u64], weights: &[u32]) -> Vec<Option<f
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::{Rng, SeedableRng};
-    use rand_xoshiro::Xoshiro256PlusPlus;
-
-    use super::*;
-
-    #[test]
-    fn weights_of_a_case_by_hand() {
-        // Two groups of 10 and 90 items with two inspected each: weights 5 and 45. The first of each is illicit; the
-        // first group's is in the selection of 10 percent and no other.
-        let item = |stratum, group, selected, illicit, revenue| Inspected {
-            stands_in: Some((stratum, group)),
-            selected,
-            illicit,
-            revenue,
-        };
-        let sample = [
-            item(0, 0, 4, true, 10.0),
-            item(0, 1, 5, false, 0.0),
-            item(1, 2, 5, true, 2.0),
-            item(1, 3, 5, false, 0.0),
-        ];
-        let named = |weights: &[u32]| -> BTreeMap<String, Option<f64>> {
-            names().into_iter().zip(figures(&sample, &[10, 90], weights)).collect()
-        };
-        let once = named(&[1, 1, 1, 1]);
-        assert_eq!((once["illicit"], once["recall@10"], once["recall@5"]), (Some(0.5), Some(0.1), Some(0.0)));
-        assert_eq!((once["precision@10"], once["precision@5"]), (Some(1.0), None));
-        assert_eq!(once["revenue_recall@10"], Some(50.0 / 140.0));
-        // The illicit item of the second group is not drawn, the licit one twice.
-        let drawn = named(&[1, 1, 0, 2]);
-        assert_eq!((drawn["illicit"], drawn["recall@10"]), (Some(0.05), Some(1.0)));
-    }
-
-    #[test]
-    fn items_that_a_rule_chose_count_for_themselves() {
-        // Of ten items a rule chose the first two, and a draw the next two of the other eight: these count four times.
-        let random: Vec<_> = (0..10).map(|row| Some(row == 2 || row == 3)).collect();
-        let labels: Vec<f32> = [1.0, 1.0, 1.0, 0.0].into_iter().chain([f32::NAN; 6]).collect();
-        let strata = Strata::drawn(&random, &labels);
-        assert_eq!((strata.basis, strata.items.as_slice()), (Basis::Random { drawn: 2 }, [8].as_slice()));
-        assert_eq!(strata.of_row[..5], [None, None, Some(0), Some(0), Some(0)]);
-        let item = |stands_in, selected, illicit| Inspected { stands_in, selected, illicit, revenue: 0.0 };
-        let sample = [
-            item(None, 4, true),
-            item(None, 4, true),
-            item(Some((0, 0)), 5, true),
-            item(Some((0, 1)), 5, false),
-        ];
-        let named = |weights: &[u32]| -> BTreeMap<String, Option<f64>> {
-            names().into_iter().zip(figures(&sample, &strata.items, weights)).collect()
-        };
-        let once = named(&[1, 1]);
-        assert_eq!((once["illicit"], once["precision@10"]), (Some(0.6), Some(1.0)));
-        assert_eq!(once["recall@10"], Some(2.0 / 6.0));
-        // What a rule chose is there in every draw.
-        assert_eq!((named(&[0, 2])["illicit"], named(&[2, 0])["illicit"]), (Some(0.2), Some(1.0)));
-    }
-
-    #[test]
-    fn a_share_that_is_the_same_in_all_draws_is_not_certain() {
-        let (low, high) = certain(1.0, 25);
-        assert!((0.86..0.88).contains(&low) && high == 1.0, "{low}");
-        let none = certain(0.0, 25);
-        assert!(none.0 == 0.0 && (none.1 - (1.0 - low)).abs() < 1e-12, "{none:?}");
-        assert_eq!(certain(0.5, 25), (0.5, 0.5));
-    }
-
-    #[test]
-    fn groups_have_equally_many_inspected_items_and_all_items() {
-        let propensity: Vec<f64> = (0..1000).map(|row| f64::from(row * 7919 % 1000) / 1000.0).collect();
-        let labels: Vec<f32> =
-            propensity.iter().map(|chance| if *chance > 0.8 { 1.0 } else { f32::NAN }).collect();
-        let strata = Strata::of(&propensity, &labels);
-        assert_eq!((strata.items.len(), strata.items.iter().sum::<u64>()), (6, 1000));
-        assert_eq!(strata.items[0], 801 + 34);
-    }
-
-    /// Items of which suspicious ones are illicit and inspected more often, in declarations of two.
-    #[derive(Default)]
-    struct World {
-        scores: Vec<f64>,
-        labels: Vec<f32>,
-        truth: Vec<bool>,
-        propensity: Vec<f64>,
-        declarations: Vec<u64>,
-        random: Vec<Option<bool>>,
-    }
-
-    fn world(seed: u64) -> World {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut world = World::default();
-        for declaration in 0..10_000 {
-            let suspicion = rng.random::<f64>();
-            let chance = 0.02 + 0.3 * suspicion.powi(4);
-            let inspected = rng.random::<f64>() < chance;
-            for _ in 0..2 {
-                let illicit = rng.random::<f64>() < 0.02 + 0.25 * suspicion * suspicion;
-                world.scores.push((0.7 * suspicion + 0.3 * rng.random::<f64>()).clamp(0.0, 1.0));
-                world.labels.push(if inspected { f32::from(u8::from(illicit)) } else { f32::NAN });
-                world.truth.push(illicit);
-                // Only the order counts.
-                world.propensity.push(suspicion);
-                world.declarations.push(declaration);
-                world.random.push(None);
-            }
-        }
-        world
-    }
-
-    /// The 95 % intervals cover the truth in about 95 of 100 worlds, and the figures of the inspected items do not.
-    #[test]
-    fn intervals_cover_the_truth_that_the_inspected_items_miss() {
-        let (mut covered, mut naive_errors) = ([0; 3], 0.0);
-        const WORLDS: u64 = 40;
-        for seed in 0..WORLDS {
-            let World { scores, labels, truth, propensity, declarations, random } = world(seed);
-            let revenue = vec![f64::NAN; labels.len()];
-            let items = Items {
-                scores: &scores,
-                labels: &labels,
-                revenue: &revenue,
-                declarations: &declarations,
-                random: &random,
-                propensity: Some(&propensity),
-            };
-            let Population::Estimated(estimate) = population(items, seed).expect("figures") else {
-                panic!("an estimate")
-            };
-            let truth: Vec<f32> = truth.iter().map(|illicit| f32::from(u8::from(*illicit))).collect();
-            let true_figures = crate::Metrics::of(&scores, &truth, None).expect("both kinds");
-            let naive = crate::Metrics::of(&scores, &labels, None).expect("both kinds");
-            let share = true_figures.illicit as f64 / true_figures.rows as f64;
-            naive_errors += naive.illicit as f64 / naive.rows as f64 - share;
-            let wanted = [
-                (estimate.figures["illicit"], share),
-                (estimate.at("recall", 5.0).expect("a figure"), true_figures.recall_at(5.0).expect("K")),
-                (
-                    estimate.at("precision", 5.0).expect("a figure"),
-                    true_figures.precision_at(5.0).expect("K"),
-                ),
-            ];
-            for (covered, (figure, truth)) in covered.iter_mut().zip(wanted) {
-                *covered += u64::from(figure.low <= truth && truth <= figure.high);
-            }
-        }
-        assert!(covered.iter().all(|covered| *covered >= 34), "{covered:?} of {WORLDS}");
-        assert!(naive_errors / WORLDS as f64 > 0.04, "{naive_errors}");
-    }
-
-    #[test]
-    fn what_cannot_be_estimated_is_said_with_its_reason() {
-        let World { scores, labels, declarations, propensity, random, .. } = world(1);
-        let revenue = vec![0.0; labels.len()];
-        let population_of = |labels: &[f32], propensity: Option<&[f64]>| {
-            let (scores, revenue, declarations, random) = (&scores, &revenue, &declarations, &random);
-            population(Items { scores, labels, revenue, declarations, random, propensity }, 0)
-                .expect("figures")
-        };
-        let why = |labels: &[f32], propensity: Option<&[f64]>| match population_of(labels, propensity) {
-            Population::Inspected { why } => why,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(why(&labels, None), NoEstimate::NotPredicted);
-        let few: Vec<f32> =
-            labels.iter().enumerate().map(|(row, label)| if row < 900 { *label } else { f32::NAN }).collect();
-        assert!(matches!(why(&few, Some(&propensity)), NoEstimate::TooFew { .. }), "too few");
-        // A rule that looks at the suspicious half alone says nothing of the other.
-        let half: Vec<f32> = labels
-            .iter()
-            .zip(&propensity)
-            .map(|(label, chance)| if *chance > 0.5 { *label } else { f32::NAN })
-            .collect();
-        let overlap = why(&half, Some(&propensity));
-        assert!(matches!(overlap, NoEstimate::Unlike { share } if share > 0.1), "no overlap: {overlap:?}");
-        let all = vec![0.0; labels.len()];
-        assert_eq!(population_of(&all, None), Population::All);
-    }
-}
+mod tests;

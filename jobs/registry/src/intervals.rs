@@ -7,29 +7,26 @@
 //! confidence interval methods for binomial proportions in clustered surveys", 2015): it stays within 0 and 1 and is wide
 //! where few items are known. Start at [`Clusters::interval`].
 
-use tidewaiter_registry::comparison::Groups;
+use serde::{Deserialize, Serialize};
 
-use crate::metrics::ScoredRows;
+use crate::comparison::Groups;
 
 /// The 0.975 quantile of the normal distribution.
 const NORMAL: f64 = 1.959_963_985;
 
 /// The groups of rows that resemble each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Clusters {
-    pub(crate) declarations: Groups,
-    pub(crate) days: Groups,
+pub struct Clusters {
+    /// Rows of one declaration.
+    pub declarations: Groups,
+    /// Rows of one day.
+    pub days: Groups,
 }
 
 impl Clusters {
-    /// The groups of scored rows.
-    pub(crate) fn of(rows: &ScoredRows) -> Self {
-        Self { declarations: Groups::of(&rows.declarations), days: Groups::of(&rows.days) }
-    }
-
     /// The share of the items that `of_row` counts (its first value) among those that it looks at (the second), with the
     /// interval; `None` where it looks at none.
-    pub(crate) fn interval(&self, of_row: &dyn Fn(usize) -> (f64, f64)) -> Option<Share> {
+    pub fn interval(&self, of_row: &dyn Fn(usize) -> (f64, f64)) -> Option<Share> {
         let rows = self.declarations.rows();
         let (part, items) = (0..rows).map(of_row).fold((0.0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
         if items == 0.0 {
@@ -64,7 +61,7 @@ impl Clusters {
 }
 
 /// A share of items with its 95 % confidence interval.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// The share, 0 to 1.
     pub share: f64,
@@ -74,8 +71,9 @@ pub struct Share {
     pub high: f64,
 }
 
-/// Wilson's interval of a share among so many independent items.
-fn wilson(share: f64, items: f64) -> (f64, f64) {
+/// Wilson's 95 % interval (JASA 1927) of a share, 0 to 1, among so many independent items, more than none. It holds the
+/// share, and is never without width.
+pub fn wilson(share: f64, items: f64) -> (f64, f64) {
     let square = NORMAL * NORMAL / items;
     let centre = (share + square / 2.0) / (1.0 + square);
     let half = (share * (1.0 - share) * square + square * square / 4.0).sqrt() / (1.0 + square);
