@@ -2,22 +2,24 @@
 //! ([`tidewaiter_archive::schema::Layout::key`]).
 //!
 //! Where the table has a column [`VERSION`], the highest version of a key is in force: a new row amends those of no higher
-//! version, and one that is older than another, archived or new, is left out. A row without a version is version 0.
-//! Start at [`amended`].
+//! version, and one that is older than another, archived or new, is left out. A row without a version is version 0. Of
+//! new rows with one key and version the last is in force: files count in the order in which they were named. In a table
+//! without that column several rows may have one key, such as the events of a case. Start at [`amended`].
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::DataType;
 use datafusion::{
     common::JoinType,
     functions::expr_fn::coalesce,
     functions_aggregate::expr_fn::{count, max},
-    logical_expr::{Expr, col, lit},
+    logical_expr::{Expr, cast, col, lit},
     prelude::{DataFrame, SessionContext},
 };
 use tidewaiter_archive::{
     DataFile, Snapshot,
     provider::snapshot_provider,
-    schema::{SOURCE, VERSION},
+    schema::{SOURCE, SOURCE_ROW, VERSION},
 };
 use tidewaiter_core::{Result, answers};
 
@@ -29,6 +31,12 @@ const NEW: &str = "new_";
 /// The highest version of a key among the new rows, and among all.
 const NEW_VERSION: &str = "new_version";
 const BEST_VERSION: &str = "best_version";
+
+/// The place of the last new row of a key.
+const LAST_POSITION: &str = "last_position";
+
+/// More records than a file has.
+const RECORDS_IN_FILE: i64 = 1 << 32;
 
 /// The files that amended rows leave, and how many rows of each source do.
 pub(crate) struct Amended {
@@ -124,11 +132,15 @@ impl Amendment<'_> {
 
     /// The keys of rows, each once, with the highest version.
     fn highest(&self, rows: DataFrame, name: &str) -> Result<DataFrame> {
+        self.greatest(rows, self.version(), name)
+    }
+
+    /// The keys of rows, each once, with the greatest value.
+    fn greatest(&self, rows: DataFrame, value: Expr, name: &str) -> Result<DataFrame> {
         let keys: Vec<Expr> =
             self.key.iter().zip(&self.new_key).map(|(column, new)| col(*column).alias(new)).collect();
-        let rows = rows.select([keys, vec![self.version().alias(name)]].concat())?;
-        let new_key = self.new_key.iter().map(|column| col(column.as_str())).collect();
-        Ok(rows.aggregate(new_key, vec![max(col(name)).alias(name)])?)
+        let rows = rows.select([keys, vec![value.alias(name)]].concat())?;
+        Ok(rows.aggregate(self.new_key(), vec![max(col(name)).alias(name)])?)
     }
 
     fn join(
@@ -164,15 +176,17 @@ impl Amendment<'_> {
         if !self.has_version {
             return Ok(None);
         }
-        let before = self.join(self.before().await?, self.keys()?, JoinType::LeftSemi, None)?;
-        let all = self.highest(before, NEW_VERSION)?.union(self.keys()?)?;
-        let new_key: Vec<Expr> = self.new_key.iter().map(|column| col(column.as_str())).collect();
-        let best = all.aggregate(new_key, vec![max(col(NEW_VERSION)).alias(BEST_VERSION)])?;
-        let is_outdated = || Some(self.version().lt(col(BEST_VERSION)));
         let rows = || scan(self.session, self.written, &self.snapshot.schema, self.new);
+        let best = self.best().await?;
+        let is_outdated = || Some(self.version().lt(col(BEST_VERSION)));
+        let of_best_version = || self.join(rows()?, best.clone(), JoinType::LeftAnti, is_outdated());
+        let last = self.greatest(of_best_version()?, position(), LAST_POSITION)?;
+        let is_earlier = || Some(position().lt(col(LAST_POSITION)));
+        let earlier = self.join(of_best_version()?, last.clone(), JoinType::LeftSemi, is_earlier())?;
         let outdated = self.join(rows()?, best.clone(), JoinType::LeftSemi, is_outdated())?;
-        let outdated = outdated.aggregate(vec![col(SOURCE)], vec![count(lit(1)).alias("n")])?;
-        let counted = answers::one_batch(outdated).await?;
+        let outdated = outdated.select(vec![col(SOURCE)])?.union(earlier.select(vec![col(SOURCE)])?)?;
+        let counted = outdated.aggregate(vec![col(SOURCE)], vec![count(lit(1)).alias("n")])?;
+        let counted = answers::one_batch(counted).await?;
         if counted.num_rows() == 0 {
             return Ok(None);
         }
@@ -181,10 +195,27 @@ impl Amendment<'_> {
             let of = |name: &str| answers::count(&counted, name, row).map(signed);
             newest.outdated.insert(i32::try_from(of(SOURCE)?).unwrap_or(0), of("n")?);
         }
-        let stays = self.join(rows()?, best, JoinType::LeftAnti, is_outdated())?;
+        let stays = self.join(of_best_version()?, last, JoinType::LeftAnti, is_earlier())?;
         newest.adds = write(stays, self.written, self.country, &format!("{name}-newest")).await?;
         Ok(Some(newest))
     }
+
+    /// The keys of the new rows, each once, with its highest version among archived and new rows.
+    async fn best(&self) -> Result<DataFrame> {
+        let before = self.join(self.before().await?, self.keys()?, JoinType::LeftSemi, None)?;
+        let all = self.highest(before, NEW_VERSION)?.union(self.keys()?)?;
+        Ok(all.aggregate(self.new_key(), vec![max(col(NEW_VERSION)).alias(BEST_VERSION)])?)
+    }
+
+    fn new_key(&self) -> Vec<Expr> {
+        self.new_key.iter().map(|column| col(column.as_str())).collect()
+    }
+}
+
+/// The place of a row among the new ones: files by their numbers, and within a file its records.
+fn position() -> Expr {
+    let file = cast(col(SOURCE), DataType::Int64) * lit(RECORDS_IN_FILE);
+    file + col(SOURCE_ROW)
 }
 
 fn signed(count: u64) -> i64 {

@@ -22,18 +22,18 @@ use tidewaiter_core::{Error, ErrorKind, Period, Result, answers};
 
 use crate::{
     amendment::{Newest, amended},
-    block::RowCounts,
     group::{GroupReport, SourceStatus},
     quarantine_table::{self, INGESTED_AT, QUARANTINE, quarantine_table_schema},
+    refusals::{
+        ReadSource, is_in, refuse_emptied, refuse_emptied_months, refuse_other_months, refuse_replaced,
+        refuse_twice, refuse_without_number, rows_by_month,
+    },
     removal::{Rewritten, Written, scan, without_sources},
     sources::{self, SOURCES, SourceRecord, sources_schema},
 };
 
 /// How often a commit is worked out again because somebody else has changed the tables.
 const ROUNDS: usize = 5;
-
-/// Sources that an error names, at most.
-const NAMED: usize = 5;
 
 /// What becomes of rows that the archive has of the same sources or months.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,11 @@ impl Mode {
         matches!(self, Self::Again | Self::Months(_))
     }
 
+    /// Whether files are read whose rows were taken out on purpose.
+    pub(crate) fn reads_forgotten(&self) -> bool {
+        *self != Self::New
+    }
+
     /// What the history of the tables calls the commit.
     fn operation(&self) -> &'static str {
         match self {
@@ -72,7 +77,7 @@ pub(crate) enum Committed {
     Done {
         /// Rows of the table that made way for it.
         replaced: u64,
-        /// Rows of the files that are not in force, because later versions are.
+        /// Rows of the files that are not in force, because later ones are.
         outdated: u64,
     },
     /// The table has got rows of some of the sources meanwhile.
@@ -113,14 +118,6 @@ struct Leaving {
     newest: Option<Newest>,
 }
 
-/// A file that was read.
-struct ReadSource<'a> {
-    number: i32,
-    file: &'a str,
-    rows: RowCounts,
-    digest: &'a str,
-}
-
 impl Tables {
     /// The tables of an archive, which are made where there are none.
     ///
@@ -136,6 +133,29 @@ impl Tables {
             Table::open_or_create(archive, SOURCES, &of_sources),
         )?;
         Ok(Self { layout, rows, quarantine, sources, memory_bytes })
+    }
+
+    /// The tables of an archive, where it has them; nothing is made.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn existing(
+        archive: &Archive,
+        layout: &'static Layout,
+        memory_bytes: u64,
+    ) -> Result<Option<Self>> {
+        let opened = tokio::try_join!(
+            Table::open(archive, layout.table),
+            Table::open(archive, QUARANTINE),
+            Table::open(archive, SOURCES),
+        );
+        match opened {
+            Ok((rows, quarantine, sources)) => {
+                Ok(Some(Self { layout, rows, quarantine, sources, memory_bytes }))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn archive(&self) -> &Archive {
@@ -163,8 +183,9 @@ impl Tables {
         refuse_twice(&read)?;
         let adds: Vec<DataFile> = reports.iter().flat_map(|report| report.files.clone()).collect();
         let quarantine: Vec<DataFile> = reports.iter().flat_map(|report| report.quarantine.clone()).collect();
+        let added = rows_by_month(&adds);
         if let Mode::Months(months) = mode {
-            refuse_other_months(&adds, months)?;
+            refuse_other_months(&added, months)?;
         }
         let digests: Vec<&str> = read.iter().map(|source| source.digest).collect();
         for round in 0..ROUNDS {
@@ -186,7 +207,10 @@ impl Tables {
             let name = format!("{id}-{round}");
             let before = sources::with_digests(session, self.archive(), self.layout.table, &known).await?;
             match mode {
-                Mode::Months(months) => self.refuse_emptied_months(&adds, months, &origin.country).await?,
+                Mode::Months(months) => {
+                    let before = self.rows.snapshot(None).await?.files;
+                    refuse_emptied_months(&before, &added, months, &origin.country)?;
+                }
                 _ => refuse_without_number(&archived, &before, self.layout.table)?,
             }
             if *mode == Mode::Again {
@@ -225,35 +249,6 @@ impl Tables {
             }
         }
         Err(Error::conflict("other jobs change the same sources; run this again when they are over"))
-    }
-
-    /// Refuses to replace months of which the table has rows and the new files have none: such a file is cut or empty.
-    async fn refuse_emptied_months(&self, adds: &[DataFile], months: &Period, country: &str) -> Result<()> {
-        let mut rows: BTreeMap<(i32, i32), (u64, u64)> = BTreeMap::new();
-        let before = self.rows.snapshot(None).await?.files;
-        for file in before.iter().filter(|file| file.country == country && is_in(file, months)) {
-            rows.entry((file.year, file.month)).or_default().0 += file.rows;
-        }
-        for file in adds {
-            rows.entry((file.year, file.month)).or_default().1 += file.rows;
-        }
-        let emptied: Vec<String> = rows
-            .iter()
-            .filter(|(_, (_, after))| *after == 0)
-            .map(|((year, month), (before, _))| format!("{before} rows of {year}-{month:02}"))
-            .collect();
-        if emptied.is_empty() && !rows.is_empty() {
-            return Ok(());
-        }
-        let lost = if emptied.is_empty() {
-            String::new()
-        } else {
-            format!(" in the place of {}", emptied.join(", "))
-        };
-        Err(Error::input(format!(
-            "the files have no rows{lost}; nothing is changed: name the months that the files have, or take their sources \
-             out with `tidewaiter archive forget`"
-        )))
     }
 
     /// Takes sources out of the archive: their rows, quarantined rows and records. Gives the rows that left the table.
@@ -325,12 +320,13 @@ impl Tables {
     ) -> Result<Leaving> {
         let mut numbers: BTreeSet<i32> = sources.iter().map(|record| record.number).collect();
         let snapshot = self.rows.snapshot(None).await?;
-        let rows = self.rows();
+        let rows = self.rows_written();
         let mut leaving = Leaving::default();
         let counted = match making_way {
             MakingWay::Sources => BTreeMap::new(),
             MakingWay::Months(months, country) => {
-                let makes_way = |file: &&DataFile| file.country == **country && is_in(file, months);
+                let makes_way =
+                    |file: &&DataFile| file.country == **country && is_in((file.year, file.month), months);
                 leaving.rows.removes = snapshot.files.iter().filter(makes_way).cloned().collect();
                 count_sources(session, &rows, &snapshot.schema, &leaving.rows.removes).await?
             }
@@ -376,7 +372,8 @@ impl Tables {
         Ok(leaving)
     }
 
-    fn rows(&self) -> Written<'_> {
+    /// The table of the rows, and how its files are written.
+    pub(crate) fn rows_written(&self) -> Written<'_> {
         Written {
             table: &self.rows,
             date_column: self.layout.date_column,
@@ -477,80 +474,4 @@ async fn count_sources(
             Ok((number, i64::try_from(of("n")?).unwrap_or(i64::MAX)))
         })
         .collect()
-}
-
-/// Whether a file's rows are of some months.
-fn is_in(file: &DataFile, months: &Period) -> bool {
-    let (year, month) = months.first_month();
-    let first = 12 * year + i32::try_from(month).unwrap_or(1) - 1;
-    (first..=months.last_month_number()).contains(&file.month_number())
-}
-
-fn refuse_other_months(adds: &[DataFile], months: &Period) -> Result<()> {
-    let mut others: BTreeMap<(i32, i32), u64> = BTreeMap::new();
-    for file in adds.iter().filter(|file| !is_in(file, months)) {
-        *others.entry((file.year, file.month)).or_default() += file.rows;
-    }
-    if others.is_empty() {
-        return Ok(());
-    }
-    let named: Vec<String> =
-        others.iter().map(|((year, month), rows)| format!("{rows} of {year}-{month:02}")).collect();
-    Err(Error::input(format!(
-        "the files have rows of other months than {months}, which they would replace: {}; name all months in \
-         --replace-months, or leave these rows out; nothing is changed",
-        named.join(", ")
-    )))
-}
-
-fn refuse_twice(read: &[ReadSource<'_>]) -> Result<()> {
-    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
-    for source in read {
-        if let Some(before) = seen.insert(source.digest, source.file) {
-            return Err(Error::input(format!(
-                "{before} and {} have the same bytes; leave one of them out; nothing is changed",
-                source.file
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// A mapping by which nothing of a source is archived does not take the place of one by which something was.
-fn refuse_emptied(read: &[ReadSource<'_>], archived: &[&str]) -> Result<()> {
-    let is_emptied = |source: &&ReadSource<'_>| {
-        source.rows.archived == 0 && source.rows.read > 0 && archived.contains(&source.digest)
-    };
-    let Some(source) = read.iter().find(is_emptied) else { return Ok(()) };
-    Err(Error::corrupt(format!(
-        "{}: this mapping puts all {} rows aside, so that what another made of them stays; see the reasons with \
-         --dry-run",
-        source.file, source.rows.read
-    )))
-}
-
-/// A source that is read again does not bring back rows that others have replaced.
-fn refuse_replaced(before: &[SourceRecord], table: &str) -> Result<()> {
-    let Some(record) = before.iter().find(|record| record.replaced > 0) else { return Ok(()) };
-    Err(Error::input(format!(
-        "{0}: {1} of its rows were replaced by later versions or by a corrected file, beside which --again would bring them \
-         back; nothing is changed: tidewaiter archive forget {2}, and then tidewaiter ingest {table} --amend or \
-         --replace-months",
-        record.file, record.replaced, record.number
-    )))
-}
-
-fn refuse_without_number(archived: &[&str], before: &[SourceRecord], table: &str) -> Result<()> {
-    let known: BTreeSet<&str> = before.iter().map(|record| record.digest.as_str()).collect();
-    let without: Vec<&str> = archived.iter().copied().filter(|digest| !known.contains(digest)).collect();
-    if without.is_empty() {
-        return Ok(());
-    }
-    Err(Error::not_found(format!(
-        "{} of the files were archived by a version that did not number the sources of {table} (SHA-256 {}), so that \
-         their rows cannot be told from others; replace their months: tidewaiter ingest {table} --replace-months \
-         2024-01..2024-03 …",
-        without.len(),
-        without.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ")
-    )))
 }

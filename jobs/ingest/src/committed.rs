@@ -23,7 +23,7 @@ pub(crate) struct Committed {
     pub(crate) known: Vec<(String, String)>,
     /// Rows of the table that made way for others.
     pub(crate) replaced: u64,
-    /// Rows of the files that are not in force, because later versions are.
+    /// Rows of the files that are not in force, because later ones are.
     #[serde(default)]
     pub(crate) outdated: u64,
     /// Groups that must be read again, because some of their files were ingested meanwhile.

@@ -11,10 +11,12 @@ use tidewaiter_core::{
 use tidewaiter_job::Rows;
 
 use crate::{
+    block::RowCounts,
     committed::put_aside,
     file::{check_share, unreadable},
+    keys::Keys,
     mapping::Mapping,
-    readers::ExportReader,
+    readers::{ExportReader, source_digest},
     tally::Tally,
 };
 
@@ -25,9 +27,30 @@ pub(crate) struct DryRun {
     pub(crate) tally: Tally,
     /// The errors of files that cannot be ingested.
     pub(crate) failures: Vec<Error>,
+    /// What is compared with the archive of the files that can be.
+    pub(crate) compared: Vec<Compared>,
 }
 
-/// Reads and checks files, so many at a time.
+/// What is compared with the archive of a file.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) file: String,
+    /// The SHA-256 of its bytes.
+    pub(crate) digest: String,
+    pub(crate) rows: RowCounts,
+    pub(crate) keys: Keys,
+}
+
+/// A file that was read.
+struct ReadFile {
+    rows: RowCounts,
+    tally: Tally,
+    /// Why it cannot be ingested, where all its rows are put aside.
+    failure: Option<Error>,
+    compared: Option<Compared>,
+}
+
+/// Reads and checks files, so many at a time. `is_compared` says whether there is an archive to compare them with.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`]; the error of a file is in the answer.
@@ -36,26 +59,27 @@ pub(crate) async fn dry_run(
     files: Vec<String>,
     most_quarantined: f64,
     at_once: usize,
+    is_compared: bool,
 ) -> Result<DryRun> {
     let read = files.into_iter().map(|file| {
         let mapping = mapping.clone();
-        on_cpu(move || match read(&file, &mapping, most_quarantined) {
+        on_cpu(move || match read(&file, &mapping, most_quarantined, is_compared) {
             Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
             read => Ok(read),
         })
     });
     let read: Vec<_> = read.collect();
-    let read: Vec<Result<(Rows, Tally, Option<Error>)>> =
-        stream::iter(read).buffered(at_once.max(1)).try_collect().await?;
+    let read: Vec<Result<ReadFile>> = stream::iter(read).buffered(at_once.max(1)).try_collect().await?;
     let mut done = DryRun::default();
     for file in read {
         match file {
-            Ok((rows, tally, failure)) => {
+            Ok(ReadFile { rows, tally, failure, compared }) => {
                 done.failures.extend(failure);
                 done.rows.read += rows.read;
                 done.rows.archived += rows.archived;
                 done.rows.quarantined += rows.quarantined;
                 done.tally.merge(tally);
+                done.compared.extend(compared);
             }
             Err(error) => done.failures.push(error),
         }
@@ -63,18 +87,27 @@ pub(crate) async fn dry_run(
     Ok(done)
 }
 
-/// The rows and rules of a file, and why it would fail where all rows are put aside.
-fn read(file: &str, mapping: &Mapping, most_quarantined: f64) -> Result<(Rows, Tally, Option<Error>)> {
-    let mut tally = Tally::default();
+/// The rows and rules of a file.
+fn read(file: &str, mapping: &Mapping, most_quarantined: f64, is_compared: bool) -> Result<ReadFile> {
+    let (mut tally, mut keys) = (Tally::default(), Keys::default());
     let mut reader = ExportReader::open(Path::new(file), mapping).map_err(unreadable)?;
     while let Some(block) = reader.next_block().map_err(unreadable)? {
         check()?;
         tally.correct(&block.repairs);
         tally.add(&block.quarantined)?;
+        if is_compared {
+            keys.add(&block.batch, mapping.layout())?;
+        }
     }
-    let counts = reader.counts();
-    check_share(file, counts, &tally, most_quarantined)?;
-    let failure = put_aside(file, counts, &tally).map(|failure| Error::new(failure.kind, failure.error));
-    let rows = Rows { read: counts.read, archived: counts.archived, quarantined: counts.quarantined };
-    Ok((rows, tally, failure))
+    let rows = reader.counts();
+    check_share(file, rows, &tally, most_quarantined)?;
+    let failure = put_aside(file, rows, &tally).map(|failure| Error::new(failure.kind, failure.error));
+    let compared = match is_compared {
+        true => {
+            let digest = source_digest(Path::new(file)).map_err(unreadable)?;
+            Some(Compared { file: file.to_owned(), digest, rows, keys })
+        }
+        false => None,
+    };
+    Ok(ReadFile { rows, tally, failure, compared })
 }

@@ -41,7 +41,8 @@ pub struct FileOutcome {
     pub files: Vec<DataFile>,
     /// The files of the table of quarantined rows, in the order of their paths.
     pub quarantine: Vec<DataFile>,
-    /// Whether the table had the file's rows already; then nothing was written.
+    /// Whether the table had the file's rows already, or has had them until they were taken out; then nothing was
+    /// written.
     pub already_there: bool,
     /// The rules that rows broke, and what was corrected.
     pub tally: Tally,
@@ -72,6 +73,7 @@ pub async fn ingest_file(
         settings,
         most_quarantined: 1.0,
         again: false,
+        forgotten: true,
         progress,
     };
     ingest_within(table, mapping, file, &options, progress).await
@@ -90,7 +92,7 @@ pub(crate) async fn ingest_within(
     let mut blocks = ReadAhead::start(file, mapping, ahead.clamp(BLOCKS_AHEAD.0, BLOCKS_AHEAD.1));
     let path = file.to_owned();
     let digest = on_cpu(move || source_digest(&path)).await.map_err(unreadable)?;
-    if !options.again && !table.known_sources(std::slice::from_ref(&digest)).await?.is_empty() {
+    if !options.left_alone(table, std::slice::from_ref(&digest)).await?.is_empty() {
         return Ok(FileOutcome {
             counts: RowCounts::default(),
             digest,

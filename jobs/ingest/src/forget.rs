@@ -1,5 +1,6 @@
 //! The job that takes sources out of the archive: their rows, their quarantined rows and their records, by one commit.
-//! The files can be ingested again afterwards. Start at [`Parameters`].
+//! Their digests are remembered, so that a file is not read again unless that is asked for (`ingest --again`). Start at
+//! [`Parameters`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

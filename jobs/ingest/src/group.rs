@@ -71,7 +71,7 @@ pub enum SourceStatus {
         /// The rules that rows broke, and what was corrected.
         tally: Tally,
     },
-    /// The same bytes were ingested before.
+    /// The same bytes were ingested before, and their rows are there or were taken out on purpose.
     AlreadyThere {
         /// Their SHA-256.
         digest: String,
@@ -167,7 +167,7 @@ async fn ingest_many(
     let digests: Vec<Result<String>> = digests.await?;
     let named: Vec<String> = digests.iter().filter_map(|digest| digest.as_ref().ok().cloned()).collect();
     // Equal files of a group are ingested once.
-    let known = if options.again { Vec::new() } else { table.known_sources(&named).await? };
+    let known = options.left_alone(table, &named).await?;
     let mut seen: HashSet<String> = known.into_iter().collect();
     let mut statuses: Vec<Option<SourceStatus>> = Vec::with_capacity(files.len());
     let mut to_read = Vec::new();

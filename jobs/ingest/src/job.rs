@@ -11,29 +11,30 @@
 //! What is absent: export files in an object store; every executor must be able to open them as files. Start at
 //! [`Parameters`].
 
-use std::path::Path;
+use std::{ops::RangeInclusive, path::Path};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use datafusion::prelude::SessionContext;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tidewaiter_archive::{table::finish_groups, tasks};
-use tidewaiter_core::{Error, Period, Result, ResultExt, plan, threads::on_cpu};
-use tidewaiter_job::{
-    Extensions, Job, JobParameters, Outcome, Rows, async_trait, parameters::with_arguments, summary::grouped,
-};
+use tidewaiter_core::{Error, ErrorKind, Period, Result, ResultExt, plan, threads::on_cpu};
+use tidewaiter_job::{Extensions, Job, JobParameters, Outcome, async_trait, parameters::with_arguments};
 
 use crate::{
     commit::{self, Mode, Origin, Tables},
     committed::{Committed, Failure, NAMED},
     dry_run::{DryRun, dry_run},
+    foreseen::{Foreseen, foreseen},
     group::{Group, GroupReport},
     guess, known,
     listing::{grouped_files, list},
     mapping::Mapping,
     messages, nomenclature, numbers,
     operator::IngestOperator,
+    repeated::repeated,
+    summary,
 };
 
 /// Groups of files that one query reads, at most.
@@ -124,47 +125,7 @@ impl JobParameters for Parameters {
     }
 
     fn summary(outcome: &Outcome) -> Vec<String> {
-        let Rows { read, archived, quarantined } = outcome.rows;
-        let is_dry = outcome.metrics.get("dry_run").is_some();
-        let mut lines = vec![format!(
-            "{}{} rows in = {} archived + {} quarantined",
-            if is_dry { "nothing is written; it would be: " } else { "" },
-            grouped(read),
-            grouped(archived),
-            grouped(quarantined)
-        )];
-        if read == 0 && outcome.error.is_none() && outcome.metrics.get("ingested_before").is_none() {
-            lines.push("the files have no rows".to_owned());
-        }
-        let counts = |key: &str| outcome.metrics.get(key).and_then(Value::as_object).into_iter().flatten();
-        let mut rules: Vec<(&String, u64)> =
-            counts("quarantined").map(|(rule, count)| (rule, count.as_u64().unwrap_or(0))).collect();
-        rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        lines.extend(rules.iter().map(|(rule, count)| format!("{:>9} put aside: {rule}", grouped(*count))));
-        lines.extend(counts("repaired").map(|(correction, count)| {
-            format!("{:>9} corrected: {correction}", grouped(count.as_u64().unwrap_or(0)))
-        }));
-        if let Some(replaced) = outcome.metrics.get("replaced").and_then(Value::as_u64) {
-            lines.push(format!("{:>9} rows of earlier ingests are replaced", grouped(replaced)));
-        }
-        if let Some(outdated) = outcome.metrics.get("outdated").and_then(Value::as_u64) {
-            lines.push(format!("{:>9} rows are left out: later versions are in force", grouped(outdated)));
-        }
-        let text = |key: &str| outcome.metrics.get(key).and_then(Value::as_str);
-        lines.extend(text("first_quarantined").map(|first| format!("first put aside: {first}")));
-        lines.extend(text("quarantine").map(|query| format!("rows that were put aside: {query}")));
-        let known = outcome.metrics.get("known").and_then(Value::as_array).into_iter().flatten();
-        let known: Vec<String> = known.filter_map(Value::as_str).map(str::to_owned).collect();
-        let before = outcome.metrics.get("ingested_before").and_then(Value::as_u64).unwrap_or(0);
-        let more = before.saturating_sub(known.len() as u64);
-        lines.extend(known);
-        if more > 0 {
-            lines.push(format!(
-                "{} more files were ingested before: nothing is added for them",
-                grouped(more)
-            ));
-        }
-        lines
+        summary::lines(outcome)
     }
 }
 
@@ -178,25 +139,19 @@ async fn ingest_exports(job: &mut Job<'_>, parameters: &Parameters) -> Result<()
     let layout = mapping.parsed.layout();
     let (named, roots) = (parameters.files.clone(), job.roots.clone());
     let all = job.step("list files", on_cpu(move || list(&named, &roots))).await?;
-    if parameters.dry_run {
-        let at_once = job.engine.most_tasks().await;
-        let DryRun { rows, tally, failures } =
-            dry_run(mapping.parsed, all, most_quarantined, at_once).await?;
-        let mut committed = Committed { rows, tally, ..Committed::default() };
-        committed.failures = failures.iter().map(Failure::of).collect();
-        job.outcome.metrics.insert("dry_run".to_owned(), json!(true));
-        return finish(job, committed, None);
-    }
-    finish_groups(job.archive).await?;
-    let tables = Tables::open(job.archive, layout, job.engine.task_memory() as u64).await?;
-    let archive = job.archive;
-    let reserved = job.step("number sources", numbers::reserve(archive, all.len())).await?;
     let mode = match parameters.replace_months {
         Some(months) => Mode::Months(months),
         None if parameters.again => Mode::Again,
         None if parameters.amend => Mode::Amend,
         None => Mode::New,
     };
+    if parameters.dry_run {
+        return try_exports(job, mapping.parsed, all, most_quarantined, &mode).await;
+    }
+    finish_groups(job.archive).await?;
+    let tables = Tables::open(job.archive, layout, job.engine.task_memory() as u64).await?;
+    let archive = job.archive;
+    let reserved = job.step("number sources", numbers::reserve(archive, all.len())).await?;
     let origin = mapping.origin(job, reserved.first);
     let ingest = Ingest { mapping: &mapping, most_quarantined, origin: &origin, mode: &mode };
     let groups = grouped_files(&all, job.engine.most_tasks().await);
@@ -243,8 +198,71 @@ async fn ingest_exports(job: &mut Job<'_>, parameters: &Parameters) -> Result<()
         let known = known::told(&session, &tables, &origin, &parameters.mapping, named).await?;
         job.outcome.metrics.insert("known".to_owned(), json!(known));
     }
+    if committed.rows.archived > 0 && matches!(mode, Mode::New | Mode::Again) {
+        let session = job.session("look for keys")?;
+        let more = i32::try_from(all.len()).unwrap_or(i32::MAX).saturating_sub(1);
+        let last = origin.first_source.saturating_add(more);
+        let repeated = look_for_keys(&session, &tables, &origin, origin.first_source..=last).await?;
+        if repeated > 0 {
+            job.outcome.metrics.insert("repeated".to_owned(), json!(repeated));
+        }
+    }
+    let advice = advice(mapping.parsed.clone(), all, &committed).await?;
     let query = format!("tidewaiter archive sql \"SELECT * FROM quarantine WHERE job = '{}'\"", origin.job);
-    finish(job, committed, Some(query))
+    finish(job, committed, Some(query), advice)
+}
+
+/// The number of new rows whose keys the archive had. The rows are archived, whatever becomes of the question.
+async fn look_for_keys(
+    session: &SessionContext,
+    tables: &Tables,
+    origin: &Origin,
+    sources: RangeInclusive<i32>,
+) -> Result<u64> {
+    match repeated(session, tables, &origin.country, sources).await {
+        Err(error) if error.kind() != ErrorKind::Cancelled => {
+            tracing::warn!(error = error.chain(), "the keys of the new rows were not compared");
+            Ok(0)
+        }
+        looked => looked,
+    }
+}
+
+/// Reads and checks export files, says what their ingest would do, and writes nothing.
+async fn try_exports(
+    job: &mut Job<'_>,
+    mapping: Mapping,
+    files: Vec<String>,
+    most_quarantined: f64,
+    mode: &Mode,
+) -> Result<()> {
+    let memory = job.engine.task_memory() as u64;
+    let tables = Tables::existing(job.archive, mapping.layout(), memory).await?;
+    let at_once = job.engine.most_tasks().await;
+    let done = dry_run(mapping.clone(), files.clone(), most_quarantined, at_once, tables.is_some()).await?;
+    let DryRun { rows, tally, failures, compared } = done;
+    job.outcome.metrics.insert("dry_run".to_owned(), json!(true));
+    let mut committed = Committed { rows, tally, ..Committed::default() };
+    committed.failures = failures.iter().map(Failure::of).collect();
+    if let (Some(tables), true) = (tables, committed.failures.is_empty()) {
+        let session = job.session("compare with the archive")?;
+        let Foreseen { replaced, outdated, repeated, known } =
+            foreseen(&session, &tables, mode, &mapping.file.country, compared).await?;
+        (committed.replaced, committed.outdated) = (replaced, outdated);
+        for (name, count) in [("repeated", repeated), ("ingested_before", known)] {
+            if count > 0 {
+                job.outcome.metrics.insert(name.to_owned(), json!(count));
+            }
+        }
+    }
+    let advice = advice(mapping, files, &committed).await?;
+    finish(job, committed, None, advice)
+}
+
+/// The formats of dates that would fit better than those of the mapping.
+async fn advice(mapping: Mapping, files: Vec<String>, committed: &Committed) -> Result<Vec<String>> {
+    let (tally, rows) = (committed.tally.clone(), committed.rows.read);
+    on_cpu(move || Ok(guess::advice(&mapping, &files, &tally, rows))).await
 }
 
 /// Groups of files by the places of the first and the last file in the job's list.
@@ -343,7 +361,12 @@ fn share(text: &str) -> Result<f64> {
 }
 
 /// Notes in the outcome what became of the rows, and fails for the files that were not ingested.
-fn finish(job: &mut Job<'_>, committed: Committed, quarantine: Option<String>) -> Result<()> {
+fn finish(
+    job: &mut Job<'_>,
+    committed: Committed,
+    quarantine: Option<String>,
+    advice: Vec<String>,
+) -> Result<()> {
     job.outcome.rows = committed.rows;
     let metrics = &mut job.outcome.metrics;
     if !committed.tally.rules.is_empty() {
@@ -374,8 +397,13 @@ fn finish(job: &mut Job<'_>, committed: Committed, quarantine: Option<String>) -
     let aside = quarantine
         .map(|query| format!("; the rows that were put aside are in the table quarantine: {query}"))
         .unwrap_or_default();
-    let aside =
+    let mut aside =
         if committed.failures.iter().any(|failure| failure.has_quarantine) { aside } else { String::new() };
+    aside.extend(advice.iter().map(|advice| format!("; {advice}")));
+    if !advice.is_empty() {
+        tracing::warn!(columns = advice.len(), "other formats of dates fit better than those of the mapping");
+        metrics.insert("date_formats".to_owned(), json!(advice));
+    }
     let mut named: Vec<String> =
         committed.failures.iter().take(NAMED).map(|failure| failure.error.clone()).collect();
     if committed.failures.len() > NAMED {
@@ -383,10 +411,7 @@ fn finish(job: &mut Job<'_>, committed: Committed, quarantine: Option<String>) -
     }
     match committed.failures.as_slice() {
         [] => Ok(()),
-        [failure] if failure.has_quarantine => {
-            Err(Error::new(failure.kind, format!("{}{aside}", failure.error)))
-        }
-        [failure] => Err(Error::new(failure.kind, failure.error.clone())),
+        [failure] => Err(Error::new(failure.kind, format!("{}{aside}", failure.error))),
         [failure, ..] => Err(Error::new(
             failure.kind,
             format!("{} files are not ingested: {}{aside}", committed.failures.len(), named.join("; ")),
@@ -416,7 +441,7 @@ impl<'a> Ingest<'a> {
         let (folder, engine) = (format!("{}/files-{first}", job.work_folder()), job.engine);
         let texts = groups.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
         let (mapping, most_quarantined) = (self.mapping, self.most_quarantined);
-        let (origin, again) = (self.origin, self.mode.reads_known());
+        let (origin, again, forgotten) = (self.origin, self.mode.reads_known(), self.mode.reads_forgotten());
         async move {
             let texts = texts?;
             let partitions = engine.most_tasks().await.min(texts.len()).max(1);
@@ -432,6 +457,7 @@ impl<'a> Ingest<'a> {
                 first_source: origin.first_source,
                 again,
                 ingested_us: origin.ingested_us,
+                forgotten,
             };
             let query = plan::apply(rows, IngestOperator::new(message, &tables)?)?;
             let mut reports: Vec<GroupReport> = plan::reports::<Vec<GroupReport>>(query).await?.concat();
@@ -494,8 +520,6 @@ impl<'a> Ingest<'a> {
 
 #[cfg(test)]
 mod tests {
-    use tidewaiter_core::ErrorKind;
-
     use super::*;
 
     #[test]

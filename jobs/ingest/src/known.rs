@@ -26,9 +26,14 @@ pub(crate) async fn told(
     let table = tables.layout.table;
     let digests: Vec<&str> = files.iter().map(|(_, digest)| digest.as_str()).collect();
     let records = sources::with_digests(session, tables.rows.archive(), table, &digests).await?;
-    let told = files.iter().map(|(file, digest)| {
+    let revisions = tables.rows.revisions(&digests).await?;
+    let told = files.iter().zip(revisions).map(|((file, digest), revision)| {
         match records.iter().rfind(|record| record.digest == *digest) {
             Some(record) => of_record(file, record, origin, mapping),
+            None if revision.was_forgotten() => format!(
+                "{file} was taken out by `archive forget`: nothing is added; to take it in again: tidewaiter ingest \
+                 {table} --again --mapping {mapping} {file}"
+            ),
             None => format!(
                 "{file} was ingested by a version that did not number sources: nothing is added; to take it in anew, \
                  replace its months: tidewaiter ingest {table} --replace-months MONTHS --mapping {mapping} {file}"

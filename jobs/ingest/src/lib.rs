@@ -21,10 +21,12 @@ mod dry_run;
 mod encoding;
 mod entities;
 mod file;
+mod foreseen;
 pub mod forget;
 mod group;
 pub mod guess;
 pub mod job;
+mod keys;
 mod known;
 mod lineage;
 mod listing;
@@ -38,9 +40,12 @@ mod quarantine;
 mod quarantine_table;
 mod readers;
 mod records;
+mod refusals;
 mod remote;
 mod removal;
+mod repeated;
 mod sources;
+mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -52,7 +57,7 @@ use tidewaiter_job::{Domain, JobKind, catalogue::OperatorKind};
 
 pub use self::{
     block::{BLOCK_SIZE, ParsedBlock, Repair, RowCounts},
-    cells::Zone,
+    cells::{Zone, code_digits},
     encoding::Encoding,
     entities::decoded,
     file::{FileOutcome, ingest_file},

@@ -24,7 +24,7 @@ use tidewaiter_job::user_file;
 use crate::{
     cells::{
         ALL_DAYS, ColumnRule, Days, Faults, HsRule, Nulls, Rules, Source, Zone, convert, is_country,
-        is_currency,
+        is_currency, spelled,
     },
     encoding::Encoding,
     nomenclature,
@@ -296,6 +296,12 @@ impl Mapping {
         }
         let own = self.file.columns.values().filter_map(|column| column.format.as_ref());
         for format in self.file.date_formats.iter().chain(&self.file.time_formats).chain(own) {
+            if !format.contains('%') {
+                return Err(Error::input(format!(
+                    "date format {format:?} has no %: it is spelled {:?}",
+                    spelled(format)
+                )));
+            }
             if StrftimeItems::new(format).any(|item| item == Item::Error) {
                 return Err(Error::input(format!("date format {format:?} is not in strftime notation")));
             }

@@ -35,4 +35,7 @@ pub struct IngestOperator {
     /// The time of the job, in microseconds since 1970-01-01 UTC.
     #[prost(int64, tag = "11")]
     pub ingested_us: i64,
+    /// Whether files are read whose rows were taken out on purpose.
+    #[prost(bool, tag = "12")]
+    pub forgotten: bool,
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use tidewaiter_core::{Error, Result};
 
-use crate::records::{TextForm, records};
+use crate::{
+    cells::code_digits,
+    records::{TextForm, records},
+};
 
 /// The codes of 2, 4 and 6 digits of a nomenclature: a CSV table with a column `hscode`, `hs_code` or `code`. The codes
 /// above a code are in the set, too.
@@ -24,6 +27,8 @@ pub(crate) fn codes(bytes: &[u8]) -> Result<BTreeSet<String>> {
     let mut codes = BTreeSet::new();
     for record in records {
         let code = record.get(place).map_or("", |code| code.trim());
+        let printed = code_digits(code);
+        let code = printed.as_deref().unwrap_or(code);
         if !code.bytes().all(|byte| byte.is_ascii_digit()) {
             continue;
         }
@@ -52,6 +57,8 @@ mod tests {
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["09", "0901", "090111"]);
         let error = codes(b"hscode,description\n610910,T-shirts\n90111,Coffee\n").expect_err("lost its zero");
         assert!(error.chain().contains("90111"), "{}", error.chain());
+        let found = codes(b"hscode,description\n0901.11,Coffee\n09 01,Both\n2203.00,Beer\n").expect("reads");
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["09", "0901", "090111", "22", "2203", "220300"]);
         for table in ["", "a,b\n1,2\n", "hscode\n09\n"] {
             assert!(codes(table.as_bytes()).is_err(), "{table}");
         }

@@ -68,6 +68,7 @@ impl IngestOperator {
                     ingested_us: self.message.ingested_us,
                     first_source: self.message.first_source.saturating_add(place),
                     again: self.message.again,
+                    forgotten: self.message.forgotten,
                     settings: WriterSettings { memory_bytes: memory, ..WriterSettings::default() },
                     most_quarantined: self.message.most_quarantined,
                     progress: &|rows| meter.advance(rows),

@@ -59,20 +59,31 @@ enum Relation {
 
 /// What the statistics of a file say about sources that leave.
 fn relation(file: &DataFile, leaving: &BTreeSet<i32>) -> Relation {
-    let statistics: Value =
-        file.statistics.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let number = |key: &str| statistics[key][SOURCE].as_i64().and_then(|number| i32::try_from(number).ok());
-    // A file without numbers was written before there were any.
-    let (Some(least), Some(greatest)) = (number("minValues"), number("maxValues")) else {
-        return Relation::Stays;
-    };
+    let Some(Sources { least, greatest, all_have_one }) = sources_of(file) else { return Relation::Stays };
     if least > greatest || leaving.range(least..=greatest).next().is_none() {
         return Relation::Stays;
     }
-    match least == greatest && statistics["nullCount"][SOURCE].as_i64() == Some(0) {
+    match least == greatest && all_have_one {
         true => Relation::Leaves,
         false => Relation::Mixed,
     }
+}
+
+/// The sources of a file's rows, as its statistics have them.
+pub(crate) struct Sources {
+    pub(crate) least: i32,
+    pub(crate) greatest: i32,
+    /// Whether every row has a source.
+    pub(crate) all_have_one: bool,
+}
+
+/// The sources of a file's rows; `None` where it was written before there were any.
+pub(crate) fn sources_of(file: &DataFile) -> Option<Sources> {
+    let statistics: Value = serde_json::from_str(file.statistics.as_deref()?).ok()?;
+    let number = |key: &str| statistics[key][SOURCE].as_i64().and_then(|number| i32::try_from(number).ok());
+    let (least, greatest) = (number("minValues")?, number("maxValues")?);
+    let all_have_one = statistics["nullCount"][SOURCE].as_i64() == Some(0);
+    Some(Sources { least, greatest, all_have_one })
 }
 
 /// Takes the rows of sources out of files of a table. The names of new files begin with `name`.

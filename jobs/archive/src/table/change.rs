@@ -68,6 +68,11 @@ impl Revision {
         }
     }
 
+    /// Whether the table had rows of the source, or had put them aside, until they were taken out on purpose.
+    pub fn was_forgotten(self) -> bool {
+        self.0 != 0 && self.state() == SourceState::Unknown
+    }
+
     /// The revision after this one that has a state.
     fn next(self, state: SourceState) -> i64 {
         let wanted = match state {
@@ -419,11 +424,13 @@ mod tests {
     fn a_revision_only_grows_and_says_what_there_is() {
         let mut revision = Revision(0);
         assert_eq!(revision.state(), SourceState::Unknown);
+        assert!(!revision.was_forgotten(), "it was never known");
         assert_eq!(Revision(1).state(), SourceState::Archived, "what earlier versions recorded");
         use SourceState::{Archived, PutAside, Unknown};
         for state in [PutAside, Archived, Archived, Unknown, Unknown, PutAside, Unknown, Archived] {
             let next = Revision(revision.next(state));
             assert!(next.0 > revision.0 && next.state() == state, "{revision:?} {next:?}");
+            assert_eq!(next.was_forgotten(), state == Unknown);
             revision = next;
         }
     }

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod codes;
+mod formats;
 mod hs;
 mod numbers;
 mod rules;
@@ -15,7 +16,9 @@ mod typed;
 
 pub(crate) use assemble::assemble;
 pub(crate) use codes::{is_country, is_currency};
+pub(crate) use formats::spelled;
+pub use hs::code_digits;
 pub(crate) use rules::{ALL_DAYS, ColumnRule, Days, Fault, Faults, HsRule, Nulls, Rules, Source, TRACED};
-pub(crate) use text::convert;
+pub(crate) use text::{IMPOSSIBLE_DATE, NO_DATE, convert};
 pub use times::Zone;
 pub(crate) use typed::{days, is_binary, is_taken, value_text};

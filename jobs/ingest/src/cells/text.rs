@@ -29,6 +29,10 @@ const EPOCH_DAY: i32 = 719_163;
 /// Microseconds in a day.
 const DAY: i64 = 86_400_000_000;
 
+/// The faults of a text that is no date.
+pub(crate) const NO_DATE: &str = "not a date in the mapping's formats";
+pub(crate) const IMPOSSIBLE_DATE: &str = "impossible date";
+
 /// Why a cell is refused.
 type Reason = Cow<'static, str>;
 
@@ -75,14 +79,11 @@ pub(crate) fn convert<'a>(
     match rule.column.kind {
         Kind::Text if rule.column.check == Check::HsCode => {
             let mut builder = StringBuilder::with_capacity(rows, rule.text_bytes.get() * 9 / 8);
-            let mut restored = 0;
-            let code = |_, text: &'a str| {
-                let code = hs::code(&rule.hs, text)?;
-                restored += u64::from(matches!(code, Cow::Owned(_)));
-                Ok::<_, Reason>(code)
-            };
+            let mut corrections = hs::Corrections::default();
+            let code = |_, text: &'a str| hs::code(&rule.hs, text, &mut corrections);
             each(rule, rows, cell, faults, code, |value| builder.append_option(value));
-            faults.repaired(rule.column.name, hs::RESTORED, restored);
+            faults.repaired(rule.column.name, hs::RESTORED, corrections.restored);
+            faults.repaired(rule.column.name, hs::JOINED, corrections.joined);
             rule.text_bytes.set(builder.values_slice().len());
             Arc::new(builder.finish())
         }
@@ -95,7 +96,12 @@ pub(crate) fn convert<'a>(
         }
         Kind::Date => {
             let mut builder = Date32Builder::with_capacity(rows);
-            let date = |_, text: &'a str| rule.date(text);
+            // Exports are more or less in the order of days, so that most cells are like the one before.
+            let mut last: Option<(&'a str, i32)> = None;
+            let date = |_, text: &'a str| match last {
+                Some((before, day)) if before == text => Ok(day),
+                _ => rule.date(text).inspect(|day| last = Some((text, *day))),
+            };
             each(rule, rows, cell, faults, date, |value| builder.append_option(value));
             Arc::new(builder.finish())
         }
@@ -196,7 +202,7 @@ impl ColumnRule {
     }
 
     fn date(&self, text: &str) -> Result<i32, &'static str> {
-        let mut rule = "not a date in the mapping's formats";
+        let mut rule = NO_DATE;
         for format in &self.formats {
             let parsed = if format == "%Y-%m-%d" { iso_date(text) } else { None };
             let parsed = parsed.map_or_else(|| NaiveDate::parse_from_str(text, format), Ok);
@@ -212,7 +218,7 @@ impl ColumnRule {
                 Err(error)
                     if matches!(error.kind(), ParseErrorKind::OutOfRange | ParseErrorKind::Impossible) =>
                 {
-                    rule = "impossible date";
+                    rule = IMPOSSIBLE_DATE;
                 }
                 Err(_) => {}
             }

@@ -5,6 +5,7 @@
 //! the text of a mapping with a comment on each line that says what was seen, and on what is left over. It is a start for
 //! a person, who knows the export, and not a result. Start at [`mapping`].
 
+mod dates;
 mod milestones;
 mod names;
 mod values;
@@ -15,6 +16,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidewaiter_archive::schema::{Check, Column, EVENT_TIME, Kind, Layout};
 use tidewaiter_core::{Error, Result, ResultExt};
 
+pub(crate) use self::dates::advice;
 use self::{milestones::Milestone, values::Profile};
 use crate::{
     cells::value_text,
@@ -349,7 +351,7 @@ fn fits(column: &Column, profile: &Profile) -> Fit {
         (Kind::Time, _) if profile.time.is_some() => Fit::Only(if column.required { 5 } else { 0 }),
         (Kind::Date | Kind::Time, _) => Fit::No,
         (_, Check::HsCode) if profile.is_hs_code => Fit::Only(4),
-        (_, Check::HsCode) => when(profile.number.is_some()),
+        (_, Check::HsCode) => when(profile.number.is_some() || profile.can_be_hs_code),
         (_, Check::Currency) if profile.is_currency => Fit::Only(6),
         (_, Check::Country) if profile.is_country => Fit::Only(1),
         (_, Check::Country | Check::Currency) => when(!profile.few.is_empty()),
@@ -551,6 +553,13 @@ mod tests {
         let english = b"Import register\n\nEntry No,Reg Date,HS Code,Goods,Origin\nE1,2024-03-05,090111,coffee,BR\nE2,2024-03-06,870323,cars,JP\n";
         let (rows, text) = guessed(0, english);
         assert!(rows == 2 && text.contains("item_number = { constant = \"1\" }"), "{text}");
+        for code in ["0901.11.00", "0901 11 00", "0901-11"] {
+            let printed = format!(
+                "Entry No,Item,Reg Date,HS,Value\nE1,1,2024-03-05,{code},1250.75\nE2,1,2024-03-06,8703.23.31,20\n"
+            );
+            let (rows, text) = guessed(0, printed.as_bytes());
+            assert!(rows == 2 && text.contains("hs_code = { from = \"HS\""), "{text}");
+        }
         let bare = b"E1\t20240305\t090111\tBR\nE2\t20240306\t870323\tJP\n";
         let mut file = tempfile::NamedTempFile::new().expect("made");
         file.write_all(bare).expect("written");

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveDateTime};
 
-use crate::cells::{is_country, is_currency};
+use crate::cells::{code_digits, is_country, is_currency};
 
 /// Formats of dates, the likelier of two that both fit first.
-const DATES: [&str; 12] = [
+pub(super) const DATES: [&str; 12] = [
     "%Y-%m-%d", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d/%m/%y", "%d.%m.%y",
     "%d-%b-%Y", "%d-%b-%y", "%d %b %Y",
 ];
@@ -37,9 +37,12 @@ pub(super) struct Profile {
     /// A number with three digits after its comma, where all numbers with a comma have as many: the comma may stand
     /// between thousands.
     pub(super) doubtful: Option<String>,
-    /// The number of values of each length that are digits, where nearly all are.
+    /// The number of values of each number of digits that are digits, or codes with marks between them, where nearly all
+    /// are.
     pub(super) lengths: BTreeMap<usize, usize>,
     pub(super) is_hs_code: bool,
+    /// Whether they can be HS codes with marks between their digits, which dates and amounts can be as well.
+    pub(super) can_be_hs_code: bool,
     pub(super) is_country: bool,
     pub(super) is_currency: bool,
     /// The two values of a flag: true, false.
@@ -85,12 +88,14 @@ impl Profile {
             misfits(&values, |value| NaiveDateTime::parse_from_str(value, format).is_ok()).is_some()
         };
         let number = number_form(&values);
-        let forms: [fn(&str) -> bool; 3] = [is_hs_code, is_country, is_currency];
+        // Days with points look as codes do.
+        let is_code: fn(&str) -> bool = if dates.is_empty() { is_hs_code } else { is_plain_code };
+        let forms: [fn(&str) -> bool; 4] = [is_code, is_country, is_currency, can_be_hs_code];
         let codes = forms.map(|is| misfits(&values, is));
         let of_date = date.and_then(|(_, format)| misfits(&values, |value| is_date(value, format)));
         let of_number = number.and_then(|form| misfits(&values, |value| is_number(value, form)));
         let (misfits, misfit) =
-            of_date.or(codes[0]).or(of_number).or(codes[1]).or(codes[2]).unwrap_or_default();
+            of_date.or(codes[0]).or(of_number).or(codes[3]).or(codes[1]).or(codes[2]).unwrap_or_default();
         Self {
             misfits,
             misfit: misfit.map(str::to_owned),
@@ -102,6 +107,7 @@ impl Profile {
             doubtful: doubtful(&values),
             lengths: lengths(&values),
             is_hs_code: codes[0].is_some(),
+            can_be_hs_code: codes[3].is_some(),
             is_country: codes[1].is_some(),
             is_currency: codes[2].is_some(),
             flag: flag_of(&different),
@@ -128,15 +134,26 @@ fn misfits<'a>(values: &[&'a str], is: impl Fn(&str) -> bool) -> Option<(usize, 
 }
 
 /// Whether a value is a date of a format with a year that can be.
-fn is_date(value: &str, format: &str) -> bool {
+pub(super) fn is_date(value: &str, format: &str) -> bool {
     let is_short = !value.bytes().any(|byte| !byte.is_ascii_digit()) && value.len() != 8;
     !is_short
         && NaiveDate::parse_from_str(value, format)
             .is_ok_and(|date| (1950..2100).contains(&chrono::Datelike::year(&date)))
 }
 
+/// Whether a value is an HS code by its digits, or by at least three groups of them with points or spaces.
 fn is_hs_code(value: &str) -> bool {
+    let has_groups = || value.split(|character: char| !character.is_ascii_digit()).count() > 2;
+    is_plain_code(value) || (!value.contains('-') && has_groups() && can_be_hs_code(value))
+}
+
+fn is_plain_code(value: &str) -> bool {
     (6..=12).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a value is an HS code as a tariff prints it.
+fn can_be_hs_code(value: &str) -> bool {
+    code_digits(value).is_some_and(|code| (6..=12).contains(&code.len()))
 }
 
 /// The decimal mark and the mark between thousands with which the fewest values, if any, are no numbers.
@@ -169,10 +186,11 @@ fn doubtful(values: &[&str]) -> Option<String> {
 
 fn lengths(values: &[&str]) -> BTreeMap<usize, usize> {
     let is_digits = |value: &str| value.bytes().all(|byte| byte.is_ascii_digit());
+    let has_marks = |value: &str| !is_digits(value) && can_be_hs_code(value);
     let mut lengths = BTreeMap::new();
-    if misfits(values, is_digits).is_some() {
-        for value in values.iter().filter(|value| is_digits(value)) {
-            *lengths.entry(value.len()).or_default() += 1;
+    if misfits(values, |value| is_digits(value) || has_marks(value)).is_some() {
+        for value in values.iter().filter(|value| is_digits(value) || has_marks(value)) {
+            *lengths.entry(value.bytes().filter(u8::is_ascii_digit).count()).or_default() += 1;
         }
     }
     lengths
@@ -234,6 +252,14 @@ mod tests {
         assert_eq!(of(&["12,5", "3"]).number, Some((',', None)));
         assert_eq!(of(&["many", "3"]).number, None);
         assert!(of(&["8703231128", "090111"]).is_hs_code && of(&["KR", "CN"]).is_country);
+        let printed = of(&["0901.11.00", "8703.23.31"]);
+        assert!(printed.is_hs_code && printed.lengths == BTreeMap::from([(8, 2)]));
+        assert!(of(&["0901 11 00", "8703 23 31"]).is_hs_code);
+        let hyphens = of(&["0901-11", "8703-23"]);
+        assert!(hyphens.can_be_hs_code && !hyphens.is_hs_code);
+        assert!(!of(&["01.02.2024", "15.02.2024"]).is_hs_code && !of(&["2024-01-15"]).is_hs_code);
+        let amounts = of(&["1250.75", "3400.20"]);
+        assert!(!amounts.is_hs_code && amounts.number == Some(('.', None)));
         assert_eq!(of(&["Sí", "No", ""]).flag, Some(("Sí".to_owned(), "No".to_owned())));
         assert_eq!(of(&["1.0", "0.0"]).flag, Some(("1.0".to_owned(), "0.0".to_owned())));
         assert_eq!(of(&[""]), Profile::default());

@@ -314,7 +314,8 @@ impl Delimited {
                 break;
             }
             let mark = self.fields.mark();
-            let (taken, fault) = match self.split(position) {
+            let (split, is_line) = self.split(position);
+            let (taken, fault) = match split {
                 Split::Record { taken, count } if count == self.width => {
                     let end = position + taken;
                     (taken, if end <= valid { None } else { self.no_text(position, taken) })
@@ -330,7 +331,10 @@ impl Delimited {
             self.row += 1;
             let record = Record { row: self.row, line: self.line, start: position, end: position + taken };
             position += taken;
-            self.line += lines(&self.buffer[record.start..position]);
+            self.line += match is_line && fault.is_none() {
+                true => 1,
+                false => lines(&self.buffer[record.start..position]),
+            };
             match fault {
                 None => records.push(record),
                 Some(Fault { rule, value, .. }) => {
@@ -343,8 +347,8 @@ impl Delimited {
         (records, position, bad)
     }
 
-    /// Splits the record at `start`, appending its fields.
-    fn split(&mut self, start: usize) -> Split {
+    /// Splits the record at `start`, appending its fields, and says whether it is known to be one line.
+    fn split(&mut self, start: usize) -> (Split, bool) {
         let input = &self.buffer[start..];
         let special = match self.special.filter(|special| *special >= start) {
             Some(special) => special,
@@ -352,7 +356,10 @@ impl Delimited {
         };
         self.special = Some(special);
         let plain = self.dialect.split_plain(input, special - start, &mut self.fields);
-        plain.unwrap_or_else(|| self.dialect.split(input, &mut self.fields))
+        match plain {
+            Some(split) => (split, true),
+            None => (self.dialect.split(input, &mut self.fields), false),
+        }
     }
 
     /// The fault of a record whose bytes are no text.

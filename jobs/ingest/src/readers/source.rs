@@ -10,7 +10,7 @@ use std::{
 use bzip2::read::MultiBzDecoder;
 use liblzma::read::XzDecoder;
 use sha2::{Digest, Sha256};
-use tidewaiter_core::{Error, ErrorKind, Result, ResultExt, threads::check};
+use tidewaiter_core::{Error, Result, ResultExt, threads::check};
 
 use super::{gzip::GzipMembers, kinds, zip};
 use crate::{
@@ -107,6 +107,8 @@ impl Bytes {
                     );
                     Error::input(text).with_source(error)
                 }
+                // It has the name of the file already.
+                _ if ours => error.into(),
                 _ => {
                     let read = Err::<(), _>(error).context(|| format!("read {}", self.name));
                     read.err().unwrap_or_else(|| Error::internal("an error was lost"))
@@ -125,13 +127,14 @@ impl Read for Bytes {
 /// The SHA-256 of the bytes of a file (not decompressed), in lower-case hexadecimal.
 ///
 /// # Errors
-/// [`tidewaiter_core::ErrorKind::NotFound`] when there is no such file; the kind of the failure when it cannot be read.
+/// [`tidewaiter_core::ErrorKind::NotFound`] when there is no such file, [`tidewaiter_core::ErrorKind::Input`] when it is a
+/// folder; the kind of the failure when it cannot be read.
 pub fn source_digest(path: &Path) -> Result<String> {
     if path.is_dir() {
-        return Err(Error::new(
-            ErrorKind::Denied,
-            format!("{0} is a folder; name its files, such as {0}/*.csv", path.display()),
-        ));
+        return Err(Error::input(format!(
+            "{0} is a folder; name its files, such as {0}/*.csv",
+            path.display()
+        )));
     }
     let digest = || -> Result<String> {
         let mut file: Box<dyn Read> = match RemoteFile::open(&path.display().to_string())? {

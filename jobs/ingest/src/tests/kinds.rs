@@ -239,6 +239,18 @@ fn hs_codes_that_lost_a_zero_are_put_aside_or_restored_and_counted() {
 }
 
 #[test]
+fn hs_codes_as_tariffs_print_them_are_read_and_counted() {
+    let file = "decl,item,day,hs,goods\nP1,1,2024-02-01,0901.11.00,coffee\nP2,1,2024-02-01,8703 23 31,cars\n\
+                P3,1,2024-02-01,0302-22,plaice\nP4,1,2024-02-01,870323,cars\nP5,1,2024-02-01,8703.2,a number\n";
+    let input = Box::new(Cursor::new(file.as_bytes().to_vec()));
+    let mut reader = ExportReader::from_read("x.csv", input, &with("", GOODS)).expect("opens");
+    let block = reader.next_block().expect("reads").expect("has rows");
+    assert_eq!(texts(&block.batch, "hs_code"), ["09011100", "87032331", "030222", "870323"]);
+    assert_eq!(block.repairs, [("hs_code", "marks between the digits of an HS code dropped", 3)]);
+    assert_eq!(reader.counts().quarantined, 1);
+}
+
+#[test]
 fn character_references_of_html_are_decoded_and_counted() {
     let file = b"decl,item,day,hs,goods\nE1,1,2024-02-01,090111,caf&eacute; &amp; t&#233;\nE2,1,2024-02-01,090111,R&D; x\n";
     let input = Box::new(Cursor::new(file.to_vec()));

@@ -176,6 +176,7 @@ fn a_wrong_mapping_is_refused_with_its_fault() {
         ("{ from = \"hs\" }", "{ from = \"hs\", constant = \"1\" }", "either"),
         ("{ from = \"hs\" }", "{ form = \"hs\" }", "form"),
         ("{ from = \"date\" }", "{ from = \"date\", format = \"%Q\" }", "strftime"),
+        ("{ from = \"date\" }", "{ from = \"date\", format = \"DD.MM.YYYY\" }", "%d.%m.%Y"),
         ("{ from = \"hs\" }", "{ from = \"hs\", format = \"%Y\" }", "dates and times only"),
         ("[columns]", "delimeter = \";\"\n[columns]", "no field of that name"),
         ("[columns]", "escape = \",\"\n[columns]", "escape"),
