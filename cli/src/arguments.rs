@@ -37,7 +37,7 @@ pub(crate) struct Place {
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) resume: bool,
     /// Without --scheduler: tasks that run at once; default: the machine's cores.
-    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_parser = at_least_one)]
     pub(crate) workers: Option<usize>,
     /// Memory for sorts and buffers of this process, beyond which they spill to disk, in MiB; default: 1024, and seven
     /// tenths of the machine's or container's for an executor.
@@ -212,6 +212,9 @@ pub(crate) struct Scheduler {
     /// Seconds from the loss of the last executor after which the step under way fails, and is tried again.
     #[arg(long, default_value_t = 180)]
     pub(crate) executor_wait: u64,
+    /// Seconds for which a query (`archive sql`) waits where no executor is connected that could run it.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) query_wait: u64,
     /// Seconds without a sign of life of the archive's scheduler after which another one takes its place. One that starts
     /// while another lives waits.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
@@ -230,7 +233,7 @@ pub(crate) struct Scheduler {
 
 #[derive(Debug, Args)]
 pub(crate) struct Executor {
-    /// Unique name of this executor.
+    /// Unique name of this executor; the device is put before it, as in cpu-NAME.
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// What it has: cpu or gpu.
@@ -240,7 +243,7 @@ pub(crate) struct Executor {
     #[arg(long, default_value_t = 0)]
     pub(crate) gpus: usize,
     /// Tasks that may run at once.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     pub(crate) slots: usize,
     /// Address from which results are fetched.
     #[arg(long, default_value = "127.0.0.1")]
@@ -324,6 +327,16 @@ mod tests {
                     assert_eq!(given.iter().filter(|given| **given).count(), 1, "{line:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn nobody_works_with_no_workers() {
+        for line in
+            [&["tidewaiter", "quality", "--workers", "0"], &["tidewaiter", "executor", "--slots", "0"]]
+        {
+            let wrong = command_line().try_get_matches_from(line).expect_err("0 is refused").to_string();
+            assert!(wrong.contains("use 1 or more"), "{wrong}");
         }
     }
 }

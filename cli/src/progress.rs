@@ -15,6 +15,29 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 
+/// A line that is said when the user interrupts the command before the work is over: its future is dropped then.
+pub(crate) struct IfInterrupted(Option<String>);
+
+impl IfInterrupted {
+    /// Says the line unless the work is over before this is dropped.
+    pub(crate) fn say(line: impl Into<String>) -> Self {
+        Self(Some(line.into()))
+    }
+
+    /// The work is over, well or not.
+    pub(crate) fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for IfInterrupted {
+    fn drop(&mut self) {
+        if let Some(line) = self.0.take() {
+            say(&line);
+        }
+    }
+}
+
 /// Time from one line about a step to the next.
 const LINES: Duration = Duration::from_secs(10);
 

@@ -86,13 +86,16 @@ pub struct Options {
     pub about: About,
 }
 
+/// The share of the machine's memory, or of its container's, that an executor takes unless it is told: in tenths.
+const MEMORY_TENTHS: u64 = 7;
+
 /// Seconds from one sign of life to the next; the scheduler gives up after several.
 const HEARTBEAT_SECONDS: u64 = 5;
 
 /// Seconds to wait for a scheduler that has answered before.
 const SCHEDULER_WAIT_SECONDS: u16 = 10;
 
-/// An executor that has its port and serves nobody yet. It is displayed as what it serves and joins.
+/// An executor that has its port and serves nobody yet. It is displayed as what it serves once it has joined.
 #[derive(Debug)]
 pub struct Executor {
     options: Options,
@@ -110,7 +113,9 @@ impl Executor {
     ///
     /// # Errors
     /// [`Error::Options`] and [`Error::Listen`].
-    pub fn bind(options: Options) -> Result<Self, Error> {
+    pub fn bind(mut options: Options) -> Result<Self, Error> {
+        let share = || machine::memory_limit().map(|bytes| bytes / 10 * MEMORY_TENTHS);
+        options.memory = options.memory.or_else(share);
         if options.slots == 0 {
             return Err(Error::Options("an executor needs at least one slot".into()));
         }
@@ -148,6 +153,7 @@ impl Executor {
     /// [`Error::Scheduler`] when no scheduler answers, [`Error::Name`] when another executor has the name, [`Error::Run`]
     /// when it cannot go on.
     pub async fn run(self) -> Result<(), Error> {
+        let serves = self.to_string();
         let Self { options, id, address, listener, folder, metrics, endpoint } = self;
         let (running, rows, load) = (Running::default(), Rows::default(), Load::default());
         let observed = Observed {
@@ -186,6 +192,7 @@ impl Executor {
             }
         };
         let joined = reporter.join(endpoint).await.map_err(refused)?;
+        (options.about.joined)(&serves);
         let spills = folder.path().to_owned();
         let produce =
             move |_: &SessionConfig| Ok(runtime(RuntimeEnvBuilder::new().with_temp_file_path(&spills))?);

@@ -23,11 +23,13 @@ pub struct About {
     pub cuda: bool,
     /// How long it waits for a scheduler that does not answer any more before it ends; absent: for good.
     pub leave_after: Option<Duration>,
+    /// Hears what it serves and whom, as soon as its scheduler has taken it.
+    pub joined: fn(&str),
 }
 
 impl Default for About {
     fn default() -> Self {
-        Self { metrics: None, now_ms: || 0, cuda: false, leave_after: None }
+        Self { metrics: None, now_ms: || 0, cuda: false, leave_after: None, joined: |_| () }
     }
 }
 
@@ -96,7 +98,7 @@ impl Source for Observed {
             ("devices", "NVIDIA devices that tasks share.", self.gpus as f64),
             (
                 "memory_bytes",
-                "Bytes that tasks may reserve for sorts and buffers; 0: seven tenths of the memory.",
+                "Bytes that tasks may reserve for sorts and buffers; 0: not known.",
                 self.memory.unwrap_or(0) as f64,
             ),
             (

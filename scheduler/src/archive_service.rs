@@ -1,9 +1,15 @@
 //! The gRPC service over the archive's tables, and the queries over them.
 //!
 //! A query's answer goes out while it comes in, a piece at a time: neither side holds more than a few. A client that
-//! hangs up stops its query. Start at [`Tables`].
+//! hangs up stops its query. Where no executor is connected the client is told so, and a query that waits too long ends.
+//! Start at [`Tables`].
 
-use futures::stream::{BoxStream, StreamExt, try_unfold};
+use std::time::Duration;
+
+use futures::{
+    FutureExt as _,
+    stream::{BoxStream, StreamExt, try_unfold},
+};
 use tidewaiter_archive::{
     Archive, sql,
     table::{Table, list_tables},
@@ -11,6 +17,7 @@ use tidewaiter_archive::{
 use tidewaiter_core::{Error, plan::Meter, query::Run as _};
 use tidewaiter_job::engine::Engine;
 use tidewaiter_proto::v1;
+use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
 use crate::{driver::Driver, pieces::Pieces};
@@ -20,13 +27,29 @@ pub(crate) struct Tables {
     archive: Archive,
     driver: Driver,
     new_id: fn() -> String,
+    longest_wait: Duration,
 }
 
 impl Tables {
-    /// The service over an archive; its queries run on the driver's cluster, under names that begin with `sql-`.
-    pub(crate) fn new(archive: Archive, driver: Driver, new_id: fn() -> String) -> Self {
-        Self { archive, driver, new_id }
+    /// The service over an archive; its queries run on the driver's cluster, under names that begin with `sql-`, and wait
+    /// no longer than `longest_wait` where no executor is connected.
+    pub(crate) fn new(
+        archive: Archive,
+        driver: Driver,
+        new_id: fn() -> String,
+        longest_wait: Duration,
+    ) -> Self {
+        Self { archive, driver, new_id, longest_wait }
     }
+}
+
+/// Why a query ended that waited too long.
+fn waited(bound: Duration, what: &str) -> Error {
+    Error::unavailable(format!(
+        "the query waited {} s for {what}; start an executor that joins this scheduler (--query-wait says how long queries \
+         wait)",
+        bound.as_secs()
+    ))
 }
 
 /// A query that is stopped unless it ended, and whose work files are deleted.
@@ -56,21 +79,41 @@ impl v1::archive_service_server::ArchiveService for Tables {
         let name = format!("sql-{}", (self.new_id)());
         let session = self.driver.cluster().session(&name, Meter::new(|_| ()))?;
         let frame = sql::query(&session, &self.archive, &request.into_inner().sql).await?;
+        let (tell, waits) = mpsc::unbounded_channel();
+        let (waiting, waits_as, bound) =
+            (self.driver.cluster().waiting().clone(), name.clone(), self.longest_wait);
+        let too_long = async move {
+            // Whoever asked may be gone.
+            waiting.longer_than(&waits_as, bound, |what| drop(tell.send(what.unwrap_or_default()))).await
+        };
         let running = Running { driver: self.driver.clone(), name, has_ended: false };
         let rows = frame.batch_stream().await.map_err(Error::from)?;
         let pieces = Pieces::new(rows.schema())?;
-        let stream = try_unfold((rows, pieces, running), |(mut rows, mut pieces, mut running)| async move {
-            loop {
-                if let Some(arrow) = pieces.next() {
-                    return Ok(Some((v1::QueryRows { arrow }, (rows, pieces, running))));
+        let state = (rows, pieces, running, waits, too_long.boxed());
+        let stream = try_unfold(
+            state,
+            move |(mut rows, mut pieces, mut running, mut waits, mut too_long)| async move {
+                loop {
+                    if let Some(arrow) = pieces.next() {
+                        let piece = v1::QueryRows { arrow, waits_for: String::new() };
+                        return Ok(Some((piece, (rows, pieces, running, waits, too_long))));
+                    }
+                    let batch = tokio::select! {
+                        batch = rows.next() => batch,
+                        Some(waits_for) = waits.recv() => {
+                            let told = v1::QueryRows { arrow: Vec::new(), waits_for };
+                            return Ok(Some((told, (rows, pieces, running, waits, too_long))));
+                        }
+                        what = &mut too_long => return Err(Status::from(waited(bound, &what))),
+                    };
+                    match batch {
+                        Some(batch) => pieces.add(&batch.map_err(Error::from)?)?,
+                        None if !std::mem::replace(&mut running.has_ended, true) => pieces.finish()?,
+                        None => return Ok(None),
+                    }
                 }
-                match rows.next().await {
-                    Some(batch) => pieces.add(&batch.map_err(Error::from)?)?,
-                    None if !std::mem::replace(&mut running.has_ended, true) => pieces.finish()?,
-                    None => return Ok(None),
-                }
-            }
-        });
+            },
+        );
         let stream = stream.boxed();
         Ok(Response::new(stream))
     }

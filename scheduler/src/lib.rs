@@ -26,4 +26,5 @@ mod progress;
 pub mod server;
 mod services;
 pub mod standby;
+mod traced;
 mod waiting;

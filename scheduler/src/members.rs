@@ -58,9 +58,9 @@ impl ClusterService for Members {
         let known = self.ballista.executors().get_executors_state().await;
         let known = known.map_err(|error| Status::internal(error.to_string()))?;
         let now_ms = (self.sources.now_ms)();
+        let before_ms = |heard: Duration| i64::try_from(heard.as_millis()).unwrap_or(i64::MAX);
         let executors = known.into_iter().map(|(executor, _, _)| {
             let said = self.executors.said_by(&executor.id);
-            let before_ms = |heard: Duration| i64::try_from(heard.as_millis()).unwrap_or(i64::MAX);
             v1::ClusterExecutor {
                 device: Device::of_executor(&executor.id).to_string(),
                 slots: executor.specification.vcores,
@@ -69,10 +69,24 @@ impl ClusterService for Members {
                 heard_ms: said.before.map_or(0, |before| now_ms.saturating_sub(before_ms(before))),
                 queries: u32::try_from(said.queries).unwrap_or(u32::MAX),
                 silent: said.is_silent(),
+                gone: false,
                 executor: executor.id,
             }
         });
         let mut executors: Vec<_> = executors.collect();
+        for gone in self.executors.gone() {
+            if executors.iter().all(|present| present.executor != gone.executor) {
+                executors.push(v1::ClusterExecutor {
+                    device: Device::of_executor(&gone.executor).to_string(),
+                    memory_bytes: gone.memory_bytes,
+                    address: gone.address,
+                    heard_ms: now_ms.saturating_sub(before_ms(gone.heard.elapsed())),
+                    gone: true,
+                    executor: gone.executor,
+                    ..v1::ClusterExecutor::default()
+                });
+            }
+        }
         executors.sort_by(|a, b| a.executor.cmp(&b.executor));
         Ok(Response::new(v1::ExecutorsResponse { executors }))
     }

@@ -2,7 +2,8 @@
 //!
 //! Every half second [`Progress::tell`] looks at the running queries: of each stage how many tasks are done, and how many
 //! rows its tasks have read, those that run included, which the executors report. The [`Meter`] of the step's session is
-//! told. Rows are counted where it is known how many there are, otherwise tasks.
+//! told. The rows that are counted are those of the tables' files, of all stages from the beginning, so that their number
+//! stays the same; a table that a query reads twice counts twice. Where they are not known, tasks are counted.
 //! What is absent: the progress of fits, which their leaders tell themselves. Start at [`Progress::follow`].
 
 use std::{
@@ -16,10 +17,7 @@ use ballista_core::serde::protobuf::task_status::Status;
 use ballista_scheduler::state::execution_stage::{ExecutionStage, RunningStage};
 use datafusion::{
     datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
-    physical_plan::{
-        ExecutionPlan,
-        statistics::{StatisticsArgs, StatisticsContext},
-    },
+    physical_plan::ExecutionPlan,
 };
 use tidewaiter_core::plan::{Meter, OperatorExec, QueryProgress};
 use tidewaiter_executor::rows::read;
@@ -126,10 +124,16 @@ impl Progress {
             ExecutionStage::Successful(stage) => {
                 let read = read(stage.plan.as_ref(), &stage.stage_metrics);
                 let tasks = stage.partitions as u64;
-                let rows = rows(stage.plan.as_ref()).map(|_| read);
+                let rows = rows(stage.plan.as_ref());
                 Some(Stage { number: stage.stage_id, done: tasks, tasks, read, rows })
             }
-            ExecutionStage::UnResolved(_) | ExecutionStage::Resolved(_) | ExecutionStage::Failed(_) => None,
+            ExecutionStage::UnResolved(unresolved) => {
+                Some(Stage::not_begun(unresolved.stage_id, rows(stage.plan())))
+            }
+            ExecutionStage::Resolved(resolved) => {
+                Some(Stage::not_begun(resolved.stage_id, rows(stage.plan())))
+            }
+            ExecutionStage::Failed(_) => None,
         }
     }
 
@@ -154,17 +158,13 @@ fn tasks(stage: &RunningStage) -> (u64, u64) {
     (partitions.sum(), stage.partitions as u64)
 }
 
-/// How many rows the leaves of a plan have; `None` where one does not know.
+/// How many rows the files have that a plan scans, 0 where it scans none; `None` where one is not known.
 fn rows(plan: &dyn ExecutionPlan) -> Option<u64> {
     if plan.children().is_empty() {
-        return match plan.downcast_ref::<DataSourceExec>().map(|scan| scan.data_source().as_ref() as &dyn Any)
-        {
-            Some(source) if source.is::<FileScanConfig>() => source.downcast_ref().and_then(rows_of_files),
-            _ => {
-                let statistics = StatisticsContext::new().compute(plan, &StatisticsArgs::new()).ok()?;
-                statistics.num_rows.get_value().map(|rows| *rows as u64)
-            }
-        };
+        let scan = plan.downcast_ref::<DataSourceExec>();
+        let scan =
+            scan.and_then(|scan| (scan.data_source().as_ref() as &dyn Any).downcast_ref::<FileScanConfig>());
+        return scan.map_or(Some(0), rows_of_files);
     }
     plan.children().into_iter().map(|input| rows(input.as_ref())).sum()
 }
@@ -181,39 +181,57 @@ fn rows_of_files(scan: &FileScanConfig) -> Option<u64> {
     rows.sum()
 }
 
-/// How far a stage that has begun is.
+/// How far a stage is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stage {
     number: usize,
     /// Tasks done.
     done: u64,
-    /// All tasks.
+    /// All tasks; 0: it has not begun.
     tasks: u64,
-    /// Rows read.
+    /// Rows read, from files and from stages before.
     read: u64,
-    /// All rows, if known.
+    /// All rows of its files, if known.
     rows: Option<u64>,
 }
 
-/// How far a query is whose stages have begun so far.
+impl Stage {
+    fn not_begun(number: usize, rows: Option<u64>) -> Self {
+        Self { number, done: 0, tasks: 0, read: 0, rows }
+    }
+
+    /// The rows of its files, where it has some.
+    fn of_files(&self) -> Option<u64> {
+        self.rows.filter(|rows| *rows > 0)
+    }
+
+    /// How many of them it has read.
+    fn read_of_files(&self) -> u64 {
+        match self.of_files() {
+            // A scan that skips rows by a filter reads fewer, a task that is repeated more.
+            Some(rows) if self.tasks == 0 || self.done < self.tasks => self.read.min(rows),
+            rows => rows.unwrap_or(0),
+        }
+    }
+}
+
+/// How far a query is.
 fn progress(mut stages: Vec<Stage>) -> QueryProgress {
     stages.sort_by_key(|stage| stage.number);
     let notes = stages.iter().filter(|stage| stage.done < stage.tasks).map(|stage| {
-        let Stage { number, done, tasks, read, rows } = stage;
-        // What is not known to be a table's rows may be anything, such as names of files.
-        let read = rows.map(|_| format!(", {} rows", grouped(*read))).unwrap_or_default();
+        let Stage { number, done, tasks, .. } = stage;
+        let rows = stage.of_files().map(|rows| (stage.read_of_files(), rows));
+        let read = rows
+            .map(|(read, rows)| format!(", {} of {} rows read", grouped(read), grouped(rows)))
+            .unwrap_or_default();
         format!("stage {}: {done} of {tasks} tasks{read}", number + 1)
     });
     let note = notes.collect::<Vec<_>>().join("; ");
     let rows: Option<u64> = stages.iter().map(|stage| stage.rows).sum();
     match rows {
         Some(total) if total > 0 => {
-            // A scan that skips rows by a filter reads fewer, a task that is repeated more.
-            let read = |stage: &Stage| match stage.rows {
-                Some(rows) if stage.done < stage.tasks => stage.read.min(rows),
-                rows => rows.unwrap_or(0),
-            };
-            QueryProgress { done: stages.iter().map(read).sum(), total, unit: "rows", note }
+            let done = stages.iter().map(Stage::read_of_files).sum();
+            QueryProgress { done, total, unit: "rows read", note }
         }
         _ => {
             let done = stages.iter().map(|stage| stage.done).sum();
@@ -232,16 +250,24 @@ mod tests {
         let ended = Stage { number: 0, done: 4, tasks: 4, read: 900, rows: Some(900) };
         let running = Stage { number: 1, done: 1, tasks: 3, read: 1_200, rows: Some(2_000) };
         let both = progress(vec![running.clone(), ended.clone()]);
-        assert_eq!((both.done, both.total, both.unit), (2_100, 2_900, "rows"));
-        assert_eq!(both.note, "stage 2: 1 of 3 tasks, 1,200 rows");
+        assert_eq!((both.done, both.total, both.unit), (2_100, 2_900, "rows read"));
+        assert_eq!(both.note, "stage 2: 1 of 3 tasks, 1,200 of 2,000 rows read");
 
         let unknown = Stage { rows: None, ..running.clone() };
         let both = progress(vec![ended, unknown]);
         assert_eq!((both.done, both.total, both.unit), (5, 7, "tasks"));
         assert_eq!(both.note, "stage 2: 1 of 3 tasks");
 
-        let beyond = Stage { read: 2_500, ..running };
+        let beyond = Stage { read: 2_500, ..running.clone() };
         assert_eq!(progress(vec![beyond]).done, 2_000, "never more than all");
+        let (first, next) = (Stage::not_begun(0, Some(900)), Stage::not_begun(2, Some(0)));
+        let from_the_beginning = progress(vec![first, running, next]);
+        assert_eq!((from_the_beginning.done, from_the_beginning.total), (1_200, 2_900), "all stages count");
+        let merging = Stage { number: 1, done: 0, tasks: 1, read: 77, rows: Some(0) };
+        let merged =
+            progress(vec![Stage { number: 0, done: 4, tasks: 4, read: 900, rows: Some(1_000) }, merging]);
+        assert_eq!((merged.done, merged.total), (1_000, 1_000), "what is merged was read before");
+        assert_eq!(merged.note, "stage 2: 0 of 1 tasks");
         assert_eq!(progress(Vec::new()), QueryProgress { unit: "tasks", ..QueryProgress::default() });
     }
 

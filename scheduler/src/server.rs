@@ -68,6 +68,7 @@ use crate::{
     planner::JobPlanner,
     polls::Polls,
     services::Jobs,
+    traced::Traced,
 };
 
 /// Seconds without a request after which Ballista forgets an executor of which there was no report either.
@@ -129,11 +130,17 @@ pub struct Patience {
     pub silence: Duration,
     /// For another one when the last is lost, before the step under way fails and is tried again; whole seconds.
     pub replacement: Duration,
+    /// For one that could run the tasks of a query that is no job's.
+    pub query: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { silence: Duration::from_secs(8), replacement: Duration::from_secs(180) }
+        Self {
+            silence: Duration::from_secs(8),
+            replacement: Duration::from_secs(180),
+            query: Duration::from_secs(300),
+        }
     }
 }
 
@@ -261,7 +268,7 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
         .map_err(|error| Error::internal("describe the services").with_source(error))?;
 
     catalogue.add_services(&archive, &mut routes);
-    let tables = Tables::new(archive.clone(), driver.clone(), sources.new_id);
+    let tables = Tables::new(archive.clone(), driver.clone(), sources.new_id, patience.query);
 
     // Beside serving: a long ledger, or a store that does not answer, keeps nobody waiting.
     let resumed = driver.clone();
@@ -369,7 +376,7 @@ async fn assemble(
     let server: ballista::Server = created.await.map_err(failed)?;
     let ballista = Ballista::new(server.clone());
     routes.add_service(
-        SchedulerGrpcServer::new(Gate::new(server, rules, polls))
+        SchedulerGrpcServer::new(Gate::new(server, rules, polls, Traced::new(ballista.clone())))
             .max_decoding_message_size(LARGEST_MESSAGE)
             .max_encoding_message_size(LARGEST_MESSAGE),
     );

@@ -1,16 +1,13 @@
 //! `tidewaiter archive`: tables, snapshots, SQL; of a scheduler's archive where one is named.
 
 use serde_json::json;
-use tidewaiter_archive::{
-    Archive,
-    table::{Table, list_tables},
-};
+use tidewaiter_archive::{Archive, table::Table};
 use tidewaiter_catalogue::CATALOGUE;
 use tidewaiter_core::{Error, Result};
 use tidewaiter_proto::v1;
 
 use super::{
-    query::{answer, connect},
+    query::{answer, connect, tables},
     repair,
     times::time,
 };
@@ -87,20 +84,6 @@ fn show_columns(table: Option<&str>, output: Output) -> Result<()> {
         }));
         lines
     })
-}
-
-async fn tables(archive: &Archive, place: &Place) -> Result<Vec<v1::Table>> {
-    if let Some(url) = &place.scheduler {
-        return Ok(connect(url).await?.tables(v1::TablesRequest {}).await?.into_inner().tables);
-    }
-    let mut tables = Vec::new();
-    for name in list_tables(archive).await? {
-        let snapshot = Table::open(archive, &name).await?.snapshot(None).await?;
-        let (rows, bytes) = (snapshot.rows(), snapshot.bytes());
-        let (version, files) = (snapshot.version, snapshot.files.len() as u64);
-        tables.push(v1::Table { name, version, rows, files, bytes });
-    }
-    Ok(tables)
 }
 
 fn show_tables(tables: &[v1::Table], output: Output) -> Result<()> {

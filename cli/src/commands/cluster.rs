@@ -27,6 +27,7 @@ pub(super) async fn run(place: &Place, output: Output) -> Result<()> {
             "memory_bytes": (executor.memory_bytes > 0).then_some(executor.memory_bytes),
             "address": executor.address, "queries": executor.queries,
             "heard_ms": (executor.heard_ms > 0).then_some(executor.heard_ms), "silent": executor.silent,
+            "gone": executor.gone,
         })
     });
     write(output, &documents.collect(), || lines(&executors, now_ms()))
@@ -48,8 +49,14 @@ fn lines(executors: &[ClusterExecutor], now_ms: i64) -> Vec<String> {
             0 => time(0),
             heard_ms => format!("{} ago", length(now_ms - heard_ms)),
         };
-        let heard = if executor.silent { format!("{heard}, silent") } else { heard };
-        let (slots, queries) = (executor.slots.to_string(), executor.queries.to_string());
+        let heard = match (executor.gone, executor.silent) {
+            (true, _) => format!("{heard}, gone"),
+            (_, true) => format!("{heard}, silent"),
+            _ => heard,
+        };
+        // Of one that is gone nobody knows any more.
+        let known = |count: u32| if executor.gone { "-".to_owned() } else { count.to_string() };
+        let (slots, queries) = (known(executor.slots), known(executor.queries));
         let cells =
             [&executor.executor, &executor.device, &slots, &memory, &queries, &executor.address, &heard];
         lines.push(line(cells.map(String::as_str)));
@@ -72,13 +79,16 @@ mod tests {
             heard_ms: 10_000,
             queries: 2,
             silent: false,
+            gone: false,
         };
         let silent = ClusterExecutor { silent: true, ..executor.clone() };
-        let lines = lines(&[executor, ClusterExecutor::default(), silent], 12_500);
+        let gone = ClusterExecutor { gone: true, slots: 0, queries: 0, ..executor.clone() };
+        let lines = lines(&[executor, ClusterExecutor::default(), silent, gone], 12_500);
         for words in ["gpu-one", "512 MiB", "127.0.0.1:50051", "2.5 s ago"] {
             assert!(lines[1].contains(words), "{}", lines[1]);
         }
         assert!(lines[2].ends_with('-'), "{}", lines[2]);
         assert!(lines[3].ends_with("2.5 s ago, silent"), "{}", lines[3]);
+        assert!(lines[4].ends_with("2.5 s ago, gone") && lines[4].contains(" - "), "{}", lines[4]);
     }
 }

@@ -14,13 +14,19 @@ use tidewaiter_scheduler::{
 };
 
 use super::sources::{new_id, now_ms};
-use crate::{arguments::Place, progress::say};
+use crate::{
+    arguments::Place,
+    progress::{IfInterrupted, say},
+};
 
 /// Memory for sorts and buffers of a job in this process, unless it is told.
 pub(super) const DEFAULT_MEMORY_MIB: usize = 1024;
 
 /// How long a process of another machine is awaited that may still run a job.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// What a user reads whose job ended before it was done.
+const KEPT: &str = "the finished steps are kept: the same command with --resume goes on from there";
 
 /// The engine of this process.
 pub(super) fn engine(place: &Place) -> Result<Local> {
@@ -56,14 +62,17 @@ pub(super) async fn run(
         id: &id,
         submitted_ms,
     };
-    let (outcome, result) = tokio::select! {
-        ended = run.to_end(specification) => ended,
-        lost = lease.keep() => return Err(lost),
+    let interrupted = IfInterrupted::say(KEPT);
+    let ended = tokio::select! {
+        ended = run.to_end(specification) => Ok(ended),
+        lost = lease.keep() => Err(lost),
     };
+    interrupted.over();
+    let (outcome, result) = ended?;
     lease.give_back().await;
     match &result {
         Err(error) if keeps_work(error.kind()) => {
-            say("the finished steps are kept: the same command with --resume goes on from there");
+            say(KEPT);
         }
         _ => {
             archive.delete_folder(&work_folder(&id)).await?;

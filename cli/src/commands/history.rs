@@ -12,6 +12,9 @@ use super::{
 /// Characters of an error that a line of a list has.
 const ERROR_LENGTH: usize = 80;
 
+/// Characters of a parameter that a job's page has.
+const PARAMETER_LENGTH: usize = 100;
+
 /// A status as it is written.
 pub(super) fn status(status: JobStatus) -> &'static str {
     match status {
@@ -40,7 +43,7 @@ pub(super) fn list(jobs: &[Job], older: u32, now_ms: i64) -> Vec<String> {
     let mut lines = vec![line("job", "kind", "status", "begin (UTC)", "length", "progress or error")];
     lines.extend(jobs.iter().map(|job| {
         let what = match job.error.lines().next() {
-            Some(error) => shortened(error),
+            Some(error) => shortened(error, ERROR_LENGTH),
             None if !job.waits_for.is_empty() => format!("waits for {}", job.waits_for),
             None => progress(job),
         };
@@ -74,9 +77,12 @@ pub(super) fn document(job: &Job) -> Value {
     let retries = job.retries.iter().map(|retry| {
         json!({"step": retry.step, "error": retry.error, "at_ms": retry.at_ms, "pause_ms": retry.pause_ms})
     });
+    let notes =
+        job.notes.iter().map(|note| json!({"step": note.step, "text": note.text, "at_ms": note.at_ms}));
     let mut document = list_document(job);
     document["steps"] = steps.collect();
     document["retries"] = retries.collect();
+    document["notes"] = notes.collect();
     document["specification"] = parse(&job.specification);
     document["outcome"] = parse(&job.outcome);
     document
@@ -114,21 +120,32 @@ pub(super) fn show(job: &Job, now_ms: i64) -> Vec<String> {
     }
     steps(job, &mut lines);
     for retry in &job.retries {
-        let step = if retry.step.is_empty() { "between steps" } else { &retry.step };
         let pause = length(i64::try_from(retry.pause_ms).unwrap_or(i64::MAX));
+        let step = under_way(&retry.step);
         lines.push(format!("retry      {} {step}, after {pause}: {}", time(retry.at_ms), retry.error));
+    }
+    for note in &job.notes {
+        lines.push(format!("note       {} {}: {}", time(note.at_ms), under_way(&note.step), note.text));
     }
     if let Ok(outcome) = serde_json::from_str::<Outcome>(&job.outcome) {
         lines.push(String::new());
         lines.extend(summary::lines(&outcome));
     }
-    if let Ok(specification) = serde_json::from_str::<Value>(&job.specification) {
+    if let Ok(Value::Object(parameters)) = serde_json::from_str::<Value>(&job.specification) {
         lines.push(String::new());
-        lines.push("specification".to_owned());
-        let text = serde_json::to_string_pretty(&specification).unwrap_or_default();
-        lines.extend(text.lines().map(|line| format!("  {line}")));
+        lines.push("specification (--output json has the whole)".to_owned());
+        lines.extend(
+            parameters.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
+                format!("  {name} = {}", shortened(&value.to_string(), PARAMETER_LENGTH))
+            }),
+        );
     }
     lines
+}
+
+/// The step in which something happened.
+fn under_way(step: &str) -> &str {
+    if step.is_empty() { "between steps" } else { step }
 }
 
 fn steps(job: &Job, lines: &mut Vec<String>) {
@@ -173,16 +190,17 @@ fn known(ms: i64) -> Option<i64> {
     (ms > 0).then_some(ms)
 }
 
-fn shortened(error: &str) -> String {
-    match error.char_indices().nth(ERROR_LENGTH) {
-        Some((end, _)) => format!("{}…", &error[..end]),
-        None => error.to_owned(),
+/// The first so many characters of a text.
+fn shortened(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tidewaiter_proto::v1::{JobRetry, JobStep};
+    use tidewaiter_proto::v1::{JobNote, JobRetry, JobStep};
 
     use super::*;
 
@@ -194,7 +212,8 @@ mod tests {
             step: "fit".to_owned(),
             submitted_ms: 1_772_000_000_000,
             begun_ms: 1_772_000_000_000,
-            specification: "{\"kind\":\"retrain\"}".to_owned(),
+            specification: json!({"kind": "retrain", "seed": null, "trees": {"names": "x".repeat(300)}})
+                .to_string(),
             progress: Some(Progress {
                 step: "fit".to_owned(),
                 done: 1200,
@@ -213,6 +232,11 @@ mod tests {
                 error: "the store cannot be reached".to_owned(),
                 at_ms: 1_772_000_001_000,
                 pause_ms: 2000,
+            }],
+            notes: vec![JobNote {
+                step: "fit".to_owned(),
+                text: "the executor cpu-one was lost".to_owned(),
+                at_ms: 1_772_000_002_000,
             }],
             ..Job::default()
         }
@@ -253,11 +277,17 @@ mod tests {
     #[test]
     fn a_job_shows_its_steps_retries_and_what_was_asked() {
         let text = show(&job(), 1_772_000_002_000).join("\n");
-        for words in
-            ["status     running", "not finished", "after 2.0 s: the store cannot", "\"kind\": \"retrain\""]
-        {
+        for words in [
+            "status     running",
+            "not finished",
+            "after 2.0 s: the store cannot",
+            "note       2026-02-25 06:13:22 fit: the executor cpu-one was lost",
+            "  kind = \"retrain\"",
+        ] {
             assert!(text.contains(words), "{words:?} is missing in:\n{text}");
         }
+        assert!(!text.contains("seed") && text.lines().all(|line| line.chars().count() < 120), "{text}");
+        assert_eq!(document(&job())["notes"][0]["step"], "fit");
         assert_eq!(document(&job())["steps"][0]["tries"], 2);
         assert_eq!(document(&job())["ended_ms"], Value::Null);
     }

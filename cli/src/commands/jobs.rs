@@ -1,6 +1,6 @@
 //! The jobs: run in this process or on a cluster, and looked at.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use tidewaiter_archive::Archive;
@@ -9,11 +9,12 @@ use tidewaiter_job::{Listener, Outcome, Specification, remote};
 use tidewaiter_proto::{
     LARGEST_MESSAGE,
     v1::{
-        CancelRequest, GetJobRequest, JobStatus, ListJobsRequest, ListJobsResponse, Progress, RetryRequest,
-        SubmitRequest, WatchRequest, job_service_client::JobServiceClient,
+        CancelRequest, GetJobRequest, Job, JobEvent, JobStatus, ListJobsRequest, ListJobsResponse, Progress,
+        RetryRequest, SubmitRequest, WatchRequest, job_service_client::JobServiceClient,
     },
 };
-use tonic::transport::Channel;
+use tokio::time::Instant;
+use tonic::{Streaming, transport::Channel};
 
 use super::{
     embedded,
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     arguments::{Jobs, Output, Place},
     output::write,
-    progress::{Bars, say},
+    progress::{Bars, IfInterrupted, say},
 };
 
 /// Runs a job where `place` says, and writes its outcome.
@@ -48,7 +49,7 @@ pub(super) async fn run(
     if place.detach {
         return write(output, &json!({ "job": job }), || vec![job.clone()]);
     }
-    follow(&mut client, &job, output, Bars::default()).await
+    follow(url, &job, output, Bars::default()).await
 }
 
 /// Looks at the jobs of a scheduler.
@@ -67,7 +68,7 @@ pub(super) async fn look(place: &Place, command: Jobs, output: Output) -> Result
             let job = client.get(GetJobRequest { job }).await?.into_inner();
             write(output, &history::document(&job), || history::show(&job, now_ms()))
         }
-        Jobs::Watch { job } => follow(&mut client, &job, output, Bars::or_lines()).await,
+        Jobs::Watch { job } => follow(url, &job, output, Bars::or_lines()).await,
         Jobs::Cancel { job } => {
             let job = client.cancel(CancelRequest { job }).await?.into_inner();
             let document = json!({ "job": job.job, "status": status(job.status()) });
@@ -78,7 +79,7 @@ pub(super) async fn look(place: &Place, command: Jobs, output: Output) -> Result
             if place.detach {
                 return write(output, &json!({ "job": job }), || vec![job.clone()]);
             }
-            follow(&mut client, &job, output, Bars::default()).await
+            follow(url, &job, output, Bars::default()).await
         }
     }
 }
@@ -98,30 +99,21 @@ async fn run_here(
     report(output, &outcome, result)
 }
 
-/// Follows a job of a scheduler to its end, and writes its outcome.
-async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output, bars: Bars) -> Result<()> {
-    let mut events = client.watch(WatchRequest { job: id.to_owned() }).await?.into_inner();
-    let (mut last, mut waits_for) = (None, String::new());
-    let lost = || {
+/// Follows a job of a scheduler to its end, and writes its outcome. A scheduler that ends meanwhile is awaited: its
+/// successor goes on with the job.
+async fn follow(url: &str, id: &str, output: Output, bars: Bars) -> Result<()> {
+    let goes_on =
+        format!("job {id} does not depend on this command; `tidewaiter jobs watch {id}` follows it");
+    let interrupted = IfInterrupted::say(goes_on);
+    let mut follower = Follower { url, id, bars, waits_for: String::new(), lost: None };
+    let followed = follower.ended().await;
+    interrupted.over();
+    follower.bars.finish();
+    let last = followed.context(|| {
         format!(
             "follow job {id}, which does not depend on this command; `tidewaiter jobs watch {id}` goes on"
         )
-    };
-    while let Some(event) = events.message().await.context(lost)? {
-        if let Some(Progress { step, done, total, unit, note }) = event.progress {
-            bars.noted_progress(&step, done, total, &unit, &note);
-        }
-        let Some(job) = event.job else { continue };
-        if job.waits_for != waits_for {
-            waits_for.clone_from(&job.waits_for);
-            if !waits_for.is_empty() {
-                say(&format!("job {id} waits for {waits_for}"));
-            }
-        }
-        last = Some(job);
-    }
-    bars.finish();
-    let last = last.ok_or_else(|| Error::unavailable(format!("the scheduler said nothing of job {id}")))?;
+    })?;
     let outcome =
         || serde_json::from_str::<Outcome>(&last.outcome).context(|| format!("read job {id}'s outcome"));
     match last.status() {
@@ -133,10 +125,94 @@ async fn follow(client: &mut JobServiceClient<Channel>, id: &str, output: Output
             report(output, &outcome, Err(Error::new(kind, error)))
         }
         JobStatus::Cancelled => Err(Error::new(ErrorKind::Cancelled, format!("job {id} was cancelled"))),
-        _ => Err(Error::unavailable(format!(
-            "the scheduler stopped telling of job {id}; `tidewaiter jobs watch {id}` goes on"
-        ))),
+        _ => Err(Error::unavailable(format!("job {id} is not driven: {}", last.error))),
     }
+}
+
+/// How long a scheduler is awaited that does not answer any more; a standby takes its place meanwhile.
+const RECONNECT: Duration = Duration::from_secs(120);
+
+/// The pause before it is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who follows a job.
+struct Follower<'a> {
+    url: &'a str,
+    id: &'a str,
+    bars: Bars,
+    /// What the job waits for, as it was said last.
+    waits_for: String,
+    /// Since when the scheduler has told nothing new.
+    lost: Option<Instant>,
+}
+
+impl Follower<'_> {
+    /// Shows what the scheduler tells until the job has ended or cannot be driven, and gives it as it is then.
+    async fn ended(&mut self) -> Result<Job> {
+        let mut events = self.events().await?;
+        loop {
+            let lost = match self.show(events).await {
+                Ok(Some(job)) if job.ended_ms > 0 || !job.error.is_empty() => return Ok(job),
+                Ok(_) => Error::unavailable("the scheduler ended"),
+                Err(error) if !passes(&error) => return Err(error),
+                Err(error) => error,
+            };
+            events = self.again(lost).await?;
+        }
+    }
+
+    /// What happens to the job from now on.
+    async fn events(&self) -> Result<Streaming<JobEvent>> {
+        let request = WatchRequest { job: self.id.to_owned() };
+        Ok(connect(self.url).await?.watch(request).await?.into_inner())
+    }
+
+    /// The same from a scheduler that was lost, as soon as it or its successor answers.
+    async fn again(&mut self, mut error: Error) -> Result<Streaming<JobEvent>> {
+        if self.lost.is_none() {
+            say(&format!(
+                "the scheduler does not answer; job {} is followed as soon as it does again",
+                self.id
+            ));
+        }
+        let lost = *self.lost.get_or_insert_with(Instant::now);
+        while lost.elapsed() < RECONNECT && passes(&error) {
+            tokio::time::sleep(PAUSE).await;
+            match self.events().await {
+                Ok(events) => return Ok(events),
+                Err(next) => error = next,
+            }
+        }
+        Err(error)
+    }
+
+    /// Shows events until there are no more, and gives the job as it was last.
+    async fn show(&mut self, mut events: Streaming<JobEvent>) -> Result<Option<Job>> {
+        let mut last = None;
+        while let Some(event) = events.message().await? {
+            // The first only says how the job stands.
+            if last.is_some() {
+                self.lost = None;
+            }
+            if let Some(Progress { step, done, total, unit, note }) = event.progress {
+                self.bars.noted_progress(&step, done, total, &unit, &note);
+            }
+            let Some(job) = event.job else { continue };
+            if job.waits_for != self.waits_for {
+                self.waits_for.clone_from(&job.waits_for);
+                if !job.waits_for.is_empty() {
+                    say(&format!("job {} waits for {}", self.id, job.waits_for));
+                }
+            }
+            last = Some(job);
+        }
+        Ok(last)
+    }
+}
+
+/// Whether asking again can help. What breaks a connection has no kind of its own.
+fn passes(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal | ErrorKind::Cancelled)
 }
 
 /// A client of the jobs of the scheduler at a URL.
@@ -144,9 +220,11 @@ pub(super) async fn connect(url: &str) -> Result<JobServiceClient<Channel>> {
     Ok(JobServiceClient::new(remote::connect(url).await?).max_decoding_message_size(LARGEST_MESSAGE))
 }
 
-/// Writes the outcome of a job that succeeded; one that failed is written only as JSON.
+/// Writes the outcome of a job that succeeded; of one that failed as JSON, or where parts of it are done and have taken
+/// effect.
 fn report(output: Output, outcome: &Outcome, result: Result<()>) -> Result<()> {
-    if result.is_ok() || output == Output::Json {
+    let has_effects = outcome.parts.iter().any(|part| part.error.is_none());
+    if result.is_ok() || output == Output::Json || has_effects {
         write(output, &serde_json::to_value(outcome)?, || summary::lines(outcome))?;
     }
     result

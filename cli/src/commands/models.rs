@@ -128,7 +128,10 @@ fn list(models: &[Listed], output: Output) -> Result<()> {
         let line = |Listed { manifest, champion }: &Listed| {
             format!("{}@{}{}", manifest.name, manifest.version, mark(*champion))
         };
-        models.iter().map(line).collect()
+        match models {
+            [] => vec!["no models: `tidewaiter retrain` makes them".to_owned()],
+            models => models.iter().map(line).collect(),
+        }
     })
 }
 

@@ -1,8 +1,11 @@
-//! SQL over the archive, in this process or on the cluster of a scheduler. Start at [`answer`].
+//! The archive's tables and SQL over them, in this process or on the cluster of a scheduler. Start at [`answer`].
 
 use arrow::{array::RecordBatch, buffer::Buffer, ipc::reader::StreamDecoder};
 use futures::StreamExt;
-use tidewaiter_archive::{Archive, sql};
+use tidewaiter_archive::{
+    Archive, sql,
+    table::{Table, list_tables},
+};
 use tidewaiter_core::{Result, ResultExt, plan::Meter, query::Run as _};
 use tidewaiter_job::{engine::Engine, remote};
 use tidewaiter_proto::{
@@ -12,7 +15,7 @@ use tidewaiter_proto::{
 use tonic::transport::Channel;
 
 use super::embedded;
-use crate::arguments::Place;
+use crate::{arguments::Place, progress::say};
 
 /// Runs a query where `place` says; its rows are given as they come, and without a row there are still columns.
 pub(super) async fn answer(
@@ -25,6 +28,21 @@ pub(super) async fn answer(
         None => sql_here(archive, place, &query, sink).await,
         Some(url) => sql_there(url, query, sink).await,
     }
+}
+
+/// The tables of the archive, or of a scheduler's.
+pub(super) async fn tables(archive: &Archive, place: &Place) -> Result<Vec<v1::Table>> {
+    if let Some(url) = &place.scheduler {
+        return Ok(connect(url).await?.tables(v1::TablesRequest {}).await?.into_inner().tables);
+    }
+    let mut tables = Vec::new();
+    for name in list_tables(archive).await? {
+        let snapshot = Table::open(archive, &name).await?.snapshot(None).await?;
+        let (rows, bytes) = (snapshot.rows(), snapshot.bytes());
+        let (version, files) = (snapshot.version, snapshot.files.len() as u64);
+        tables.push(v1::Table { name, version, rows, files, bytes });
+    }
+    Ok(tables)
 }
 
 /// A client of the archive of the scheduler at a URL.
@@ -58,7 +76,10 @@ async fn sql_there(
     let doing = || format!("read the answer of the scheduler at {url}");
     let mut answer = connect(url).await?.query(v1::QueryRequest { sql }).await?.into_inner();
     let mut decoder = StreamDecoder::new();
-    while let Some(v1::QueryRows { arrow }) = answer.message().await? {
+    while let Some(v1::QueryRows { arrow, waits_for }) = answer.message().await? {
+        if !waits_for.is_empty() {
+            say(&format!("the query waits for {waits_for}"));
+        }
         let mut bytes = Buffer::from(arrow);
         while !bytes.is_empty() {
             if let Some(batch) = decoder.decode(&mut bytes).context(doing)? {

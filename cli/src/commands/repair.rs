@@ -19,7 +19,7 @@ use tidewaiter_catalogue::CATALOGUE;
 use tidewaiter_catalogue::{RawRecord, raw_records};
 use tidewaiter_core::{Error, ErrorKind, Result};
 
-use super::query::answer;
+use super::query::{answer, tables};
 use crate::{
     arguments::{Output, Place},
     output::write,
@@ -61,7 +61,12 @@ pub(super) async fn trace(
             let known: Vec<_> = extensions.tables().iter().map(|layout| layout.table).collect();
             Error::not_found(format!("exports are read into {}, and not into {table}", known.join(", ")))
         })?;
-    let rows = rows_of(archive, place, layout, declaration).await?;
+    let rows = match rows_of(archive, place, layout, declaration).await {
+        Err(error) if matches!(error.kind(), ErrorKind::Input | ErrorKind::NotFound) => {
+            return Err(without_table(archive, place, table).await.unwrap_or(error));
+        }
+        rows => rows?,
+    };
     if rows.is_empty() {
         return Err(Error::not_found(format!(
             "{table} has no row of {declaration:?}; numbers are compared as they are, with their capitals and zeros; rows \
@@ -96,6 +101,19 @@ pub(super) async fn trace(
         })
         .collect();
     write(output, &json!(documents), || rows.iter().flat_map(|row| lines(row, &raw)).collect())
+}
+
+/// The error of an archive that does not have a table; `None` for one that has it, or cannot say.
+async fn without_table(archive: &Archive, place: &Place, table: &str) -> Option<Error> {
+    let tables = tables(archive, place).await.ok()?;
+    let mut names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    if names.contains(&table) {
+        return None;
+    }
+    if names.is_empty() {
+        names.push("none");
+    }
+    Some(Error::not_found(format!("there is no table {table}; tables here: {}", names.join(", "))))
 }
 
 /// What a person reads of a row.

@@ -46,6 +46,7 @@ pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()
     let patience = Patience {
         silence: Duration::from_secs(options.executor_timeout),
         replacement: Duration::from_secs(options.executor_wait),
+        query: Duration::from_secs(options.query_wait),
     };
     let metrics = match options.metrics {
         Some(address) => {
@@ -159,10 +160,10 @@ pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
             now_ms,
             cuda: cfg!(feature = "cuda"),
             leave_after: options.leave_after.map(Duration::from_secs),
+            joined: say,
         },
     };
     let executor = tidewaiter_executor::Executor::bind(options).map_err(of_executor)?;
-    say(&executor.to_string());
     executor.run().await.map_err(of_executor)
 }
 

@@ -9,7 +9,10 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
     let parts = if outcome.parts.is_empty() { std::slice::from_ref(outcome) } else { &outcome.parts };
     let mut lines = vec![format!("{:<10} {:>9}  result", "job", "seconds")];
     for part in parts {
-        let results = results(part);
+        let results = match part.error {
+            Some(_) => vec!["failed".to_owned()],
+            None => results(part),
+        };
         let first = results.first().cloned().unwrap_or_default();
         lines.push(format!("{:<10} {:>9.1}  {first}", part.kind, part.seconds));
         lines.extend(results.into_iter().skip(1).map(|result| format!("{:<20}  {result}", "")));
@@ -26,10 +29,10 @@ pub(super) fn lines(outcome: &Outcome) -> Vec<String> {
 fn results(outcome: &Outcome) -> Vec<String> {
     let own = CATALOGUE.summary(outcome);
     let mut results = Vec::new();
-    // A job that archives rows says itself what became of them, one that learns from outcomes how many are known, and one
-    // that selects items of how many.
+    // A job that archives rows says itself what became of them, one that learns from outcomes how many are known, one that
+    // selects items of how many, and one that compares strategies on how many.
     let says_itself = outcome.rows.archived + outcome.rows.quarantined > 0
-        || ["outcomes", "selection"].iter().any(|own| outcome.metrics.contains_key(*own));
+        || ["outcomes", "selection", "strategies"].iter().any(|own| outcome.metrics.contains_key(*own));
     if outcome.rows.read > 0 && !says_itself {
         results.push(format!("{} rows", grouped(outcome.rows.read)));
     }

@@ -124,6 +124,10 @@ fn a_challenger_is_compared_beyond_chance_and_items_are_ranked_by_expected_reven
     let size = ["--test", "2020-10..2020-12", "--leaves", "8", "--compare", "champion", "--trees"];
     let first = run(&archive, &[&retrain[..], &size, &["30"]].concat(), &[]);
     assert_eq!(first["metrics"]["promoted"], true, "there was no champion");
+    let over_random = &first["metrics"]["over_random"];
+    let [low, difference, high] =
+        ["low", "difference", "high"].map(|part| over_random[part].as_f64().expect("a share"));
+    assert!(low <= difference && difference <= high && low < high, "{over_random}");
     let share =
         |outcome: &Value, part: &str| outcome["metrics"][part]["revenue_recall@5"].as_f64().expect("a share");
     let (by_revenue, by_probability) = (share(&first, "test_by_revenue"), share(&first, "test"));

@@ -32,6 +32,9 @@ const BEGINS_WITHIN: Duration = Duration::from_secs(120);
 /// How often every exported row is repeated, so that a job takes long enough to be cancelled in it.
 const REPEATED: usize = 8;
 
+/// Files that a vacuum deletes.
+const FILES_LEFT: usize = 20_000;
+
 /// A scheduler and two executors of two slots each.
 struct Cluster {
     folder: TempDir,
@@ -39,10 +42,12 @@ struct Cluster {
     scheduler: Process,
     _stderr: BufReader<ChildStderr>,
     executors: Vec<Process>,
+    /// Runs after each cancellation.
+    query: &'static str,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    fn new(query: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = binary();
         command.args(["scheduler", "--bind", "127.0.0.1:0", "--archive"]).arg(folder.path().join("archive"));
@@ -55,7 +60,7 @@ impl Cluster {
             Process(command.arg(folder.path().join(format!("executor-{number}"))).spawn().expect("starts"))
         });
         let executors = executors.collect();
-        Self { folder, url, scheduler, _stderr: stderr, executors }
+        Self { folder, url, scheduler, _stderr: stderr, executors, query }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -110,7 +115,7 @@ impl Cluster {
         let again = self.run(&["jobs", "cancel", job]);
         assert_eq!(again["status"], "cancelled", "{what}: cancelling what is cancelled changes nothing");
         let begin = Instant::now();
-        self.run(&["archive", "sql", "SELECT count(*) AS n FROM declarations WHERE month = 1"]);
+        self.run(&["archive", "sql", self.query]);
         let next = begin.elapsed();
         assert!(next < IDLE_WITHIN, "{what}: the next query took {next:?}");
     }
@@ -200,9 +205,18 @@ const EVENTS: &str = "table = \"releases\"\ncountry = \"UG\"\n[columns]\ncase_id
                       role = { from = \"event\", other = \"\", values = { lodge = \"lodgement\", free = \"release\" } }\n\
                       office = { from = \"office\" }\n";
 
+/// Arguments that ingest an event log of so many cases, written below a folder.
+fn ingest_events(folder: &Path, cases: u32) -> Vec<String> {
+    let (mapping, events) = (folder.join("events.toml"), folder.join("events.csv"));
+    fs::write(&mapping, EVENTS).expect("is written");
+    write_events(&events, cases);
+    let [mapping, events] = [mapping, events].map(|path| path.display().to_string());
+    ["ingest", "releases", "--mapping", &mapping, &events].map(str::to_owned).to_vec()
+}
+
 #[test]
 fn executors_stand_still_when_a_job_of_any_kind_is_cancelled() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::new("SELECT count(*) AS n FROM declarations WHERE month = 1");
     let executors: Vec<&Process> = cluster.executors.iter().collect();
     let folder = cluster.folder.path();
     cluster.run(&borrowed(&ingest(folder, "exports", REPEATED)));
@@ -238,13 +252,73 @@ fn executors_stand_still_when_a_job_of_any_kind_is_cancelled() {
     let apply = ["apply", "fraud", "--country", "TW", "--months", "2020-12"];
     cluster.cancel("apply fraud", "features", &executors, &apply);
 
-    let (mapping, events) = (cluster.path("events.toml"), cluster.path("events.csv"));
-    fs::write(&mapping, EVENTS).expect("is written");
-    write_events(&events, 60_000);
-    let (mapping, events) = (mapping.display().to_string(), events.display().to_string());
-    cluster.run(&["ingest", "releases", "--mapping", &mapping, &events]);
+    cluster.run(&borrowed(&ingest_events(folder, 60_000)));
     let study = ["release-study", "--by", "office", "--from", "2024-02-01"];
     cluster.cancel("release-study", "cases", &executors, &study);
+
+    // Every month has two files, and some that no table knows.
+    cluster.run(&borrowed(&more));
+    cluster.cancel("archive optimise", "declarations", &executors, &["archive", "optimise", "declarations"]);
+    let left = cluster.path("archive/declarations/country=TW/year=2020/month=1");
+    for file in 0..FILES_LEFT {
+        fs::write(left.join(format!("01LEFT-{file:05}.parquet")), "").expect("is written");
+    }
+    let vacuum = ["archive", "vacuum", "--older-than", "0"];
+    cluster.cancel("archive vacuum", "vacuum", &[&cluster.scheduler], &vacuum);
+}
+
+#[test]
+fn executors_stand_still_when_a_job_of_airlines_or_images_is_cancelled() {
+    let cluster = Cluster::new("SELECT count(*) AS n FROM releases");
+    let executors: Vec<&Process> = cluster.executors.iter().collect();
+    let all: Vec<&Process> = cluster.executors.iter().chain([&cluster.scheduler]).collect();
+    let folder = cluster.folder.path();
+    cluster.run(&borrowed(&ingest_events(folder, 10)));
+    let text = |name: &str| cluster.path(name).display().to_string();
+    let generate = |kind: &str, out: &str, options: &[&str]| {
+        document(&tidewaiter(&folder.join("unused"), &[&["synth", kind, out], options].concat()));
+    };
+
+    let made = text("made");
+    let size = ["--country", "KR", "--months", "2024-01..2024-03", "--travellers", "3000"];
+    generate("passengers", &made, &size);
+    let (key, mapping) = (text("made/pseudonym.key"), text("made/outcomes.toml"));
+    let messages = ["ingest", "passengers", &text("made/messages"), "--country", "KR", "--key", &key];
+    cluster.cancel("ingest passengers", "", &executors, &messages);
+    cluster.run(&messages);
+    let outcomes = ["ingest", "passengers", &text("made/outcomes.csv"), "--mapping", &mapping, "--key", &key];
+    cluster.run(&outcomes);
+    let link = ["passengers", "link", "--country", "KR"];
+    cluster.cancel("passengers link", "", &all, &link);
+    cluster.run(&link);
+    cluster.cancel("passengers network", "", &all, &["passengers", "network", "--country", "KR"]);
+    let months = ["--train", "2024-01", "--valid", "2024-02", "--test", "2024-03"];
+    let retrain =
+        [&["retrain", "passengers", "--country", "KR"][..], &months, &["--trees", "20000"]].concat();
+    cluster.cancel("retrain passengers", "", &all, &retrain);
+
+    let drawn = text("drawn");
+    let size = ["--country", "TW", "--images", "60", "--months", "2024-01..2024-03", "--threats", "0.6"];
+    generate("xray", &drawn, &size);
+    let (labels, mapping) = (text("drawn/annotations.json"), text("drawn/mapping.toml"));
+    cluster.run(&[
+        "ingest",
+        "images",
+        "--annotations",
+        &labels,
+        "--mapping",
+        &mapping,
+        &text("drawn/images"),
+    ]);
+    let retrain = |epochs: &str| {
+        let size = ["--side", "64", "--width", "8", "--shards", "4", "--epochs", epochs];
+        let arguments = [&["retrain", "xray", "--country", "TW"][..], &months, &size].concat();
+        arguments.into_iter().map(str::to_owned).collect::<Vec<String>>()
+    };
+    cluster.cancel("retrain xray", "fit", &executors, &borrowed(&retrain("500")));
+    cluster.run(&borrowed(&retrain("1")));
+    let apply = ["apply", "xray", "--country", "TW", "--months", "2024-01..2024-03"];
+    cluster.cancel("apply xray", "find", &executors, &apply);
 }
 
 #[test]
@@ -294,7 +368,7 @@ fn an_interrupted_job_of_this_process_ends_at_once() {
     let archive = folder.path().join("archive");
     document(&tidewaiter(&archive, &borrowed(&ingest(folder.path(), "exports", 6))));
     let mut command = binary();
-    command.arg("--archive").arg(&archive).args(BACKTEST).stdout(Stdio::null());
+    command.arg("--archive").arg(&archive).args(BACKTEST).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut job = Process(command.spawn().expect("starts"));
     let begin = Instant::now();
     while job.ticks() < 300 {
@@ -307,4 +381,6 @@ fn an_interrupted_job_of_this_process_ends_at_once() {
     }
     job.interrupt();
     assert_eq!(job.ended(IDLE_WITHIN).code(), Some(130));
+    let said = std::io::read_to_string(job.0.stderr.take().expect("it is piped")).expect("is read");
+    assert!(said.contains("--resume goes on from there") && said.contains("interrupted"), "{said}");
 }

@@ -149,6 +149,34 @@ fn wrong_input_is_named_and_nothing_is_half_written() {
 }
 
 #[test]
+fn a_pipeline_that_fails_shows_what_its_first_jobs_did_and_what_is_missing_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (archive, pipeline) = (folder.path().join("archive"), folder.path().join("pipeline.toml"));
+    let out = folder.path().join("exports").display().to_string();
+    let text = format!(
+        "[[job]]\nkind = \"synth\"\nout = {out:?}\n\
+         archive = {{ country = \"TW\", first_month = [2020, 1], months = 1, rows_per_year = 600 }}\n\
+         [[job]]\nkind = \"ingest\"\nmapping = \"{out}/mapping.toml\"\nfiles = [\"{out}/declarations-*.csv\"]\n\
+         [[job]]\nkind = \"apply\"\nmodel = \"fraud\"\ncountry = \"TW\"\nmonths = \"2020-01\"\n"
+    );
+    std::fs::write(&pipeline, text).expect("written");
+    let run = |arguments: &[&str]| {
+        binary().arg("--archive").arg(&archive).args(arguments).output().expect("the binary starts")
+    };
+    let traced = run(&["archive", "trace", "TW-1"]);
+    assert!(refusal(&traced, 2).contains("there is no table declarations; tables here: none"));
+    let failed = run(&["run", &pipeline.display().to_string()]);
+    let error = refusal(&failed, 2);
+    assert!(error.contains("job 3 of the pipeline (apply)"), "{error}");
+    let told = String::from_utf8_lossy(&failed.stdout);
+    let lines = |begins: &str| told.lines().filter(|line| line.starts_with(begins)).collect::<Vec<_>>();
+    assert!(lines("ingest").len() == 1 && lines("ingest")[0].contains(" rows in = "), "{told}");
+    assert!(lines("apply").len() == 1 && lines("apply")[0].ends_with("failed"), "{told}");
+    let listed = run(&["models", "list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).starts_with("no models"), "{listed:?}");
+}
+
+#[test]
 fn help_says_what_the_program_and_each_command_are_about() {
     let help = |words: &[&str]| {
         let output = binary().args(words).arg("--help").output().expect("the binary starts");

@@ -36,7 +36,8 @@ struct Cluster {
 impl Cluster {
     fn new(folder: TempDir, executors: usize) -> Self {
         let mut command = binary();
-        command.args(["scheduler", "--bind", "127.0.0.1:0", "--archive"]).arg(folder.path().join("archive"));
+        command.args(["scheduler", "--bind", "127.0.0.1:0", "--executor-timeout", "4", "--archive"]);
+        command.arg(folder.path().join("archive"));
         let (scheduler, stderr, line) = started(command.arg("--exports").arg(folder.path()));
         let url = line.rsplit(' ').next().expect("a word").to_owned();
         let executors = (0..executors).map(|number| {
@@ -101,6 +102,8 @@ async fn a_fit_goes_on_without_an_executor_that_is_stopped_and_gives_the_same_mo
     let job = timeout(ENDS_WITHIN, cluster.end(&job)).await.expect("the fit goes on");
     println!("the job ended {:?} after the executor was stopped", stopped.elapsed());
     assert_eq!(job.status(), JobStatus::Succeeded, "{}", job.outcome);
+    let lost = job.notes.iter().find(|note| note.text.contains("was lost")).expect("what the job outlived");
+    assert_eq!(lost.step, "fit");
     assert_eq!(state(&cluster.executors[0]), "T", "it is still stopped");
     let model = fs::read(archive.join("models/fraud-TW/1/model.bin")).expect("the model");
     assert!(model == model_alone(), "the model is that of an undisturbed fit");

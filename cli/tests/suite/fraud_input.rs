@@ -40,6 +40,9 @@ fn outcomes_and_months_that_are_not_there_are_named() {
     let year = |country| retrain(country, "2020-01..2020-06", "2020-07..2020-09", "2020-10..2020-12");
     refuses(&year("TW"), &["training months 2020-01..2020-06 of TW", "0 rows with a known outcome"]);
     refuses(&year("ZA"), &["training months", "0 of them illicit", "both outcomes are needed"]);
+    refuses(&year("KE"), &["of KE have 0 rows", "the archive has no declarations of KE at all"]);
+    let unsplit = ["retrain", "fraud", "--country", "ZA", "--train", "2020-01..2020-06", "--test", "2020-06"];
+    refuses(&unsplit, &["validation 2020-06..2020-06 (the last tenth of the training months"]);
     for model in ["gbdt", "logistic"] {
         let before = retrain("ZA", "2015-01..2015-06", "2020-07..2020-09", "2020-10..2020-12");
         refuses(

@@ -31,6 +31,7 @@ mod release;
 mod repair;
 mod resume;
 mod support;
+mod traces;
 mod trials;
 mod upkeep;
 mod xray_detect;

@@ -23,9 +23,12 @@ const DEADLINE: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_query_tells_its_tasks_by_stage_and_watch_writes_them() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = binary();
-    command.args(["scheduler", "--bind", "127.0.0.1:0", "--archive"]).arg(folder.path().join("archive"));
-    let (_scheduler, _stderr, line) = started(command.arg("--exports").arg(folder.path()));
+    let scheduler = |address: &str| {
+        let mut command = binary();
+        command.args(["scheduler", "--bind", address, "--archive"]).arg(folder.path().join("archive"));
+        started(command.arg("--exports").arg(folder.path()))
+    };
+    let (first, _stderr, line) = scheduler("127.0.0.1:0");
     let url = line.rsplit(' ').next().expect("a word").to_owned();
 
     let mapping = folder.path().join("mapping.toml");
@@ -62,6 +65,9 @@ async fn a_query_tells_its_tasks_by_stage_and_watch_writes_them() {
     }
     assert_eq!(shown()["waits_for"], "an executor: none is connected");
 
+    // The scheduler is lost, and started again: whoever watches is not.
+    drop(first);
+    let (_scheduler, _stderr, _) = scheduler(url.trim_start_matches("http://"));
     let mut client = JobServiceClient::connect(url.clone()).await.expect("the scheduler answers");
     let events = client.watch(WatchRequest { job: job.clone() }).await.expect("it is known");
     let mut events = events.into_inner();
@@ -91,6 +97,10 @@ async fn a_query_tells_its_tasks_by_stage_and_watch_writes_them() {
     assert_eq!(document(&watched)["rows"]["archived"], 6_000 * FILES);
     let said = String::from_utf8_lossy(&watched.stderr);
     assert!(said.contains(&format!("job {job} waits for an executor")), "{said}");
+    assert!(said.contains(&format!("job {job} is followed as soon as it does again")), "{said}");
+    let notes = &shown()["notes"];
+    let note = notes[0]["text"].as_str().expect("a note");
+    assert!(notes[0]["step"] == "read files 1..8" && note.contains("its successor"), "{notes}");
     assert!(
         (0..=FILES)
             .any(|done| said

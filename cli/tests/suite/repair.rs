@@ -143,6 +143,17 @@ fn repairs(place: &Place) {
     let months = |months: &'static str| ["--replace-months", months];
     let wrong = place.ingest("both.toml", &months("2024-02"), "january.csv");
     refused(&wrong, 2, &["rows of other months", "20 of 2024-01"]);
+    // A dry run refuses the same, and says what would be replaced.
+    let tried = |months: &'static str| {
+        place.ingest("both.toml", &["--replace-months", months, "--dry-run"], "january.csv")
+    };
+    refused(&tried("2024-02"), 2, &["rows of other months", "20 of 2024-01"]);
+    assert_eq!(document(&tried("2024-01"))["metrics"]["replaced"], 29);
+    refused(
+        &place.ingest("none.toml", &["--again", "--dry-run"], "half.csv"),
+        1,
+        &["all 28 rows are put aside"],
+    );
     refused(&place.ingest("both.toml", &months("2024-01"), "nowhere.csv"), 2, &["no month is replaced"]);
     assert_eq!(place.counts(), [31, 0, 2]);
     let replaced = document(&place.ingest("both.toml", &months("2024-01"), "january.csv"));
@@ -178,11 +189,19 @@ fn repairs(place: &Place) {
     assert_eq!(forgotten["metrics"]["forgotten"]["declarations"]["rows"], 2, "{forgotten}");
     assert_eq!(place.counts(), [20, 0, 2]);
     refused(&place.run(&["archive", "forget", &number]), 2, &["no source", "SELECT source, file"]);
-    document(&place.ingest("iso.toml", &[], "february.csv"));
+    // A file that was taken out comes back only when that is asked for.
+    let known = document(&place.ingest("iso.toml", &[], "february.csv"));
+    assert_eq!((rows_of(&known), &known["metrics"]["ingested_before"]), ((0, 0, 0), &json!(1)));
+    let said = known["metrics"]["known"][0].as_str().expect("a line");
+    assert!(said.contains("archive forget") && said.contains("--again"), "{said}");
+    document(&place.ingest("iso.toml", &["--again"], "february.csv"));
     assert_eq!(place.counts(), [23, 0, 3]);
 
     // An amendment of one declaration, with a new one beside it.
     place.file("amended.csv", "decl,day,hs,value\nF2,2024-02-03,220300,20\nF3,2024-02-04,220300,3\n");
+    let tried = document(&place.ingest("iso.toml", &["--amend", "--dry-run"], "amended.csv"));
+    assert_eq!((rows_of(&tried), &tried["metrics"]["replaced"]), ((2, 2, 0), &json!(1)));
+    assert_eq!(place.counts(), [23, 0, 3]);
     let amended = document(&place.ingest("iso.toml", &["--amend"], "amended.csv"));
     assert_eq!((rows_of(&amended), &amended["metrics"]["replaced"]), ((2, 2, 0), &json!(1)));
     assert_eq!(place.counts(), [24, 0, 4]);
@@ -258,6 +277,40 @@ fn of_amended_items_the_highest_version_is_in_force() {
 }
 
 #[test]
+fn keys_that_are_there_already_are_counted_and_of_one_key_the_last_amends() {
+    let place = Place::new();
+    let text = "decl,day,hs,value\nA,2024-01-02,220300,1\nB,2024-01-02,220300,2\nC,2024-01-02,220300,3\n";
+    place.file("first.csv", text);
+    let first = document(&place.ingest("iso.toml", &[], "first.csv"));
+    assert!(first["metrics"].get("repeated").is_none(), "{first}");
+    // The same rows in other bytes, and one of another month beside them.
+    place.file("copy.csv", &format!("{text}D,2024-02-02,220300,4\n"));
+    let tried = document(&place.ingest("iso.toml", &["--dry-run"], "copy.csv"));
+    assert_eq!((rows_of(&tried), &tried["metrics"]["repeated"]), ((4, 4, 0), &json!(3)));
+    assert_eq!(place.counts(), [3, 0, 1]);
+    let copied = document(&place.ingest("iso.toml", &[], "copy.csv"));
+    assert_eq!((rows_of(&copied), &copied["metrics"]["repeated"]), ((4, 4, 0), &json!(3)));
+    let tried = document(&place.ingest("iso.toml", &["--dry-run"], "copy.csv"));
+    assert_eq!(tried["metrics"]["ingested_before"], 1);
+    document(&place.run(&["archive", "forget", "2"]));
+    assert_eq!(place.counts(), [3, 0, 1]);
+
+    place.file("twice.csv", "decl,day,hs,value\nA,2024-01-03,220300,5\nA,2024-01-03,220300,6\n");
+    for options in [&["--amend", "--dry-run"][..], &["--amend"]] {
+        let amended = document(&place.ingest("iso.toml", options, "twice.csv"));
+        let metrics = &amended["metrics"];
+        assert_eq!((rows_of(&amended), &metrics["replaced"]), ((2, 2, 0), &json!(1)), "{options:?}");
+        assert_eq!(metrics["outdated"], 1, "{options:?}");
+    }
+    let values = place.sql("SELECT customs_value AS v FROM declarations WHERE declaration_id = 'A'");
+    assert_eq!(values, json!([{"v": 6.0}]));
+    let conserved = place.sql(
+        "SELECT count(*) AS n FROM sources WHERE rows_read <> rows_archived + rows_quarantined + rows_replaced",
+    );
+    assert_eq!(conserved[0]["n"], 0);
+}
+
+#[test]
 fn one_of_many_small_files_is_forgotten_and_the_others_stay() {
     let place = Place::new();
     let folder = place.folder.path().join("exports");
@@ -281,7 +334,9 @@ fn one_of_many_small_files_is_forgotten_and_the_others_stay() {
     assert_eq!(all[0]["n"], 19);
     // Earlier snapshots have what has gone.
     let again = document(&place.ingest("iso.toml", &[], "exports/*.csv"));
-    assert_eq!((rows_of(&again), &again["metrics"]["ingested_before"]), ((2, 1, 1), &json!(19)));
+    assert_eq!((rows_of(&again), &again["metrics"]["ingested_before"]), ((0, 0, 0), &json!(20)));
+    let again = document(&place.ingest("iso.toml", &["--again"], "exports/07.csv"));
+    assert_eq!(rows_of(&again), (2, 1, 1));
     assert_eq!(place.counts(), [20, 20, 20]);
 }
 
@@ -292,7 +347,10 @@ fn what_is_wrong_on_the_command_line_says_so_and_leaves_nothing() {
     document(&place.ingest("iso.toml", &["--dry-run"], "good.csv"));
     assert!(!Path::new(&place.path("archive")).exists(), "a dry run makes no archive");
     refused(&place.ingest(".", &[], "good.csv"), 2, &["is a folder", "name a mapping"]);
-    refused(&place.ingest("none.toml", &[], "good.csv"), 1, &["all 1 rows are put aside"]);
+    let words = ["all 1 rows are put aside", "%Y-%m-%d fits 1"];
+    refused(&place.ingest("none.toml", &[], "good.csv"), 1, &words);
+    place.file("letters.toml", &MAPPING.replace("FORMATS", "date_formats = [\"DD.MM.YYYY\"]"));
+    refused(&place.ingest("letters.toml", &[], "good.csv"), 2, &["has no %", "%d.%m.%Y"]);
     refused(&place.run(&["quality"]), 2, &["nothing to judge", "1 were refused at ingest"]);
     let nowhere = tidewaiter(Path::new(&place.path("nowhere")), &["archive", "verify"]);
     refused(&nowhere, 2, &["neither a table nor a model", "--archive"]);

@@ -233,6 +233,10 @@ fn executors_that_are_away_and_a_write_that_fails_cost_retries_and_no_finished_s
     let reason = lost["retries"][0]["error"].as_str().expect("a reason");
     assert!(lost["retries"][0]["step"] == "features" && reason.contains("executors were lost"), "{lost}");
 
+    // It is listed as gone, and not as if it had never been.
+    let gone = cluster.run(&["cluster"]);
+    assert!(gone[0]["gone"] == true && gone[0]["memory_bytes"].as_u64() > Some(0), "{gone}");
+
     cluster.executor = executor(&cluster.place, &cluster.url);
     let waiting = cluster.shown(&job, retries(2));
     assert_eq!(waiting["status"], "running", "{waiting}");
@@ -319,7 +323,8 @@ fn a_scheduler_starts_beside_damaged_events_and_jobs_that_it_cannot_read() {
 #[test]
 fn a_job_waits_for_executors_as_long_as_it_may_and_can_be_retried() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (_scheduler, _stderr, url) = scheduler(folder.path(), "127.0.0.1:0", &["--retry-for", "1"]);
+    let options = ["--retry-for", "1", "--query-wait", "1"];
+    let (_scheduler, _stderr, url) = scheduler(folder.path(), "127.0.0.1:0", &options);
     let mapping = folder.path().join("mapping.toml");
     let text = "table = \"releases\"\ncountry = \"UG\"\n[columns]\ncase_id = { from = \"case\" }\n\
                 event = { from = \"event\" }\nevent_time = { from = \"time\" }\n";
@@ -337,6 +342,18 @@ fn a_job_waits_for_executors_as_long_as_it_may_and_can_be_retried() {
     list.args(["--output", "json", "--scheduler", &url, "jobs", "list"]);
     let job = &document(&list.output().expect("starts"))[0];
     assert_eq!((&job["status"], &job["can_be_retried"]), (&json!("failed"), &json!(true)), "{job}");
+
+    // A query says so, too, and does not wait for ever.
+    let [mapping, export] = [mapping, export].map(|path| path.display().to_string());
+    let ingest = ["ingest", "releases", "--mapping", &mapping, &export];
+    document(&tidewaiter(&folder.path().join("archive"), &ingest));
+    let mut query = binary();
+    query.args(["--scheduler", &url, "archive", "sql", "SELECT count(*) AS n FROM releases"]);
+    let failed = query.output().expect("starts");
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    assert!(said.contains("the query waits for an executor: none is connected"), "{said}");
+    assert!(said.contains("the query waited 1 s for an executor") && said.contains("--query-wait"), "{said}");
 }
 
 #[test]

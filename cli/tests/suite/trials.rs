@@ -321,7 +321,7 @@ fn a_good_file_beside_a_folder_is_ingested() {
     let folder = place.0.path().join("folder.csv");
     fs::create_dir(&folder).expect("made");
     let output = place.ingest("declarations", &map, &[&folder.display().to_string(), &good]);
-    refused(&output, 1, &["folder.csv is a folder"]);
+    refused(&output, 2, &["folder.csv is a folder"]);
     assert_eq!(place.sql("SELECT count(*) AS n FROM declarations")[0]["n"], 1);
 }
 

@@ -76,8 +76,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("p.toml");
         for (text, says) in [
-            ("", "missing field `job`"),
+            ("", "there is no [[job]]"),
+            ("archive = \"a\"", "there is no [[job]]"),
             ("job = []", "there is no [[job]]"),
+            ("date;hs;value\n2024-01-02;0901;3", "it is not TOML"),
             (
                 "[[job]]\nkind = \"quality\"\n[[job]]\nkind = \"qualify\"",
                 "job 2: unknown kind `qualify`; the kinds are apply, archive, backtest, ingest, passengers, pipeline, quality",
@@ -96,6 +98,9 @@ mod tests {
             let told = error.chain();
             assert!(told.contains("p.toml") && told.contains(says), "{told}");
         }
+        std::fs::write(&path, b"Valeur en douane;D\xe9clarant").expect("written");
+        let error = CATALOGUE.read_pipeline(&path).err().expect("Latin-1");
+        assert!(error.kind() == ErrorKind::Input && error.chain().contains("it is no text"), "{error}");
     }
 
     #[test]

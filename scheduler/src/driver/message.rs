@@ -6,7 +6,7 @@ use crate::ledger::{Damaged, Entry, JobState, Status};
 
 /// All that is known of a job.
 pub(super) fn of_entry(entry: &Entry) -> v1::Job {
-    let JobState { specification, outcome, steps, retries, .. } = &entry.state;
+    let JobState { specification, outcome, steps, retries, notes, .. } = &entry.state;
     let steps = steps.iter().map(|step| v1::JobStep {
         name: step.name.clone(),
         begun_ms: step.begun_ms,
@@ -19,11 +19,17 @@ pub(super) fn of_entry(entry: &Entry) -> v1::Job {
         at_ms: retry.at_ms,
         pause_ms: retry.pause_ms,
     });
+    let notes = notes.iter().map(|note| v1::JobNote {
+        step: note.step.clone().unwrap_or_default(),
+        text: note.text.clone(),
+        at_ms: note.at_ms,
+    });
     v1::Job {
         outcome: outcome.as_ref().map(ToString::to_string).unwrap_or_default(),
         specification: specification.to_string(),
         steps: steps.collect(),
         retries: retries.collect(),
+        notes: notes.collect(),
         ..line(entry)
     }
 }

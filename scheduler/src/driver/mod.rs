@@ -8,6 +8,7 @@
 mod counting;
 mod following;
 mod message;
+mod outlived;
 mod run;
 
 use std::{
@@ -20,16 +21,17 @@ use tidewaiter_archive::Archive;
 use tidewaiter_core::{Error, ErrorKind, Result};
 use tidewaiter_job::{Catalogue, Listener, Outcome, Roots, Specification, work_folder};
 use tidewaiter_proto::v1;
-use tokio::sync::{Semaphore, broadcast, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 pub use self::run::{Retries, Run, keeps_work};
 use self::{
     following::Following,
     message::{line, of_damaged, of_entry},
+    outlived::{WORTH_NOTING, note},
 };
 use crate::{
     cluster::Cluster,
-    ledger::{Entry, Event, Journal, Ledger},
+    ledger::{Entry, Event, Journal, Ledger, Status},
 };
 
 /// The pause before a job's end, or what is unfinished at the start, is looked for in the store again.
@@ -137,7 +139,7 @@ impl Driver {
                     Ok(specification) => {
                         let step = entry.state.step().map(|step| step.name.as_str());
                         tracing::info!(job = entry.job, step, "job is taken up again");
-                        self.start(entry, specification);
+                        self.start(self.with_restart(entry).await, specification);
                     }
                     Err(error) => {
                         tracing::error!(job = entry.job, error = error.chain(), "job is not taken up")
@@ -149,6 +151,19 @@ impl Driver {
         for job in ended {
             self.compact(&job).await;
         }
+    }
+
+    /// A job that is taken up, with a note of it where it had begun.
+    async fn with_restart(&self, entry: Entry) -> Entry {
+        if entry.state.status != Status::Running {
+            return entry;
+        }
+        let text = "the scheduler ended, and its successor took the job up".to_owned();
+        let noted = self.journal(entry.clone()).append(|at_ms| Event::Noted { text, at_ms }).await;
+        noted.unwrap_or_else(|error| {
+            tracing::warn!(job = entry.job, error = error.chain(), "a restart is not in the ledger");
+            entry
+        })
     }
 
     /// Submits a job under an id of the client's choice, or a new one; the same id again is the same job.
@@ -393,6 +408,8 @@ impl Driver {
         let Settings { archive, cluster, sources, catalogue, exports, retries, .. } = &self.inner.settings;
         let (id, submitted_ms) = (entry.job.clone(), entry.state.submitted_ms);
         let journal = self.journal(entry);
+        let (told, waits) = mpsc::unbounded_channel();
+        let outlived = note(&journal, &id, cluster.executors().losses(), waits, WORTH_NOTING);
         let run = Run {
             archive,
             engine: cluster,
@@ -405,8 +422,11 @@ impl Driver {
             id: &id,
             submitted_ms,
         };
-        let waits_too_long =
-            cluster.waiting().longer_than(&id, retries.within, |what| following.waits_for(what));
+        let waits_too_long = cluster.waiting().longer_than(&id, retries.within, |what| {
+            // It is heard as long as the job is driven.
+            drop(told.send(what.clone()));
+            following.waits_for(what);
+        });
         let in_its_turn = async {
             if self.inner.places.available_permits() == 0 {
                 following.waits_for(Some(self.turn()));
@@ -430,6 +450,7 @@ impl Driver {
                 let outcome = run.failed(specification, &error);
                 end(&Err(error), &outcome)?
             }
+            never = outlived => match never {},
             // A sender that is dropped cancels nothing: the process ends.
             Ok(()) = cancelled => {
                 let step = journal.step().await;

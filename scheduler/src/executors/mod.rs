@@ -9,14 +9,14 @@ mod files;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tidewaiter_executor::reports::INTERVAL;
 use tidewaiter_proto::v1::{self, executor_service_server::ExecutorService};
 use tokio::{
-    sync::watch,
+    sync::{broadcast, watch},
     time::{Instant, MissedTickBehavior},
 };
 use tonic::{Request, Response, Status};
@@ -30,8 +30,14 @@ const SILENT: Duration = Duration::from_secs(3);
 /// How long an executor that is silent is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
+/// How long an executor that is gone is listed.
+const LISTED: Duration = Duration::from_secs(600);
+
+/// Losses that a job may be behind before it misses some.
+const LOSSES_KEPT: usize = 64;
+
 /// The last report of an executor.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Report {
     /// How many it has sent.
     number: u64,
@@ -90,11 +96,29 @@ impl Reports {
         heard.all(|(executor, report)| report.number >= due(executor) && report.queries.is_disjoint(queries))
     }
 
-    /// Forgets the executors that have been silent for so long, and gives their ids.
-    fn lose(&mut self, silence: Duration, now: Instant) -> Vec<String> {
-        let lost = self.0.extract_if(|_, report| report.age(now) >= silence);
-        lost.map(|(executor, _)| executor).collect()
+    /// Forgets the executors that have been silent for so long, and gives them.
+    fn lose(&mut self, silence: Duration, now: Instant) -> Vec<(String, Report)> {
+        self.0.extract_if(|_, report| report.age(now) >= silence).collect()
     }
+}
+
+/// An executor that is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Gone {
+    pub(crate) executor: String,
+    pub(crate) address: String,
+    /// Bytes for sorts and buffers; 0: it had not said.
+    pub(crate) memory_bytes: u64,
+    /// When it was last heard.
+    pub(crate) heard: Instant,
+}
+
+/// The loss of an executor.
+#[derive(Debug, Clone)]
+pub(crate) struct Loss {
+    pub(crate) executor: String,
+    /// Those who worked there: jobs that a user submitted, and queries.
+    pub(crate) jobs: HashSet<String>,
 }
 
 /// A moment in the sequence of reports.
@@ -134,6 +158,8 @@ pub(crate) struct Present {
 pub(crate) struct Executors {
     ballista: Ballista,
     reports: Arc<watch::Sender<Reports>>,
+    gone: Arc<Mutex<Vec<Gone>>>,
+    losses: broadcast::Sender<Loss>,
     progress: Progress,
     files: Files,
 }
@@ -145,6 +171,8 @@ impl Executors {
             files: Files::new(ballista.clone()),
             ballista,
             reports: Arc::default(),
+            gone: Arc::default(),
+            losses: broadcast::channel(LOSSES_KEPT).0,
             progress: Progress::default(),
         }
     }
@@ -157,6 +185,21 @@ impl Executors {
     /// Whose files are wanted.
     pub(crate) fn files(&self) -> &Files {
         &self.files
+    }
+
+    /// The losses of executors from now on.
+    pub(crate) fn losses(&self) -> broadcast::Receiver<Loss> {
+        self.losses.subscribe()
+    }
+
+    /// The executors that went some minutes ago and have not come back, by their ids.
+    pub(crate) fn gone(&self) -> Vec<Gone> {
+        let (reports, now) = (self.reports.borrow(), Instant::now());
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.retain(|gone| {
+            now.saturating_duration_since(gone.heard) < LISTED && !reports.0.contains_key(&gone.executor)
+        });
+        gone.clone()
     }
 
     /// What an executor has said of itself.
@@ -221,11 +264,32 @@ impl Executors {
                 lost = reports.lose(silence, now);
                 !lost.is_empty()
             });
-            for executor in lost {
+            for (executor, report) in lost {
                 tracing::warn!(executor, ?silence, "an executor is silent: its tasks run elsewhere");
+                self.note_loss(executor.clone(), report, now).await;
                 self.forget(&executor).await;
             }
         }
+    }
+
+    /// Lists an executor as gone, and tells the jobs that it worked for.
+    async fn note_loss(&self, executor: String, report: Report, now: Instant) {
+        let running = self.ballista.running();
+        let mut jobs = HashSet::new();
+        for query in &report.queries {
+            if let Some(query) = running.get(query.as_str()) {
+                jobs.insert(query.execution_graph.read().await.job_name().to_owned());
+            }
+        }
+        let Report { address, memory_bytes, at, .. } = report;
+        let gone = Gone { executor: executor.clone(), address, memory_bytes, heard: at.unwrap_or(now) };
+        let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.executor != executor);
+        all.push(gone);
+        all.sort_by(|one, other| one.executor.cmp(&other.executor));
+        drop(all);
+        // Nobody may listen.
+        drop(self.losses.send(Loss { executor, jobs }));
     }
 
     async fn forget(&self, executor: &str) {
@@ -260,7 +324,11 @@ impl ExecutorService for Executors {
                 )));
             }
             // Its tasks ended with the process before.
-            Sender::Replaces => self.forget(&executor).await,
+            Sender::Replaces => {
+                let before = self.reports.borrow().0.get(&executor).cloned();
+                self.note_loss(executor.clone(), before.unwrap_or_default(), Instant::now()).await;
+                self.forget(&executor).await;
+            }
         }
         self.progress.hear(&executor, rows);
         let running = self.ballista.running();
@@ -339,10 +407,14 @@ mod tests {
     fn an_executor_is_lost_when_it_has_been_silent_for_the_time() {
         let start = Instant::now();
         let mut reports = Reports::default();
-        reports.add("a".to_owned(), report(&[]), start);
+        reports.add("a".to_owned(), report(&["1"]), start);
         reports.add("b".to_owned(), report(&[]), start + SILENT);
-        assert_eq!(reports.lose(2 * SILENT, start + SILENT), Vec::<String>::new());
-        assert_eq!(reports.lose(2 * SILENT, start + 2 * SILENT), ["a"]);
-        assert_eq!(reports.lose(2 * SILENT, start + 2 * SILENT), Vec::<String>::new(), "it is lost once");
+        let mut lost = |after: Duration| {
+            let lost = reports.lose(2 * SILENT, start + after).into_iter();
+            lost.map(|(executor, report)| (executor, report.queries)).collect::<Vec<_>>()
+        };
+        assert!(lost(SILENT).is_empty());
+        assert_eq!(lost(2 * SILENT), [("a".to_owned(), queries(&["1"]))]);
+        assert!(lost(2 * SILENT).is_empty(), "it is lost once");
     }
 }

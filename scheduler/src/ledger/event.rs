@@ -39,6 +39,13 @@ pub enum Event {
         /// When the attempt ended.
         at_ms: i64,
     },
+    /// Something happened that the job outlived, such as the loss of an executor that worked for it.
+    Noted {
+        /// What happened, and what follows.
+        text: String,
+        /// When.
+        at_ms: i64,
+    },
     /// The job is done.
     Succeeded {
         /// The outcome document.

@@ -19,7 +19,7 @@ mod store;
 
 pub use event::Event;
 pub use journal::{Attempt, Journal};
-pub use state::{JobState, Retry, Status, StepState};
+pub use state::{JobState, Note, Retry, Status, StepState};
 pub use store::{Damaged, Entry, Ledger, Listed};
 
 #[cfg(test)]

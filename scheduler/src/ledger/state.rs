@@ -45,6 +45,8 @@ pub struct JobState {
     pub steps: Vec<StepState>,
     /// The transient errors after which it went on, in their order.
     pub retries: Vec<Retry>,
+    /// What it outlived, in its order.
+    pub notes: Vec<Note>,
     /// The outcome document, of a job that succeeded or failed.
     pub outcome: Option<serde_json::Value>,
     /// What went wrong, of a job that failed.
@@ -79,6 +81,17 @@ pub struct Retry {
     pub pause_ms: u64,
 }
 
+/// Something that a job outlived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The step that was under way, if any.
+    pub step: Option<String>,
+    /// What happened, and what follows.
+    pub text: String,
+    /// When.
+    pub at_ms: i64,
+}
+
 impl JobState {
     /// The state after a first event.
     ///
@@ -94,6 +107,7 @@ impl JobState {
                 ended_ms: None,
                 steps: Vec::new(),
                 retries: Vec::new(),
+                notes: Vec::new(),
                 outcome: None,
                 error: None,
                 work_kept: false,
@@ -137,6 +151,10 @@ impl JobState {
                 let step = self.step().map(|step| step.name.clone());
                 let (error, at_ms, pause_ms) = (error.clone(), *at_ms, *pause_ms);
                 self.retries.push(Retry { step, error, at_ms, pause_ms });
+            }
+            Event::Noted { text, at_ms } => {
+                let step = self.step().map(|step| step.name.clone());
+                self.notes.push(Note { step, text: text.clone(), at_ms: *at_ms });
             }
             Event::Succeeded { outcome, at_ms } => {
                 self.end(Status::Succeeded, *at_ms);

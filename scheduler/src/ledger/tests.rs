@@ -267,6 +267,8 @@ fn inner_steps_are_under_way_before_those_around_them() {
     assert_eq!(under_way, ["1 ingest", "1 ingest: list", "1 ingest"]);
     let state = state.after(&Event::Retrying { error: "x".into(), pause_ms: 5, at_ms: 4 }).expect("legal");
     assert_eq!(state.retries[0].step.as_deref(), Some("1 ingest"));
+    let state = state.after(&Event::Noted { text: "an executor was lost".into(), at_ms: 5 }).expect("legal");
+    assert_eq!((state.notes[0].step.as_deref(), state.notes[0].at_ms), (Some("1 ingest"), 5));
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -275,6 +277,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => step.clone().prop_map(started),
         4 => step.prop_map(finished),
         1 => Just(Event::Retrying { error: "x".into(), pause_ms: 1, at_ms: 5 }),
+        1 => Just(Event::Noted { text: "x".into(), at_ms: 5 }),
         1 => Just(succeeded()),
         2 => any::<bool>().prop_map(failed),
         2 => Just(Event::Reopened { at_ms: 5 }),

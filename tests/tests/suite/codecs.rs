@@ -86,6 +86,7 @@ fn operators() -> Vec<v1::PlanOperator> {
             first_source: 7,
             again: true,
             ingested_us: 1_700_000_000_000_000,
+            forgotten: true,
         }.encode_to_vec()),
         (FeaturesOperator::NAME, fraud::FeaturesOperator {
             archive: archive.clone(),
@@ -252,9 +253,9 @@ fn input_of(message: &v1::PlanOperator, all: &[v1::PlanOperator]) -> Arc<Schema>
     match message.name.as_str() {
         CasesOperator::NAME => events(),
         StagesOperator::NAME | EdgesOperator::NAME => cases(),
-        PassengerFeaturesOperator::NAME => {
-            Arc::new(Schema::new(rows::INPUT.map(|name| Field::new(name, DataType::Utf8, true)).to_vec()))
-        }
+        PassengerFeaturesOperator::NAME => Arc::new(Schema::new(
+            rows::input().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>(),
+        )),
         PassengerScoreOperator::NAME => rows::schema(),
         _ => schema(),
     }
