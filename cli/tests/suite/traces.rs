@@ -99,7 +99,7 @@ fn the_trace_of_a_job_leads_from_the_job_to_tasks_and_rounds() {
     let collector = Collector::begin();
     let mut command = binary();
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint);
-    command.env("TIDEWAITER_LOG", "info").env("TIDEWAITER_LOG_FORMAT", "json");
+    command.env("TIDEWAITER_LOG", "tidewaiter_scheduler=info").env("TIDEWAITER_LOG_FORMAT", "json");
     command.args(["scheduler", "--bind", "127.0.0.1:0", "--archive"]);
     command.arg(folder.path().join("archive")).arg("--exports").arg(folder.path());
     let (_scheduler, mut logs, line) = started(&mut command);
@@ -121,7 +121,7 @@ fn the_trace_of_a_job_leads_from_the_job_to_tasks_and_rounds() {
          archive = {{ country = \"TW\", first_month = [2020, 1], months = 6, rows_per_year = 6000, inspection_rate = 0.5 }}\n\
          [[job]]\nkind = \"ingest\"\nmapping = \"{0}/mapping.toml\"\nfiles = [\"{0}/declarations-*.csv\"]\n\
          [[job]]\nkind = \"retrain\"\nmodel = \"fraud\"\ncountry = \"TW\"\ntrain = \"2020-01..2020-04\"\n\
-         valid = \"2020-05\"\ntest = \"2020-06\"\ntrees = 3\n",
+         valid = \"2020-05\"\ntest = \"2020-06\"\ntrees = {{ trees = 3 }}\n",
         exports.display()
     );
     fs::write(&pipeline, text).expect("is written");
