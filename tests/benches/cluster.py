@@ -224,7 +224,7 @@ def faults(binary, runs):
             assert two.models()[-1] == model, "the model's bytes differ"
             cost = seconds(shown) - together
             costs[kind].append(cost)
-            notes = "; ".join(note["text"] for note in shown["notes"])
+            notes = "; ".join(note["text"] for note in shown.get("notes", []))
             print(f"{kind:<9} after {moment:5.1f} s: {seconds(shown):5.1f} s, cost {cost:5.1f} s, same bytes  {notes}",
                   flush=True)
         for kind, of_kind in [*costs.items(), ("all", sum(costs.values(), []))]:

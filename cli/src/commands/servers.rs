@@ -129,6 +129,18 @@ async fn refuse_exposure(host: &str, exposure: &Exposure) -> Result<()> {
     )))
 }
 
+/// How long an executor may take to start. Asked to end meanwhile it ends at once; later it ends its tasks first.
+const STARTS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Ends when the process is asked to end while it starts.
+async fn asked_at_start() {
+    // The first process of a container is not ended by a signal that it does not take itself.
+    let ended = server::termination();
+    if tokio::time::timeout(STARTS_WITHIN, ended).await.is_err() {
+        std::future::pending().await
+    }
+}
+
 pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
     refuse_exposure(&options.host, &options.exposure).await?;
     if let Some(metrics) = options.metrics {
@@ -164,7 +176,10 @@ pub(super) async fn executor(place: Place, options: Executor) -> Result<()> {
         },
     };
     let executor = tidewaiter_executor::Executor::bind(options).map_err(of_executor)?;
-    executor.run().await.map_err(of_executor)
+    tokio::select! {
+        ran = executor.run() => ran.map_err(of_executor),
+        () = asked_at_start() => Ok(()),
+    }
 }
 
 /// Refuses to declare devices that the machine does not have: work that needs one would be sent here, and find none.

@@ -54,6 +54,10 @@ impl JobParameters for RetrainParameters {
     }
 
     fn summary(outcome: &Outcome) -> Vec<String> {
+        // Other retrains have figures of the same names.
+        if outcome.model.as_ref().is_none_or(|model| !model.starts_with(MODEL)) {
+            return Vec::new();
+        }
         evaluated(outcome, &["roc_auc", "average_precision", "detected@0.1", "detected@1", "detected@5"])
     }
 }
