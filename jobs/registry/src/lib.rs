@@ -11,8 +11,8 @@
 //! repetition of the fit needs. What is absent: a clock; times are given.
 //!
 //! Start at [`Registry::publish`]; [`scope`] is the country or countries that a model is for, a part of its name;
-//! [`comparison`] decides whether a model is better than the champion, [`intervals`] how well a share is known, and [`promotion`] publishes and promotes a job's
-//! model once, however often its step is repeated.
+//! [`comparison`] decides whether a model is better than the champion, [`intervals`] says how well a share is known, and
+//! [`promotion`] publishes and promotes a job's model once, however often its step is repeated.
 
 pub mod comparison;
 pub mod intervals;
