@@ -1,7 +1,7 @@
 //! The scheduler of Ballista that this process embeds, behind a type without parameters.
 //!
 //! Ballista's own type has the messages of plans as its parameters. To see that a future which holds one can change
-//! threads, the compiler walks some hundred message types that refer to each other, anew for each future, which takes
+//! threads, the compiler visits some hundred message types that refer to each other, anew for each future, which takes
 //! it seconds each. Behind [`Ballista`] it does so once.
 
 use std::{collections::HashMap, sync::Arc};

@@ -100,7 +100,7 @@ fn strategies_are_compared_over_a_generated_past_and_a_repetition_gives_the_same
     let lines = String::from_utf8(first["periods.csv"].clone()).expect("UTF-8").lines().count();
     assert_eq!(lines, 1 + 3 * 2 * 5);
 
-    // Without the truth's files, only what the archive's own inspection saw can be judged. Offices rank their own days.
+    // Without the truth's files, only what the archive's own inspection saw can be measured. Offices rank their own days.
     let daily = ["--strategy", "random", "--seeds", "1", "--daily-capacity", "3"];
     let own = run(&archive, &[&months[..], &daily].concat(), &[]);
     let page = String::from_utf8(written(&own)["page"].clone()).expect("UTF-8");

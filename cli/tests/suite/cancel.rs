@@ -280,7 +280,7 @@ fn executors_stand_still_when_a_job_of_airlines_or_images_is_cancelled() {
     };
 
     let made = text("made");
-    let size = ["--country", "KR", "--months", "2024-01..2024-03", "--travellers", "3000"];
+    let size = ["--country", "KR", "--months", "2024-01..2024-03", "--travellers", "1000"];
     generate("passengers", &made, &size);
     let (key, mapping) = (text("made/pseudonym.key"), text("made/outcomes.toml"));
     let messages = ["ingest", "passengers", &text("made/messages"), "--country", "KR", "--key", &key];
@@ -298,7 +298,7 @@ fn executors_stand_still_when_a_job_of_airlines_or_images_is_cancelled() {
     cluster.cancel("retrain passengers", "", &all, &retrain);
 
     let drawn = text("drawn");
-    let size = ["--country", "TW", "--images", "60", "--months", "2024-01..2024-03", "--threats", "0.6"];
+    let size = ["--country", "TW", "--images", "40", "--months", "2024-01..2024-03", "--threats", "0.6"];
     generate("xray", &drawn, &size);
     let (labels, mapping) = (text("drawn/annotations.json"), text("drawn/mapping.toml"));
     cluster.run(&[

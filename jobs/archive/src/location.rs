@@ -19,7 +19,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, aws::AmazonS3Builder,
-    local::LocalFileSystem, memory::InMemory, path::Path,
+    azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem, memory::InMemory,
+    path::Path,
 };
 use tidewaiter_core::{Error, Result, ResultExt};
 use url::Url;
@@ -50,9 +51,8 @@ pub struct UnfinishedUpload {
 static STORES: LazyLock<Mutex<HashMap<String, Arc<dyn ObjectStore>>>> = LazyLock::new(Mutex::default);
 
 impl Archive {
-    /// Opens the archive at `location`: a folder, or a `file://`, `memory://NAME` or `s3://BUCKET/PREFIX`
-    /// URL; with the features `gs` and `az` also `gs://BUCKET/PREFIX` and `az://CONTAINER/PREFIX`. A folder
-    /// need not exist yet.
+    /// Opens the archive at `location`: a folder, or a `file://`, `memory://NAME`, `s3://BUCKET/PREFIX`,
+    /// `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX` URL. A folder need not exist yet.
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`] when the location is not of these forms.
@@ -370,22 +370,16 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>> {
             let built = bucket_builder(&key).build();
             Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
         }
-        #[cfg(feature = "gs")]
         "gs" => {
-            let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env();
+            let builder = GoogleCloudStorageBuilder::from_env();
             let built = builder.with_url(key.as_str()).build();
             Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
         }
-        #[cfg(feature = "az")]
         "az" => {
-            let builder = object_store::azure::MicrosoftAzureBuilder::from_env();
+            let builder = MicrosoftAzureBuilder::from_env();
             let built = builder.with_url(key.as_str()).build();
             Arc::new(built.map_err(|error| Error::input(format!("open {key}: {error}")))?)
         }
-        #[cfg(not(feature = "gs"))]
-        "gs" => return Err(not_built_in(url)),
-        #[cfg(not(feature = "az"))]
-        "az" => return Err(not_built_in(url)),
         scheme => {
             return Err(Error::input(format!(
                 "the store {url} has the scheme {scheme:?}; use a folder, file://, s3://, gs://, az:// or memory://"
@@ -401,15 +395,6 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>> {
 /// The builder of a bucket's client, with the credentials of the environment.
 fn bucket_builder(url: &str) -> AmazonS3Builder {
     AmazonS3Builder::from_env().with_url(url)
-}
-
-#[cfg(not(all(feature = "gs", feature = "az")))]
-fn not_built_in(url: &Url) -> Error {
-    Error::input(format!(
-        "the store {url} needs a program that was built with the feature `{0}`: cargo build --release --features {0}; \
-         file://, s3:// and memory:// are built in",
-        url.scheme()
-    ))
 }
 
 fn parse_location(location: &str) -> Result<Url> {
@@ -443,19 +428,6 @@ mod tests {
         assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
     }
 
-    #[cfg(not(any(feature = "gs", feature = "az")))]
-    #[test]
-    fn a_store_that_was_not_built_in_names_its_feature_and_those_that_are() {
-        for scheme in ["gs", "az"] {
-            let error = Archive::open(&format!("{scheme}://bucket/archive")).expect_err("not built in");
-            assert_eq!(error.kind(), tidewaiter_core::ErrorKind::Input);
-            for part in [format!("feature `{scheme}`"), format!("--features {scheme}"), "s3://".to_owned()] {
-                assert!(error.chain().contains(&part), "{}", error.chain());
-            }
-        }
-    }
-
-    #[cfg(feature = "gs")]
     #[test]
     fn a_google_bucket_is_opened_by_its_url() {
         let archive = Archive::open("gs://bucket/archive").expect("opens");
@@ -463,7 +435,6 @@ mod tests {
         assert_eq!(archive.path("models").as_ref(), "archive/models");
     }
 
-    #[cfg(feature = "az")]
     #[test]
     fn an_azure_container_is_opened_or_the_error_names_what_is_missing() {
         // Without the variables of an account in the environment the builder names what is missing.

@@ -166,11 +166,11 @@ mod tests {
 
     #[test]
     fn a_job_is_summed_up_by_its_own_model_and_not_by_another_of_its_kind() {
-        let said = |kind: &str, model: &str, metrics: serde_json::Value| {
+        let said = |kind: &str, variant: &str, metrics: serde_json::Value| {
             let metrics = metrics.as_object().cloned().expect("an object");
-            let (kind, model) = (kind.to_owned(), Some(model.to_owned()));
+            let (kind, variant) = (kind.to_owned(), Some(variant.to_owned()));
             CATALOGUE
-                .summary(&tidewaiter_job::Outcome { kind, model, metrics, ..Default::default() })
+                .summary(&tidewaiter_job::Outcome { kind, variant, metrics, ..Default::default() })
                 .join("\n")
         };
         let part = serde_json::json!({"rows": 9, "labelled": 5, "illicit": 1});
@@ -178,14 +178,14 @@ mod tests {
             "test": {"roc_auc": 0.8, "average_precision": 0.4},
             "outcomes": {"train": part, "valid": part, "test": part},
         });
-        let fraud = said("retrain", "fraud-TW@1", retrained.clone());
+        let fraud = said("retrain", "fraud", retrained.clone());
         assert!(fraud.starts_with("items with a known outcome: 5 in the training"), "{fraud}");
-        assert!(said("retrain", "passengers-KR@1", retrained).contains("test: roc_auc 0.800"));
+        assert!(said("retrain", "passengers", retrained).contains("test: roc_auc 0.800"));
         let selection = serde_json::json!({"selection": {"items": 90, "selected": 5, "threshold": 0.5}});
-        let fraud = said("apply", "fraud-TW@1", selection);
+        let fraud = said("apply", "fraud", selection);
         assert!(fraud.starts_with("5 of 90 items selected"), "{fraud}");
         let selection = serde_json::json!({"selection": {"trips": 80, "selected": 4, "threshold": 0.5}});
-        assert!(said("apply", "passengers-KR@1", selection).starts_with("4 of 80 travellers selected"));
+        assert!(said("apply", "passengers", selection).starts_with("4 of 80 travellers selected"));
     }
 
     #[test]

@@ -31,9 +31,9 @@ def main():
     options.add_argument("--levels", default="6")
     options.add_argument("--part", type=float, default=1.0)
     options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--judge", default="test")
+    options.add_argument("--scored", default="test")
     options = options.parse_args()
-    parts = {"train": ([], []), options.judge: ([], [])}
+    parts = {"train": ([], []), options.scored: ([], [])}
     with gzip.open(options.table, "rt", encoding="utf-8") as table:
         next(table)
         for line in table:
@@ -41,25 +41,25 @@ def main():
             if split in parts and int(skeleton[0], 16) < 16 * options.part:
                 parts[split][0].append(text)
                 parts[split][1].append(code[:6])
-    (train, taught), (test, truth) = parts["train"], parts[options.judge]
+    (train, labels), (test, truth) = parts["train"], parts[options.scored]
     levels = [int(level) for level in options.levels.split(",")]
     if options.model == "svm":
         for level in levels:
-            own = [code[:level] for code in taught]
+            own = [code[:level] for code in labels]
             scores, classes, seconds, applied = svm(train, own, test)
-            tell(level, scores, classes, truth, seconds, applied)
+            show(level, scores, classes, truth, seconds, applied)
     else:
         learn = knn if options.model == "knn" else fasttext
-        scores, classes, seconds, applied = learn(train, taught, test, options.threads)
+        scores, classes, seconds, applied = learn(train, labels, test, options.threads)
         for level in levels:
             above = sorted({code[:level] for code in classes})
             place = {code: at for at, code in enumerate(above)}
             sums = np.zeros((len(above), len(test)), dtype=np.float32)
             np.add.at(sums, [place[code[:level]] for code in classes], scores.T)
-            tell(level, sums.T, above, truth, seconds, applied)
+            show(level, sums.T, above, truth, seconds, applied)
 
 
-def taught_in(begun):
+def seconds_since(begun):
     """The seconds since both clocks stood so: by the clock, and of processor time."""
     return time.time() - begun[0], time.process_time() - begun[1]
 
@@ -68,14 +68,14 @@ def clocks():
     return time.time(), time.process_time()
 
 
-def tell(level, scores, classes, truth, seconds, applied):
+def show(level, scores, classes, truth, seconds, applied):
     best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
     hits = np.array(classes)[best] == np.array([code[:level] for code in truth])[:, None]
     # What no evidence speaks for is no recommendation.
     hits &= np.take_along_axis(scores, best, axis=1) != 0
     shares = " / ".join(f"{100 * hits[:, :k].any(axis=1).mean():.2f}" for k in (1, 3, 5, 10))
-    print(f"{level} digits, {len(classes)} codes, {len(truth)} texts judge: top 1/3/5/10 {shares}; "
-          f"taught in {seconds[0]:.1f} s, {seconds[1]:.1f} s of processor time, applied {len(truth) / applied:.0f} texts/s", flush=True)
+    print(f"{level} digits, {len(classes)} codes, {len(truth)} texts scored: top 1/3/5/10 {shares}; "
+          f"trained in {seconds[0]:.1f} s, {seconds[1]:.1f} s of processor time, applied {len(truth) / applied:.0f} texts/s", flush=True)
 
 
 def tfidf():
@@ -87,30 +87,30 @@ def tfidf():
     return FeatureUnion([("words", words), ("pieces", pieces)])
 
 
-def svm(train, taught, test):
+def svm(train, labels, test):
     from sklearn.svm import LinearSVC
 
     union = tfidf()
     begun = clocks()
     vectors = union.fit_transform(train)
-    model = LinearSVC(C=1.0).fit(vectors, taught)
-    seconds = taught_in(begun)
+    model = LinearSVC(C=1.0).fit(vectors, labels)
+    seconds = seconds_since(begun)
     begun = time.time()
     scores = model.decision_function(union.transform(test))
     return scores, model.classes_, seconds, time.time() - begun
 
 
-def knn(train, taught, test, threads):
+def knn(train, labels, test, threads):
     from sklearn.neighbors import NearestNeighbors
 
     union = tfidf()
     begun = clocks()
     vectors = union.fit_transform(train)
     model = NearestNeighbors(n_neighbors=NEIGHBOURS, metric="cosine", n_jobs=threads).fit(vectors)
-    seconds = taught_in(begun)
-    classes = sorted(set(taught))
+    seconds = seconds_since(begun)
+    classes = sorted(set(labels))
     number = {code: at for at, code in enumerate(classes)}
-    of_text = np.array([number[code] for code in taught])
+    of_text = np.array([number[code] for code in labels])
     scores = np.zeros((len(test), len(classes)), dtype=np.float32)
     begun = time.time()
     for first in range(0, len(test), BATCH):
@@ -120,22 +120,22 @@ def knn(train, taught, test, threads):
     return scores, classes, seconds, time.time() - begun
 
 
-def fasttext(train, taught, test, threads):
+def fasttext(train, labels, test, threads):
     import fasttext as peer
 
     def words(text):
         return " ".join(re.findall(r"[^\W\d_]+|\d+", text.lower())) or "none"
 
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.writelines(f"__label__{code} {words(text)}\n" for text, code in zip(train, taught))
+        file.writelines(f"__label__{code} {words(text)}\n" for text, code in zip(train, labels))
         file.flush()
         begun = clocks()
         model = peer.train_supervised(
             file.name, dim=100, epoch=40, lr=0.5, wordNgrams=2, minn=3, maxn=5, loss="softmax",
             bucket=400_000, thread=threads, verbose=0,
         )
-        seconds = taught_in(begun)
-    classes = sorted(set(taught))
+        seconds = seconds_since(begun)
+    classes = sorted(set(labels))
     number = {f"__label__{code}": at for at, code in enumerate(classes)}
     scores = np.zeros((len(test), len(classes)), dtype=np.float32)
 

@@ -3,10 +3,10 @@
 `make` writes an export of published declarations (TABLE, the tab-separated table of examples/hs.toml) and a mapping to
 FOLDER. As a tariff prescribes, the unit follows from the declared heading. Of the test items a tenth gets the code of other
 goods of the same chapter, with the unit of that code, and keeps its description; their identifiers are in planted.txt.
-`judge` reads rows of `predictions/hs` as JSON (declaration_id, misclassification) and prints how the planted ones rank.
+`rank` reads rows of `predictions/hs` as JSON (declaration_id, misclassification) and prints how the planted ones rank.
 
     python jobs/hs/src/planted.py make TABLE FOLDER
-    python jobs/hs/src/planted.py judge FOLDER ROWS.json …
+    python jobs/hs/src/planted.py rank FOLDER ROWS.json …
 """
 
 import gzip
@@ -74,7 +74,7 @@ def area(scores):
     return (ranks - found * (found + 1) / 2) / (found * (len(scores) - found))
 
 
-def judge(folder, files):
+def rank(folder, files):
     planted = set((folder / "planted.txt").read_text().split())
     for file in files:
         rows = json.loads(Path(file).read_text())
@@ -91,4 +91,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(sys.argv[2], Path(sys.argv[3]))
     else:
-        judge(Path(sys.argv[2]), sys.argv[3:])
+        rank(Path(sys.argv[2]), sys.argv[3:])

@@ -126,7 +126,7 @@ fn published_declarations_are_recommended_better_than_by_a_linear_svm() {
     assert!(called > clear + 0.2, "{called} and {clear}");
 }
 
-/// What `python jobs/hs/src/peers.py TABLE --part 0.25 --judge valid` gave (scikit-learn 1.9.1).
+/// What `python jobs/hs/src/peers.py TABLE --part 0.25 --scored valid` gave (scikit-learn 1.9.1).
 const SVM: [(&str, f64); 4] =
     [("accuracy@1/6", 0.5711), ("accuracy@3/6", 0.6664), ("accuracy@5/6", 0.7064), ("accuracy@10/6", 0.7414)];
 

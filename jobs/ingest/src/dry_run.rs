@@ -14,7 +14,7 @@ use crate::{
     block::RowCounts,
     committed::put_aside,
     file::{check_share, unreadable},
-    keys::Keys,
+    keys::{Keys, MOST_KEYS, Room},
     mapping::Mapping,
     readers::{ExportReader, source_digest},
     tally::Tally,
@@ -61,9 +61,10 @@ pub(crate) async fn dry_run(
     at_once: usize,
     is_compared: bool,
 ) -> Result<DryRun> {
+    let room = is_compared.then(|| Room::of(MOST_KEYS));
     let read = files.into_iter().map(|file| {
-        let mapping = mapping.clone();
-        on_cpu(move || match read(&file, &mapping, most_quarantined, is_compared) {
+        let (mapping, room) = (mapping.clone(), room.clone());
+        on_cpu(move || match read(&file, &mapping, most_quarantined, room.as_ref()) {
             Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
             read => Ok(read),
         })
@@ -87,27 +88,27 @@ pub(crate) async fn dry_run(
     Ok(done)
 }
 
-/// The rows and rules of a file.
-fn read(file: &str, mapping: &Mapping, most_quarantined: f64, is_compared: bool) -> Result<ReadFile> {
+/// The rows and rules of a file, and its keys, where there is an archive to compare them with.
+fn read(file: &str, mapping: &Mapping, most_quarantined: f64, room: Option<&Room>) -> Result<ReadFile> {
     let (mut tally, mut keys) = (Tally::default(), Keys::default());
     let mut reader = ExportReader::open(Path::new(file), mapping).map_err(unreadable)?;
     while let Some(block) = reader.next_block().map_err(unreadable)? {
         check()?;
         tally.correct(&block.repairs);
         tally.add(&block.quarantined)?;
-        if is_compared {
-            keys.add(&block.batch, mapping.layout())?;
+        if let Some(room) = room {
+            keys.add(&block.batch, mapping.layout(), room)?;
         }
     }
     let rows = reader.counts();
     check_share(file, rows, &tally, most_quarantined)?;
     let failure = put_aside(file, rows, &tally).map(|failure| Error::new(failure.kind, failure.error));
-    let compared = match is_compared {
-        true => {
+    let compared = match room {
+        Some(_) => {
             let digest = source_digest(Path::new(file)).map_err(unreadable)?;
             Some(Compared { file: file.to_owned(), digest, rows, keys })
         }
-        false => None,
+        None => None,
     };
     Ok(ReadFile { rows, tally, failure, compared })
 }

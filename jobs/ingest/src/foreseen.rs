@@ -39,6 +39,8 @@ pub(crate) struct Foreseen {
     pub(crate) repeated: u64,
     /// Files that would be left alone, because they were ingested before.
     pub(crate) known: u64,
+    /// Whether the new rows have too many keys to compare: those of the archive are not counted then.
+    pub(crate) is_uncompared: bool,
 }
 
 /// What the ingest of files, of a country, would do. The files can be ingested.
@@ -99,12 +101,14 @@ pub(crate) async fn foreseen(
             foreseen.replaced = replaced.map(|file| file.rows).sum();
         }
         Mode::Amend => {
+            foreseen.is_uncompared = keys.are_too_many;
             foreseen.replaced = meet(session, tables, &mut keys, &of_country).await?;
             if has_one_row_a_key(tables.layout) {
                 foreseen.outdated = keys.outdated();
             }
         }
         Mode::New if has_one_row_a_key(tables.layout) => {
+            foreseen.is_uncompared = keys.are_too_many;
             let is_near = |file: &&DataFile| keys.months.contains_key(&(file.year, file.month));
             let near: Vec<DataFile> = of_country.iter().filter(is_near).cloned().collect();
             meet(session, tables, &mut keys, &near).await?;

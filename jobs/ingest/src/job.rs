@@ -246,13 +246,16 @@ async fn try_exports(
     committed.failures = failures.iter().map(Failure::of).collect();
     if let (Some(tables), true) = (tables, committed.failures.is_empty()) {
         let session = job.session("compare with the archive")?;
-        let Foreseen { replaced, outdated, repeated, known } =
+        let Foreseen { replaced, outdated, repeated, known, is_uncompared } =
             foreseen(&session, &tables, mode, &mapping.file.country, compared).await?;
         (committed.replaced, committed.outdated) = (replaced, outdated);
         for (name, count) in [("repeated", repeated), ("ingested_before", known)] {
             if count > 0 {
                 job.outcome.metrics.insert(name.to_owned(), json!(count));
             }
+        }
+        if is_uncompared {
+            job.outcome.metrics.insert("uncompared".to_owned(), json!(true));
         }
     }
     let advice = advice(mapping, files, &committed).await?;

@@ -1,8 +1,12 @@
 //! The keys of new rows, held as hashes of 64 bits, to be compared with those of the archive. Start at [`Keys`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ahash::RandomState;
@@ -22,10 +26,31 @@ pub(crate) fn has_one_row_a_key(layout: &Layout) -> bool {
     layout.columns.iter().any(|column| column.name == VERSION)
 }
 
+/// Keys that are held at a time, at most: beyond it nothing is compared.
+pub(crate) const MOST_KEYS: u64 = 5_000_000;
+
+/// How many more keys may be held, of all files together.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<AtomicU64>);
+
+impl Room {
+    /// Room for so many keys.
+    pub(crate) fn of(keys: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(keys)))
+    }
+
+    /// Takes the place of one key, if there is one.
+    fn take(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
 /// The keys of new rows, and the months of the rows.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     held: HashMap<u64, Held, RandomState>,
+    /// Whether there were more keys than there was room for: none is held then.
+    pub(crate) are_too_many: bool,
     pub(crate) months: RowsByMonth,
 }
 
@@ -41,11 +66,11 @@ struct Held {
 }
 
 impl Keys {
-    /// Adds rows of a table.
+    /// Adds rows of a table, whose keys are held while there is room.
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Internal`] where they lack a column of the key or the date.
-    pub(crate) fn add(&mut self, rows: &RecordBatch, layout: &Layout) -> Result<()> {
+    pub(crate) fn add(&mut self, rows: &RecordBatch, layout: &Layout, room: &Room) -> Result<()> {
         let days = cast(answers::column(rows, layout.date_column)?, &DataType::Date32)?;
         for day in days.as_primitive::<Date32Type>().iter().flatten() {
             if let Some(date) = NaiveDate::from_epoch_days(day) {
@@ -53,19 +78,41 @@ impl Keys {
                 *self.months.entry((date.year(), month)).or_default() += 1;
             }
         }
+        if self.are_too_many {
+            return Ok(());
+        }
         for (hash, version) in hashes(rows, layout.key)?.into_iter().zip(versions(rows)?) {
-            let new = Held { rows: 0, version, is_archived: false, is_outdated: false };
-            let held = self.held.entry(hash).or_insert(new);
-            held.rows += 1;
-            held.version = held.version.max(version);
+            match self.held.entry(hash) {
+                Entry::Occupied(mut held) => {
+                    let held = held.get_mut();
+                    held.rows += 1;
+                    held.version = held.version.max(version);
+                }
+                Entry::Vacant(place) if room.take() => {
+                    place.insert(Held { rows: 1, version, is_archived: false, is_outdated: false });
+                }
+                Entry::Vacant(_) => {
+                    self.give_up();
+                    break;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Holds no key any more.
+    fn give_up(&mut self) {
+        self.are_too_many = true;
+        self.held = HashMap::default();
     }
 
     /// Adds those of another file.
     pub(crate) fn merge(&mut self, other: Self) {
         for (month, rows) in other.months {
             *self.months.entry(month).or_default() += rows;
+        }
+        if self.are_too_many || other.are_too_many {
+            return self.give_up();
         }
         for (hash, other) in other.held {
             let held = self.held.entry(hash).or_insert(Held { rows: 0, ..other });
@@ -154,10 +201,13 @@ mod tests {
 
     #[test]
     fn rows_of_one_key_meet_whatever_file_they_are_of() {
+        let room = Room::of(4);
         let mut keys = Keys::default();
-        keys.add(&rows(&[("A", 1, 19_000, None), ("A", 2, 19_000, Some(2))]), &LAYOUT).expect("adds");
+        keys.add(&rows(&[("A", 1, 19_000, None), ("A", 2, 19_000, Some(2))]), &LAYOUT, &room).expect("adds");
         let mut other = Keys::default();
-        other.add(&rows(&[("A", 1, 19_040, Some(1)), ("A1", 2, 19_040, None)]), &LAYOUT).expect("adds");
+        other
+            .add(&rows(&[("A", 1, 19_040, Some(1)), ("A1", 2, 19_040, None)]), &LAYOUT, &room)
+            .expect("adds");
         keys.merge(other);
         assert_eq!(keys.months.values().sum::<u64>(), 4);
         assert_eq!(keys.held.len(), 3);
@@ -166,5 +216,23 @@ mod tests {
         assert_eq!(keys.meet(&rows(&before), LAYOUT.key).expect("meets"), 1);
         let archived = keys.held.values().filter(|held| held.is_archived && held.is_outdated).count();
         assert_eq!(archived, 2);
+    }
+
+    #[test]
+    fn beyond_the_room_for_keys_none_is_held_and_months_are_counted_on() {
+        let room = Room::of(3);
+        let (mut keys, mut other) = (Keys::default(), Keys::default());
+        keys.add(&rows(&[("A", 1, 19_000, None), ("A", 1, 19_000, None)]), &LAYOUT, &room).expect("adds");
+        keys.add(&rows(&[("A", 2, 19_000, None)]), &LAYOUT, &room).expect("adds");
+        assert_eq!((keys.held.len(), keys.are_too_many), (2, false));
+        // Files share the room.
+        let two = [("B", 1, 19_000, None), ("B", 2, 19_000, None)];
+        other.add(&rows(&two), &LAYOUT, &room).expect("adds");
+        other.add(&rows(&two[..1]), &LAYOUT, &room).expect("adds");
+        assert!(other.are_too_many && other.is_empty());
+        keys.merge(other);
+        assert!(keys.are_too_many && keys.is_empty());
+        assert_eq!(keys.months.values().sum::<u64>(), 6);
+        assert_eq!(keys.meet(&rows(&[("A", 1, 0, None)]), LAYOUT.key).expect("meets"), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Export files in an object store (`s3://BUCKET/PATH`; `gs://` and `az://` where they are built in), read piece by piece.
+//! Export files in an object store (`s3://BUCKET/PATH`, `gs://BUCKET/PATH`, `az://CONTAINER/PATH`), read piece by piece.
 //!
 //! Nothing is copied to this machine's disk. The object is read as it was when it was opened: where it is replaced
 //! meanwhile, the read fails. The calls block, and belong on a thread of [`tidewaiter_core::threads::on_cpu`].

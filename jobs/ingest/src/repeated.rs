@@ -14,16 +14,13 @@ use tidewaiter_core::{Result, answers};
 
 use crate::{
     commit::Tables,
-    keys::has_one_row_a_key,
+    keys::{MOST_KEYS, has_one_row_a_key},
     refusals::rows_by_month,
     removal::{Sources, scan, sources_of},
 };
 
 /// What the name of a column of the key begins with on the side of the new rows.
 const NEW: &str = "new_";
-
-/// Keys that are held at a time, at most: beyond it nothing is compared.
-const MOST_KEYS: u64 = 5_000_000;
 
 /// Rows whose keys are read, at most.
 const MOST_ROWS: u64 = 50_000_000;

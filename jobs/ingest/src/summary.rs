@@ -3,6 +3,8 @@
 use serde_json::Value;
 use tidewaiter_job::{Outcome, Rows, summary::grouped};
 
+use crate::keys::MOST_KEYS;
+
 /// The lines of an outcome.
 pub(crate) fn lines(outcome: &Outcome) -> Vec<String> {
     let Rows { read, archived, quarantined } = outcome.rows;
@@ -44,6 +46,12 @@ pub(crate) fn lines(outcome: &Outcome) -> Vec<String> {
                 true => "ingest it with --amend or --replace-months",
                 false => "take it out with `archive forget` and ingest it with --amend or --replace-months",
             }
+        ));
+    }
+    if outcome.metrics.contains_key("uncompared") {
+        lines.push(format!(
+            "the rows have more than {} keys: which of them the archive has already is not counted before the ingest",
+            grouped(MOST_KEYS)
         ));
     }
     let texts = |key: &str| outcome.metrics.get(key).and_then(Value::as_array).into_iter().flatten();

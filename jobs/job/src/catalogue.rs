@@ -217,11 +217,11 @@ impl Catalogue {
         Ok(Some(Specification::of_kind(job, (job.from_arguments)(options)?)))
     }
 
-    /// What an outcome came to, in a few lines for people. Of several variants of a kind the last one that has something
-    /// to say does: those of a special case are registered after the general one.
+    /// What an outcome came to, in a few lines for people.
     pub fn summary(&self, outcome: &Outcome) -> Vec<String> {
-        let kinds = self.jobs().filter(|job| job.kind == outcome.kind);
-        kinds.map(|job| (job.summary)(outcome)).filter(|lines| !lines.is_empty()).last().unwrap_or_default()
+        let variant = outcome.variant.as_deref();
+        let is_it = |job: &&JobKind| job.kind == outcome.kind && job.variant.map(|(_, name)| name) == variant;
+        self.jobs().find(is_it).map(|job| (job.summary)(outcome)).unwrap_or_default()
     }
 
     /// Reads the JSON that a specification is sent and kept as.

@@ -10,6 +10,9 @@ pub struct Outcome {
     pub job: String,
     /// Its kind.
     pub kind: String,
+    /// Which of its kind, where there are several: the model `fraud` of a `retrain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// `succeeded` or `failed`.
     pub status: String,
     /// Wall-clock seconds.

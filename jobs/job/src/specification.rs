@@ -95,10 +95,13 @@ impl Specification {
     pub fn run<'a>(&'a self, job: &'a mut Job<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let result = match &self.0 {
-                Asked::Job { work, .. } => match within(work.as_ref(), &job.roots) {
-                    Ok(work) => work.run(job).await,
-                    Err(refused) => Err(refused),
-                },
+                Asked::Job { kind, work } => {
+                    job.outcome.variant = kind.variant.map(|(_, variant)| variant.to_owned());
+                    match within(work.as_ref(), &job.roots) {
+                        Ok(work) => work.run(job).await,
+                        Err(refused) => Err(refused),
+                    }
+                }
                 Asked::Pipeline(jobs) => pipeline(job, jobs).await,
             };
             if result.is_ok() {

@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn levels_of_other_pairs_are_those_of_pairs_drawn_at_random() {
-        // All pairs of the blocks match; alone they would teach that other pairs agree as well.
+        // All pairs of the blocks match; alone they would show other pairs as agreeing, too.
         let (mut patterns, mut at_random) = (Patterns::default(), Patterns::default());
         patterns.add_times(vec![Some(1), Some(1)], 90);
         patterns.add_times(vec![Some(1), Some(0)], 10);

@@ -60,9 +60,7 @@ impl JobParameters for ApplyParameters {
     }
 
     fn summary(outcome: &Outcome) -> Vec<String> {
-        // Other models select, too, but no trips.
-        let selection = outcome.metrics.get("selection").filter(|selection| selection["trips"].is_u64());
-        let Some(selection) = selection else { return Vec::new() };
+        let Some(selection) = outcome.metrics.get("selection") else { return Vec::new() };
         let number = |name: &str| grouped(selection[name].as_u64().unwrap_or_default());
         let mut lines = vec![format!(
             "{} of {} travellers selected by their score, from {:.3}",

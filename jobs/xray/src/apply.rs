@@ -254,6 +254,7 @@ fn report<'a>(
             months: parameters.months.to_string(),
             model: chosen.name.clone(),
             threshold,
+            object_threshold,
             snapshot: format!("{IMAGES}@{}", chosen.images),
             fraud,
         };

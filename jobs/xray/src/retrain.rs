@@ -169,7 +169,7 @@ fn labels<'a>(
         let sections: Vec<u32> = learned.map(|(section, _)| *section).collect();
         let outputs = Outputs {
             classes: training.classes.keys().cloned().collect(),
-            // One section alone teaches nothing.
+            // One section alone is nothing to train on.
             sections: if sections.len() < 2 { Vec::new() } else { sections },
         };
         let counts = [&training, &validation, &testing]

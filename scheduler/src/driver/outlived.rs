@@ -34,7 +34,7 @@ pub(super) async fn note(
         let text = tokio::select! {
             loss = losses.recv() => match loss {
                 Ok(Loss { executor, jobs }) => {
-                    jobs.contains(job).then(|| format!("the executor {executor} was lost; others do its work"))
+                    jobs.contains(job).then(|| format!("the executor {executor} was lost; its tasks go to others, or wait for one"))
                 }
                 // Of many at once some are not noted.
                 Err(RecvError::Lagged(_)) => None,
@@ -98,7 +98,7 @@ mod tests {
         texts.sort();
         let wanted = [
             "its tasks waited 0 s for an executor: none is connected",
-            "the executor cpu-one was lost; others do its work",
+            "the executor cpu-one was lost; its tasks go to others, or wait for one",
         ];
         assert_eq!(texts, wanted);
     }

@@ -303,7 +303,7 @@ fn strategies(words: &Words, summary: &Summary) -> Markup {
             None => Cell::Absent,
         }));
         cells.push(strategy.total.exploration.into());
-        cells.push(strategy.total.unknown.into());
+        cells.push((strategy.total.unknown as f64 / strategy.runs.len().max(1) as f64).into());
         table.row(cells);
     }
     html! {
@@ -414,7 +414,7 @@ fn calibration(words: &Words, summary: &Summary) -> Markup {
         ("Illicit", Kind::Percent),
     ];
     let mut table = words.table(
-        "All items of known outcome by their predicted probability, whether inspected or not",
+        "All items of known outcome by their predicted probability, whether inspected or not; each seed counts them",
         &columns,
     );
     let tenth = |tenths: usize| words.numbers().fixed(tenths as f64 / 10.0, 1);

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use tidewaiter_registry::intervals::Share;
 use tidewaiter_report::{
     chart::line::{Axis, LineChart, Series},
+    format,
     table::{Cell, Kind},
     words::Words,
 };
@@ -71,6 +72,10 @@ pub(super) fn accuracy(words: &Words, results: &TestResults, facts: &ReportFacts
         table.row(cells);
     }
     let items = evaluation.items.max(1) as f64;
+    let clear = match evaluation.vague < evaluation.items {
+        true => percent(evaluation.figures()["accuracy@1/4_clear"]),
+        false => format::ABSENT.to_owned(),
+    };
     html! {
         (table.render())
         (novelty(words, results))
@@ -95,7 +100,7 @@ pub(super) fn accuracy(words: &Words, results: &TestResults, facts: &ReportFacts
                  {clear} get the right heading first.",
                 &[
                     ("vague", &percent(evaluation.vague as f64 / items)),
-                    ("clear", &percent(evaluation.figures()["accuracy@1/4_clear"])),
+                    ("clear", &clear),
                 ],
             ))
         }

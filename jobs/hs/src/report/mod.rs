@@ -332,6 +332,15 @@ mod tests {
     }
 
     #[test]
+    fn where_every_description_is_vague_there_is_no_share_of_the_others() {
+        let mut vague = evaluation();
+        vague.vague = vague.items;
+        let results = TestResults::of(vague, &evaluation());
+        let page = hs_report(&results, "hs-KR@1", &facts(Language::English), Promotion::Pending).render();
+        assert!(page.contains("of the others, – get the right heading first."));
+    }
+
+    #[test]
     fn the_verdict_says_what_became_of_the_promotion() {
         let words = Words::new(Language::English, &[WORDS]);
         let of = |promotion| verdict(&words, "hs-KR@3", &facts(Language::English), promotion);

@@ -50,6 +50,9 @@ const TRIPS: &str = "SELECT t.trip_id AS trip_id, coalesce(t.person_id, t.trip_i
         ELSE min(known_on) END AS known_on, min(selected_by) AS selected_by \
         FROM outcomes GROUP BY trip_id) o ON t.trip_id = o.trip_id";
 
+/// Rows of a batch. The query has some 250 sorts, which share the memory, and each must hold a batch with all keys of its trips.
+const BATCH_ROWS: usize = 1024;
+
 /// What features are computed of.
 #[derive(Debug, Clone)]
 pub(crate) struct Extraction<'a> {
@@ -74,6 +77,7 @@ pub(crate) async fn extract(
     extraction: &Extraction<'_>,
 ) -> Result<OwnFiles> {
     bound_joins(session)?;
+    session.state_ref().write().config_mut().options_mut().execution.batch_size = BATCH_ROWS;
     register(session, archive, extraction).await?;
     let trips = session.query(TRIPS).await?;
     let (first, last) = extraction.days;

@@ -293,7 +293,7 @@ fn compare<'a>(job: &Job<'a>, gathered: &'a Gathered) -> impl Future<Output = Re
     }
 }
 
-/// The weights that the pairs teach.
+/// The weights that are estimated from the pairs.
 fn fitted(seen: &Seen) -> Model {
     let levels: Vec<usize> = COMPARISONS.iter().map(|comparison| comparison.levels()).collect();
     let (shared, at_random) = (patterns([seen.shared.clone()]), patterns([seen.at_random.clone()]));

@@ -36,13 +36,20 @@ fn used_schema() -> SchemaRef {
     ]))
 }
 
-/// Makes joins of a session joins of sorted rows, whose memory has a bound.
+/// What a sort keeps free to merge what it spilled, in bytes. A plan of joins of sorted rows has some hundred sorts, each
+/// with two partitions: the engine's 10 MiB for each would be all the memory that there is.
+const SORT_RESERVE: &str = "1048576";
+
+/// Makes joins of a session joins of sorted rows, whose memory has a bound that many of them can share.
 ///
 /// # Errors
 /// [`tidewaiter_core::ErrorKind::Internal`] where the engine has no such setting.
 pub fn bound_joins(session: &SessionContext) -> Result<()> {
     let state = session.state_ref();
-    state.write().config_mut().options_mut().set("datafusion.optimizer.prefer_hash_join", "false")?;
+    let mut state = state.write();
+    let options = state.config_mut().options_mut();
+    options.set("datafusion.optimizer.prefer_hash_join", "false")?;
+    options.set("datafusion.execution.sort_spill_reservation_bytes", SORT_RESERVE)?;
     Ok(())
 }
 

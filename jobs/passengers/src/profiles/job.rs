@@ -233,12 +233,29 @@ struct Part {
     positives: u64,
 }
 
-/// The rows of a period; only the inspected ones where `inspected` says so.
-fn part(rows: &RecordBatch, period: Period, inspected: bool) -> Result<Part> {
+/// Which rows of a period are meant.
+#[derive(Clone, Copy)]
+enum Of {
+    /// All trips.
+    All,
+    /// The inspected trips.
+    Inspected,
+    /// The inspected trips whose results are known before a day.
+    KnownBefore(i32),
+}
+
+/// Rows of a period.
+fn part(rows: &RecordBatch, period: Period, of: Of) -> Result<Part> {
     let days = answers::column(rows, "flight_date")?.as_primitive::<Date32Type>();
     let labels = answers::column(rows, "label")?.as_primitive::<Float32Type>();
+    let known_on = answers::column(rows, "known_on")?.as_primitive::<Date32Type>();
     let range = period.days();
-    let keep = |row: usize| range.contains(&days.value(row)) && (!inspected || labels.is_valid(row));
+    let is_meant = |row: usize| match of {
+        Of::All => true,
+        Of::Inspected => labels.is_valid(row),
+        Of::KnownBefore(day) => labels.is_valid(row) && known_on.value(row) < day,
+    };
+    let keep = |row: usize| range.contains(&days.value(row)) && is_meant(row);
     let keep: BooleanArray = (0..rows.num_rows()).map(|row| Some(keep(row))).collect();
     let rows = filter_record_batch(rows, &keep)?;
     let labels = answers::column(&rows, "label")?.as_primitive::<Float32Type>();
@@ -262,8 +279,8 @@ fn discovered(
     snapshot: String,
     rules_at: String,
 ) -> Result<(Facts, Vec<(Rule, ProfileFigures)>)> {
-    let train = part(rows, parameters.train, true)?;
-    let test = part(rows, parameters.test, true)?;
+    let train = part(rows, parameters.train, Of::KnownBefore(*parameters.test.days().start()))?;
+    let test = part(rows, parameters.test, Of::Inspected)?;
     let inspected = |part: &Part| part.rows.num_rows() as u64;
     if train.positives == 0 || train.positives == inspected(&train) {
         return Err(Error::input(format!(
@@ -285,8 +302,8 @@ fn discovered(
     let possible = possible(&selectors, settings.depth);
     let base = train.positives as f64 / inspected(&train) as f64;
     let chosen = choose(candidates, &conditions, (&train, &test), (base, possible), parameters)?;
-    let all_trips = part(rows, parameters.test, false)?;
-    let everybody = part(rows, whole(parameters)?, true)?;
+    let all_trips = part(rows, parameters.test, Of::All)?;
+    let everybody = part(rows, whole(parameters)?, Of::Inspected)?;
     let test_base = test.positives as f64 / inspected(&test).max(1) as f64;
     let mut any = vec![false; all_trips.rows.num_rows()];
     let mut known = Bits::new(&vec![false; everybody.rows.num_rows()]);
@@ -412,10 +429,13 @@ mod tests {
             let numbers = |of: &dyn Fn(usize) -> f32| {
                 Arc::new(Float32Array::from_iter_values((0..count).map(of))) as ArrayRef
             };
+            let days = |later: i32| {
+                let of = |row: usize| 18_262 + later + (row * 730 / count) as i32;
+                Arc::new(Date32Array::from_iter_values((0..count).map(of))) as ArrayRef
+            };
             match field.name().as_str() {
-                "flight_date" => Arc::new(Date32Array::from_iter_values(
-                    (0..count).map(|row| 18_262 + (row * 730 / count) as i32),
-                )),
+                "flight_date" => days(0),
+                "known_on" => days(3),
                 "label" => numbers(&|row| {
                     let is_find = if is_risky(row) { row / 20 % 3 != 0 } else { row % 40 == 7 };
                     f32::from(u8::from(is_find))
@@ -457,6 +477,18 @@ mod tests {
         tidewaiter_report::keep("passengers-profiles.html", &html).expect("is written");
         let file = Rules { rules: rules.into_iter().map(|(rule, _)| rule).collect() };
         assert_eq!(Rules::read(&file.to_text().expect("writes")).expect("reads"), file);
+    }
+
+    #[test]
+    fn a_profile_is_found_in_what_is_known_before_the_test_months() {
+        // Results are known after three days: those of the last three days of 2020 are known in 2021.
+        let (rows, parameters) = (rows(), parameters());
+        let count = |of: Of| part(&rows, parameters.train, of).expect("a part").rows.num_rows();
+        let days = answers::column(&rows, "flight_date").expect("there").as_primitive::<Date32Type>();
+        let last = *parameters.train.days().end();
+        let late = days.values().iter().filter(|day| (last - 2..=last).contains(*day)).count();
+        assert!(late > 0);
+        assert_eq!(count(Of::KnownBefore(*parameters.test.days().start())), count(Of::Inspected) - late);
     }
 
     #[test]

@@ -121,26 +121,18 @@ impl QualityReport {
             let columns = self.columns.iter().filter(|column| column.counts_as == wanted).count();
             words.count(columns as u64)
         };
-        let optional = number(ColumnUse::Optional);
         let values = [
             ("share", words.percent(self.scores.completeness)),
             ("mapped", number(ColumnUse::Counted)),
             ("unmapped", number(ColumnUse::Unmapped)),
-            ("optional", optional.clone()),
+            ("optional", number(ColumnUse::Optional)),
         ];
         let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        sentences.push(match optional.as_str() {
-            "1" => words.fill(
-                "{share} of the cells of {mapped} mapped columns are filled ({unmapped} columns are not mapped and 1 is \
-                 optional: they do not count).",
-                &values,
-            ),
-            _ => words.fill(
-                "{share} of the cells of {mapped} mapped columns are filled ({unmapped} columns are not mapped and {optional} \
-                 are optional: they do not count).",
-                &values,
-            ),
-        });
+        sentences.push(words.fill(
+            "{share} of the cells of {mapped} mapped columns are filled (columns not mapped: {unmapped}, optional: {optional}; \
+             they do not count).",
+            &values,
+        ));
         let validity = words.percent(self.scores.validity);
         let consistency = words.percent(self.scores.consistency);
         sentences.push(words.fill(

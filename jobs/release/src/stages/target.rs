@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The cases by which a target is judged: those that were followed for at least as long as the target, ended or open.
+/// The cases on which a target is measured: those that were followed for at least as long as the target, ended or open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetResult {
     /// Cases.

@@ -26,6 +26,8 @@ pub struct SelectionFacts {
     pub model: String,
     /// From which probability an image alarms.
     pub threshold: Option<Threshold>,
+    /// From which score an object counts as found.
+    pub object_threshold: f32,
     /// The snapshot of the images.
     pub snapshot: String,
     /// The fraud model's probability of declarations, where there is one.
@@ -122,12 +124,14 @@ pub(super) struct ClassCount<'a> {
     pub(super) surest: u64,
 }
 
-/// The classes on the images that alarm, by their names.
+/// The classes of the objects that count as found on the images that alarm, by their names. An image's objects begin with
+/// the most certain one.
 pub(super) fn class_counts<'a>(found: &'a [ScoredImage], facts: &SelectionFacts) -> Vec<ClassCount<'a>> {
     let mut by_class: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for image in found.iter().filter(|image| facts.alarms(image)) {
-        let mut seen: Vec<&str> = image.found.iter().map(|object| object.class.as_str()).collect();
-        let best = image.found.first().map(|object| object.class.as_str());
+        let sure = image.found.iter().filter(|object| object.score >= facts.object_threshold);
+        let mut seen: Vec<&str> = sure.map(|object| object.class.as_str()).collect();
+        let best = seen.first().copied();
         seen.sort_unstable();
         seen.dedup();
         for class in seen {
@@ -227,4 +231,42 @@ fn unreadable(words: &Words, found: &[ScoredImage]) -> Markup {
         table.row(vec![image.image.as_str().into(), image.unreadable.as_str().into()]);
     }
     table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{boxes::Rectangle, predict::objects::FoundObject};
+
+    #[test]
+    fn a_class_counts_where_it_is_found_on_an_image_that_alarms() {
+        let object = |&(class, score): &(&str, f32)| FoundObject {
+            class: class.to_owned(),
+            score,
+            rectangle: Rectangle { left: 0.0, top: 0.0, width: 9.0, height: 9.0 },
+        };
+        let image = |illicit: f64, found: &[(&str, f32)]| ScoredImage {
+            illicit,
+            found: found.iter().map(object).collect(),
+            ..ScoredImage::default()
+        };
+        let facts = SelectionFacts {
+            language: Language::English,
+            country: "KR".to_owned(),
+            months: "2021-01".to_owned(),
+            model: "xray-KR@1".to_owned(),
+            threshold: Some(Threshold { false_alarms: 0.05, probability: 0.5 }),
+            object_threshold: 0.4,
+            snapshot: "xray_images@1".to_owned(),
+            fraud: BTreeMap::new(),
+        };
+        let found = [
+            image(0.9, &[("gun", 0.8), ("knife", 0.5), ("knife", 0.4), ("razor", 0.1)]),
+            image(0.6, &[("knife", 0.7), ("gun", 0.2)]),
+            image(0.4, &[("gun", 0.9)]),
+        ];
+        let counts = class_counts(&found, &facts);
+        let counts: Vec<_> = counts.iter().map(|count| (count.class, count.alarms, count.surest)).collect();
+        assert_eq!(counts, [("gun", 1, 1), ("knife", 2, 1)]);
+    }
 }

@@ -7,7 +7,7 @@
 //! stages of the stage file follow. Where only one stage is requested, its rows also have the case, its hours
 //! and when it began.
 //!
-//! A target is judged on the cases that were followed for as long as the target: each of them either ended in that
+//! A target is measured on the cases that were followed for as long as the target: each of them either ended in that
 //! time or did not. A case that began later is not known to meet it, however early it ended.
 
 use std::{collections::BTreeMap, sync::Arc};
