@@ -107,6 +107,7 @@ async fn run<P: JobParameters>(archive: &Archive, id: &str, parameters: &P) -> (
         roots: Roots::Anywhere,
     };
     let mut job = Job::new(P::KIND, setting);
+    job.outcome.variant = P::VARIANT.map(|(_, variant)| variant.to_owned());
     let result = parameters.run(&mut job).await;
     (job.finish(&result), result)
 }

@@ -51,7 +51,7 @@ const TRIPS: &str = "SELECT t.trip_id AS trip_id, coalesce(t.person_id, t.trip_i
         FROM outcomes GROUP BY trip_id) o ON t.trip_id = o.trip_id";
 
 /// Rows of a batch. The query has some 250 sorts, which share the memory, and each must hold a batch with all keys of its trips.
-const BATCH_ROWS: usize = 1024;
+const BATCH_ROWS: &str = "1024";
 
 /// What features are computed of.
 #[derive(Debug, Clone)]
@@ -77,7 +77,8 @@ pub(crate) async fn extract(
     extraction: &Extraction<'_>,
 ) -> Result<OwnFiles> {
     bound_joins(session)?;
-    session.state_ref().write().config_mut().options_mut().execution.batch_size = BATCH_ROWS;
+    let state = session.state_ref();
+    state.write().config_mut().options_mut().set("datafusion.execution.batch_size", BATCH_ROWS)?;
     register(session, archive, extraction).await?;
     let trips = session.query(TRIPS).await?;
     let (first, last) = extraction.days;
