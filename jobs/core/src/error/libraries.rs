@@ -32,28 +32,41 @@ pub(super) fn io_kind(kind: io::ErrorKind) -> ErrorKind {
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         let message = match lacks_credentials(&error) {
-            true => "no credentials for the bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine \
-                     a role that has them"
-                .to_owned(),
+            true => format!("no credentials for the bucket: {}", credentials_of(&error)),
             false => error.to_string(),
         };
         Self::new(store_kind(&error), message).with_source(error)
     }
 }
 
-/// The address at which a machine of AWS is asked for the credentials of its role, where the environment has none.
-const ROLE_ADDRESS: &str = "169.254.169.254";
+/// The addresses at which a machine of AWS, Azure or Google is asked for the credentials of its role, where the
+/// environment has none.
+const ROLE_ADDRESSES: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
 
 /// Whether a store's error says that the machine gave no credentials.
 fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(current) = cause {
-        if current.to_string().contains(ROLE_ADDRESS) {
+        let text = current.to_string();
+        if ROLE_ADDRESSES.iter().any(|address| text.contains(address)) {
             return true;
         }
         cause = current.source();
     }
     false
+}
+
+/// What gives credentials to the client of the store that an error comes from.
+fn credentials_of(error: &object_store::Error) -> &'static str {
+    match error {
+        object_store::Error::Generic { store: "GCS", .. } => {
+            "set GOOGLE_SERVICE_ACCOUNT to the file of a service account's key, or give the machine a service account"
+        }
+        object_store::Error::Generic { store: "MicrosoftAzure", .. } => {
+            "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or give the machine a managed identity"
+        }
+        _ => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role that has them",
+    }
 }
 
 /// The remedy for an error of an object store.

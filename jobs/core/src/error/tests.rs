@@ -80,6 +80,22 @@ fn a_bucket_without_credentials_says_which_to_set() {
 }
 
 #[test]
+fn credentials_are_named_as_the_store_names_them() {
+    let stores = [
+        ("GCS", "GET http://metadata.google.internal/computeMetadata/v1/token", "GOOGLE_SERVICE_ACCOUNT"),
+        (
+            "MicrosoftAzure",
+            "GET http://169.254.169.254/metadata/identity/oauth2/token",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+        ),
+    ];
+    for (store, asked, variable) in stores {
+        let error = Error::from(object_store::Error::Generic { store, source: asked.into() });
+        assert!(error.to_string().contains(variable), "{error}");
+    }
+}
+
+#[test]
 fn too_little_memory_says_what_to_give() {
     let exhausted = || DataFusionError::ResourcesExhausted("10.0 MB for a sort".to_owned());
     let advised = exhausted().context("Consider increasing a setting of the engine");
