@@ -3,14 +3,15 @@
 //! Nothing of an object is visible in the store before it is complete. What is absent: what the bytes mean. Start at
 //! [`upload`]; a [`DigestedUpload`] gives the digests of what was written, by which damage is found later.
 
-use std::sync::Arc;
+use std::{io, io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use crc32fast::Hasher;
 use futures::{TryStreamExt as _, future::BoxFuture};
 use object_store::{ObjectStoreExt as _, buffered::BufWriter};
 use parquet::{arrow::async_writer::AsyncFileWriter, errors::ParquetError};
-use tidewaiter_core::{Error, ResultExt as _};
+use tidewaiter_core::{Error, ResultExt as _, threads::on_cpu};
+use tokio::{io::AsyncWriteExt as _, sync::mpsc};
 
 use crate::{
     Archive,
@@ -27,6 +28,59 @@ const CONCURRENT_PARTS: usize = 2;
 pub fn upload(archive: &Archive, path: &str) -> BufWriter {
     BufWriter::with_capacity(Arc::clone(archive.store()), archive.path(path), UPLOAD_BYTES)
         .with_max_concurrency(CONCURRENT_PARTS)
+}
+
+/// Bytes that go from a computation to the upload of its object at once.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Makes an object of the archive of what `write` writes on a thread of its own, holding no more than a few pieces of it.
+///
+/// # Errors
+/// Those of `write` and of the store; nothing of the object is then visible.
+pub async fn write_object(
+    archive: &Archive,
+    path: &str,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
+) -> tidewaiter_core::Result<()> {
+    let (send, pieces) = mpsc::channel(1);
+    let written = on_cpu(move || {
+        let mut pieces = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(send));
+        write(&mut pieces)?;
+        Ok(pieces.flush()?)
+    });
+    let mut object = upload(archive, path);
+    let (written, stored) = tokio::join!(written, store(pieces, &mut object));
+    let finished = match stored.map_err(Error::from).and(written) {
+        Ok(()) => object.shutdown().await.map_err(Error::from),
+        failed => {
+            // What is left of it is swept as any unfinished upload is.
+            let _ = object.abort().await;
+            failed
+        }
+    };
+    finished.context(|| format!("write {}", archive.display(path)))
+}
+
+/// Puts pieces into an object. Where the upload fails, nobody receives them any more, which ends their writing.
+async fn store(mut pieces: mpsc::Receiver<Bytes>, object: &mut BufWriter) -> object_store::Result<()> {
+    while let Some(piece) = pieces.recv().await {
+        object.put(piece).await?;
+    }
+    Ok(())
+}
+
+/// Sends what is written to who uploads it.
+struct Pieces(mpsc::Sender<Bytes>);
+
+impl io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Bytes::copy_from_slice(bytes));
+        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An [`upload`] of a Parquet file that knows the [`digest`] of what was written, and gives the file those of its blocks
@@ -123,5 +177,26 @@ pub fn store_error(error: ParquetError) -> Error {
             },
         },
         other => Error::internal(other.to_string()).with_source(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_object_is_there_once_all_of_it_is_written() {
+        let archive = Archive::open("memory://upload").expect("opens");
+        let long = "0123456789".repeat(700_000);
+        let text = long.clone();
+        write_object(&archive, "long", move |out| out.write_all(text.as_bytes())).await.expect("is written");
+        assert_eq!(archive.get("long").await.expect("is there"), long.as_bytes());
+        let failed = write_object(&archive, "half", |out| {
+            out.write_all(b"half")?;
+            Err(io::Error::other("no more"))
+        });
+        let error = failed.await.expect_err("fails").chain();
+        assert!(error.contains("write") && error.contains("no more"), "{error}");
+        assert!(archive.get("half").await.is_err());
     }
 }
