@@ -55,7 +55,7 @@ pub struct Field {
 /// A model of agreement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
-    /// Share of matches among the compared pairs.
+    /// Share of matches among the pairs that the model is of, 0 to 1: those that were compared, or all that there are.
     pub matches: f64,
     /// The fields.
     pub fields: Vec<Field>,
@@ -63,6 +63,9 @@ pub struct Model {
 
 /// Least probability of a level, so that no weight is infinite: one in a million.
 const FLOOR: f64 = 1e-6;
+
+/// Least share of matches: below it there is no match in a million rows.
+const LEAST_MATCHES: f64 = 1e-12;
 
 /// Steps of expectation and maximisation at most.
 const MOST_STEPS: usize = 500;
@@ -87,13 +90,17 @@ impl Model {
     /// The model that makes the patterns most likely, from this one on.
     #[must_use]
     pub fn fitted(self, patterns: &Patterns) -> Self {
-        self.settled(patterns, false)
+        self.settled(patterns, patterns.pairs() as f64, false)
     }
 
-    /// The same where the levels of other pairs are those of pairs drawn at random, which hardly ever match. Pairs that
-    /// share a key are no sample of them, so that the estimate without such pairs can be far off.
+    /// The same for all of so many pairs, of which only those that share a key were compared: the levels of other pairs are
+    /// those of pairs drawn at random, which hardly ever match, and a pair that shares no key counts as no match.
+    ///
+    /// Pairs that share a key are no sample of the others, so that an estimate from them alone can be far off. The share of
+    /// matches must be of the same pairs as the levels: beside those of all pairs, a share among the compared ones would
+    /// make a match of every pair that agrees in a key.
     #[must_use]
-    pub fn fitted_beside(mut self, patterns: &Patterns, at_random: &Patterns) -> Self {
+    pub fn fitted_beside(mut self, patterns: &Patterns, at_random: &Patterns, all_pairs: f64) -> Self {
         for (place, field) in self.fields.iter_mut().enumerate() {
             // One pair of each level beside those that were drawn, so that none is impossible.
             let mut counts = vec![1.0; field.u.len()];
@@ -105,12 +112,15 @@ impl Model {
             let sum: f64 = counts.iter().sum();
             field.u = counts.iter().map(|count| count / sum).collect();
         }
-        self.settled(patterns, true)
+        let all_pairs = all_pairs.max(patterns.pairs() as f64);
+        self.matches = share_of_matches(self.matches * patterns.pairs() as f64, all_pairs);
+        self.settled(patterns, all_pairs, true)
     }
 
-    fn settled(mut self, patterns: &Patterns, keeps_others: bool) -> Self {
+    /// Steps until nothing changes; `pairs` are those that the share of matches is of.
+    fn settled(mut self, patterns: &Patterns, pairs: f64, keeps_others: bool) -> Self {
         for _ in 0..MOST_STEPS {
-            let mut next = self.step(patterns);
+            let mut next = self.step(patterns, pairs);
             if keeps_others {
                 for (field, own) in next.fields.iter_mut().zip(&self.fields) {
                     field.u.clone_from(&own.u);
@@ -125,9 +135,8 @@ impl Model {
         self
     }
 
-    fn step(&self, patterns: &Patterns) -> Self {
-        let total = patterns.pairs() as f64;
-        if total == 0.0 {
+    fn step(&self, patterns: &Patterns, pairs: f64) -> Self {
+        if patterns.pairs() == 0 {
             return self.clone();
         }
         let empty = |field: &Field| (vec![0.0; field.m.len()], vec![0.0; field.m.len()]);
@@ -151,7 +160,7 @@ impl Model {
             floored.iter().map(|one| one / sum).collect()
         };
         let fields = sums.into_iter().map(|(m, u)| Field { m: share(m), u: share(u) }).collect();
-        Self { matches: (matches / total).clamp(FLOOR, 1.0 - FLOOR), fields }
+        Self { matches: share_of_matches(matches, pairs), fields }
     }
 
     fn distance(&self, other: &Self) -> f64 {
@@ -176,6 +185,10 @@ impl Model {
         let odds = self.matches / (1.0 - self.matches) * self.weight(pattern).exp2();
         if odds.is_infinite() { 1.0 } else { odds / (1.0 + odds) }
     }
+}
+
+fn share_of_matches(matches: f64, pairs: f64) -> f64 {
+    (matches / pairs.max(1.0)).clamp(LEAST_MATCHES, 1.0 - FLOOR)
 }
 
 #[cfg(test)]
@@ -212,7 +225,7 @@ mod tests {
         }
         // An agreeing pair is a match with 3/4, the other one with 1/4: 2.5 matches, of which 2.25 agree; 1.5 others,
         // of which 0.75 agree.
-        let next = model.step(&patterns);
+        let next = model.step(&patterns, 4.0);
         near(next.matches, 2.5 / 4.0, 1e-12);
         near(next.fields[0].m[1], 2.25 / 2.5, 1e-12);
         near(next.fields[0].u[1], 0.75 / 1.5, 1e-12);
@@ -258,11 +271,28 @@ mod tests {
         patterns.add_times(vec![Some(1), Some(0)], 10);
         at_random.add_times(vec![Some(0), Some(0)], 980);
         at_random.add_times(vec![Some(0), Some(1)], 18);
-        let model = Model::initial(&[2, 2]).fitted_beside(&patterns, &at_random);
+        let model = Model::initial(&[2, 2]).fitted_beside(&patterns, &at_random, 1e4);
         near(model.fields[0].u[1], 1.0 / 1000.0, 1e-9);
         near(model.fields[1].u[1], 19.0 / 1000.0, 1e-9);
-        assert!(model.probability(&[Some(1), Some(1)]) > 0.99 && model.matches > 0.9, "{model:?}");
+        assert!(model.probability(&[Some(1), Some(1)]) > 0.99, "{model:?}");
+        near(model.matches, 0.009, 5e-4);
         assert_eq!(patterns.iter().map(|(_, count)| count).sum::<u64>(), 100);
+    }
+
+    #[test]
+    fn many_pairs_that_share_a_key_by_chance_are_no_matches() {
+        // 2,000 rows, 1,999,000 pairs: 300 are matches, which agree in two fields; 5,000 others share the first field, as
+        // a thousandth of all pairs do by chance, and of those one in a hundred agrees in the second.
+        let (mut patterns, mut at_random) = (Patterns::default(), Patterns::default());
+        patterns.add_times(vec![Some(1), Some(1)], 300 + 50);
+        patterns.add_times(vec![Some(1), Some(0)], 4_950);
+        at_random.add_times(vec![Some(0), Some(0)], 98_700);
+        at_random.add_times(vec![Some(1), Some(0)], 300);
+        at_random.add_times(vec![Some(0), Some(1)], 1_000);
+        let model = Model::initial(&[2, 2]).fitted_beside(&patterns, &at_random, 1_999_000.0);
+        assert!(model.probability(&[Some(1), Some(0)]) < 0.01, "{model:?}");
+        assert!(model.probability(&[Some(1), Some(1)]) > 0.5, "{model:?}");
+        near(model.matches, 300.0 / 1_999_000.0, 5e-5);
     }
 
     #[test]
