@@ -42,11 +42,17 @@ fn generated_messages_become_the_same_persons_here_and_on_a_cluster() {
         "--country",
         "KR",
         "--months",
-        "2024-02",
+        "2024-02..2024-04",
         "--travellers",
-        "200",
+        "300",
         "--ring-share",
         "0.1",
+        "--base-rate",
+        "0.02",
+        "--random-share",
+        "0.4",
+        "--officer-share",
+        "0.2",
         "--seed",
         "2",
     ];
@@ -84,13 +90,21 @@ fn generated_messages_become_the_same_persons_here_and_on_a_cluster() {
     let again = document(&on_cluster(&words(&ingest)));
     assert_eq!(
         (&again["rows"]["archived"], again["metrics"]["passengers"]["known_files"].as_u64()),
-        (&0.into(), Some(29))
+        (&0.into(), Some(90))
     );
 
     let mapping = text("made/outcomes.toml");
     let outcomes = ["ingest", "passengers", &text("made/outcomes.csv"), "--mapping", &mapping, "--key", &key];
+    document(&tidewaiter(&here, &outcomes));
     let outcomes = document(&on_cluster(&outcomes));
     assert_eq!(outcomes["rows"]["archived"], synth["metrics"]["passengers"]["inspected"]);
+
+    // A graph network is the same here and on a cluster.
+    let months = ["--train", "2024-02", "--valid", "2024-03", "--test", "2024-04", "--model", "graph"];
+    let retrain = [&["retrain", "passengers", "--country", "KR"][..], &months].concat();
+    let (one, other) = (document(&tidewaiter(&here, &retrain)), document(&on_cluster(&retrain)));
+    assert_eq!(one["metrics"]["test"], other["metrics"]["test"]);
+    assert!(one["metrics"]["learned"]["training"].as_u64().is_some_and(|trips| trips > 50), "{one}");
 
     let sealed = document(&on_cluster(&["passengers", "depersonalise", "--older-than", "6m", "--key", &key]));
     assert!(sealed["metrics"]["depersonalise"]["rows"].as_u64().is_some_and(|rows| rows > 3 * travellers));

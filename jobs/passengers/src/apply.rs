@@ -24,6 +24,7 @@ use tidewaiter_core::{
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
 use tidewaiter_proto::v1;
 use tidewaiter_registry::{Registry, Which};
+use tidewaiter_report::format::period;
 
 use crate::{
     cases,
@@ -36,7 +37,7 @@ use crate::{
     scored::{Scored, day},
     table::{FLIGHT_DATE, IDENTITIES, TRAVELLERS},
     view,
-    watch::{Person, WatchList},
+    watch::{Person, WatchList, document_numbers},
 };
 
 /// The table of scored travellers: `trip_id`, `person_id`, `booking_id`, `flight_id`, `flight_date`, `from_airport`,
@@ -86,7 +87,7 @@ impl JobParameters for ApplyParameters {
 /// without travellers, and for files of rules and watch lists that cannot be read.
 async fn apply(job: &mut Job<'_>, parameters: &ApplyParameters) -> Result<()> {
     let chosen = job.step("model", choose(job, parameters)).await?;
-    let features = job.step("features", features(job, parameters)).await?;
+    let features = job.step("features", features(job, parameters, &chosen)).await?;
     if features.files.rows() == 0 {
         return Err(Error::input(format!(
             "the archive has no travellers into {} in {}; `tidewaiter archive tables` shows what there is",
@@ -123,6 +124,8 @@ struct Chosen {
     name: String,
     /// Path of its bytes in the archive.
     path: String,
+    /// Whether it reads neighbours.
+    neighbours: bool,
     /// The months that it learned from, validation included.
     learned: Period,
     rules: Option<Rules>,
@@ -152,7 +155,8 @@ fn choose<'a>(
                 Some(Rules::read(&text).context(|| format!("read the rules in {file}"))?)
             }
         };
-        Ok(Chosen { name, path, learned, rules })
+        let neighbours = trained.learner.has_neighbours();
+        Ok(Chosen { name, path, neighbours, learned, rules })
     }
 }
 
@@ -169,6 +173,7 @@ struct Features {
 fn features<'a>(
     job: &Job<'a>,
     parameters: &'a ApplyParameters,
+    chosen: &'a Chosen,
 ) -> impl Future<Output = Result<Features>> + use<'a> {
     let (archive, session, folder) = (job.archive, job.session("features"), job.work_folder().to_owned());
     let days = parameters.months.days();
@@ -179,6 +184,7 @@ fn features<'a>(
             days: (*days.start(), *days.end()),
             folder: &folder,
             name: "features",
+            neighbours: chosen.neighbours,
         };
         Ok(Features { version, files: extract(&session?, archive, &extraction).await? })
     }
@@ -254,7 +260,7 @@ async fn travellers(
             let text = |name: &str| Ok::<_, Error>(answers::text(&batch, name, row)?.unwrap_or_default());
             let own = found.entry((text("trip")?, text("person")?, text("date")?)).or_default();
             if text("kind")? == "document" {
-                own.documents.push(text("value")?);
+                own.documents.extend(document_numbers(&text("value")?));
             } else {
                 (own.surname, own.given) = (text("value")?, text("given")?);
                 own.birth = text("birth")?.parse().ok().or(own.birth);
@@ -338,6 +344,7 @@ fn scored<'a>(
         archive,
         files: &features.files,
         model: &chosen.path,
+        neighbours: chosen.neighbours,
         days: parameters.months.days(),
         rules: chosen.rules.as_ref(),
     }
@@ -389,7 +396,7 @@ fn report<'a>(
         });
         let facts = SelectionFacts {
             country: parameters.country.clone(),
-            months: parameters.months.to_string(),
+            months: period(&parameters.months.to_string()),
             model: chosen.name.clone(),
             snapshot: format!("{}@{}", TRAVELLERS.table, features.version),
             capacity_percent: parameters.capacity_percent,

@@ -91,7 +91,7 @@ pub(crate) async fn with_networks(
     let shared = used(session, archive, (countries, None), &kinds, &format!("{folder}/case-uses")).await?;
     let near = |people: Vec<String>, ring: u32| {
         let (shared, path) = (&shared, format!("{folder}/case-ring-{ring}"));
-        async move { shared.neighbours(session, archive, (&people, &path), MOST_SHARING).await }
+        async move { shared.neighbours(session, archive, (&people, &path), (&Kind::ALL, MOST_SHARING)).await }
     };
     let mut people = near(seeds.clone(), 1).await?;
     if people.len() <= MOST_FOLLOWED {

@@ -9,7 +9,8 @@
 //! 5. [`privacy`]: the key of the pseudonyms;
 //! 6. [`graph`]: graphs in compressed adjacency, their components, central vertices, communities and layouts;
 //! 7. [`network`]: who is linked with whom, as a page with a picture;
-//! 8. [`features`] of travellers on flights, [`model`] and [`apply`]: a risk score with reasons;
+//! 8. [`features`] of travellers on flights, [`model`] (trees, or the graph network of [`sage`]) and [`apply`]: a risk score
+//!    with reasons;
 //! 9. [`profiles`]: rules found in the results of inspections, and rules of officers; [`watch`]: watch lists.
 //!
 //! [`write`](mod@write) makes messages of records, for generated data and for tests. Start at [`reading::read`] for
@@ -47,6 +48,7 @@ mod retrain;
 pub mod sage;
 mod scored;
 pub mod table;
+mod unmatched;
 pub mod view;
 pub mod watch;
 pub mod write;
@@ -67,7 +69,7 @@ use crate::{
     features::operator::PassengerFeaturesOperator,
     ingest::{scan::ScanOperator, store::StoreOperator},
     link::operators::{IdentityOperator, KeysOperator, PairsOperator},
-    model::operator::PassengerScoreOperator,
+    model::{fit_operator::GraphFitOperator, operator::PassengerScoreOperator},
     privacy::seal::SealOperator,
 };
 
@@ -99,6 +101,10 @@ pub static DOMAIN: Domain = Domain {
         OperatorKind {
             name: PassengerFeaturesOperator::NAME,
             read: |payload, _| Ok(Arc::new(PassengerFeaturesOperator::new(prost::Message::decode(payload)?))),
+        },
+        OperatorKind {
+            name: GraphFitOperator::NAME,
+            read: |payload, _| Ok(Arc::new(GraphFitOperator::new(prost::Message::decode(payload)?)?)),
         },
         OperatorKind {
             name: PassengerScoreOperator::NAME,

@@ -6,6 +6,8 @@ use tidewaiter_core::{Error, Period, Periods, Result};
 use tidewaiter_learning::gbdt;
 use tidewaiter_registry::{comparison::Against, scope::Scope};
 
+use crate::{model::Learner, sage};
+
 /// The kind of model, the first part of its name in the registry.
 pub const MODEL: &str = "passengers";
 
@@ -27,10 +29,18 @@ pub struct RetrainParameters {
     /// Test months, used once, to evaluate the model.
     #[arg(long)]
     pub test: Period,
-    /// How the trees are grown.
+    /// What is fitted; default: trees.
+    #[serde(default)]
+    #[arg(long = "model", value_name = "MODEL", value_enum, required = false)]
+    pub learner: Learner,
+    /// How the trees are grown; the seed is that of the graph network, too.
     #[serde(default)]
     #[command(flatten)]
     pub trees: gbdt::Parameters,
+    /// How the graph network is fitted.
+    #[serde(default)]
+    #[arg(skip)]
+    pub graph: sage::Settings,
     /// Shards of the training data, the most workers that a fit can use; default: 8.
     #[serde(default = "eight")]
     #[arg(long, required = false)]
@@ -57,7 +67,13 @@ impl RetrainParameters {
             return Err(Error::input("a fit needs at least one shard"));
         }
         self.trees.validate()?;
+        self.graph.validate()?;
         Ok(periods)
+    }
+
+    /// The settings of the graph network, with the seed of everything.
+    pub(crate) fn network(&self) -> sage::Settings {
+        sage::Settings { seed: self.trees.seed, ..self.graph }
     }
 }
 
@@ -137,6 +153,11 @@ mod tests {
         let text = r#"{"country":"TW","train":"2023-01..2023-10","test":"2023-11"}"#;
         let read: RetrainParameters = serde_json::from_str(text).expect("reads");
         assert_eq!((read.shards, read.compare, read.trees.trees), (8, Against::Champion, 300));
+        assert_eq!((read.learner, read.graph.epochs), (Learner::Trees, 8));
+        let graph = RetrainParameters { learner: Learner::Graph, ..read.clone() };
+        assert!(serde_json::to_string(&graph).expect("writes").contains(r#""learner":"graph""#));
+        let wrong = sage::Settings { rate: 0.0, ..graph.graph };
+        assert!(RetrainParameters { graph: wrong, ..graph }.check().is_err());
         assert_eq!(read.check().expect("fits").valid.to_string(), "2023-10..2023-10");
         let text = r#"{"country":"TW","months":"2023-12"}"#;
         let read: ApplyParameters = serde_json::from_str(text).expect("reads");

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use tidewaiter_registry::{Promotion, comparison::Comparison};
+use tidewaiter_registry::{Promotion, comparison::Comparison, intervals::wilson};
 use tidewaiter_report::{
     chart::bar::BarChart,
-    format::ENGLISH,
+    format::{ENGLISH, period},
     page::{Footer, Page, Section},
     table::{Cell, Kind, Table},
 };
 
 use crate::{
     cases::Case,
-    features::catalogue::FEATURES,
+    features::catalogue::Part,
     metrics::{Group, Metrics, PERCENTS, Ranking, ScoredTrip, by},
+    model::Learner,
     network::{days, page::picture::legend},
 };
 
@@ -33,8 +34,14 @@ pub(crate) struct ModelFacts {
     pub(crate) metrics: Metrics,
     pub(crate) champion_metrics: Option<Metrics>,
     pub(crate) comparison: Option<Comparison>,
-    /// Shares of the features in the gain.
-    pub(crate) importance: Vec<f64>,
+    /// What the new model is.
+    pub(crate) learner: Learner,
+    /// What the champion is that it is compared with.
+    pub(crate) compared: Option<Learner>,
+    /// Part, words and share of each input in what the model goes by.
+    pub(crate) importance: Vec<(Part, &'static str, f64)>,
+    /// What is told of inspections of nobody who is known.
+    pub(crate) unmatched: Option<String>,
     pub(crate) parts: BTreeMap<&'static str, f64>,
     pub(crate) seed: u64,
     pub(crate) snapshot: String,
@@ -47,21 +54,17 @@ pub(crate) fn model_report(facts: &ModelFacts, model: &str, promotion: Promotion
     let metrics = &facts.metrics;
     let shown = metrics.random.as_ref().unwrap_or(&metrics.all);
     let of = if metrics.random.is_some() { "randomly inspected" } else { "inspected" };
-    let [_, one, _] = PERCENTS;
-    let detected = shown.at.get(&format!("detected@{one}")).copied().unwrap_or_default();
-    let lead = format!(
-        "Selecting {one} % of the travellers finds {} of what was found with {of} travellers in the test months.",
-        ENGLISH.percent(detected)
-    );
+    let lead = lead(shown, of);
     let became = match promotion {
         Promotion::Pending => "to be decided".to_owned(),
         Promotion::Champion => "is the champion".to_owned(),
         Promotion::NotBetter => "is not better than the champion".to_owned(),
         Promotion::OvertakenBy(version) => format!("is better, but version {version} was promoted meanwhile"),
     };
-    let [train, valid, test] = facts.periods.clone();
+    let [train, valid, test] = facts.periods.each_ref().map(|months| period(months));
     let mut list = vec![
         ("Model".to_owned(), model.to_owned()),
+        ("Kind".to_owned(), facts.learner.name().to_owned()),
         ("Promotion".to_owned(), became),
         ("Country".to_owned(), facts.country.clone()),
         ("Training months".to_owned(), train),
@@ -71,6 +74,9 @@ pub(crate) fn model_report(facts: &ModelFacts, model: &str, promotion: Promotion
         ("Inspected".to_owned(), ENGLISH.count(metrics.all.inspected as f64)),
         ("Finds".to_owned(), ENGLISH.count(metrics.all.found as f64)),
     ];
+    if let Some(unmatched) = &facts.unmatched {
+        list.push(("Inspections left out".to_owned(), unmatched.clone()));
+    }
     if let Some(champion) = &facts.champion {
         list.push(("Champion before".to_owned(), champion.clone()));
     }
@@ -96,6 +102,24 @@ pub(crate) fn model_report(facts: &ModelFacts, model: &str, promotion: Promotion
         },
         ..Page::default()
     }
+}
+
+/// How much of what was found the selection finds: how many of how many, and how sure the share is.
+fn lead(shown: &Ranking, of: &str) -> String {
+    let [_, one, _] = PERCENTS;
+    let share = shown.at.get(&format!("detected@{one}")).copied().unwrap_or_default();
+    let (low, high) = wilson(share, shown.found.max(1) as f64);
+    let end = |share: f64| ENGLISH.percent(share).trim_end_matches("\u{a0}%").to_owned();
+    let finds = if shown.found == 1 { "find" } else { "finds" };
+    format!(
+        "Selecting {one} % of the travellers finds {} of the {} {finds} with {of} travellers in the test months: {} (95 % \
+         interval {} to {}).",
+        ENGLISH.count((share * shown.found as f64).round()),
+        ENGLISH.count(shown.found as f64),
+        ENGLISH.percent(share),
+        end(low),
+        end(high)
+    )
 }
 
 fn section(anchor: &'static str, title: &str, body: Markup) -> Section {
@@ -132,8 +156,9 @@ fn detection(facts: &ModelFacts) -> Markup {
         ]);
     };
     let models = [("New model", Some(&facts.metrics)), ("Champion before", facts.champion_metrics.as_ref())];
-    for (name, metrics) in models {
+    for ((name, metrics), learner) in models.into_iter().zip([Some(facts.learner), facts.compared]) {
         let Some(metrics) = metrics else { continue };
+        let name = learner.map_or(name.to_owned(), |learner| format!("{name} ({})", learner.name()));
         if let Some(random) = &metrics.random {
             row(&format!("{name}, random inspections"), random);
         }
@@ -142,7 +167,8 @@ fn detection(facts: &ModelFacts) -> Markup {
     html! {
         (table.render())
         p { "All travellers are ranked by their score. Those who were inspected at random stand for all of them; inspections \
-             that officers or models chose look where more is found, so that their figures are not those of everybody." }
+             that officers or models chose look where more is found, so that their figures are not those of everybody. Both \
+             models rank the same travellers, each by what it reads." }
         @if let Some(comparison) = &facts.comparison {
             p {
                 "Against the champion the average precision differs by "
@@ -214,8 +240,9 @@ fn airports(trips: &[ScoredTrip]) -> Markup {
     let mut groups: Vec<(String, Group)> = by(trips, |trip| trip.airport().to_owned()).into_iter().collect();
     groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.trips));
     for (airport, group) in groups.into_iter().take(LISTED) {
-        let mut cells: Vec<Cell> = vec![airport.as_str().into(), (group.trips as f64 / count).into()];
-        cells.extend(group.selected.map(|selected| Cell::from(selected as f64 / count)));
+        let a_day = |travellers: u64| Cell::from((travellers as f64 / count * 100.0).round() / 100.0);
+        let mut cells: Vec<Cell> = vec![airport.as_str().into(), a_day(group.trips)];
+        cells.extend(group.selected.map(a_day));
         cells.push((group.selected[1] as f64 / group.trips as f64).into());
         table.row(cells);
     }
@@ -223,11 +250,8 @@ fn airports(trips: &[ScoredTrip]) -> Markup {
 }
 
 fn importance(facts: &ModelFacts) -> Markup {
-    let mut features: Vec<(String, f64)> = FEATURES
-        .iter()
-        .map(|feature| feature.words.to_owned())
-        .zip(facts.importance.iter().copied())
-        .collect();
+    let mut features: Vec<(String, f64)> =
+        facts.importance.iter().map(|(_, words, share)| ((*words).to_owned(), *share)).collect();
     features.sort_by(|one, other| other.1.total_cmp(&one.1));
     features.truncate(CHARTED);
     let chart = |title: &str, bars: Vec<(String, f64)>| {
@@ -236,8 +260,12 @@ fn importance(facts: &ModelFacts) -> Markup {
     let mut parts: Vec<(String, f64)> =
         facts.parts.iter().map(|(part, share)| ((*part).to_owned(), *share)).collect();
     parts.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let of = match facts.learner {
+        Learner::Graph => "in how much the answers change without it",
+        Learner::Trees => "in the gain of the trees",
+    };
     html! {
-        (chart("Share of each part of the features in the gain of the trees", parts))
+        (chart(&format!("Share of each part of the features {of}"), parts))
         (chart("Share of each feature", features))
     }
 }
@@ -291,6 +319,8 @@ fn reading() -> Markup {
     html! {
         p { "A score is an estimate from earlier inspections. The reasons say what raised it; they prove nothing about a \
              traveller. Sex, nationality, age and residence are no features. Identifiers are keyed pseudonyms." }
+        p { "The reasons of a graph network say what the score loses without one value, or without all linked travellers; a \
+             few of these are looked at, drawn by chance where there are many." }
         p { "Features know only what was known on the days before the flight: results of inspections count from the day on \
              which they were known, links only once both travellers have flown." }
     }
@@ -358,7 +388,7 @@ pub(crate) fn selection_report(facts: &SelectionFacts) -> Page {
     let mut list = vec![
         ("Model".to_owned(), facts.model.clone()),
         ("Country".to_owned(), facts.country.clone()),
-        ("Months".to_owned(), facts.months.clone()),
+        ("Months".to_owned(), period(&facts.months)),
         ("Capacity".to_owned(), format!("{} % of the travellers", facts.capacity_percent)),
     ];
     if facts.in_sample > 0 {
@@ -369,7 +399,7 @@ pub(crate) fn selection_report(facts: &SelectionFacts) -> Page {
     }
     Page {
         title: format!("Selection of travellers into {}", facts.country),
-        subtitle: facts.months.clone(),
+        subtitle: period(&facts.months),
         lead,
         facts: list,
         sections,
@@ -379,5 +409,26 @@ pub(crate) fn selection_report(facts: &SelectionFacts) -> Page {
             snapshot: Some(facts.snapshot.clone()),
         },
         ..Page::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_few_finds_says_of_how_many_and_how_sure() {
+        let ranking = |found: u64, share: f64| Ranking {
+            inspected: 40,
+            found,
+            roc_auc: 0.9,
+            average_precision: 0.5,
+            at: [("detected@1".to_owned(), share)].into(),
+        };
+        // Wilson's interval of 2 in 3.
+        let few = lead(&ranking(3, 2.0 / 3.0), "randomly inspected");
+        assert!(few.contains("finds 2 of the 3 finds with randomly inspected"), "{few}");
+        assert!(few.contains("66.7\u{a0}% (95 % interval 20.8 to 93.9)"), "{few}");
+        assert!(lead(&ranking(1, 0.0), "inspected").contains("0 of the 1 find with"));
     }
 }

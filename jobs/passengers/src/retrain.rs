@@ -1,20 +1,23 @@
 //! The job that retrains the model of travellers.
 //!
 //! Its steps: the champion; features of all trips of the months, in one pass over time ([`crate::features`]); shards with the
-//! inspected trips of the training and validation months; the fit, through the collective; the test months, used once for
-//! the new model and the champion alike, by which the version is published and promoted or not; the report. The same
-//! snapshot, parameters and seed give the same model, byte for byte, on any number of workers.
+//! inspected trips of the training and validation months; the fit, of trees through the collective and of a graph network
+//! in one task ([`crate::model::fit_operator`]); the test months, used once for the new model and the champion alike, each
+//! on its own features, by which the version is published and promoted or not; the report. The same snapshot, parameters
+//! and seed give the same model, byte for byte, on any number of workers; a graph network on one kind of processor.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::{
     functions_aggregate::expr_fn::{count, sum},
     logical_expr::Partitioning,
-    prelude::{Expr, col, lit},
+    prelude::{Expr, SessionContext, col, lit},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidewaiter_core::{Error, Periods, Result, ResultExt, answers, threads::on_cpu};
+use tidewaiter_archive::Archive;
+use tidewaiter_core::{Error, Periods, Result, ResultExt, answers, plan, threads::on_cpu};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::evaluated};
 use tidewaiter_learning::{
     follow::Followed,
@@ -26,21 +29,27 @@ use tidewaiter_registry::{
     comparison::{Against, Comparison, Groups, RESAMPLES, paired_bootstrap},
     promotion::{Published, champion_before, check_fairness, publish},
 };
+use tidewaiter_report::format::period;
 
 use crate::{
     cases::{self, Case},
     features::{
         catalogue::FEATURES,
         query::{Extraction, extract, version},
-        rows::schema,
+        rows::{NEIGHBOURS, schema},
     },
     metrics::{Metrics, ScoredTrip},
-    model::RiskModel,
+    model::{
+        Learner, RiskModel,
+        fit_operator::{GraphFit, GraphFitMessage, GraphFitOperator},
+        parts,
+    },
     own_files::OwnFiles,
     parameters::{MODEL, RetrainParameters},
     report::{ModelFacts, model_report},
     scored::{Scored, day},
     table,
+    unmatched::{UNMATCHED, Unmatched, unmatched},
 };
 
 #[async_trait]
@@ -54,7 +63,9 @@ impl JobParameters for RetrainParameters {
     }
 
     fn summary(outcome: &Outcome) -> Vec<String> {
-        evaluated(outcome, &["roc_auc", "average_precision", "detected@0.1", "detected@1", "detected@5"])
+        let names = ["roc_auc", "average_precision", "detected@0.1", "detected@1", "detected@5"];
+        let told = outcome.metrics.get(UNMATCHED).and_then(|told| told.as_str());
+        evaluated(outcome, &names).into_iter().chain(told.map(str::to_owned)).collect()
     }
 }
 
@@ -66,7 +77,7 @@ impl JobParameters for RetrainParameters {
 async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()> {
     let periods = parameters.check()?;
     let standing = job.step("champion", standing(job, parameters, &periods)).await?;
-    let features = job.step("features", features(job, parameters, &periods)).await?;
+    let features = job.step("features", features(job, parameters, &periods, &standing)).await?;
     job.outcome.rows.read = features.files.rows();
     let shards = job.step("shards", shards(job, parameters, &periods, &features)).await?;
     check_outcomes(&shards, parameters, &periods)?;
@@ -77,6 +88,13 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
     job.outcome.model = Some(format!("{}@{}", parameters.country.model(MODEL), verdict.version));
     if let Some(loss) = fitted.validation_loss {
         job.outcome.metrics.insert("validation".into(), json!({ "log_loss": loss }));
+    }
+    if let Some(told) = features.unmatched.sentence() {
+        job.outcome.metrics.insert(UNMATCHED.into(), json!(told));
+    }
+    if let Some([training, validation]) = fitted.learned {
+        let learned = json!({ "training": training, "validation": validation });
+        job.outcome.metrics.insert("learned".into(), learned);
     }
     job.outcome.metrics.insert("test".into(), serde_json::to_value(&verdict.challenger)?);
     if let Some(champion) = &verdict.champion {
@@ -94,11 +112,11 @@ async fn retrain(job: &mut Job<'_>, parameters: &RetrainParameters) -> Result<()
     Ok(())
 }
 
-/// The champion of the same countries, and where its bytes are if it is compared with.
+/// The champion of the same countries, and where its bytes are and what they are if it is compared with.
 #[derive(Debug, Serialize, Deserialize)]
 struct Standing {
     champion: Option<Champion>,
-    compared: Option<String>,
+    compared: Option<(String, Learner)>,
 }
 
 fn standing<'a>(
@@ -121,22 +139,17 @@ fn standing<'a>(
                     )
                 };
                 let own: RetrainParameters = serde_json::from_value(facts.config).context(other)?;
-                if facts.features != names() {
+                if facts.features != own.learner.inputs() {
                     return Err(Error::input(other()));
                 }
                 let learned = own.check()?;
                 check_fairness(&of, [learned.train, learned.valid], &periods.test)?;
-                Some(registry.model_path(&name, champion.version))
+                Some((registry.model_path(&name, champion.version), own.learner))
             }
             _ => None,
         };
         Ok(Standing { champion, compared })
     }
-}
-
-/// The names of the features.
-fn names() -> Vec<String> {
-    FEATURES.iter().map(|feature| feature.name.to_owned()).collect()
 }
 
 /// Features of all trips of the months.
@@ -145,20 +158,28 @@ struct Features {
     /// The version of the travellers' table.
     version: u64,
     files: OwnFiles,
+    /// Inspections of nobody who is known.
+    unmatched: Unmatched,
 }
 
 fn features<'a>(
     job: &Job<'a>,
     parameters: &'a RetrainParameters,
     periods: &Periods,
+    standing: &Standing,
 ) -> impl Future<Output = Result<Features>> + use<'a> {
     let (archive, session, folder) = (job.archive, job.session("features"), job.work_folder().to_owned());
     let days = (*periods.train.days().start(), *periods.test.days().end());
+    let compared = standing.compared.as_ref().is_some_and(|(_, learner)| learner.has_neighbours());
+    let neighbours = compared || parameters.learner.has_neighbours();
     async move {
         let version = version(archive).await?;
-        let extraction =
-            Extraction { countries: parameters.country.countries(), days, folder: &folder, name: "features" };
-        Ok(Features { version, files: extract(&session?, archive, &extraction).await? })
+        let countries = parameters.country.countries();
+        let extraction = Extraction { countries, days, folder: &folder, name: "features", neighbours };
+        let session = session?;
+        let files = extract(&session, archive, &extraction).await?;
+        let unmatched = unmatched(&session, archive, countries, days.0..=days.1).await?;
+        Ok(Features { version, files, unmatched })
     }
 }
 
@@ -172,12 +193,12 @@ struct Shards {
 
 /// Whether a trip lies in a period and the result of its inspection is known before a day. Until the test months begin nobody
 /// knows more to learn from.
-fn known_before(days: &std::ops::RangeInclusive<i32>, before: i32) -> Expr {
+fn known_before(days: &RangeInclusive<i32>, before: i32) -> Expr {
     within(days).and(col("label").is_not_null()).and(col("known_on").lt(day(before)))
 }
 
 /// Whether a trip lies in a period.
-fn within(days: &std::ops::RangeInclusive<i32>) -> Expr {
+fn within(days: &RangeInclusive<i32>) -> Expr {
     col(table::FLIGHT_DATE).between(day(*days.start()), day(*days.end()))
 }
 
@@ -191,7 +212,8 @@ fn shards<'a>(
     let periods = [periods.train, periods.valid, periods.test].map(|period| period.days());
     async move {
         let session = session?;
-        let rows = || features.files.scan(&session, archive, schema());
+        let neighbours = parameters.learner.has_neighbours();
+        let rows = || features.files.scan(&session, archive, schema(neighbours));
         let test = *periods[2].start();
         let mut outcomes = [[0; 2]; 3];
         for ((days, before), counts) in periods.iter().zip([test, test, i32::MAX]).zip(&mut outcomes) {
@@ -209,6 +231,9 @@ fn shards<'a>(
         let known = rows()?.filter(known_before(&learned, test))?;
         let mut columns = vec![col("label"), col(table::FLIGHT_DATE)];
         columns.extend(FEATURES.iter().map(|feature| col(feature.name)));
+        if neighbours {
+            columns.extend([col("trip_id"), col(NEIGHBOURS)]);
+        }
         let parts = Partitioning::Hash(vec![col("trip_id")], parameters.shards as usize);
         let known = known.repartition(parts)?.select(columns)?;
         let files = OwnFiles::write(archive, known, &folder, "shard").await?;
@@ -237,6 +262,8 @@ struct Fitted {
     /// Path of its bytes in the archive.
     model: String,
     validation_loss: Option<f64>,
+    /// Training and validation trips that a graph network read, of many a part.
+    learned: Option<[u64; 2]>,
 }
 
 fn fit<'a>(
@@ -249,8 +276,11 @@ fn fit<'a>(
     let (session, name, listener) = (job.session("fit"), job.outcome.job.clone(), Arc::clone(&job.listener));
     let days = periods.valid.days();
     async move {
+        if parameters.learner == Learner::Graph {
+            return fit_graph(&session?, archive, parameters, (&days, shards), &folder).await;
+        }
         let layout = Layout {
-            features: names(),
+            features: Learner::Trees.inputs(),
             label: "label".to_owned(),
             date: table::FLIGHT_DATE.to_owned(),
             validation_days: (*days.start(), *days.end()),
@@ -275,9 +305,39 @@ fn fit<'a>(
         };
         let leader = followed.lead(|| GbdtLeader::new(parameters.trees.clone()), GbdtLeader::restore).await?;
         let model = format!("{folder}/model.bin");
-        archive.put(&model, RiskModel(leader.model()?).to_bytes()).await?;
-        Ok(Fitted { model, validation_loss: leader.validation_loss() })
+        archive.put(&model, RiskModel::Trees(leader.model()?).to_bytes()).await?;
+        Ok(Fitted { model, validation_loss: leader.validation_loss(), learned: None })
     }
+}
+
+/// Fits a graph network in one task, which reads the shards in the order of time.
+async fn fit_graph(
+    session: &SessionContext,
+    archive: &Archive,
+    parameters: &RetrainParameters,
+    (valid, shards): (&RangeInclusive<i32>, &Shards),
+    folder: &str,
+) -> Result<Fitted> {
+    let model = format!("{folder}/model.bin");
+    let schema = schema(true);
+    let read = |field: &&FieldRef| {
+        let name = field.name().as_str();
+        ["label", table::FLIGHT_DATE, "trip_id", NEIGHBOURS].contains(&name)
+            || FEATURES.iter().any(|feature| feature.name == name)
+    };
+    let fields: Vec<FieldRef> = schema.fields().iter().filter(read).cloned().collect();
+    let rows = shards.files.scan(session, archive, Arc::new(Schema::new(fields)))?;
+    let operator = GraphFitOperator::new(GraphFitMessage {
+        archive: archive.url().to_string(),
+        model: model.clone(),
+        settings: serde_json::to_string(&parameters.network())?,
+        valid_first: *valid.start(),
+        valid_last: *valid.end(),
+        trips: shards.files.rows(),
+    })?;
+    let fits = plan::reports::<GraphFit>(plan::apply(rows, operator)?).await?;
+    let [fit] = &fits[..] else { return Err(Error::internal("a fit gave no report")) };
+    Ok(Fitted { model, validation_loss: fit.validation_loss, learned: Some(fit.trips) })
 }
 
 /// A model that was evaluated and published.
@@ -325,15 +385,19 @@ fn evaluate<'a>(
             archive,
             files: &features.files,
             model: &fitted.model,
+            neighbours: parameters.learner.has_neighbours(),
             days: periods.test.days(),
             rules: None,
         };
         let challenger = test.trips().await?;
         let champion = match &standing.compared {
             None => None,
-            Some(model) => Some(Scored { model, ..test.clone() }.trips().await?),
+            Some((model, learner)) => {
+                let neighbours = learner.has_neighbours();
+                Some(Scored { model, neighbours, ..test.clone() }.trips().await?)
+            }
         };
-        let model = RiskModel::load(archive, &fitted.model).await?;
+        let importance = RiskModel::load(archive, &fitted.model).await?.importance();
         let top = test.top(cases::LISTED).await?;
         let cases: Vec<Case> =
             cases::with_networks(&pictures?, archive, parameters.country.countries(), &folder, top).await?;
@@ -353,13 +417,16 @@ fn evaluate<'a>(
             TrainingSnapshot { table: table::TRAVELLERS.table.to_owned(), version: features.version };
         let facts = Arc::new(ModelFacts {
             country: parameters.country.to_string(),
-            periods: [periods.train, periods.valid, periods.test].map(|period| period.to_string()),
+            periods: [periods.train, periods.valid, periods.test].map(|own| period(&own.to_string())),
             champion: standing.champion.as_ref().map(|champion| format!("{name}@{}", champion.version)),
             metrics: metrics.clone(),
             champion_metrics: champion_metrics.clone(),
             comparison,
-            importance: model.0.feature_importance(),
-            parts: model.parts(),
+            learner: parameters.learner,
+            compared: standing.compared.as_ref().map(|(_, learner)| *learner),
+            unmatched: features.unmatched.sentence(),
+            parts: parts(&importance),
+            importance,
             seed,
             snapshot: format!("{}@{}", snapshot.table, snapshot.version),
             trips: challenger,
@@ -377,7 +444,7 @@ fn evaluate<'a>(
             facts: Facts {
                 job: id,
                 config: serde_json::to_value(parameters)?,
-                features: names(),
+                features: parameters.learner.inputs(),
                 snapshot: Some(snapshot),
                 code_version: env!("CARGO_PKG_VERSION").to_owned(),
                 metrics: json!({ "test": metrics, "comparison": comparison }),
@@ -403,7 +470,6 @@ fn evaluate<'a>(
 #[cfg(test)]
 mod tests {
     use arrow::array::{ArrayRef, Date32Array, Float32Array, RecordBatch};
-    use datafusion::prelude::SessionContext;
     use tidewaiter_core::query::Run as _;
 
     use super::*;

@@ -38,6 +38,8 @@ pub(crate) struct Scored<'a> {
     pub(crate) files: &'a OwnFiles,
     /// Path of the model's bytes.
     pub(crate) model: &'a str,
+    /// Whether the model reads neighbours, which the files then have.
+    pub(crate) neighbours: bool,
     /// Days of the trips that are scored.
     pub(crate) days: RangeInclusive<i32>,
     /// Rules that are looked at.
@@ -47,7 +49,7 @@ pub(crate) struct Scored<'a> {
 impl Scored<'_> {
     /// The scored rows; those of at least a probability have reasons.
     pub(crate) fn rows(&self, reasons_from: Option<f64>) -> Result<DataFrame> {
-        let rows = self.files.scan(self.session, self.archive, schema())?;
+        let rows = self.files.scan(self.session, self.archive, schema(self.neighbours))?;
         let rows = rows.filter(col(FLIGHT_DATE).between(day(*self.days.start()), day(*self.days.end())))?;
         let operator = PassengerScoreOperator::new(ScoreMessage {
             archive: self.archive.url().to_string(),

@@ -1,8 +1,9 @@
 //! Watch lists: persons who are looked for, and travellers who match an entry.
 //!
-//! A document's number matches exactly. Names match with a score from 0 to 1, whatever their script, transliteration and
-//! order ([`tidewaiter_linkage::compare::names`]); a birth that differs rules a match out, and one that is not known lowers
-//! the score. Entries are looked up by what a traveller shares with them (the number, the surname's skeleton, the birth), so
+//! A document's number matches exactly where the births agree; where one is not known the score is lower, and where they
+//! differ lower still: the document may be another's. Names match with a score from 0 to 1, whatever their script,
+//! transliteration and order ([`tidewaiter_linkage::compare::names`]); a birth that differs rules a match by name out, and
+//! one that is not known lowers the score. Entries are looked up by what a traveller shares with them (the number, the surname's skeleton, the birth), so
 //! that a long list costs little. A match is a question to an officer and no answer. Start at [`WatchList::read`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,9 @@ use tidewaiter_linkage::{
 /// What a score is multiplied with where a birth is near, and where one is not known.
 const NEAR_BIRTH: f64 = 0.97;
 const UNKNOWN_BIRTH: f64 = 0.95;
+
+/// The score of a document whose holder has another birth than the entry. It is always told, whatever the least score is.
+const OTHER_BIRTH: f64 = 0.5;
 
 /// A person who is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,6 +72,15 @@ fn number(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_uppercase()).collect()
 }
 
+/// The numbers that a document of the archive can mean, which stands there as issuer and number, or as a number alone.
+#[must_use]
+pub fn document_numbers(value: &str) -> Vec<String> {
+    let issued = value
+        .split_once(' ')
+        .filter(|(issuer, _)| issuer.len() == 3 && issuer.bytes().all(|letter| letter.is_ascii_uppercase()));
+    issued.map(|(_, number)| number.to_owned()).into_iter().chain([value.to_owned()]).collect()
+}
+
 /// All days that a text can mean: year first, or day and month in either order.
 fn days(text: &str) -> Vec<NaiveDate> {
     let parts: Vec<u32> = text.split(['-', '/', '.']).filter_map(|part| part.trim().parse().ok()).collect();
@@ -111,7 +124,7 @@ impl WatchList {
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Input`] for a file without lastname and documentnumber, and for an entry without both,
-    /// with its line.
+    /// or with a dob that is no date, with its line.
     pub fn read(text: &str) -> Result<Self> {
         let mut lines = text.trim_start_matches('\u{feff}').lines();
         let heading: Vec<String> =
@@ -129,8 +142,14 @@ impl WatchList {
             let names = [of("firstname"), of("middlename"), of("lastname")];
             let name = names.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>().join(" ");
             let [_, _, surname] = names;
-            let entry =
-                Entry { name, surname, births: days(&of("dob")), document: number(&of("documentnumber")) };
+            let (dob, document) = (of("dob"), number(&of("documentnumber")));
+            let births = days(&dob);
+            if births.is_empty() && !dob.is_empty() {
+                return Err(Error::input(format!(
+                    "line {number_of_line} has the dob {dob}, which is no date; write it as 1975-10-11 or 11-10-1975"
+                )));
+            }
+            let entry = Entry { name, surname, births, document };
             if entry.surname.is_empty() && entry.document.is_empty() {
                 return Err(Error::input(format!(
                     "line {number_of_line} has neither a lastname nor a documentnumber"
@@ -161,7 +180,13 @@ impl WatchList {
         let mut found: BTreeMap<usize, Match> = BTreeMap::new();
         for document in &person.documents {
             for entry in self.by_document.get(&number(document)).into_iter().flatten() {
-                found.insert(*entry, Match { entry: *entry, score: 1.0, what: "document" });
+                let (score, what) = match births(&self.entries[*entry], person.birth) {
+                    Births::Same => (1.0, "document and birth"),
+                    Births::Near => (NEAR_BIRTH, "document and nearly the birth"),
+                    Births::Unknown => (UNKNOWN_BIRTH, "document"),
+                    Births::Other => (OTHER_BIRTH, "document, with another birth"),
+                };
+                found.insert(*entry, Match { entry: *entry, score, what });
             }
         }
         let by_name = self.by_skeleton.get(&skeleton(&fold(&person.surname)));
@@ -173,7 +198,12 @@ impl WatchList {
             if entry.surname.is_empty() || found.contains_key(&place) {
                 continue;
             }
-            let (birth, what) = birth_share(entry, person.birth);
+            let (birth, what) = match births(entry, person.birth) {
+                Births::Same => (1.0, "name and birth"),
+                Births::Near => (NEAR_BIRTH, "name and nearly the birth"),
+                Births::Unknown => (UNKNOWN_BIRTH, "name"),
+                Births::Other => continue,
+            };
             let score = compare::names(&fold(&entry.name), &own) * birth;
             if score >= least {
                 found.insert(place, Match { entry: place, score, what });
@@ -185,23 +215,25 @@ impl WatchList {
     }
 }
 
-/// What a birth does to a score.
-fn birth_share(entry: &Entry, birth: Option<NaiveDate>) -> (f64, &'static str) {
-    let Some(birth) = birth.filter(|_| !entry.births.is_empty()) else { return (UNKNOWN_BIRTH, "name") };
+/// How two births agree; of several readings the best counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Births {
+    Other,
+    Unknown,
+    Near,
+    Same,
+}
+
+fn births(entry: &Entry, birth: Option<NaiveDate>) -> Births {
+    let Some(birth) = birth.filter(|_| !entry.births.is_empty()) else { return Births::Unknown };
     let digits = |day: &NaiveDate| day.format("%Y%m%d").to_string();
     let compared = entry.births.iter().filter_map(|own| compare::dates(&digits(own), &digits(&birth)));
-    let mut share = (0.0, "name");
-    for dates in compared {
-        let own = match dates {
-            Dates::Same => (1.0, "name and birth"),
-            Dates::Near => (NEAR_BIRTH, "name and nearly the birth"),
-            Dates::Different => (0.0, "name"),
-        };
-        if own.0 > share.0 {
-            share = own;
-        }
-    }
-    share
+    let agreement = compared.map(|dates| match dates {
+        Dates::Same => Births::Same,
+        Dates::Near => Births::Near,
+        Dates::Different => Births::Other,
+    });
+    agreement.max().unwrap_or(Births::Unknown)
 }
 
 #[cfg(test)]
@@ -227,7 +259,11 @@ mod tests {
         let list = WatchList::read(LIST).expect("reads");
         assert_eq!(list.entries.len(), 3);
         let found = list.matches(&person("SOMEBODY", "ELSE", None, "p-123 456"), 0.9);
-        assert_eq!(found, [Match { entry: 0, score: 1.0, what: "document" }]);
+        assert_eq!(found, [Match { entry: 0, score: 0.95, what: "document" }]);
+        // A number with the birth of the entry is exact; with another one it is told, and far from exact.
+        let of = |birth: &str| list.matches(&person("SOMEBODY", "ELSE", Some(birth), "883456"), 0.9);
+        assert_eq!(of("1975-10-11"), [Match { entry: 1, score: 1.0, what: "document and birth" }]);
+        assert_eq!(of("1980-01-01"), [Match { entry: 1, score: 0.5, what: "document, with another birth" }]);
         // The eleventh of October or the tenth of November.
         for birth in ["1975-10-11", "1975-11-10"] {
             let found = list.matches(&person("BENSON", "RYAN", Some(birth), ""), 0.9);
@@ -243,9 +279,22 @@ mod tests {
     }
 
     #[test]
+    fn a_document_of_the_archive_is_found_with_and_without_its_issuer() {
+        let list = WatchList::read(LIST).expect("reads");
+        for value in ["GBR P123456", "P123456"] {
+            let documents = document_numbers(value);
+            let holder = Person { documents, ..person("SOMEBODY", "ELSE", None, "") };
+            assert_eq!(list.matches(&holder, 0.9).len(), 1, "{value}");
+        }
+        assert_eq!(document_numbers("AB 12"), ["AB 12"]);
+    }
+
+    #[test]
     fn a_list_without_what_is_looked_for_is_refused() {
         assert!(WatchList::read("a,b\n1,2").is_err());
         let error = WatchList::read("lastname,dob\n,1975-01-01").expect_err("refused");
         assert!(error.to_string().contains("line 2"), "{error}");
+        let error = WatchList::read("lastname,dob\nBENSON,1975").expect_err("refused");
+        assert!(error.to_string().contains("line 2 has the dob 1975"), "{error}");
     }
 }

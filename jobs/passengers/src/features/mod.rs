@@ -2,7 +2,8 @@
 //!
 //! 1. [`query`] makes one row of each trip (a traveller on a flight) of all tables;
 //! 2. [`operator`] takes the rows day by day and computes features by what was known on earlier days ([`past`]): results
-//!    of inspections count from the day on which they were known, and links only once both travellers have flown;
+//!    of inspections count from the day on which they were known, and links only once both travellers have flown, and
+//!    draws neighbours for a graph network ([`past::sample`]);
 //! 3. [`catalogue`] says what each feature is, in words.
 //!
 //! Nationality, sex, age and residence are no features; they stand beside them, so that their effects can be shown.

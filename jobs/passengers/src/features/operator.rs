@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, Date32Array, Float32Array, RecordBatch, StringArray},
+    array::{ArrayRef, Date32Array, Float32Array, Float32Builder, ListBuilder, RecordBatch, StringArray},
     datatypes::{Schema, SchemaRef},
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -30,6 +30,9 @@ pub struct FeaturesMessage {
     /// Last day.
     #[prost(sint32, tag = "2")]
     pub last: i32,
+    /// Whether neighbours are drawn for a graph network.
+    #[prost(bool, tag = "3")]
+    pub neighbours: bool,
 }
 
 /// Adds features to trips that come in the order of days.
@@ -63,7 +66,7 @@ impl Operator for PassengerFeaturesOperator {
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
         match rows::input().find(|name| input.index_of(name).is_err()) {
-            None => Ok(schema()),
+            None => Ok(schema(self.message.neighbours)),
             Some(name) => Err(Error::input(format!("features of travellers need the column {name}"))),
         }
     }
@@ -74,8 +77,11 @@ impl Operator for PassengerFeaturesOperator {
 
     fn execute(self: Arc<Self>, input: Input) -> BoxStream<'static, Result<RecordBatch>> {
         let Input { rows, meter, .. } = input;
-        let days = (self.message.first, self.message.last);
-        let start = (rows, Builder::new(days), false);
+        let begin = {
+            let (days, neighbours) = ((self.message.first, self.message.last), self.message.neighbours);
+            move || Builder::new(days, neighbours)
+        };
+        let start = (rows, begin(), false);
         futures::stream::unfold(start, move |(mut rows, builder, ended)| {
             let meter = Arc::clone(&meter);
             async move {
@@ -84,7 +90,7 @@ impl Operator for PassengerFeaturesOperator {
                 }
                 let batch = match rows.next().await {
                     Some(Ok(batch)) => Some(batch),
-                    Some(Err(error)) => return Some((Err(error.into()), (rows, Builder::new(days), true))),
+                    Some(Err(error)) => return Some((Err(error.into()), (rows, begin(), true))),
                     None => None,
                 };
                 let ended = batch.is_none();
@@ -100,7 +106,7 @@ impl Operator for PassengerFeaturesOperator {
                 });
                 match built.await {
                     Ok((builder, made)) => Some((Ok(made), (rows, builder, ended))),
-                    Err(error) => Some((Err(error), (rows, Builder::new(days), true))),
+                    Err(error) => Some((Err(error), (rows, begin(), true))),
                 }
             }
         })
@@ -113,6 +119,7 @@ struct Waiting {
     trip: Trip,
     booking: u64,
     row: [f32; COUNT],
+    neighbours: Vec<f32>,
     identity: [String; 4],
     texts: Vec<Option<String>>,
     age: f32,
@@ -121,6 +128,8 @@ struct Waiting {
 /// Computes features day by day.
 pub(crate) struct Builder {
     days: (i32, i32),
+    /// Whether neighbours are drawn.
+    neighbours: bool,
     past: Past,
     waiting: Vec<Waiting>,
     /// Trips whose features are made.
@@ -145,8 +154,8 @@ fn lead_class(days: f32) -> &'static str {
 }
 
 impl Builder {
-    pub(crate) fn new(days: (i32, i32)) -> Self {
-        Self { days, past: Past::default(), waiting: Vec::new(), done: Vec::new() }
+    pub(crate) fn new(days: (i32, i32), neighbours: bool) -> Self {
+        Self { days, neighbours, past: Past::default(), waiting: Vec::new(), done: Vec::new() }
     }
 
     /// Takes trips, which follow those before in time.
@@ -180,6 +189,9 @@ impl Builder {
                 let others: Vec<u64> =
                     party.iter().copied().filter(|person| *person != waiting.trip.person).collect();
                 self.past.fill(&waiting.trip, &others, &mut waiting.row);
+                if self.neighbours {
+                    self.past.sample(&waiting.trip, &others, &mut waiting.neighbours);
+                }
             }
         }
         for waiting in self.waiting.drain(..) {
@@ -215,7 +227,15 @@ impl Builder {
         for place in 0..COUNT {
             columns.push(Arc::new(Float32Array::from_iter_values(done.iter().map(|one| one.row[place]))));
         }
-        Ok(RecordBatch::try_new(schema(), columns)?)
+        if self.neighbours {
+            let mut lists = ListBuilder::new(Float32Builder::new());
+            for one in &done {
+                lists.values().append_slice(&one.neighbours);
+                lists.append(true);
+            }
+            columns.push(Arc::new(lists.finish()));
+        }
+        Ok(RecordBatch::try_new(schema(self.neighbours), columns)?)
     }
 }
 
@@ -274,6 +294,7 @@ fn waiting(trips: &Trips, at: usize) -> Waiting {
         },
         booking: hash("booking", text("booking_id")),
         row,
+        neighbours: Vec::new(),
         identity: ["trip_id", "person_id", "booking_id", "flight_id"].map(|name| text(name).to_owned()),
         texts: TEXTS.map(|name| Some(text(name).to_owned()).filter(|text| !text.is_empty())).into(),
         age: number("age"),

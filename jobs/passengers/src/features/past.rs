@@ -5,6 +5,8 @@
 //! feature never knows its own day. Groups are kept by union and find (R. E. Tarjan, JACM 1975), so that a link costs
 //! almost nothing; nothing is ever forgotten, which takes about 200 bytes for a traveller and 100 for a thing used.
 
+pub mod sample;
+
 use std::collections::{BTreeMap, HashMap};
 
 use xxhash_rust::xxh3::xxh3_64;

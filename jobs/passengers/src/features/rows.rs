@@ -11,6 +11,9 @@ use tidewaiter_core::{Result, answers};
 
 use super::catalogue::FEATURES;
 
+/// The column of the drawn neighbours of a trip ([`super::past::sample`]), in files that are made with it.
+pub const NEIGHBOURS: &str = "drawn_neighbours";
+
 /// Columns of text that stand beside the features: what profiles are made of, and, from `sex` on, protected attributes.
 pub const TEXTS: [&str; 12] = [
     "from_airport",
@@ -60,10 +63,10 @@ fn as_text() -> impl Iterator<Item = &'static str> {
     NAMES.into_iter().chain(TEXTS)
 }
 
-/// The columns of rows of features: what names a trip, its label (1 found, 0 not, null not inspected), texts, age, and
-/// the features.
+/// The columns of rows of features: what names a trip, its label (1 found, 0 not, null not inspected), texts, age, the
+/// features, and with `neighbours` those drawn for a graph network.
 #[must_use]
-pub fn schema() -> SchemaRef {
+pub fn schema(neighbours: bool) -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let mut fields: Vec<Field> = ["trip_id", "person_id", "booking_id", "flight_id"].map(text).into();
     fields.push(Field::new("flight_date", DataType::Date32, false));
@@ -72,6 +75,9 @@ pub fn schema() -> SchemaRef {
     fields.extend(TEXTS.map(text));
     fields.push(Field::new("age", DataType::Float32, true));
     fields.extend(FEATURES.iter().map(|feature| Field::new(feature.name, DataType::Float32, false)));
+    if neighbours {
+        fields.push(Field::new_list(NEIGHBOURS, Field::new_list_field(DataType::Float32, true), false));
+    }
     Arc::new(Schema::new(fields))
 }
 
@@ -139,5 +145,18 @@ impl Trips {
     pub(super) fn outcome(&self, row: usize) -> Option<(bool, i32)> {
         let known = if self.known_on.is_valid(row) { self.known_on.value(row) } else { self.day(row) + 1 };
         self.found.is_valid(row).then(|| (self.found.value(row), known.max(self.day(row) + 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_has_a_name_of_its_own() {
+        let schema = schema(true);
+        let names: std::collections::BTreeSet<&String> =
+            schema.fields().iter().map(|field| field.name()).collect();
+        assert_eq!(names.len(), schema.fields().len());
     }
 }

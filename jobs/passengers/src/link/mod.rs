@@ -93,7 +93,7 @@ impl JobParameters for Parameters {
         let country = country_of(job.archive, self.country.as_deref()).await?;
         let gathered = job.step("gather travellers", gather(job, &country)).await?;
         let seen = job.step("compare", compare(job, &gathered)).await?;
-        let fitted = fitted(&seen);
+        let fitted = fitted(&seen, gathered.identities);
         let linked = job.step("link", link(job, &gathered, &fitted, self.threshold)).await?;
         let files = job.step("write persons", persons(job, &gathered, &linked, &country)).await?;
         let version = job.step("commit persons", commit(job, &country, files)).await?;
@@ -293,11 +293,12 @@ fn compare<'a>(job: &Job<'a>, gathered: &'a Gathered) -> impl Future<Output = Re
     }
 }
 
-/// The weights that are estimated from the pairs.
-fn fitted(seen: &Seen) -> Model {
+/// The weights that are estimated from the pairs of so many identities.
+fn fitted(seen: &Seen, identities: u64) -> Model {
     let levels: Vec<usize> = COMPARISONS.iter().map(|comparison| comparison.levels()).collect();
     let (shared, at_random) = (patterns([seen.shared.clone()]), patterns([seen.at_random.clone()]));
-    Model::initial(&levels).fitted_beside(&shared, &at_random)
+    let identities = identities as f64;
+    Model::initial(&levels).fitted_beside(&shared, &at_random, identities * (identities - 1.0) / 2.0)
 }
 
 /// The persons of identities that have a link.

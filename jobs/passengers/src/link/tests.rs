@@ -16,7 +16,8 @@ async fn persons_of_generated_trips_are_found_across_messages_passports_and_spel
         out: place.path("made"),
         country: "KR".to_owned(),
         months: "2024-02..2024-03".to_owned(),
-        travellers: 500,
+        // So many that pairs of strangers who share a key outnumber those of one person.
+        travellers: 4_000,
         ring_share: 0.1,
         base_rate: 0.01,
         random_share: 0.1,

@@ -1,61 +1,42 @@
-//! The model of travellers: boosted trees over the features, and the reasons of a score in words.
+//! The models of travellers: boosted trees over the features, or a graph network, and the reasons of a score in words.
 //!
-//! Start at [`RiskModel`]; [`operator`] scores rows of features in a query.
+//! Start at [`RiskModel`]; [`operator`] scores rows of features in a query, and [`fit_operator`] fits a graph network in one.
 
+pub mod fit_operator;
+pub mod graph;
+mod learner;
 pub mod operator;
+mod reasons;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::{
-    array::{AsArray, RecordBatch},
-    datatypes::Float32Type,
-};
-use serde::{Deserialize, Serialize};
+use arrow::array::RecordBatch;
 use tidewaiter_archive::Archive;
-use tidewaiter_core::{Error, Result, ResultExt, answers, threads::on_cpu};
+use tidewaiter_core::{Error, Result, ResultExt, threads::on_cpu};
 use tidewaiter_learning::gbdt;
 
-use crate::features::catalogue::{FEATURES, Part, words};
-
-/// Reasons of a score at most.
-const REASONS: usize = 5;
+pub(crate) use self::reasons::feature_columns;
+use self::{graph::GraphModel, reasons::strongest};
+pub use self::{learner::Learner, reasons::Reason};
+use crate::features::catalogue::{FEATURES, Part};
 
 /// A fitted model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RiskModel(pub gbdt::Model);
-
-/// A reason of a score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reason {
-    /// The feature and its value in words.
-    pub reason: String,
-    /// The feature.
-    pub feature: String,
-    /// Its value; none where it is not known.
-    pub value: Option<f32>,
-    /// What it adds to the log odds.
-    pub log_odds: f64,
-}
-
-/// The columns of features of rows.
-///
-/// # Errors
-/// [`tidewaiter_core::ErrorKind::Internal`] where one is absent or of another type.
-pub fn feature_columns(rows: &RecordBatch) -> Result<Vec<&[f32]>> {
-    let column = |name: &str| {
-        let column = answers::column(rows, name)?.as_primitive_opt::<Float32Type>();
-        let column =
-            column.ok_or_else(|| Error::internal(format!("the feature {name} is no 32-bit float")))?;
-        Ok(&column.values()[..])
-    };
-    FEATURES.iter().map(|feature| column(feature.name)).collect()
+#[derive(Debug)]
+pub enum RiskModel {
+    /// Boosted trees.
+    Trees(gbdt::Model),
+    /// A graph network.
+    Graph(Box<GraphModel>),
 }
 
 impl RiskModel {
     /// Its bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.to_bytes()
+        match self {
+            Self::Trees(model) => model.to_bytes(),
+            Self::Graph(model) => model.to_bytes(),
+        }
     }
 
     /// Reads what [`RiskModel::to_bytes`] wrote.
@@ -63,6 +44,9 @@ impl RiskModel {
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Corrupt`] where the bytes are no model of these features.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        if let Some(graph) = GraphModel::from_bytes(bytes)? {
+            return Ok(Self::Graph(Box::new(graph)));
+        }
         let model = gbdt::Model::from_bytes(bytes)?;
         if model.features as usize != FEATURES.len() {
             return Err(Error::corrupt(format!(
@@ -71,7 +55,7 @@ impl RiskModel {
                 FEATURES.len()
             )));
         }
-        Ok(Self(model))
+        Ok(Self::Trees(model))
     }
 
     /// Reads a model of an archive.
@@ -87,46 +71,59 @@ impl RiskModel {
     /// The probability of each row that an inspection finds something.
     ///
     /// # Errors
-    /// As [`feature_columns`].
+    /// [`tidewaiter_core::ErrorKind::Internal`] where a column is absent or of another type.
     pub fn score(&self, rows: &RecordBatch) -> Result<Vec<f64>> {
-        self.0.predict_probability(&feature_columns(rows)?)
+        match self {
+            Self::Trees(model) => model.predict_probability(&feature_columns(rows)?),
+            Self::Graph(model) => model.score(rows),
+        }
     }
 
-    /// What raises the score of each row most, the strongest first: Shapley values of the log odds (Lundberg, Erion and
-    /// Lee, arXiv:1802.03888). They explain the model's answer, and prove nothing about a traveller.
+    /// What raises the score of each row most, the strongest first: of trees the Shapley values of the log odds (Lundberg,
+    /// Erion and Lee, arXiv:1802.03888), of a graph network [`GraphModel::reasons`]. They explain the model's answer, and
+    /// prove nothing about a traveller.
     ///
     /// # Errors
-    /// As [`feature_columns`].
+    /// As [`RiskModel::score`].
     pub fn reasons(&self, rows: &RecordBatch) -> Result<Vec<Vec<Reason>>> {
+        let model = match self {
+            Self::Trees(model) => model,
+            Self::Graph(model) => return model.reasons(rows),
+        };
         let columns = feature_columns(rows)?;
-        let attributions = self.0.attributions(&columns)?;
+        let attributions = model.attributions(&columns)?;
         let of_row = |(row, own): (usize, &[f64])| {
-            let mut raising: Vec<(usize, f64)> =
-                own.iter().copied().enumerate().filter(|(_, value)| *value > 0.0).collect();
-            raising.sort_by(|one, other| other.1.total_cmp(&one.1));
             let reason = |(feature, log_odds): &(usize, f64)| {
-                let value = columns[*feature][row];
-                Reason {
-                    reason: words(*feature, value),
-                    feature: FEATURES[*feature].name.to_owned(),
-                    value: (!value.is_nan()).then_some(value),
-                    log_odds: (log_odds * 1e4).round() / 1e4,
-                }
+                Reason::of_feature(*feature, columns[*feature][row], *log_odds)
             };
-            raising.iter().take(REASONS).map(reason).collect()
+            strongest(own.iter().copied()).iter().map(reason).collect()
         };
         Ok(attributions.chunks_exact(FEATURES.len()).enumerate().map(of_row).collect())
     }
 
-    /// The share of each part of the features in the gain of the trees.
+    /// What the model goes by: the part and the words of each input, and its share. Of trees it is the share in the gain,
+    /// of a graph network that in how much the answers change without the input.
     #[must_use]
-    pub fn parts(&self) -> BTreeMap<&'static str, f64> {
-        let mut parts: BTreeMap<&'static str, f64> = Part::ALL.map(|part| (part.name(), 0.0)).into();
-        for (feature, gain) in FEATURES.iter().zip(self.0.feature_importance()) {
-            *parts.entry(feature.part.name()).or_default() += gain;
+    pub fn importance(&self) -> Vec<(Part, &'static str, f64)> {
+        match self {
+            Self::Trees(model) => FEATURES
+                .iter()
+                .zip(model.feature_importance())
+                .map(|(feature, gain)| (feature.part, feature.words, gain))
+                .collect(),
+            Self::Graph(model) => model.importance(),
         }
-        parts
     }
+}
+
+/// The share of each part of the features in [`RiskModel::importance`].
+#[must_use]
+pub fn parts(importance: &[(Part, &'static str, f64)]) -> BTreeMap<&'static str, f64> {
+    let mut parts: BTreeMap<&'static str, f64> = Part::ALL.map(|part| (part.name(), 0.0)).into();
+    for (part, _, share) in importance {
+        *parts.entry(part.name()).or_default() += share;
+    }
+    parts
 }
 
 #[cfg(test)]
@@ -140,6 +137,6 @@ mod tests {
         assert!(error.to_string().contains("3 features"), "{error}");
         let model = gbdt::Model { features: FEATURES.len() as u32, ..model };
         let read = RiskModel::from_bytes(&model.to_bytes()).expect("reads");
-        assert_eq!(read.parts().len(), 4);
+        assert_eq!(parts(&read.importance()).len(), 4);
     }
 }

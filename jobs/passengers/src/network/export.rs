@@ -1,9 +1,9 @@
-//! Networks for other programs: GraphML and GEXF, both XML.
+//! Networks for other programs: GraphML and GEXF, both XML, written as they are made.
 //!
 //! GraphML: U. Brandes et al., "GraphML Progress Report", Graph Drawing 2001 (<http://graphml.graphdrawing.org>). GEXF
 //! 1.3: <https://gexf.net>. Gephi, yEd, Cytoscape, igraph and networkx read them.
 
-use std::fmt::Write as _;
+use std::io::{Result, Write};
 
 use quick_xml::escape::escape;
 
@@ -48,11 +48,10 @@ fn traveller(people: &People, analysis: &Analysis, number: u32) -> [Option<Strin
 /// The values of each link.
 fn links(people: &People) -> impl Iterator<Item = ((u32, u32), [Option<String>; 5])> {
     people.links.iter().map(|link| {
-        let weight = link.kind.weight() * link.shared as f32;
         let values = [
             Some(link.kind.name().to_owned()),
             Some(link.shared.to_string()),
-            Some(format!("{weight:.3}")),
+            Some(format!("{:.3}", link.weight())),
             day_text(link.days.0),
             day_text(link.days.1),
         ];
@@ -60,87 +59,103 @@ fn links(people: &People) -> impl Iterator<Item = ((u32, u32), [Option<String>; 
     })
 }
 
-/// The network as GraphML.
-#[must_use]
-pub fn graphml(people: &People, analysis: &Analysis) -> String {
-    let mut text = String::from(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\n",
-    );
+/// Writes the network as GraphML.
+///
+/// # Errors
+/// Those of `out`.
+pub fn graphml(out: &mut (impl Write + ?Sized), people: &People, analysis: &Analysis) -> Result<()> {
+    out.write_all(
+        b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\n",
+    )?;
     for (scope, columns) in [("node", OF_TRAVELLER.as_slice()), ("edge", OF_LINK.as_slice())] {
         for (name, kind, _) in columns {
-            let _ = writeln!(
-                text,
+            writeln!(
+                out,
                 "<key id=\"{scope}_{name}\" for=\"{scope}\" attr.name=\"{name}\" attr.type=\"{kind}\"/>"
-            );
+            )?;
         }
     }
-    text.push_str("<graph edgedefault=\"undirected\">\n");
-    let data = |text: &mut String, scope: &str, columns: &[(&str, &str, &str)], values: &[Option<String>]| {
-        for ((name, _, _), value) in columns.iter().zip(values) {
-            if let Some(value) = value {
-                let _ = write!(text, "<data key=\"{scope}_{name}\">{value}</data>");
-            }
-        }
-    };
+    out.write_all(b"<graph edgedefault=\"undirected\">\n")?;
     for number in analysis.graph.all() {
-        let _ = write!(text, "<node id=\"{}\">", escape(people.name(number)));
-        data(&mut text, "node", &OF_TRAVELLER, &traveller(people, analysis, number));
-        text.push_str("</node>\n");
+        write!(out, "<node id=\"{}\">", escape(people.name(number)))?;
+        data(out, "node", &OF_TRAVELLER, &traveller(people, analysis, number))?;
+        out.write_all(b"</node>\n")?;
     }
     for ((one, other), values) in links(people) {
         let (one, other) = (escape(people.name(one)), escape(people.name(other)));
-        let _ = write!(text, "<edge source=\"{one}\" target=\"{other}\">");
-        data(&mut text, "edge", &OF_LINK, &values);
-        text.push_str("</edge>\n");
+        write!(out, "<edge source=\"{one}\" target=\"{other}\">")?;
+        data(out, "edge", &OF_LINK, &values)?;
+        out.write_all(b"</edge>\n")?;
     }
-    text.push_str("</graph>\n</graphml>\n");
-    text
+    out.write_all(b"</graph>\n</graphml>\n")
 }
 
-/// The network as GEXF; `places` are those of a picture, if there is one.
-#[must_use]
-pub fn gexf(people: &People, analysis: &Analysis, places: &[[f32; 2]]) -> String {
-    let mut text = String::from(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<gexf xmlns=\"http://gexf.net/1.3\" \
-         xmlns:viz=\"http://gexf.net/1.3/viz\" version=\"1.3\">\n<graph defaultedgetype=\"undirected\">\n",
-    );
-    for (scope, columns) in [("node", OF_TRAVELLER.as_slice()), ("edge", OF_LINK.as_slice())] {
-        let _ = writeln!(text, "<attributes class=\"{scope}\">");
-        for (place, (name, _, kind)) in columns.iter().enumerate() {
-            let _ = writeln!(text, "<attribute id=\"{place}\" title=\"{name}\" type=\"{kind}\"/>");
+/// Values of a traveller or a link in GraphML.
+fn data(
+    out: &mut (impl Write + ?Sized),
+    scope: &str,
+    columns: &[(&str, &str, &str)],
+    values: &[Option<String>],
+) -> Result<()> {
+    for ((name, _, _), value) in columns.iter().zip(values) {
+        if let Some(value) = value {
+            write!(out, "<data key=\"{scope}_{name}\">{value}</data>")?;
         }
-        text.push_str("</attributes>\n");
     }
-    let attributes = |text: &mut String, values: &[Option<String>]| {
-        text.push_str("<attvalues>");
-        for (place, value) in values.iter().enumerate() {
-            if let Some(value) = value {
-                let _ = write!(text, "<attvalue for=\"{place}\" value=\"{value}\"/>");
-            }
+    Ok(())
+}
+
+/// Writes the network as GEXF; `places` are those of a picture, if there is one.
+///
+/// # Errors
+/// Those of `out`.
+pub fn gexf(
+    out: &mut (impl Write + ?Sized),
+    people: &People,
+    analysis: &Analysis,
+    places: &[[f32; 2]],
+) -> Result<()> {
+    out.write_all(
+        b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<gexf xmlns=\"http://gexf.net/1.3\" \
+          xmlns:viz=\"http://gexf.net/1.3/viz\" version=\"1.3\">\n<graph defaultedgetype=\"undirected\">\n",
+    )?;
+    for (scope, columns) in [("node", OF_TRAVELLER.as_slice()), ("edge", OF_LINK.as_slice())] {
+        writeln!(out, "<attributes class=\"{scope}\">")?;
+        for (place, (name, _, kind)) in columns.iter().enumerate() {
+            writeln!(out, "<attribute id=\"{place}\" title=\"{name}\" type=\"{kind}\"/>")?;
         }
-        text.push_str("</attvalues>");
-    };
-    text.push_str("<nodes>\n");
+        out.write_all(b"</attributes>\n")?;
+    }
+    out.write_all(b"<nodes>\n")?;
     for number in analysis.graph.all() {
         let name = escape(people.name(number));
-        let _ = write!(text, "<node id=\"{name}\" label=\"{name}\">");
-        attributes(&mut text, &traveller(people, analysis, number));
+        write!(out, "<node id=\"{name}\" label=\"{name}\">")?;
+        attributes(out, &traveller(people, analysis, number))?;
         if let Some([x, y]) = places.get(number as usize) {
-            let _ = write!(text, "<viz:position x=\"{x:.2}\" y=\"{y:.2}\" z=\"0\"/>");
+            write!(out, "<viz:position x=\"{x:.2}\" y=\"{y:.2}\" z=\"0\"/>")?;
         }
-        text.push_str("</node>\n");
+        out.write_all(b"</node>\n")?;
     }
-    text.push_str("</nodes>\n<edges>\n");
+    out.write_all(b"</nodes>\n<edges>\n")?;
     for (number, ((one, other), values)) in links(people).enumerate() {
         let (one, other) = (escape(people.name(one)), escape(people.name(other)));
         let weight = values[2].as_deref().unwrap_or("1");
-        let _ =
-            write!(text, "<edge id=\"{number}\" source=\"{one}\" target=\"{other}\" weight=\"{weight}\">");
-        attributes(&mut text, &values);
-        text.push_str("</edge>\n");
+        write!(out, "<edge id=\"{number}\" source=\"{one}\" target=\"{other}\" weight=\"{weight}\">")?;
+        attributes(out, &values)?;
+        out.write_all(b"</edge>\n")?;
     }
-    text.push_str("</edges>\n</graph>\n</gexf>\n");
-    text
+    out.write_all(b"</edges>\n</graph>\n</gexf>\n")
+}
+
+/// Values of a traveller or a link in GEXF.
+fn attributes(out: &mut (impl Write + ?Sized), values: &[Option<String>]) -> Result<()> {
+    out.write_all(b"<attvalues>")?;
+    for (place, value) in values.iter().enumerate() {
+        if let Some(value) = value {
+            write!(out, "<attvalue for=\"{place}\" value=\"{value}\"/>")?;
+        }
+    }
+    out.write_all(b"</attvalues>")
 }
 
 #[cfg(test)]
@@ -183,16 +198,24 @@ mod tests {
         }
         people.links.push(Link { ends: (0, 1), kind: Kind::Contact, shared: 2, days: (18_262, 18_263) });
         let analysis = Analysis::new(&people, 1);
+        // What other programs weigh is what the communities were found by.
+        let (_, weight) = analysis.graph.neighbours(0).next().expect("a link");
+        let weight = format!("weight=\"{weight:.3}\"");
         let count = |found: &[(String, Vec<(String, String)>)], name: &str| {
             found.iter().filter(|element| element.0 == name).count()
         };
-        let found = elements(&graphml(&people, &analysis));
+        let written = |write: &dyn Fn(&mut Vec<u8>) -> Result<()>| {
+            let mut text = Vec::new();
+            write(&mut text).expect("writes");
+            String::from_utf8(text).expect("UTF-8")
+        };
+        let found = elements(&written(&|out| graphml(out, &people, &analysis)));
         assert_eq!((count(&found, "node"), count(&found, "edge"), count(&found, "key")), (2, 1, 13));
         let edge = found.iter().find(|element| element.0 == "edge").expect("an edge");
         assert_eq!(edge.1[0], ("source".to_owned(), "<a&\"".to_owned()));
-        let text = gexf(&people, &analysis, &[[1.0, 2.0], [3.0, 4.0]]);
+        let text = written(&|out| gexf(out, &people, &analysis, &[[1.0, 2.0], [3.0, 4.0]]));
         let found = elements(&text);
         assert_eq!((count(&found, "node"), count(&found, "edge"), count(&found, "viz:position")), (2, 1, 2));
-        assert!(text.contains("value=\"2020-01-01\"") && text.contains("weight=\"2.000\""), "{text}");
+        assert!(text.contains("value=\"2020-01-01\"") && text.contains(&weight), "{text}");
     }
 }

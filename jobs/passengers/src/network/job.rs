@@ -3,11 +3,14 @@
 //! Its steps: what travellers used ([`super::plans`]); who is a few links away from the seeds; the links, their analysis
 //! and the files. Start at [`Parameters`].
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use tidewaiter_archive::Table;
+use tidewaiter_archive::{Table, upload::write_object};
 use tidewaiter_core::{Error, Period, Result, threads::on_cpu};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
+use tidewaiter_report::format::period;
 
 use super::{
     analysis::Analysis,
@@ -90,6 +93,14 @@ impl Parameters {
         if self.kinds.is_empty() { Kind::ALL.into() } else { self.kinds.clone() }
     }
 
+    /// The kinds of links that lead from the seeds to others: an agency links many who have nothing to do with each other,
+    /// and leads nowhere unless only agencies are asked for.
+    fn walked(&self) -> Vec<Kind> {
+        let kinds = self.kinds();
+        let others: Vec<Kind> = kinds.iter().copied().filter(|kind| *kind != Kind::Agency).collect();
+        if others.is_empty() { kinds } else { others }
+    }
+
     fn is_of_all(&self) -> bool {
         self.seed.trim() == "all"
     }
@@ -168,7 +179,8 @@ fn choose<'a>(
         let mut known: std::collections::BTreeSet<String> = ring.iter().cloned().collect();
         for hop in 1..=parameters.hops {
             let of = (ring.as_slice(), format!("{folder}/ring-{hop}"));
-            let near = shared.neighbours(&session, archive, (of.0, &of.1), parameters.most_sharing).await?;
+            let scope = (parameters.walked(), parameters.most_sharing);
+            let near = shared.neighbours(&session, archive, (of.0, &of.1), (&scope.0, scope.1)).await?;
             let new: Vec<String> = near.into_iter().filter(|person| known.insert(person.clone())).collect();
             chosen.extend(new.iter().map(|person| (person.clone(), hop)));
             if chosen.len() > MOST_PEOPLE {
@@ -241,32 +253,29 @@ fn draw<'a>(
         };
         let about = about(parameters, &people, version);
         let random_seed = parameters.random_seed;
-        let (figures, html, xml) = on_cpu(move || {
+        let (analysed, html, places) = on_cpu(move || {
             let analysis = Analysis::new(&people, random_seed);
             let (html, places) = page(&people, &analysis, &seeds, &about)?;
-            let places = places.unwrap_or_default();
-            let xml = (graphml(&people, &analysis), gexf(&people, &analysis, &places));
-            Ok((figures(&people, &analysis), html, xml))
+            Ok((Arc::new((people, analysis)), html, places.unwrap_or_default()))
         })
         .await?;
-        let base = format!("reports/passengers-network-{id}");
-        let files = [("html", html), ("graphml", xml.0), ("gexf", xml.1)];
-        let mut paths = Vec::new();
-        for (ending, text) in files {
-            let path = format!("{base}.{ending}");
-            archive.put(&path, text).await?;
-            paths.push(path);
-        }
-        Ok(Drawn { figures, files: paths })
+        let files =
+            ["html", "graphml", "gexf"].map(|ending| format!("reports/passengers-network-{id}.{ending}"));
+        archive.put(&files[0], html).await?;
+        let of = Arc::clone(&analysed);
+        write_object(archive, &files[1], move |out| graphml(out, &of.0, &of.1)).await?;
+        let of = Arc::clone(&analysed);
+        write_object(archive, &files[2], move |out| gexf(out, &of.0, &of.1, &places)).await?;
+        Ok(Drawn { figures: figures(&analysed.0, &analysed.1), files: files.into() })
     }
 }
 
 fn about(parameters: &Parameters, people: &People, version: u64) -> About {
     let Parameters { country, seed, hops, months, most_sharing, .. } = parameters;
-    let months = months.map_or("all months".to_owned(), |months| months.to_string());
+    let months = months.map_or("all months".to_owned(), |months| period(&months.to_string()));
     let of = match parameters.is_of_all() {
         true => "all travellers who share something".to_owned(),
-        false => format!("travellers up to {hops} links away from {seed}"),
+        false => format!("travellers up to {hops} links away from {}", seeds_in_words(seed)),
     };
     About {
         title: format!("Network of travellers into {country}"),
@@ -281,6 +290,18 @@ fn about(parameters: &Parameters, people: &People, version: u64) -> About {
             table::TRAVELLERS.table,
             parameters.random_seed
         ),
+    }
+}
+
+/// Seeds that are named one by one.
+const NAMED_SEEDS: usize = 3;
+
+/// The seeds in words: a long list only by its number.
+fn seeds_in_words(seed: &str) -> String {
+    let seeds: Vec<&str> = seed.split(',').map(str::trim).filter(|seed| !seed.is_empty()).collect();
+    match seeds.len() {
+        count if count > NAMED_SEEDS => format!("{count} seeds"),
+        _ => seeds.join(", "),
     }
 }
 
@@ -316,5 +337,9 @@ mod tests {
         let given = r#"{"country":"KR","seed":"a1","kinds":["payment"],"months":"2024-01"}"#;
         let read: Parameters = serde_json::from_str(given).expect("reads");
         assert_eq!((read.kinds(), read.is_of_all()), (vec![Kind::Payment], false));
+        let of = |kinds: &[Kind]| Parameters { kinds: kinds.into(), ..read.clone() }.walked();
+        assert_eq!(of(&[Kind::Agency, Kind::Payment]), [Kind::Payment]);
+        assert_eq!(of(&[Kind::Agency]), [Kind::Agency]);
+        assert_eq!([seeds_in_words("a, b"), seeds_in_words("a,b,c,d,")], ["a, b", "4 seeds"]);
     }
 }

@@ -37,6 +37,15 @@ pub struct Link {
     pub days: (i32, i32),
 }
 
+impl Link {
+    /// What the link counts in the graph and in files for other programs: the more, the more its ends share and the more
+    /// its kind says.
+    #[must_use]
+    pub fn weight(&self) -> f32 {
+        self.kind.weight() * (1.0 + (self.shared.max(1) as f32).ln())
+    }
+}
+
 /// Travellers, numbered from 0, and what they share.
 #[derive(Debug, Clone, Default)]
 pub struct People {
@@ -115,13 +124,11 @@ impl People {
         move |link| link.kind != Kind::Agency || !has_others
     }
 
-    /// The graph of the links: an edge weighs the more, the more its ends share and the more that says. Links by agencies
-    /// are left out where there are others.
+    /// The graph of the links, by their weights. Links by agencies are left out where there are others.
     #[must_use]
     pub fn graph(&self) -> Graph {
-        let weigh = |link: &Link| link.kind.weight() * (1.0 + (link.shared.max(1) as f32).ln());
         let counted = self.links.iter().filter(self.counts());
-        let edges: Vec<_> = counted.map(|link| (link.ends.0, link.ends.1, weigh(link))).collect();
+        let edges: Vec<_> = counted.map(|link| (link.ends.0, link.ends.1, link.weight())).collect();
         Graph::new(self.count(), &edges)
     }
 

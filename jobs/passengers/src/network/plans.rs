@@ -5,12 +5,14 @@
 //! travellers share links nobody: such hubs (a hotel's address, a large agency) say little and would make links in the
 //! square of their number. Start at [`used`], then [`Shared::links`].
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::cast,
     datatypes::{DataType, Date32Type, Field, Int64Type, Schema, SchemaRef},
 };
-use datafusion::prelude::{DataFrame, SessionContext, col, lit};
+use datafusion::prelude::{DataFrame, Expr, SessionContext, col, lit};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tidewaiter_archive::{Archive, tasks};
@@ -27,7 +29,7 @@ use crate::{own_files::OwnFiles, table, view};
 
 /// The columns of what travellers used.
 fn used_schema() -> SchemaRef {
-    std::sync::Arc::new(Schema::new(vec![
+    Arc::new(Schema::new(vec![
         Field::new("person", DataType::Utf8, true),
         Field::new("kind", DataType::Utf8, true),
         Field::new("key", DataType::Utf8, true),
@@ -184,7 +186,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Those who share something with some travellers, sorted; `most` are the travellers that may share one thing.
+    /// Those who share something of some kinds with some travellers, sorted; `most` are the travellers that may share one
+    /// thing.
     ///
     /// # Errors
     /// Those of the query.
@@ -193,13 +196,18 @@ impl Shared {
         session: &SessionContext,
         archive: &Archive,
         (people, folder): (&[String], &str),
-        most: u32,
+        (kinds, most): (&[Kind], u32),
     ) -> Result<Vec<String>> {
-        if people.is_empty() {
+        if people.is_empty() || kinds.is_empty() {
             return Ok(Vec::new());
         }
         self.register(session, archive, Some((people, folder))).await?;
-        let text = format!("{} SELECT DISTINCT person FROM shared ORDER BY person", shared(most, true));
+        let names: Vec<String> = kinds.iter().map(|kind| format!("'{}'", kind.name())).collect();
+        let text = format!(
+            "{} SELECT DISTINCT person FROM shared WHERE kind IN ({}) ORDER BY person",
+            shared(most, true),
+            names.join(", ")
+        );
         let mut found = Vec::new();
         for batch in session.query(&text).await?.batches().await.context(|| "find who shares something")? {
             found.extend(texts(&batch, "person")?.into_iter().flatten());
@@ -334,26 +342,30 @@ pub async fn seeds(
     countries: &[String],
     text: &str,
 ) -> Result<Vec<String>> {
-    let mut found = std::collections::BTreeSet::new();
-    for wanted in text.split(',').map(str::trim).filter(|wanted| !wanted.is_empty()) {
-        let rows = trips(session, archive, countries, None).await?;
-        let is = |name: &str| col(name).eq(lit(wanted));
-        let rows =
-            rows.filter(is("person_id").or(is("booking_id")).or(is("trip_id")).or(is("traveller_id")))?;
-        let rows = rows.filter(col("person_id").is_not_null())?;
-        let rows = rows.select(vec![col("person_id")])?.distinct()?;
-        let mut own: Vec<String> = Vec::new();
-        for batch in rows.batches().await.context(|| format!("look for {wanted}"))? {
-            own.extend(texts(&batch, "person_id")?.into_iter().flatten());
+    const IDENTIFIERS: [&str; 4] = ["person_id", "booking_id", "trip_id", "traveller_id"];
+    let mut missing: BTreeSet<&str> =
+        text.split(',').map(str::trim).filter(|wanted| !wanted.is_empty()).collect();
+    let wanted: Vec<Expr> = missing.iter().map(|wanted| lit(*wanted)).collect();
+    let is_wanted =
+        IDENTIFIERS.into_iter().map(|name| col(name).in_list(wanted.clone(), false)).reduce(Expr::or);
+    let rows = trips(session, archive, countries, None).await?;
+    let rows = rows.filter(is_wanted.unwrap_or_else(|| lit(false)).and(col("person_id").is_not_null()))?;
+    let rows = rows.select_columns(&IDENTIFIERS)?.distinct()?;
+    let mut found = BTreeSet::new();
+    for batch in rows.batches().await.context(|| format!("look for {text}"))? {
+        for name in IDENTIFIERS {
+            for identifier in texts(&batch, name)?.iter().flatten() {
+                missing.remove(identifier.as_str());
+            }
         }
-        if own.is_empty() {
-            return Err(Error::not_found(format!(
-                "no traveller, booking or trip of {} has the identifier {wanted}; give a person_id, booking_id, trip_id or \
-                 traveller_id of the tables of passengers, or `all`",
-                countries.join(", ")
-            )));
-        }
-        found.extend(own);
+        found.extend(texts(&batch, "person_id")?.into_iter().flatten());
+    }
+    if let Some(wanted) = missing.first() {
+        return Err(Error::not_found(format!(
+            "no traveller, booking or trip of {} has the identifier {wanted}; give a person_id, booking_id, trip_id or \
+             traveller_id of the tables of passengers, or `all`",
+            countries.join(", ")
+        )));
     }
     Ok(found.into_iter().collect())
 }
@@ -370,8 +382,6 @@ fn days(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i32>>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Date32Array, StringArray};
     use datafusion::datasource::MemTable;
     use tidewaiter_core::plan::Meter;
@@ -443,10 +453,14 @@ mod tests {
     async fn neighbours_are_found_step_by_step() {
         let (archive, session, shared) = shared_of("network-hops").await;
         let near = |people: &[&str]| people.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let all = (Kind::ALL.as_slice(), 4);
         let first =
-            shared.neighbours(&session, &archive, (&near(&["ada"]), "work/1"), 4).await.expect("finds");
+            shared.neighbours(&session, &archive, (&near(&["ada"]), "work/1"), all).await.expect("finds");
         assert_eq!(first, ["ada", "bo"]);
-        let second = shared.neighbours(&session, &archive, (&first, "work/2"), 4).await.expect("finds");
+        let paid = (&near(&["ada"]), "work/paid");
+        let paid = shared.neighbours(&session, &archive, (paid.0, paid.1), (&[Kind::Payment], 4)).await;
+        assert!(paid.expect("finds").is_empty(), "she shares a booking only");
+        let second = shared.neighbours(&session, &archive, (&first, "work/2"), all).await.expect("finds");
         assert_eq!(second, ["ada", "bo", "cy"]);
         let wanted = near(&["eve", "ada", "cy", "bo"]);
         let people = shared.links(&session, &archive, Some((&wanted, "work/3")), 4).await.expect("links");

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tidewaiter_core::{Error, Period, Result, ResultExt, answers, query::Run as _, threads::on_cpu};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
 use tidewaiter_registry::scope::Scope;
+use tidewaiter_report::format::period;
 
 use super::{
     figures::{by_month, impact, interval, overlap},
@@ -29,6 +30,7 @@ use crate::{
     },
     own_files::OwnFiles,
     table,
+    unmatched::{UNMATCHED, Unmatched, unmatched},
 };
 
 /// Candidates from which the profiles are chosen.
@@ -134,7 +136,8 @@ impl JobParameters for Parameters {
         };
         let count = |name: &str| grouped(profiles[name].as_u64().unwrap_or_default());
         let tried = format!("{} rules tried of {} possible ones", count("tried"), count("possible"));
-        std::iter::once(tried).chain(rules.map(line)).collect()
+        let told = outcome.metrics.get(UNMATCHED).and_then(|told| told.as_str()).map(str::to_owned);
+        std::iter::once(tried).chain(rules.map(line)).chain(told).collect()
     }
 }
 
@@ -143,6 +146,9 @@ async fn profiles(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
     let features = job.step("features", features(job, parameters)).await?;
     job.outcome.rows.read = features.files.rows();
     let found = job.step("profiles", find(job, parameters, &features)).await?;
+    if let Some(told) = features.unmatched.sentence() {
+        job.outcome.metrics.insert(UNMATCHED.into(), told.into());
+    }
     job.outcome.metrics.insert("profiles".into(), serde_json::to_value(&found)?);
     job.outcome.reports.extend([&found.report, &found.file].map(|path| job.archive.display(path)));
     Ok(())
@@ -153,6 +159,8 @@ async fn profiles(job: &mut Job<'_>, parameters: &Parameters) -> Result<()> {
 struct Features {
     version: u64,
     files: OwnFiles,
+    /// Inspections of nobody who is known.
+    unmatched: Unmatched,
 }
 
 fn features<'a>(
@@ -163,9 +171,17 @@ fn features<'a>(
     let days = (*parameters.train.days().start(), *parameters.test.days().end());
     async move {
         let version = version(archive).await?;
-        let extraction =
-            Extraction { countries: parameters.country.countries(), days, folder: &folder, name: "features" };
-        Ok(Features { version, files: extract(&session?, archive, &extraction).await? })
+        let extraction = Extraction {
+            countries: parameters.country.countries(),
+            days,
+            folder: &folder,
+            name: "features",
+            neighbours: false,
+        };
+        let session = session?;
+        let files = extract(&session, archive, &extraction).await?;
+        let unmatched = unmatched(&session, archive, extraction.countries, days.0..=days.1).await?;
+        Ok(Features { version, files, unmatched })
     }
 }
 
@@ -203,7 +219,7 @@ fn find<'a>(
     async move {
         let session = session?;
         let order = vec![col("flight_date").sort(true, false), col("trip_id").sort(true, false)];
-        let rows = features.files.scan(&session, archive, schema())?.sort(order)?;
+        let rows = features.files.scan(&session, archive, schema(false))?.sort(order)?;
         let batches = rows.batches().await.context(|| "read features of travellers")?;
         let own = parameters.clone();
         let (file, base) =
@@ -211,7 +227,7 @@ fn find<'a>(
         let snapshot = format!("{}@{}", table::TRAVELLERS.table, features.version);
         let rules_at = archive.display(&file);
         let (rules, html, [tried, possible]) = on_cpu(move || {
-            let rows = concat_batches(&schema(), &batches)?;
+            let rows = concat_batches(&schema(false), &batches)?;
             let (facts, rules) = discovered(&rows, &own, snapshot, rules_at)?;
             Ok((rules, page(&facts).render(), [facts.tried, facts.possible]))
         })
@@ -353,8 +369,8 @@ fn discovered(
         chosen.iter().map(|one| chosen.iter().map(|other| overlap(&one.train, &other.train)).collect());
     let facts = Facts {
         country: parameters.country.to_string(),
-        train: parameters.train.to_string(),
-        test: parameters.test.to_string(),
+        train: period(&parameters.train.to_string()),
+        test: period(&parameters.test.to_string()),
         tried,
         is_cut: tried >= MOST_TRIED,
         possible,
@@ -422,7 +438,7 @@ mod tests {
     /// Two years of inspected trips; two of three that are paid in cash shortly before the flight are finds, of the others
     /// one of forty.
     fn rows() -> RecordBatch {
-        let schema = schema();
+        let schema = schema(false);
         let count = 4000_usize;
         let is_risky = |row: usize| row % 20 == 3;
         let columns = schema.fields().iter().map(|field| -> ArrayRef {

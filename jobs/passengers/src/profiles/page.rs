@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use tidewaiter_report::{
-    format::ENGLISH,
+    format::{ENGLISH, period},
     page::{Footer, Page, Section},
     table::{Cell, Kind, Table},
 };
@@ -69,7 +69,10 @@ pub(super) fn page(facts: &Facts) -> Page {
             ENGLISH.count(facts.possible as f64)
         ),
     };
-    let rate = |(found, of): (u64, u64)| ENGLISH.percent(found as f64 / of.max(1) as f64);
+    let rate = |(found, of): (u64, u64)| {
+        let share = ENGLISH.percent(found as f64 / of.max(1) as f64);
+        format!("{share}: {} of {} inspected", ENGLISH.count(found as f64), ENGLISH.count(of as f64))
+    };
     let tried = match facts.is_cut {
         true => format!(
             "{}, where the search was ended; better rules can be among the others",
@@ -83,8 +86,8 @@ pub(super) fn page(facts: &Facts) -> Page {
         subtitle: "Short rules found in the results of inspections, tested on later months".to_owned(),
         lead,
         facts: vec![
-            ("Searched months".to_owned(), facts.train.clone()),
-            ("Test months".to_owned(), facts.test.clone()),
+            ("Searched months".to_owned(), period(&facts.train)),
+            ("Test months".to_owned(), period(&facts.test)),
             ("Share of finds, searched months".to_owned(), rate(facts.base[0])),
             ("Share of finds, test months".to_owned(), rate(facts.base[1])),
             ("Conditions".to_owned(), ENGLISH.count(facts.conditions as f64)),

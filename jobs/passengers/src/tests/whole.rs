@@ -35,6 +35,16 @@ async fn messages_become_a_network_a_model_profiles_and_a_selection() {
     });
     run::<synth::Parameters>(&place, "01", made).await;
     assert_eq!(place.ingest("02", &[place.path("made/messages")], None).await.error, None);
+    // An inspection on a flight of which there is no message, and one of nobody on a flight.
+    let mut outcomes = std::fs::read_to_string(place.path("made/outcomes.csv")).expect("is there");
+    let flight: Vec<String> =
+        outcomes.lines().nth(1).expect("a line").split(',').take(4).map(str::to_owned).collect();
+    for flight in ["ZZ,999,2024-02-03,XXX", &flight.join(",")] {
+        outcomes.push_str(&format!(
+            "{flight},NOBODY,AT ALL,1970-01-01,X0,ZZZ,,officer,2024-02-03,2024-02-03,false,,\n"
+        ));
+    }
+    place.file("made/outcomes.csv", outcomes.as_bytes());
     let mapping = Some(place.path("made/outcomes.toml"));
     assert_eq!(place.ingest("03", &[place.path("made/outcomes.csv")], mapping).await.error, None);
     run::<link::Parameters>(&place, "04", json!({})).await;
@@ -71,11 +81,46 @@ async fn messages_become_a_network_a_model_profiles_and_a_selection() {
         "trees": { "trees": 20, "leaves": 7, "early_stopping_rounds": 0 },
     });
     let first = run::<RetrainParameters>(&place, "08", retrain.clone()).await;
+    let told = first.metrics["unmatched_inspections"].as_str().expect("is told");
+    assert!(
+        told.starts_with("2 inspections are of nobody in the archive and are left out, 1 of them"),
+        "{told}"
+    );
     let page = report(&place, &first, ".html").await;
+    assert!(page.contains("Inspections left out"));
     assert!(page.contains("Workload of airports") && !page.contains("<script"));
-    let second = run::<RetrainParameters>(&place, "09", retrain).await;
+    assert!(page.contains(" finds with randomly inspected travellers") && page.contains("95 % interval"));
+    assert!(page.contains("2024-04") && !page.contains("2024-04..2024-04"));
+    let second = run::<RetrainParameters>(&place, "09", retrain.clone()).await;
     assert_eq!(first.metrics["test"], second.metrics["test"], "the same model");
     assert_eq!(second.metrics["promoted"], false);
+
+    // A graph network on the same trips beside the trees, twice the same, and applied with reasons of its own.
+    let mut network = retrain;
+    network["learner"] = json!("graph");
+    network["graph"] = json!({ "epochs": 3 });
+    let graph = run::<RetrainParameters>(&place, "12", network.clone()).await;
+    let again = run::<RetrainParameters>(&place, "13", network).await;
+    let bytes = |version: u64| {
+        let place = &place;
+        async move {
+            place.archive.get(&format!("models/passengers-KR/{version}/model.bin")).await.expect("bytes")
+        }
+    };
+    assert_eq!(bytes(3).await, bytes(4).await);
+    assert_eq!(graph.metrics["test"], again.metrics["test"]);
+    assert_ne!(graph.metrics["test"], first.metrics["test"]);
+    assert_eq!(graph.metrics["champion"], first.metrics["test"], "the same trips");
+    assert!(graph.metrics["learned"]["training"].as_u64() > Some(50));
+    let page = report(&place, &graph, ".html").await;
+    assert!(page.contains("New model (graph network)") && page.contains("Champion before (boosted trees)"));
+    let by_network = json!({ "country": "KR", "months": "2024-04", "version": 3 });
+    let by_network = run::<ApplyParameters>(&place, "14", by_network).await;
+    assert_eq!(by_network.model.as_deref(), Some("passengers-KR@3"));
+    let page = report(&place, &by_network, ".html").await;
+    assert!(page.contains("Travellers with the highest scores, and why"));
+    let of_network = "SELECT count(*) FROM predictions_passengers WHERE rank <= 5 AND reasons LIKE '%reason%' AND job = '14'";
+    assert_eq!(place.query(of_network).await, ["5"]);
 
     // Profiles of the first three months on the last one.
     let search =
@@ -102,11 +147,12 @@ async fn messages_become_a_network_a_model_profiles_and_a_selection() {
         let place = &place;
         async move { place.query(text).await[0].parse::<u64>().expect("a count") }
     };
-    assert_eq!(Some(count("SELECT count(*) FROM predictions_passengers").await), selection["trips"].as_u64());
+    let all = "SELECT count(*) FROM predictions_passengers WHERE job = '11'";
+    assert_eq!(Some(count(all).await), selection["trips"].as_u64());
     let late = count("SELECT count(*) FROM predictions_passengers WHERE rules = 'late' AND selected").await;
     assert_eq!(Some(late), selection["rules"][0][1].as_u64());
     assert!(count("SELECT count(*) FROM predictions_passengers WHERE watch IS NOT NULL").await > 0);
-    let explained = "SELECT count(*) FROM predictions_passengers WHERE rank <= 5 AND reasons LIKE '%reason%'";
+    let explained = "SELECT count(*) FROM predictions_passengers WHERE rank <= 5 AND reasons LIKE '%reason%' AND job = '11'";
     assert_eq!(count(explained).await, 5);
     let page = report(&place, &applied, ".html").await;
     assert!(page.contains("Watch list") && page.contains("Networks of the first"));

@@ -400,7 +400,8 @@ fn with_own(samples: &Samples, table: &Table, rows: std::ops::Range<usize>, trai
 fn yardstick_of_a_graph_network() {
     let Some((table, samples)) = ratings() else { return };
     let (train, all) = (table.rows.len() * 80 / 100, table.rows.len());
-    let sage = Sage::fit(&with_own(&samples, &table, 0..train, train), Settings::default()).unwrap();
+    let own = with_own(&samples, &table, 0..train, train);
+    let (sage, _) = Sage::fit(&own, &Samples::default(), Settings::default()).unwrap();
     let scores = sage.score(&with_own(&samples, &table, train..all, train)).unwrap();
     let (auc, precision) = table.figures(&scores, train);
     println!("GraphSAGE: AUC {auc:.4}, average precision {precision:.4}");

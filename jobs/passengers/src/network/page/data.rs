@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tidewaiter_report::format::ENGLISH;
 
 use crate::{
     graph::{Graph, layout::layout},
@@ -111,6 +112,25 @@ struct Shown {
     places: Vec<[f32; 2]>,
     /// How far the members of each community reach.
     reach: Vec<f32>,
+}
+
+impl Document<'_> {
+    /// What of `travellers` the picture leaves out, as a sentence; `None` where it shows all.
+    pub(super) fn left_out(&self, travellers: usize, communities: usize) -> Option<String> {
+        let count = |value: usize| ENGLISH.count(value as f64);
+        let shown: usize = self.communities.iter().map(|community| community.members).sum();
+        self.summarised.then(|| {
+            format!(
+                "The picture is one of communities: {} of {}, those of seeds first and then by members and known offenders, with \
+                 {} of the {} travellers. A community opens to {MOST_MEMBERS} members at most: {} travellers in all.",
+                count(self.communities.len()),
+                count(communities),
+                count(shown),
+                count(travellers),
+                count(self.people.id.len())
+            )
+        })
+    }
 }
 
 /// The document, and the places of all travellers where one picture shows all.

@@ -68,6 +68,9 @@ pub fn page(
                 header {
                     h1 { (about.title) }
                     p { (about.subtitle) }
+                    @if let Some(sentence) = document.left_out(people.count(), analysis.communities.len()) {
+                        p { (sentence) }
+                    }
                 }
                 div .stage {
                     div .picture {
@@ -278,6 +281,12 @@ mod tests {
         let people = rings(400);
         let html = rendered(&people, &Seeds::default());
         assert!(html.contains("\"summarised\":true") && html.len() < 1_500_000, "{} bytes", html.len());
+        let said = html.split("The picture is one of communities: ").nth(1).expect("says what it leaves out");
+        assert!(
+            said.starts_with("300 of ") && said.contains(" of the 3,200 travellers. "),
+            "{}",
+            &said[..200]
+        );
     }
 
     #[test]

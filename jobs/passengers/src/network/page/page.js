@@ -4,7 +4,7 @@
   const $ = (id) => document.getElementById(id);
   const canvas = $('picture'), pen = canvas.getContext('2d');
   const P = data.people, L = data.links, C = data.communities, B = data.bridges, KINDS = data.kinds;
-  const COUNT = P.id.length, STEP = 6;
+  const COUNT = P.id.length, STEP = 6, SEEDS = P.seed.filter(Boolean).length;
   const DASH = [[], [7, 3], [2, 3], [9, 3, 2, 3], [12, 4], [1, 4]];
 
   const state = {
@@ -134,7 +134,10 @@
   };
   const toX = (x) => (x - view.x) * view.scale + view.width / 2;
   const toY = (y) => (y - view.y) * view.scale + view.height / 2;
-  const radius = (node) => Math.max(node.person === undefined ? 10 : 2.5, Math.min(node.radius * view.scale, node.person === undefined ? 60 : 18));
+  // In pixels; a community has a size by its members from afar, too.
+  const radius = (node) => node.person === undefined
+    ? Math.max(4 + 2 * Math.log1p(C[node.community].members), Math.min(node.radius * view.scale, 60))
+    : Math.max(2.5, Math.min(node.radius * view.scale, 18));
 
   let asked = false;
   const draw = () => {
@@ -231,7 +234,8 @@
   };
   const short = (number) => number < 1000 ? `${number}` : number < 1e6 ? `${Math.round(number / 1000)}k` : `${Math.round(number / 1e6)}M`;
   const dark = window.matchMedia('(prefers-color-scheme: dark)');
-  const hue = (community) => `hsl(${(community * 137.5 + 200) % 360} ${dark.matches ? '45% 62%' : '45% 45%'})`;
+  // No reds, which are the known offenders'.
+  const hue = (community) => `hsl(${30 + (community * 137.5 + 170) % 290} ${dark.matches ? '45% 62%' : '45% 45%'})`;
 
   // Names where they cover neither a vertex nor another name; those of the selection always.
   const label = (lit, neighbours, onPath) => {
@@ -243,7 +247,8 @@
       }
       return found;
     };
-    const important = (node) => node.at === lit ? 3 : onPath.has(node.at) ? 2 : neighbours.has(node.at) ? 1 : 0;
+    const isNamedSeed = (node) => node.person !== undefined && P.seed[node.person] && SEEDS <= 20;
+    const important = (node) => node.at === lit ? 3 : onPath.has(node.at) || isNamedSeed(node) ? 2 : neighbours.has(node.at) ? 1 : 0;
     const isMarked = (node) => node.person !== undefined && (P.seed[node.person] || P.offences[node.person] > 0);
     const wanted = [];
     for (const node of nodes) {
