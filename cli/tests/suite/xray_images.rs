@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     binary, document,
@@ -61,6 +61,12 @@ fn generated_images_are_ingested_here_and_on_a_cluster_and_come_back() {
     assert_eq!(sql(&here, query), sql(&there, query), "a cluster archives what one process does");
     let again = document(&on_cluster(&words(&ingest)));
     assert_eq!((&again["rows"]["archived"], &again["metrics"]["ingested_before"]), (&0.into(), &12.into()));
+    let sources = "SELECT source, rows_read, rows_archived, rows_quarantined FROM sources";
+    let one = json!([{ "source": 1, "rows_read": 12, "rows_archived": 12, "rows_quarantined": 0 }]);
+    assert_eq!((sql(&here, sources), sql(&there, sources)), (one.clone(), one), "the folder, once");
+    let traced = tidewaiter(&here, &["archive", "trace", "D1", "--table", "images"]);
+    let error = String::from_utf8_lossy(&traced.stderr);
+    assert!(!traced.status.success() && error.contains("WHERE table_name = 'images'"), "{error}");
 
     let back = path("back");
     let exported =
@@ -82,4 +88,11 @@ fn generated_images_are_ingested_here_and_on_a_cluster_and_come_back() {
     assert!(fs::read(&shown).expect("is written").starts_with(b"\x89PNG"));
     let missing = tidewaiter(&there, &["xray", "show", "0000000000000000", "--out", &shown]);
     assert!(!missing.status.success());
+
+    let forgotten = document(&on_cluster(&["archive", "forget", "1"]));
+    assert_eq!(forgotten["metrics"]["forgotten"]["images"]["rows"], 12);
+    let left = "SELECT (SELECT count(*) FROM images) AS images, (SELECT count(*) FROM sources) AS sources";
+    assert_eq!(sql(&there, left), json!([{ "images": 0, "sources": 0 }]));
+    let again = document(&on_cluster(&words(&ingest)));
+    assert_eq!(again["rows"]["archived"], 12, "what was forgotten may come again");
 }

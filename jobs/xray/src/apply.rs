@@ -8,6 +8,7 @@
 use arrow::datatypes::DataType;
 use datafusion::{
     common::ScalarValue,
+    logical_expr::when,
     prelude::{Expr, cast, col, lit},
 };
 use serde::{Deserialize, Serialize};
@@ -155,14 +156,18 @@ fn find<'a>(
         })?;
         let found = plan::apply(rows, operator)?;
         let mut columns: Vec<Expr> = found.schema().fields().iter().map(|field| col(field.name())).collect();
-        let threshold = chosen.threshold.map(|threshold| threshold.probability);
-        let alarm = match threshold {
+        let threshold = chosen.threshold.and_then(|threshold| threshold.probability);
+        let alarm = match (chosen.threshold, threshold) {
             // As floats of 32 bits, in which thresholds are chosen.
-            Some(threshold) => {
+            (_, Some(threshold)) => {
                 let single = |value| cast(value, DataType::Float32);
                 single(col("illicit")).gt_eq(single(lit(threshold)))
             }
-            None => lit(ScalarValue::Boolean(None)),
+            // Of an image that could not be read it is unknown.
+            (Some(_), None) => {
+                when(col("illicit").is_not_null(), lit(false)).otherwise(lit(ScalarValue::Boolean(None)))?
+            }
+            (None, None) => lit(ScalarValue::Boolean(None)),
         };
         columns.push(alarm.alias("alarm"));
         columns.push(lit(ScalarValue::Float64(threshold)).alias("threshold"));

@@ -166,6 +166,7 @@ fn ending(format: &str) -> &'static str {
     match format {
         "jpeg" => "jpg",
         "tiff" => "tif",
+        "dicom" => "dcm",
         _ => "png",
     }
 }
@@ -320,11 +321,20 @@ pub(crate) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::decode::Format;
 
     #[test]
     fn a_line_of_yolo_is_of_shares() {
         let rectangle = Rectangle { left: 10.0, top: 10.0, width: 20.0, height: 5.0 };
         assert_eq!(yolo_line(3, &rectangle, 100, 50), "3 0.2 0.25 0.2 0.1\n");
+    }
+
+    #[test]
+    fn files_have_the_endings_of_their_formats() {
+        for format in [Format::Png, Format::Jpeg, Format::Tiff, Format::Dicom] {
+            let name = format!("x.{}", ending(format.name()));
+            assert!(format.is_ending(&name), "{name} for {format:?}");
+        }
     }
 
     #[test]

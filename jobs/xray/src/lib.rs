@@ -50,6 +50,7 @@ use crate::{
 
 /// What this crate adds to a program.
 pub static DOMAIN: Domain = Domain {
+    written: &[&table::LAYOUT],
     operators: &[
         OperatorKind { name: InspectImagesOperator::NAME, read: |_, _| Ok(Arc::new(InspectImagesOperator)) },
         OperatorKind {

@@ -40,12 +40,12 @@ use crate::{
     },
     fraud, messages,
     metrics::{
-        figures::{Evaluated, FALSE_ALARMS, Figures, best_threshold, compared},
+        figures::{Evaluated, Figures, best_threshold, compared, image_thresholds},
         operating::Roc,
     },
     model::{
         backbone,
-        detector::{Detector, Head, Threshold, to_bytes},
+        detector::{Detector, Head, to_bytes},
         image_score::{ImageScore, Sample},
     },
     parameters::{MODEL, RetrainParameters},
@@ -431,13 +431,7 @@ fn with_thresholds(head: Head, images: Vec<ScoredImage>) -> Head {
     let image_score = ImageScore::fit(&samples);
     let probability = |sample: &Sample| image_score.probability(sample.whole, sample.object) as f32;
     let roc = Roc::new(samples.iter().map(|sample| (probability(sample), sample.is_illicit)).collect());
-    let thresholds = FALSE_ALARMS.iter().filter_map(|share| {
-        let point = roc.at_false_alarms(*share)?;
-        // No score is so rare that it alarms: none does.
-        let probability = if point.threshold.is_finite() { f64::from(point.threshold) } else { 1.0 };
-        Some(Threshold { false_alarms: *share, probability })
-    });
-    let thresholds = thresholds.collect();
+    let thresholds = image_thresholds(&roc);
     let object_threshold = best_threshold(&Evaluated::new(images, &head).evaluations);
     Head { image_score, thresholds, object_threshold, ..head }
 }

@@ -15,6 +15,7 @@ use arrow::{
     datatypes::{DataType, Field, Fields, Float32Type, Schema, SchemaRef, TimeUnit},
 };
 use serde::{Deserialize, Serialize};
+use tidewaiter_archive::schema::{Layout, with_lineage};
 use tidewaiter_core::{Error, Result, ResultExt};
 
 use crate::boxes::Rectangle;
@@ -33,6 +34,17 @@ pub const SORT_COLUMNS: [&str; 1] = ["image_id"];
 
 /// Digits of an image's id, which are the first of the file's SHA-256.
 pub const ID_DIGITS: usize = 16;
+
+/// The description of the table, of whose columns no export names one.
+pub static LAYOUT: Layout = Layout {
+    table: IMAGES,
+    about: "X-ray images: one row for each file, with the file itself",
+    columns: &[],
+    date_column: TAKEN_AT,
+    sort_columns: &SORT_COLUMNS,
+    key: &["image_id"],
+    schema,
+};
 
 /// One annotated object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +90,12 @@ pub fn schema() -> SchemaRef {
         ]))
     });
     Arc::clone(&SCHEMA)
+}
+
+/// The columns of [`IMAGES`] as they are written: those of [`schema`], and those by which each image's source, and its
+/// number in it, are found.
+pub fn stored_schema() -> SchemaRef {
+    with_lineage(&schema())
 }
 
 /// The type of [`TAKEN_AT`].

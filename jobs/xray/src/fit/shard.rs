@@ -258,6 +258,7 @@ impl Shard for DetectorShard {
 mod tests {
     use parquet::arrow::ArrowWriter;
     use tidewaiter_archive::Archive;
+    use tidewaiter_collective::{Leader, fit::give};
     use tidewaiter_core::disk::{self, Disk};
     use tidewaiter_learning::local_sgd::Trained;
 
@@ -265,6 +266,7 @@ mod tests {
     use crate::{
         boxes::Rectangle,
         features::squares::{Part, Square, rows, schema},
+        fit::leader::DetectorLeader,
         metrics::average_precision::Object,
     };
 
@@ -354,5 +356,58 @@ mod tests {
             }
         }
         assert!(answers[..2] == answers[2..], "the files do not matter");
+    }
+
+    /// Cargo of section 0, which is light, or of section 1, which is striped; a dark object lies in every third.
+    fn cargo(number: usize) -> Square {
+        let section = number / 3 % 2;
+        let pixel = |at: usize| {
+            let (x, y) = (at / INPUTS % SIDE, at / INPUTS / SIDE);
+            let level = match (number.is_multiple_of(3), section) {
+                (true, _) if (4..16).contains(&x) && (4..14).contains(&y) => 2_000,
+                (_, 1) if y % 8 < 4 => 25_000,
+                _ => 50_000,
+            };
+            level + (mix((at ^ number << 20) as u64) >> 52) as u16
+        };
+        let pixels = (0..SIDE * SIDE * INPUTS).map(pixel).collect();
+        let rectangle = Rectangle { left: 4.0, top: 4.0, width: 12.0, height: 10.0 };
+        let object = Object { rectangle, class: 0, is_crowd: false };
+        let objects = if number.is_multiple_of(3) { vec![object] } else { Vec::new() };
+        let part = if number < 36 { Part::Training } else { Part::Validation };
+        let example = Example { pixels, objects, section: Some(section) };
+        Square { image: format!("image-{number:02}"), tile: 0, part: part.number(), example }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_section_of_cargo_is_learned() {
+        let archive = Archive::open("memory://xray-sections").expect("opens");
+        let disk = Disk::of_task(&datafusion::execution::TaskContext::default());
+        let parameters = Parameters {
+            side: SIDE,
+            width: 8,
+            epochs: 12,
+            batch_images: 4,
+            learning_rate: 5e-3,
+            ..Parameters::default()
+        };
+        let extents = parameters.extents(1, 2);
+        let squares: Vec<Square> = (0..48).map(cargo).collect();
+        let examples = loaded(&archive, &disk, std::slice::from_ref(&squares)).await;
+        let mut shard = DetectorShard::new(0, parameters.clone(), extents, examples).expect("a shard");
+        let mut leader = DetectorLeader::new(parameters, extents, 1, &[]).expect("a leader");
+        while let Some(instruction) = leader.instruct().expect("instructs") {
+            let mut merged = None;
+            shard.contribute_async(&instruction, &mut merged).await.expect("answers");
+            give(&mut leader, merged.expect("an answer")).expect("goes on");
+        }
+        let validation: Vec<Example> = squares.into_iter().skip(36).map(|square| square.example).collect();
+        let weights = shard.network.weights(leader.weights().to_vec(), &Device::Cpu).expect("fit");
+        let outputs = shard.network.compute(&weights, shard.input(&validation)).expect("computes");
+        let right = outputs.image.chunks_exact(3).zip(&validation).filter(|(logits, example)| {
+            let likely = usize::from(logits[2] > logits[1]);
+            Some(likely) == example.section
+        });
+        assert!(right.count() >= 11, "{:?}", outputs.image);
     }
 }

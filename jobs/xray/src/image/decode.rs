@@ -167,7 +167,8 @@ fn png(bytes: &[u8]) -> Result<Raster, Refused> {
         .png_set_confirm_crc(true)
         .inflate_set_limit(usize::MAX);
     let mut decoder = PngDecoder::new_with_options(ZCursor::new(bytes), options);
-    let damaged = |error: zune_png::error::PngDecodeErrors| Refused::Damaged(format!("{error:?}"));
+    let damaged =
+        |error: zune_png::error::PngDecodeErrors| Refused::Damaged(format!("{error:?}").trim().to_owned());
     decoder.decode_headers().map_err(damaged)?;
     if decoder.is_animated() {
         return Err(Refused::Animated);
@@ -240,7 +241,9 @@ fn jpeg(bytes: &[u8]) -> Result<Raster, Refused> {
     let damaged = |error: DecodeErrors| match error {
         DecodeErrors::ZeroError => Refused::Empty(0, 0),
         // Of 12 bits and more, without loss, or with arithmetic coding.
-        DecodeErrors::SofError(text) if text.contains("bits of precision") => Refused::Values(text),
+        DecodeErrors::SofError(text) if text.contains("bits of precision") => {
+            Refused::Values(format!("JPEG values of {}", text.rsplit(" has ").next().unwrap_or(&text)))
+        }
         DecodeErrors::Unsupported(scheme) => Refused::Values(format!("{scheme:?}")),
         error => Refused::Damaged(error.to_string()),
     };
@@ -456,6 +459,11 @@ mod tests {
                 changed(4, &[bits]),
                 Err("its values are not grey, two energies or RGB of 8 or 16 bits")
             );
+            let mut file = whole.to_vec();
+            file[frame + 4] = bits;
+            let said = decode(&file).expect_err("is refused").to_string();
+            let expected = format!("it holds JPEG values of {bits} bits of precision; convert it");
+            assert!(said.starts_with(&expected), "{said}");
         }
         assert_eq!(changed(5, &[0, 0]), Err("it has no pixels"));
         assert_eq!(changed(5, &[0xFF; 4]), Err("it declares more pixels than are read"));

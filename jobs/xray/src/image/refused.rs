@@ -21,6 +21,11 @@ pub enum Refused {
     /// Its values mean something other than transmitted radiation.
     #[error("it holds {0}; convert it to grey, two energies or RGB of 8 or 16 bits")]
     Values(String),
+    /// Its DICOM pixels are packed in a way that is not read, which the transfer syntax names.
+    #[error(
+        "its DICOM pixels have the transfer syntax {0:?}; store them uncompressed, little endian, or as RLE or baseline JPEG"
+    )]
+    Packed(String),
     /// Its pixels are turned for display.
     #[error(
         "its EXIF tag 274 asks for a rotation ({0}); turn the pixels themselves, so that annotations fit"
@@ -42,6 +47,7 @@ impl Refused {
             Self::Empty(..) => "it has no pixels",
             Self::Large(..) => "it declares more pixels than are read",
             Self::Values(_) => "its values are not grey, two energies or RGB of 8 or 16 bits",
+            Self::Packed(_) => "its DICOM transfer syntax is not read",
             Self::Turned(_) => "its EXIF asks for a rotation",
             Self::Animated => "it is an animation",
             Self::Damaged(_) => "it cannot be decoded",

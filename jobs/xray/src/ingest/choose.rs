@@ -1,4 +1,5 @@
-//! Which of the inspected images are archived: those that are not refused, and of the same bytes the first.
+//! Which of the inspected images are archived: those that are not refused, and of the same bytes the first that is
+//! annotated, or else the first.
 //!
 //! Images that merely look alike, to each other or to one of the archive, are counted: their perceptual hashes differ in at
 //! most [`NEAR_BITS`] bits. Start at [`choose`].
@@ -12,12 +13,14 @@ use arrow::{
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use tidewaiter_archive::{Archive, provider::snapshot_provider};
+use tidewaiter_archive::{Archive, Table, provider::snapshot_provider, table::Revision};
 use tidewaiter_core::{Error, Result, query::Run as _};
 
 use super::{
-    inspect::{Notes, sha256},
-    quarantine::{Aside, Origin, Quarantine},
+    digest,
+    inspect::Notes,
+    lineage::Lineage,
+    quarantine::{Aside, Origin, Owner, Quarantine},
     source::Refusal,
 };
 use crate::table::{IMAGES, texts};
@@ -41,8 +44,11 @@ pub(super) struct Choice {
     pub(super) archived: u64,
     /// Images that are in the archive already.
     pub(super) known: u64,
-    /// The digest of what is archived.
+    /// The digest of all images that are not refused, and what the table had of it before the archive was looked at.
     pub(super) digest: String,
+    pub(super) revision: Option<Revision>,
+    /// What became of the images of each source, by its place among those that were named.
+    pub(super) sources: BTreeMap<usize, OfSource>,
     /// What is put aside.
     pub(super) aside: Aside,
     /// Corrections, by what they are.
@@ -56,6 +62,17 @@ pub(super) struct Choice {
     /// Images that look like an earlier one, and the first such pair.
     pub(super) near: u64,
     pub(super) near_pair: Option<(String, String)>,
+}
+
+/// What became of the images of a source that are not refused.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct OfSource {
+    /// Their digest.
+    pub(super) digest: String,
+    /// Those that are archived.
+    pub(super) archived: u64,
+    /// Those that are in the archive already.
+    pub(super) known: u64,
 }
 
 /// One image that is not refused.
@@ -75,6 +92,7 @@ struct Candidate {
 pub(super) async fn choose(
     session: &SessionContext,
     origin: &Origin,
+    lineage: &Lineage,
     inspected: Option<DataFrame>,
 ) -> Result<Choice> {
     let mut quarantine = Quarantine::default();
@@ -86,36 +104,75 @@ pub(super) async fn choose(
     };
     batches.drain(..).try_for_each(|batch| read(&batch, &mut candidates, &mut quarantine))?;
     candidates.sort_by_key(|candidate| candidate.number);
+    let mut choice = Choice {
+        digest: format!("images-{}", digest::of_files(candidates.iter().map(|image| image.sha256.as_str()))),
+        sources: by_source(&candidates, lineage),
+        ..Choice::default()
+    };
+    // Before the archive is read: whoever adds the same images after that changes it.
+    let table = Table::open(&origin.archive, IMAGES).await?;
+    choice.revision = table.revisions(&[choice.digest.as_str()]).await?.first().copied();
     let known = known(session, &origin.archive, &candidates).await?;
-    let mut choice = Choice::default();
-    let mut first_of: HashMap<&str, &Candidate> = HashMap::new();
+    let kept_of = kept_of(&candidates);
     let mut kept: Vec<&Candidate> = Vec::new();
     for candidate in &candidates {
         let sha256 = candidate.sha256.as_str();
         if known.contains(sha256) {
             choice.known += 1;
+            choice.source(lineage, candidate).known += 1;
             left_out.push(candidate.number);
-        } else if let Some(first) = first_of.get(sha256) {
-            let refusal = Refusal::new(&candidate.name, "another file has the same bytes", &first.name);
-            quarantine.image(Some(candidate.number), refusal);
+        } else if let Some(other) = kept_of.get(sha256).filter(|kept| kept.number != candidate.number) {
+            let owner = Owner::Image(candidate.number);
+            let refused = |rule: &str| Refusal::new(&candidate.name, rule, &other.name);
+            if candidate.objects.is_some() {
+                let rule = "annotation: another file with the same bytes has its own";
+                quarantine.description(owner, refused(rule));
+            }
+            quarantine.image(owner, refused("another file has the same bytes"));
             left_out.push(candidate.number);
         } else {
-            first_of.insert(sha256, candidate);
             kept.push(candidate);
         }
     }
     for candidate in &kept {
+        choice.source(lineage, candidate).archived += 1;
         choice.count(candidate, &mut quarantine);
     }
-    let mut sums: Vec<&str> = kept.iter().map(|candidate| candidate.sha256.as_str()).collect();
-    sums.sort_unstable();
     let (near, near_pair) = near(session, &origin.archive, &kept).await?;
-    let digest = format!("images-{}", sha256(sums.concat().as_bytes()));
-    let aside = quarantine.write(origin, "images").await?;
-    Ok(Choice { left_out, digest, aside, near, near_pair, ..choice })
+    let aside = quarantine.write(origin, lineage, "images").await?;
+    Ok(Choice { left_out, aside, near, near_pair, ..choice })
+}
+
+/// The image that is kept of those with the same bytes, by their checksum: the first that is annotated, or else the first.
+fn kept_of(candidates: &[Candidate]) -> HashMap<&str, &Candidate> {
+    let mut kept: HashMap<&str, &Candidate> = HashMap::new();
+    for candidate in candidates {
+        let own = kept.entry(candidate.sha256.as_str()).or_insert(candidate);
+        if own.objects.is_none() && candidate.objects.is_some() {
+            *own = candidate;
+        }
+    }
+    kept
+}
+
+/// The digest of each source's images.
+fn by_source(candidates: &[Candidate], lineage: &Lineage) -> BTreeMap<usize, OfSource> {
+    let mut sums: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for candidate in candidates {
+        sums.entry(lineage.place(candidate.number)).or_default().push(&candidate.sha256);
+    }
+    let of_source = |(place, sums): (usize, Vec<&str>)| {
+        (place, OfSource { digest: digest::of_files(sums), ..OfSource::default() })
+    };
+    sums.into_iter().map(of_source).collect()
 }
 
 impl Choice {
+    /// What became of the images of an image's source.
+    fn source(&mut self, lineage: &Lineage, image: &Candidate) -> &mut OfSource {
+        self.sources.entry(lineage.place(image.number)).or_default()
+    }
+
     /// Counts an image that is kept.
     fn count(&mut self, image: &Candidate, quarantine: &mut Quarantine) {
         self.archived += 1;
@@ -129,7 +186,7 @@ impl Choice {
         }
         let Notes { refused, cut, is_misnamed } = &image.notes;
         for (rule, value) in refused {
-            quarantine.description(Some(image.number), Refusal::new(&image.name, rule, value));
+            quarantine.description(Owner::Image(image.number), Refusal::new(&image.name, rule, value));
         }
         let repairs = [
             ("an annotation reached beyond its image and is cut at the edge", *cut),
@@ -154,7 +211,8 @@ fn read(batch: &RecordBatch, candidates: &mut Vec<Candidate>, quarantine: &mut Q
         let number = u64::try_from(numbers.value(row)).unwrap_or_default();
         let name = names(row).unwrap_or_default();
         if let Some(rule) = rules(row) {
-            quarantine.image(Some(number), Refusal::new(name, &rule, values(row).unwrap_or_default()));
+            quarantine
+                .image(Owner::Image(number), Refusal::new(name, &rule, values(row).unwrap_or_default()));
             continue;
         }
         let hash = hashes(row).and_then(|hash| u64::from_str_radix(&hash, 16).ok()).ok_or_else(wrong)?;

@@ -11,7 +11,6 @@ use arrow::{
 };
 use futures::{StreamExt, stream, stream::BoxStream};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tidewaiter_archive::tasks;
 use tidewaiter_core::{
     Error, Result,
@@ -21,6 +20,7 @@ use tidewaiter_core::{
 
 use super::{
     annotations::{OfImage, on_image},
+    digest::sha256,
     mapping::Attributes,
     reader::Reader,
     source::Source,
@@ -223,9 +223,4 @@ fn inspected(item: &Item, bytes: &[u8]) -> Result<Inspected, (String, String)> {
             objects,
         },
     })
-}
-
-/// The SHA-256 of bytes, in hexadecimal digits.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -13,6 +13,7 @@ use tidewaiter_ingest::{TextForm, records};
 use tidewaiter_job::Roots;
 
 use super::{
+    digest::sha256,
     matching::assigned,
     source::{Refusal, Source},
 };
@@ -65,6 +66,8 @@ struct MappingFile {
 pub(super) struct Mapping {
     /// The reporting country of the images.
     pub(super) country: String,
+    /// The file's text; without a file, that of one which says the same.
+    pub(super) text: String,
     constants: BTreeMap<&'static str, String>,
     offset: Option<FixedOffset>,
     time_format: Option<String>,
@@ -98,16 +101,22 @@ impl Mapping {
         let text = std::fs::read_to_string(path).context(doing)?;
         let file: MappingFile =
             toml::from_str(&text).map_err(|error| Error::input(error.to_string())).context(doing)?;
-        let metadata = match &file.metadata {
-            None => Metadata::default(),
+        let (metadata, note) = match &file.metadata {
+            None => (Metadata::default(), None),
             Some(name) => {
                 let beside = Path::new(path).parent().unwrap_or(Path::new(".")).join(name);
                 let place = roots.resolve(&beside.display().to_string())?;
-                let read = || Metadata::read(&std::fs::read(&place)?, &file.columns);
-                read().context(|| format!("read the table of images {place}"))?
+                let read = || {
+                    let bytes = std::fs::read(&place)?;
+                    Ok::<_, Error>((Metadata::read(&bytes, &file.columns)?, sha256(&bytes)))
+                };
+                let (metadata, digest) = read().context(|| format!("read the table of images {place}"))?;
+                (metadata, Some(format!("# metadata: {name:?}, SHA-256 {digest}")))
             }
         };
-        Self::new(file, country, metadata).context(doing)
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.extend(note.as_deref());
+        Ok(Self { text: lines.join("\n"), ..Self::new(file, country, metadata).context(doing)? })
     }
 
     fn new(file: MappingFile, country: Option<&str>, metadata: Metadata) -> Result<Self> {
@@ -137,7 +146,8 @@ impl Mapping {
             text.parse().map_err(|_| Error::input(format!("utc_offset is {text:?}; give one such as +08:00")))
         });
         let (time_format, name) = (file.time_format, file.name.as_deref().map(parts).transpose()?);
-        let mapping = Self { country, constants, offset: offset.transpose()?, time_format, name, metadata };
+        let (text, offset) = (format!("country = {country:?}"), offset.transpose()?);
+        let mapping = Self { country, text, constants, offset, time_format, name, metadata };
         if let Some(time) = mapping.constants.get("taken_at") {
             mapping.time(time).map_err(Error::input)?;
         }

@@ -3,16 +3,20 @@
 //!
 //! Two passes: [`inspect`] decodes every file once, on all tasks, and describes it; [`choose`] leaves out what is refused,
 //! what is in the archive already and what has the same bytes as another file; [`store`] reads the bytes of the others
-//! again and writes them, and one commit adds them and what is put aside. Files are read in their order, so that even a gzip stream is
-//! unpacked once a task and pass. Whatever is refused goes to the table of quarantined rows with its reason: images in are
-//! images archived and images put aside; those that the archive has already are counted by themselves.
+//! again and writes them, and one commit adds them, what is put aside, and a record of each source. Files are read in their
+//! order, so that even a gzip stream is unpacked once a task and pass. Whatever is refused goes to the table of quarantined
+//! rows with its reason: images in are images archived and images put aside; those that the archive has already are counted
+//! by themselves. A source is what was named: a folder, an archive or a file; it has no record where the archive has all
+//! of its images.
 //!
 //! What is absent: image files in an object store; every executor must be able to open them as files. Start at
 //! [`Parameters`].
 
 mod annotations;
 mod choose;
+mod digest;
 pub mod inspect;
+mod lineage;
 mod mapping;
 mod matching;
 pub mod messages;
@@ -22,6 +26,8 @@ mod source;
 pub mod store;
 #[cfg(test)]
 mod tests;
+
+use std::{collections::BTreeSet, path::Path};
 
 use clap::Args;
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -33,21 +39,26 @@ use tidewaiter_archive::{
     tasks,
     write_operator::WriteOperator,
 };
-use tidewaiter_core::{Error, Result, plan, threads::on_cpu};
-use tidewaiter_ingest::{QUARANTINE, quarantine_table_schema};
+use tidewaiter_core::{Error, ErrorKind, Result, plan, threads::on_cpu};
+use tidewaiter_ingest::{
+    QUARANTINE, SOURCES, SourceRecord, numbers, quarantine_table_schema, source_digest, sources_schema,
+    sources_with_digests, write_sources,
+};
 use tidewaiter_job::{Job, JobParameters, Outcome, Roots, async_trait, summary::grouped};
 use tidewaiter_proto::v1;
 
 use self::{
     annotations::Annotations,
-    choose::{Choice, choose},
+    choose::{Choice, OfSource, choose},
+    digest::sha256,
     inspect::{InspectImagesOperator, Item},
+    lineage::Lineage,
     mapping::Mapping,
-    quarantine::{Aside, Origin, Quarantine},
-    source::{Listing, Packing, list},
+    quarantine::{Aside, Origin, Owner, Quarantine},
+    source::{Listing, Named, Packing, list},
     store::StoreImagesOperator,
 };
-use crate::table::{IMAGES, SORT_COLUMNS, TAKEN_AT, schema};
+use crate::table::{IMAGES, SORT_COLUMNS, TAKEN_AT, stored_schema};
 
 /// Files and bytes of files that one task inspects before its answer goes on, at most.
 const TASK: (usize, u64) = (256, 64 << 20);
@@ -98,17 +109,28 @@ impl JobParameters for Parameters {
     /// [`tidewaiter_core::ErrorKind::Corrupt`] where all images are put aside.
     async fn run(&self, job: &mut Job<'_>) -> Result<()> {
         let mapping = Mapping::read(self.mapping.as_deref(), self.country.as_deref(), &job.roots)?;
+        let (parameters, text, archive) = (self.clone(), mapping.text.clone(), job.archive);
+        let made_by = on_cpu(move || made_by(&parameters, text)).await?;
+        let reserved = job.step("number sources", numbers::reserve(archive, self.files.len())).await?;
         let origin = Origin {
-            archive: job.archive.clone(),
+            archive: archive.clone(),
             job: job.outcome.job.clone(),
             country: mapping.country.clone(),
             ingested_us: job.submitted_ms.saturating_mul(1000),
+            first_source: reserved.first,
+            mapping: made_by,
         };
         let inspected = job.step("inspect images", inspect_images(job, self, mapping, &origin)).await?;
-        let choice = job.step("choose images", choose_images(job, &inspected, &origin)).await?;
-        let files = job.step("store images", store_images(job, &inspected, &choice, &origin)).await?;
-        let versions = job.step("commit images", commit(&origin, files, &inspected, &choice)).await?;
-        job.outcome.tables.extend(versions);
+        let lineage = lineage(&origin, &inspected.named);
+        let choice = job.step("choose images", choose_images(job, &inspected, &lineage, &origin)).await?;
+        let store = store_images(job, &inspected, &choice, &lineage, &origin);
+        let files = job.step("store images", store).await?;
+        let records = records(&origin, &lineage, &inspected, &choice);
+        let session = job.session("commit images")?;
+        let commit = commit(&session, &origin, files, &records, &inspected, &choice);
+        let Committed { tables, has_records } = job.step("commit images", commit).await?;
+        numbers::settle(archive, reserved, has_records).await?;
+        job.outcome.tables.extend(tables);
         finish(job, inspected, choice)
     }
 
@@ -162,6 +184,8 @@ struct Inspected {
     files: Vec<DataFile>,
     /// Images that were listed.
     images: u64,
+    /// What they come from.
+    named: Vec<Named>,
     /// What was put aside before any image was read.
     aside: Aside,
 }
@@ -169,8 +193,38 @@ struct Inspected {
 /// What is read before any image is.
 struct Listed {
     images: u64,
+    named: Vec<Named>,
     tasks: Vec<String>,
     quarantine: Quarantine,
+}
+
+/// By what rows are made of the files, as the table of sources keeps it: the mapping, and in comments the annotations.
+fn made_by(parameters: &Parameters, mapping: String) -> Result<String> {
+    let mut lines = vec![mapping];
+    if let Some(path) = &parameters.annotations {
+        let place = Path::new(path);
+        let digest = place.is_file().then(|| source_digest(place)).transpose()?;
+        let digest = digest.map(|digest| format!(", SHA-256 {digest}")).unwrap_or_default();
+        lines.push(format!("# annotations: {path:?}{digest}"));
+    }
+    if !parameters.classes.is_empty() {
+        lines.push(format!("# classes: {:?}", parameters.classes));
+    }
+    Ok(lines.join("\n"))
+}
+
+/// The numbers of what was named as sources.
+fn lineage(origin: &Origin, named: &[Named]) -> Lineage {
+    let begins = named.iter().map(|named| named.first).collect();
+    Lineage { first_source: origin.first_source, begins }
+}
+
+/// Computes the digests of files and archives, which are read for it once more.
+fn with_digests(mut named: Vec<Named>) -> Result<Vec<Named>> {
+    for file in named.iter_mut().filter(|named| !named.is_folder) {
+        file.digest = Some(source_digest(Path::new(&file.path))?);
+    }
+    Ok(named)
 }
 
 fn inspect_images<'a>(
@@ -184,8 +238,11 @@ fn inspect_images<'a>(
     async move {
         let session = session?;
         let at_once = engine.most_tasks().await.max(1);
-        let Listed { images, tasks, quarantine } =
+        let Listed { images, named, tasks, quarantine } =
             on_cpu(move || listed(&parameters, &mapping, &roots, at_once)).await?;
+        let aside = quarantine.write(origin, &lineage(origin, &named), "listing").await?;
+        // It runs beside the query.
+        let digests = on_cpu(move || with_digests(named));
         let files = match tasks.len() {
             0 => Vec::new(),
             count => {
@@ -204,8 +261,7 @@ fn inspect_images<'a>(
                     .concat()
             }
         };
-        let aside = quarantine.write(origin, "listing").await?;
-        Ok(Inspected { files, images, aside })
+        Ok(Inspected { files, images, named: digests.await?, aside })
     }
 }
 
@@ -216,19 +272,23 @@ fn inspected_folder(work: &str) -> String {
 
 /// Lists the images with what is known of them, in tasks for `at_once` partitions.
 fn listed(parameters: &Parameters, mapping: &Mapping, roots: &Roots, at_once: usize) -> Result<Listed> {
-    let Listing { sources, refused, passed_over } = list(&parameters.files)?;
+    let Listing { named, sources, refused, passed_over } = list(&parameters.files)?;
     let mut quarantine = Quarantine::default();
     let images = (sources.len() + refused.len()) as u64;
     if images == 0 {
-        let named = parameters.files.join(", ");
         return Err(Error::input(format!(
-            "there is no image in {named}; give PNG, JPEG, TIFF or DICOM files"
+            "there is no image in {}; give PNG, JPEG, TIFF or DICOM files",
+            parameters.files.join(", ")
         )));
     }
     if passed_over > 0 {
         tracing::info!(files = passed_over, "hidden files and descriptions among the images are passed over");
     }
-    refused.into_iter().for_each(|refusal| quarantine.image(None, refusal));
+    let begins = named.iter().map(|named| named.first_refused).collect();
+    let of_refused = Lineage { first_source: 0, begins };
+    for (number, refusal) in (0..).zip(refused) {
+        quarantine.image(Owner::Source(of_refused.place(number)), refusal);
+    }
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     let annotations = match &parameters.annotations {
         Some(path) => Annotations::read(path, &parameters.classes, roots)?,
@@ -236,17 +296,17 @@ fn listed(parameters: &Parameters, mapping: &Mapping, roots: &Roots, at_once: us
     };
     let (of_images, unused) = annotations.of(&names);
     let (attributes, unknown) = mapping.attributes(&sources);
-    unused.into_iter().chain(unknown).for_each(|refusal| quarantine.description(None, refusal));
+    unused.into_iter().chain(unknown).for_each(|refusal| quarantine.description(Owner::Nobody, refusal));
     let mut items = Vec::new();
     for (number, ((source, attributes), annotation)) in
         (0..).zip(sources.into_iter().zip(attributes).zip(of_images))
     {
         match attributes {
             Ok(attributes) => items.push(Item { number, source, attributes, annotation }),
-            Err(refusal) => quarantine.image(Some(number), refusal),
+            Err(refusal) => quarantine.image(Owner::Image(number), refusal),
         }
     }
-    Ok(Listed { images, tasks: tasks_of(items, at_once)?, quarantine })
+    Ok(Listed { images, named, tasks: tasks_of(items, at_once)?, quarantine })
 }
 
 /// The tasks in which images are inspected. They are in the order of time, so that each one writes one month after the
@@ -288,15 +348,16 @@ fn inspected_images(
 fn choose_images<'a>(
     job: &Job<'a>,
     inspected: &'a Inspected,
+    lineage: &'a Lineage,
     origin: &'a Origin,
 ) -> impl Future<Output = Result<Choice>> + use<'a> {
     let (archive, session) = (job.archive, job.session("choose images"));
     let work = job.work_folder().to_owned();
     async move {
         let session = session?;
-        Table::open_or_create(archive, IMAGES, &schema()).await?;
+        Table::open_or_create(archive, IMAGES, &stored_schema()).await?;
         let rows = inspected_images(&session, archive, &work, &inspected.files)?;
-        choose(&session, origin, rows).await
+        choose(&session, origin, lineage, rows).await
     }
 }
 
@@ -304,6 +365,7 @@ fn store_images<'a>(
     job: &Job<'a>,
     inspected: &'a Inspected,
     choice: &'a Choice,
+    lineage: &'a Lineage,
     origin: &'a Origin,
 ) -> impl Future<Output = Result<Vec<DataFile>>> + use<'a> {
     let (archive, engine, session) = (job.archive, job.engine, job.session("store images"));
@@ -316,7 +378,11 @@ fn store_images<'a>(
         if choice.archived == 0 {
             return Ok(Vec::new());
         }
-        let message = messages::StoreImagesOperator { left_out: choice.left_out.clone() };
+        let message = messages::StoreImagesOperator {
+            left_out: choice.left_out.clone(),
+            first_source: lineage.first_source,
+            begins: lineage.begins.clone(),
+        };
         let rows = plan::apply(rows, StoreImagesOperator::new(message))?;
         let message = v1::WriteOperator {
             archive: archive.url().to_string(),
@@ -331,14 +397,71 @@ fn store_images<'a>(
     }
 }
 
-/// Makes the images, and what is put aside, visible together; gives the tables' versions.
+/// The records of the sources of which the archive did not have all images.
+fn records(origin: &Origin, lineage: &Lineage, inspected: &Inspected, choice: &Choice) -> Vec<SourceRecord> {
+    let mapping_digest = sha256(origin.mapping.as_bytes());
+    let none = OfSource { digest: digest::of_files([]), ..OfSource::default() };
+    let count = |images: u64| i64::try_from(images).unwrap_or(i64::MAX);
+    let record = |(place, named): (usize, &Named)| {
+        let OfSource { digest, archived, known } = choice.sources.get(&place).unwrap_or(&none);
+        let read = named.images.checked_sub(*known).filter(|read| *read > 0)?;
+        Some(SourceRecord {
+            number: lineage.source(place),
+            country: origin.country.clone(),
+            table: IMAGES.to_owned(),
+            file: named.path.clone(),
+            digest: named.digest.as_ref().unwrap_or(digest).clone(),
+            mapping_digest: mapping_digest.clone(),
+            mapping: origin.mapping.clone(),
+            job: origin.job.clone(),
+            ingested_us: origin.ingested_us,
+            read: count(read),
+            archived: count(*archived),
+            quarantined: count(read.saturating_sub(*archived)),
+            replaced: 0,
+        })
+    };
+    inspected.named.iter().enumerate().filter_map(record).collect()
+}
+
+/// Whether the archive has records of the same: the same images of each source were put aside under the same mapping.
+async fn are_known(session: &SessionContext, archive: &Archive, records: &[SourceRecord]) -> Result<bool> {
+    let digests: Vec<&str> = records.iter().map(|record| record.digest.as_str()).collect();
+    let known = sources_with_digests(session, archive, IMAGES, &digests).await?;
+    let of =
+        |record: &SourceRecord| (record.digest.clone(), record.mapping_digest.clone(), record.quarantined);
+    let known: BTreeSet<_> = known.iter().map(of).collect();
+    Ok(records.iter().all(|record| known.contains(&of(record))))
+}
+
+/// What a commit came to.
+#[derive(Debug, Serialize, Deserialize)]
+struct Committed {
+    /// The tables with their versions.
+    tables: Vec<String>,
+    /// Whether there are new records of sources.
+    has_records: bool,
+}
+
+/// Makes the images, what is put aside and the records visible together. Where no image is new, and all else was put aside
+/// before, nothing is added.
 async fn commit(
+    session: &SessionContext,
     origin: &Origin,
     images: Vec<DataFile>,
+    records: &[SourceRecord],
     inspected: &Inspected,
     choice: &Choice,
-) -> Result<Vec<String>> {
+) -> Result<Committed> {
+    let name = format!("{}-images", origin.job);
     let aside = [inspected.aside.files.clone(), choice.aside.files.clone()].concat();
+    let sources = Table::open_or_create(&origin.archive, SOURCES, &sources_schema()).await?;
+    let is_known = choice.archived == 0 && are_known(session, &origin.archive, records).await?;
+    let (aside, records) = match is_known {
+        true => (Vec::new(), Vec::new()),
+        false => (aside, write_sources(&origin.archive, &name, records).await?),
+    };
+    let has_records = !records.is_empty();
     let change = |adds: Vec<DataFile>, sources: Vec<SourceChange>| Change {
         adds,
         sources,
@@ -346,7 +469,8 @@ async fn commit(
         changes_rows: true,
         ..Change::default()
     };
-    let set = SourceChange { digest: choice.digest.clone(), from: None, to: SourceState::Archived };
+    let (digest, from) = (choice.digest.clone(), choice.revision);
+    let set = SourceChange { digest, from, to: SourceState::Archived };
     let table = Table::open(&origin.archive, IMAGES).await?;
     let quarantine = Table::open_or_create(&origin.archive, QUARANTINE, &quarantine_table_schema()).await?;
     let mut changes = Vec::new();
@@ -356,10 +480,20 @@ async fn commit(
     if !aside.is_empty() {
         changes.push((&quarantine, change(aside, Vec::new())));
     }
-    if !changes.is_empty() {
-        commit_group(&origin.archive, &format!("{}-images", origin.job), changes).await?;
+    if has_records {
+        changes.push((&sources, change(records, Vec::new())));
     }
-    Ok(vec![format!("{IMAGES}@{}", table.version().await?)])
+    if !changes.is_empty() {
+        match commit_group(&origin.archive, &name, changes).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let text =
+                    "another job has added the same images meanwhile; run this again: none is added twice";
+                return Err(Error::conflict(text).with_source(error));
+            }
+            committed => committed?,
+        };
+    }
+    Ok(Committed { tables: vec![format!("{IMAGES}@{}", table.version().await?)], has_records })
 }
 
 /// Notes in the outcome what became of the images.

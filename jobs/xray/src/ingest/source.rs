@@ -73,9 +73,26 @@ impl Refusal {
     }
 }
 
+/// What was named: a folder, an archive or an image file. It is a source of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Named {
+    pub(super) path: String,
+    pub(super) is_folder: bool,
+    /// The number of its first image among all that are listed, from 0.
+    pub(super) first: u64,
+    /// The number of its first image among all that are refused, from 0.
+    pub(super) first_refused: u64,
+    /// Its images, those that are refused among them.
+    pub(super) images: u64,
+    /// The SHA-256 of its bytes, where that is known; a folder has none.
+    pub(super) digest: Option<String>,
+}
+
 /// Image files, and those that are refused.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
+    /// What they come from, in the order in which it was named.
+    pub(super) named: Vec<Named>,
     pub(super) sources: Vec<Source>,
     pub(super) refused: Vec<Refusal>,
     /// Hidden files and those that describe images.
@@ -90,6 +107,7 @@ pub(super) fn list(paths: &[String]) -> Result<Listing> {
     let mut listing = Listing::default();
     for path in paths {
         let kind = std::fs::metadata(path).context(|| format!("open {path}"))?;
+        let (first, first_refused) = (listing.sources.len() as u64, listing.refused.len() as u64);
         let ends = |endings: &[&str]| endings.iter().any(|end| path.to_ascii_lowercase().ends_with(end));
         if kind.is_dir() {
             listing.folder(Path::new(path), "")?;
@@ -111,6 +129,9 @@ pub(super) fn list(paths: &[String]) -> Result<Listing> {
             let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
             listing.add(whole(path.clone(), name, &kind));
         }
+        let images = (listing.sources.len() + listing.refused.len()) as u64 - first - first_refused;
+        let (path, is_folder) = (path.clone(), kind.is_dir());
+        listing.named.push(Named { path, is_folder, first, first_refused, images, digest: None });
     }
     Ok(listing)
 }

@@ -23,11 +23,7 @@ use tidewaiter_core::{
     threads::{check, on_cpu},
 };
 
-use super::{
-    inspect::{Record, sha256},
-    messages,
-    reader::Reader,
-};
+use super::{digest::sha256, inspect::Record, lineage::Lineage, messages, reader::Reader};
 use crate::table::{self, ID_DIGITS, objects_column, texts};
 
 /// Bytes of files in a batch: it is full as soon as it has so many.
@@ -40,6 +36,7 @@ const BATCH_ROWS: usize = 1024;
 #[derive(Debug)]
 pub struct StoreImagesOperator {
     left_out: BTreeSet<u64>,
+    lineage: Lineage,
 }
 
 impl StoreImagesOperator {
@@ -48,7 +45,8 @@ impl StoreImagesOperator {
 
     /// The operator of a message.
     pub fn new(message: messages::StoreImagesOperator) -> Self {
-        Self { left_out: message.left_out.into_iter().collect() }
+        let messages::StoreImagesOperator { left_out, first_source, begins } = message;
+        Self { left_out: left_out.into_iter().collect(), lineage: Lineage { first_source, begins } }
     }
 
     /// The images of a batch that are kept.
@@ -60,13 +58,13 @@ impl StoreImagesOperator {
             (texts(rows, "record")?, texts(rows, "sha256")?, texts(rows, "perceptual_hash")?);
         let mut kept = Vec::new();
         for row in 0..rows.num_rows() {
-            let is_left_out =
-                u64::try_from(numbers.value(row)).is_ok_and(|number| self.left_out.contains(&number));
+            let number = u64::try_from(numbers.value(row)).unwrap_or_default();
             if let (Some(record), Some(sha256), Some(perceptual_hash)) =
                 (records(row), sums(row), hashes(row))
-                && !is_left_out
+                && !self.left_out.contains(&number)
             {
-                kept.push(Kept { record: serde_json::from_str(&record)?, sha256, perceptual_hash });
+                let (record, lineage) = (serde_json::from_str(&record)?, self.lineage.of(number));
+                kept.push(Kept { record, sha256, perceptual_hash, lineage });
             }
         }
         Ok(kept)
@@ -78,6 +76,8 @@ struct Kept {
     record: Record,
     sha256: String,
     perceptual_hash: String,
+    /// The number of its source, and its own in it.
+    lineage: (i32, i64),
 }
 
 impl Operator for StoreImagesOperator {
@@ -86,12 +86,14 @@ impl Operator for StoreImagesOperator {
     }
 
     fn payload(&self) -> Vec<u8> {
-        messages::StoreImagesOperator { left_out: self.left_out.iter().copied().collect() }.encode_to_vec()
+        let Lineage { first_source, begins } = self.lineage.clone();
+        let left_out = self.left_out.iter().copied().collect();
+        messages::StoreImagesOperator { left_out, first_source, begins }.encode_to_vec()
     }
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
         match input.index_of("record") {
-            Ok(_) => Ok(table::schema()),
+            Ok(_) => Ok(table::stored_schema()),
             Err(_) => Err(Error::internal("images are stored by rows that describe them")),
         }
     }
@@ -176,6 +178,8 @@ fn rows(images: &[Kept], files: &[Vec<u8>]) -> Result<RecordBatch> {
         text(&|image| Some(&image.perceptual_hash)),
         objects_column(images.iter().map(|image| image.record.objects.as_deref()))?,
         Arc::new(BinaryArray::from_iter_values(files)),
+        Arc::new(Int32Array::from_iter_values(images.iter().map(|image| image.lineage.0))),
+        Arc::new(Int64Array::from_iter_values(images.iter().map(|image| image.lineage.1))),
     ];
-    Ok(RecordBatch::try_new(table::schema(), columns)?)
+    Ok(RecordBatch::try_new(table::stored_schema(), columns)?)
 }

@@ -14,6 +14,7 @@ use tidewaiter_job::{
 
 use super::{
     Parameters,
+    digest::{self, sha256},
     source::{Listing, list},
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     boxes::Rectangle,
     export::{Export, Form, images, session},
     image::{encode::png, raster::Raster},
-    table::{Annotated, files, objects, texts},
+    table::{Annotated, IMAGES, files, objects, schema, texts},
 };
 
 struct Silent;
@@ -54,10 +55,19 @@ impl Place {
     }
 
     async fn ingest(&self, id: &str, parameters: &Parameters) -> Outcome {
+        self.run(id, parameters).await
+    }
+
+    async fn forget(&self, id: &str, sources: &[&str]) -> Outcome {
+        let sources = sources.iter().map(|source| (*source).to_owned()).collect();
+        self.run(id, &tidewaiter_ingest::forget::Parameters { sources }).await
+    }
+
+    async fn run<P: JobParameters>(&self, id: &str, parameters: &P) -> Outcome {
         static DOMAINS: &[&tidewaiter_job::Domain] = &[&DOMAIN];
         let engine = Local::new(2, 64 << 20).expect("an engine");
         let mut job = Job::new(
-            Parameters::KIND,
+            P::KIND,
             Setting {
                 archive: &self.archive,
                 engine: &engine,
@@ -216,9 +226,39 @@ async fn bad_files_are_put_aside_with_their_reasons_and_the_others_archived() {
 
     let again = place.ingest("again", &parameters(&[place.path("in")])).await;
     assert_eq!((again.rows.archived, again.metrics["ingested_before"].as_u64()), (0, Some(6)));
-    assert_eq!(place.query("SELECT count(*) FROM images").await, ["5"]);
+    for (table, rows) in [("images", "5"), ("quarantine", "10"), ("sources", "1")] {
+        assert_eq!(place.query(&format!("SELECT count(*) FROM {table}")).await, [rows], "{table}");
+    }
     let nothing = place.ingest("none", &parameters(&[place.path("in/text.png")])).await;
     assert!(nothing.error.is_some_and(|error| error.contains("all 1 images are put aside")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_files_with_the_same_bytes_the_annotated_one_is_kept() {
+    let place = Place::new("xray-copies");
+    for (name, number) in [("a.png", 1), ("b.png", 1), ("c.png", 1), ("d.png", 2)] {
+        place.file(&format!("in/{name}"), &picture(number));
+    }
+    let coco = r#"{"images": [{"id": 1, "file_name": "b.png"}, {"id": 2, "file_name": "c.png"}],
+        "categories": [{"id": 7, "name": "gun"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4]}]}"#;
+    let annotations = Some(place.file("coco.json", coco.as_bytes()));
+    let outcome =
+        place.ingest("copies", &Parameters { annotations, ..parameters(&[place.path("in")]) }).await;
+    assert_eq!(outcome.error, None);
+    assert_eq!((outcome.rows.read, outcome.rows.archived, outcome.rows.quarantined), (4, 2, 2));
+    assert_eq!(
+        place.query("SELECT name || ' ' || coalesce(cardinality(objects), -1) FROM images").await,
+        ["b.png 1", "d.png -1"]
+    );
+    assert_eq!(
+        place.query("SELECT file || ': ' || rule || ' ' || value FROM quarantine").await,
+        [
+            "a.png: another file has the same bytes b.png",
+            "c.png: annotation: another file with the same bytes has its own b.png",
+            "c.png: another file has the same bytes b.png",
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -412,4 +452,109 @@ async fn what_cannot_be_an_ingest_is_an_input_error() {
     let like = place.ingest("like", &parameters(&[place.path("b.png")])).await;
     assert_eq!((like.rows.archived, &like.metrics["images"]["near"]), (1, &1.into()), "{:?}", like.error);
     assert_eq!(like.metrics["images"]["near_pair"], serde_json::json!(["a.png", "b.png"]));
+}
+
+/// The table of sources, a line for each: number, file's name, rows read, archived, put aside.
+const SOURCES: &str = "SELECT source || ' ' || regexp_replace(file, '.*/', '') || ' ' || rows_read || ' ' || \
+                       rows_archived || ' ' || rows_quarantined FROM sources WHERE table_name = 'images'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_source_has_a_record_by_which_its_images_are_found() {
+    let place = Place::new("xray-sources");
+    let tar = tar_of(&[("1.png", &picture(1)), ("2.png", b"no image")]);
+    let tar_digest = sha256(&tar);
+    let tar = place.file("scans.tar", &tar);
+    for number in [3, 4] {
+        place.file(&format!("folder/b/{number}.png"), &picture(number));
+    }
+    place.file("folder/a.png", b"");
+    let single = place.file("5.png", &picture(5));
+    let annotations = place.file(
+        "coco.json",
+        br#"{"images": [{"id": 1, "file_name": "b/3.png"}], "categories": [], "annotations": []}"#,
+    );
+    let named = [tar, place.path("folder"), single];
+    let with_annotations = Parameters { annotations: Some(annotations), ..parameters(&named) };
+    let outcome = place.ingest("first", &with_annotations).await;
+    assert_eq!((outcome.error, outcome.rows.archived, outcome.rows.quarantined), (None, 4, 4));
+    // Of the archive two members are refused by their names, and one is no image.
+    let recorded = ["1 scans.tar 4 1 3", "2 folder 3 2 1", "3 5.png 1 1 0"];
+    assert_eq!(place.query(SOURCES).await, recorded);
+    let of_folder = digest::of_files([sha256(&picture(3)).as_str(), sha256(&picture(4)).as_str()]);
+    let digests = place.query("SELECT source || ' ' || digest FROM sources").await;
+    assert_eq!(
+        digests,
+        [format!("1 {tar_digest}"), format!("2 {of_folder}"), format!("3 {}", sha256(&picture(5)))]
+    );
+    let mappings = place.query("SELECT DISTINCT mapping || ' ' || job FROM sources").await;
+    assert!(mappings[0].starts_with("country = \"TW\"\n# annotations: "), "{mappings:?}");
+    assert!(mappings[0].contains("coco.json\", SHA-256 ") && mappings[0].ends_with(" first"), "{mappings:?}");
+    let images = "SELECT source || ' ' || source_row || ' ' || name FROM images";
+    assert_eq!(place.query(images).await, ["1 1 1.png", "2 1 b/3.png", "2 2 b/4.png", "3 1 5.png"]);
+    let aside = place.query("SELECT source || ' ' || source_row || ' ' || file FROM quarantine").await;
+    assert_eq!(aside, ["1 0 ../out.png", "1 0 link.png", "1 2 2.png", "2 0 a.png"]);
+
+    // What is there already adds nothing, and a source of which something is new has a number of its own.
+    let again = place.ingest("again", &parameters(&named[2..])).await;
+    assert_eq!((again.error, again.rows.read, again.rows.archived), (None, 0, 0));
+    assert_eq!(place.query(SOURCES).await, recorded);
+    place.file("folder/b/6.png", &picture(6));
+    fs::remove_file(place.path("folder/a.png")).expect("removed");
+    let more = place.ingest("more", &parameters(&[place.path("folder")])).await;
+    assert_eq!((more.error, more.rows.read, more.rows.archived), (None, 1, 1));
+    assert_eq!(place.query(SOURCES).await[3..], ["4 folder 1 1 0"]);
+    assert_eq!(
+        place.query("SELECT source || ' ' || source_row FROM images WHERE name = 'b/6.png'").await,
+        ["4 3"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_source_leaves_with_its_images_and_may_come_again() {
+    let place = Place::new("xray-forgotten");
+    let tar = tar_of(&[("1.png", &picture(1)), ("2.png", &picture(2)), ("bad.png", b"no image")]);
+    let named = [place.file("scans.tar", &tar), place.file("3.png", &picture(3))];
+    let mapping = place.file("mapping.toml", b"country = \"TW\"\ntaken_at = \"2024-01-05 10:00\"\n");
+    let parameters = Parameters { mapping: Some(mapping), country: None, ..parameters(&named) };
+    let outcome = place.ingest("first", &parameters).await;
+    assert_eq!((outcome.error, outcome.rows.archived), (None, 3));
+    // Of the two data files one has an image of either source.
+    let forgotten = place.forget("forget", &["1"]).await;
+    assert_eq!(forgotten.error, None);
+    assert_eq!(forgotten.metrics["forgotten"]["images"]["rows"], 2);
+    assert_eq!(place.query(SOURCES).await, ["2 3.png 1 1 0"]);
+    assert_eq!(place.query("SELECT count(*) FROM quarantine").await, ["0"]);
+    let left = place.all().await;
+    assert_eq!(left.len(), 1);
+    assert!(left[0].0 == picture(3), "byte for byte");
+
+    let again = place.ingest("again", &parameters).await;
+    assert_eq!((again.error, again.rows.archived, again.rows.quarantined), (None, 2, 3));
+    assert_eq!(again.metrics["ingested_before"], 1);
+    assert_eq!(place.query(SOURCES).await, ["2 3.png 1 1 0", "3 scans.tar 5 2 3"]);
+    assert_eq!(place.all().await.len(), 3);
+
+    // Another mapping may read what one has put aside: it is a source of its own, with the same bytes.
+    let other =
+        place.file("other.toml", b"country = \"TW\"\nsite = \"KEE\"\ntaken_at = \"2024-01-05 10:00\"\n");
+    let other = place.ingest("other", &Parameters { mapping: Some(other), ..parameters.clone() }).await;
+    assert_eq!((other.error, other.rows.archived, other.rows.quarantined), (None, 0, 3));
+    let recorded = place.query(SOURCES).await;
+    assert_eq!(recorded, ["2 3.png 1 1 0", "3 scans.tar 5 2 3", "5 scans.tar 3 0 3"]);
+    let both = place.forget("both", &[&sha256(&tar)[..12]]).await;
+    assert_eq!((both.error, &both.metrics["forgotten"]["images"]["rows"]), (None, &2.into()));
+    assert_eq!(place.query(SOURCES).await, recorded[..1]);
+    assert_eq!(place.query("SELECT count(*) FROM quarantine").await, ["0"]);
+    let unknown = place.forget("unknown", &["1"]).await;
+    assert!(unknown.error.is_some_and(|error| error.contains("no source 1")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_of_an_earlier_version_stay_readable_beside_new_ones() {
+    let place = Place::new("xray-earlier");
+    tidewaiter_archive::Table::open_or_create(&place.archive, IMAGES, &schema()).await.expect("as it was");
+    place.file("in/1.png", &picture(1));
+    let outcome = place.ingest("job", &parameters(&[place.path("in")])).await;
+    assert_eq!((outcome.error, outcome.rows.archived), (None, 1));
+    assert_eq!(place.query("SELECT source FROM images").await, ["1"]);
 }

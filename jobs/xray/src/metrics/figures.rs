@@ -47,8 +47,8 @@ pub struct ClassFigures {
 pub struct Point {
     /// The share of clean images that may alarm.
     pub allowed: f64,
-    /// The threshold.
-    pub threshold: f64,
+    /// The threshold; `None`: no image reaches it.
+    pub threshold: Option<f64>,
     /// The share of clean images that alarmed.
     pub false_alarms: f64,
     /// The share of illicit images that alarmed.
@@ -309,6 +309,17 @@ pub fn best_threshold(evaluations: &[Evaluation]) -> f32 {
     threshold
 }
 
+/// The thresholds of an image's probability at the shares of [`FALSE_ALARMS`], by the curve of the validation images; none
+/// unless there are images of both kinds.
+pub fn image_thresholds(roc: &Roc) -> Vec<Threshold> {
+    let threshold = |share: &f64| {
+        let point = roc.at_false_alarms(*share)?;
+        let probability = point.threshold.is_finite().then(|| f64::from(point.threshold));
+        Some(Threshold { false_alarms: *share, probability })
+    };
+    FALSE_ALARMS.iter().filter_map(threshold).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,7 +336,7 @@ mod tests {
             sections: vec![11],
             image_score: ImageScore::default(),
             object_threshold: 0.5,
-            thresholds: vec![Threshold { false_alarms: 0.1, probability: 0.6 }],
+            thresholds: vec![Threshold { false_alarms: 0.1, probability: Some(0.6) }],
         }
     }
 
@@ -380,6 +391,25 @@ mod tests {
         let json = serde_json::to_value(&figures).expect("JSON");
         assert_eq!(json["mAP@50"], 1.0);
         assert_eq!(serde_json::from_value::<Figures>(json).expect("reads"), figures);
+    }
+
+    #[test]
+    fn a_threshold_that_no_image_reaches_is_null_and_alarms_nothing() {
+        // The most suspect of twelve clean images is more than 1 and 5 % of them, and not more than 10 %.
+        let clean = (0..12).map(|number| (if number == 0 { 0.95 } else { 0.1 }, false));
+        let roc = Roc::new(clean.chain([(0.9, true), (0.8, true)]).collect());
+        let thresholds = image_thresholds(&roc);
+        let probabilities: Vec<_> = thresholds.iter().map(|threshold| threshold.probability).collect();
+        assert_eq!(probabilities, [None, None, Some(f64::from(0.8_f32))]);
+        assert!(!thresholds[0].is_reached(1.0) && thresholds[2].is_reached(0.8));
+        assert!(image_thresholds(&Roc::new(vec![(0.5, true)])).is_empty());
+
+        let head = Head { thresholds: vec![Threshold { false_alarms: 0.01, probability: None }], ..head() };
+        let figures = Evaluated::new(images(0.0, 0.9), &head).figures(&head);
+        let point = &figures.points[0];
+        assert_eq!((point.false_alarms, point.detected, point.alarms_a_day), (0.0, 0.0, 0.0));
+        let json = serde_json::to_value(&figures).expect("JSON");
+        assert!(json["points"][0]["threshold"].is_null(), "{json}");
     }
 
     #[test]

@@ -51,10 +51,14 @@ impl Roc {
         Some(area / (self.illicit as f64 * self.clean() as f64))
     }
 
-    /// The points of the curve, as (false alarms, detected), from (0, 0) to (1, 1).
+    /// The points of the curve, as (false alarms, detected), from (0, 0) to (1, 1); none unless there are images of both
+    /// kinds.
     pub fn points(&self) -> Vec<(f64, f64)> {
+        if self.area().is_none() {
+            return Vec::new();
+        }
         let (mut found, mut wrong) = (0, 0);
-        let share = |part: usize, of: usize| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+        let share = |part: usize, of: usize| part as f64 / of as f64;
         let mut points = vec![(0.0, 0.0)];
         for group in self.images.chunk_by(|a, b| a.0 == b.0) {
             let illicit = group.iter().filter(|(_, is_illicit)| *is_illicit).count();
@@ -97,7 +101,10 @@ pub fn wilson(part: usize, of: usize) -> (f64, f64) {
     let share = part as f64 / n;
     let middle = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-    ((middle - half).max(0.0), (middle + half).min(1.0))
+    // Of none and of all the ends are exact, which rounding would miss.
+    let low = if part == 0 { 0.0 } else { (middle - half).max(0.0) };
+    let high = if part == of { 1.0 } else { (middle + half).min(1.0) };
+    (low, high)
 }
 
 #[cfg(test)]
@@ -115,7 +122,8 @@ mod tests {
         let none = roc.at_false_alarms(0.0).expect("both kinds");
         assert_eq!((none.threshold, none.detected), (0.9, 0.5));
         assert_eq!(roc.points().last(), Some(&(1.0, 1.0)));
-        assert!(Roc::new(vec![(0.5, true)]).area().is_none());
+        let one_kind = Roc::new(vec![(0.5, true)]);
+        assert!(one_kind.area().is_none() && one_kind.points().is_empty());
     }
 
     #[test]
@@ -128,5 +136,8 @@ mod tests {
         // 8 of 10: 0.490 to 0.943 (Newcombe 1998 gives Wilson's for such tables).
         let (low, high) = wilson(8, 10);
         assert!((low - 0.490).abs() < 1e-3 && (high - 0.943).abs() < 1e-3, "{low} {high}");
+        for of in 1..200 {
+            assert_eq!((wilson(0, of).0, wilson(of, of).1), (0.0, 1.0), "{of}");
+        }
     }
 }

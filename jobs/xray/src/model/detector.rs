@@ -56,14 +56,15 @@ impl Head {
 pub struct Threshold {
     /// The share of clean validation images that may alarm, 0 to 1.
     pub false_alarms: f64,
-    /// The least probability that alarms.
-    pub probability: f64,
+    /// The least probability that alarms; `None`: no image reaches it, as a clean validation image is the most suspect of
+    /// all, and already one is more than may alarm.
+    pub probability: Option<f64>,
 }
 
 impl Threshold {
     /// Whether an image's probability alarms.
     pub fn is_reached(&self, probability: f64) -> bool {
-        probability as f32 >= self.probability as f32
+        self.probability.is_some_and(|least| probability as f32 >= least as f32)
     }
 }
 
@@ -269,7 +270,7 @@ mod tests {
             sections: vec![11, 16],
             image_score: ImageScore::default(),
             object_threshold: 0.3,
-            thresholds: vec![Threshold { false_alarms: 0.05, probability: 0.7 }],
+            thresholds: vec![Threshold { false_alarms: 0.05, probability: Some(0.7) }],
         }
     }
 

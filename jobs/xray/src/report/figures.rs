@@ -97,6 +97,16 @@ pub(super) fn classes(words: &Words, facts: &ModelFacts) -> Markup {
 }
 
 pub(super) fn operating(words: &Words, evaluated: &Evaluated, facts: &ModelFacts) -> Markup {
+    if facts.figures.area.is_none() {
+        return html! {
+            p {
+                (words.say(
+                    "The test months do not have both clean and illicit images: without them there is no share of false \
+                     alarms, and no ROC curve.",
+                ))
+            }
+        };
+    }
     let columns = [
         ("False alarms allowed", Kind::Percent),
         ("Threshold", Kind::Ratio),
@@ -112,7 +122,7 @@ pub(super) fn operating(words: &Words, evaluated: &Evaluated, facts: &ModelFacts
         let exact = facts.figures.detected.get(&format!("detected@{}", point.allowed * 100.0));
         table.row(vec![
             point.allowed.into(),
-            point.threshold.into(),
+            point.threshold.map_or_else(|| words.say("not reached by any image").into(), Cell::Number),
             point.false_alarms.into(),
             point.detected.into(),
             Cell::Text(format!("{} – {}", words.percent(low), words.percent(high))),
@@ -233,5 +243,65 @@ pub(super) fn calibration(words: &Words, evaluated: &Evaluated) -> Markup {
                 &[("error", &words.numbers().percent(error))],
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tidewaiter_report::words::Language;
+
+    use super::*;
+    use crate::{
+        metrics::figures::{Figures, Point},
+        model::{detector::Head, image_score::ImageScore},
+        report::{model_tables, texts::WORDS},
+    };
+
+    #[test]
+    fn a_threshold_that_no_image_reaches_is_said_to_be_so() {
+        let point = Point {
+            allowed: 0.01,
+            threshold: None,
+            false_alarms: 0.0,
+            detected: 0.0,
+            interval: (0.0, 0.1),
+            alarms_a_day: 0.0,
+        };
+        let head = Head {
+            side: 32,
+            width: 8,
+            tile: 0,
+            classes: vec!["knife".to_owned()],
+            sections: Vec::new(),
+            image_score: ImageScore::default(),
+            object_threshold: 0.5,
+            thresholds: Vec::new(),
+        };
+        let facts = ModelFacts {
+            language: Language::English,
+            champion: None,
+            country: "KR".to_owned(),
+            periods: ["2021-01", "2021-02", "2021-03"].map(str::to_owned),
+            counts: [[0; 3]; 3],
+            seed: 1,
+            snapshot: "images@1".to_owned(),
+            figures: Figures { area: Some(0.5), points: vec![point], ..Figures::default() },
+            champion_figures: None,
+            comparison: None,
+            head,
+            backbone: None,
+            fraud: BTreeMap::new(),
+        };
+        let evaluated = Evaluated::new(Vec::new(), &facts.head);
+        let page = operating(&Words::new(facts.language, &[WORDS]), &evaluated, &facts).into_string();
+        assert!(page.contains("not reached by any image"), "{page}");
+        let one_kind = ModelFacts { figures: Figures::default(), ..facts.clone() };
+        let page = operating(&Words::new(facts.language, &[WORDS]), &evaluated, &one_kind).into_string();
+        assert!(page.contains("no ROC curve") && !page.contains("<svg"), "{page}");
+        let tables = model_tables(&evaluated, &facts).expect("tables");
+        let (_, thresholds) = tables.iter().find(|(name, _)| *name == "thresholds").expect("is there");
+        assert_eq!(thresholds.column_by_name("threshold").map(|column| column.null_count()), Some(1));
     }
 }

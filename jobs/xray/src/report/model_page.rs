@@ -99,15 +99,23 @@ fn lead(words: &Words, facts: &ModelFacts) -> String {
     let figures = &facts.figures;
     let ratio =
         |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| words.numbers().ratio(value));
-    let rate = figures.detected.get("detected@5");
-    let rate = rate.map_or_else(|| "–".to_owned(), |rate| words.numbers().percent(*rate));
+    let Some(rate) = figures.detected.get("detected@5") else {
+        return words.fill(
+            "Of {images} annotated images {illicit} hold something illicit. The model's boxes reach an mAP@50 of {map}.",
+            &[
+                ("images", &words.count(figures.images)),
+                ("illicit", &words.count(figures.illicit)),
+                ("map", &ratio(figures.map50)),
+            ],
+        );
+    };
     words.fill(
         "Of {images} annotated images {illicit} hold something illicit. At 5 % false alarms the model detects {rate} of \
          them; its boxes reach an mAP@50 of {map}.",
         &[
             ("images", &words.count(figures.images)),
             ("illicit", &words.count(figures.illicit)),
-            ("rate", &rate),
+            ("rate", &words.numbers().percent(*rate)),
             ("map", &ratio(figures.map50)),
         ],
     )

@@ -64,13 +64,11 @@ pub fn selection_report(found: &[ScoredImage], facts: &SelectionFacts, pictures:
     days.dedup();
     let a_day = alarms as f64 / days.len().max(1) as f64;
     let threshold = match facts.threshold {
-        Some(threshold) => words.fill(
+        Some(Threshold { probability: Some(probability), false_alarms }) => words.fill(
             "p ≥ {threshold}: {share} of the clean validation images",
-            &[
-                ("threshold", &words.numbers().ratio(threshold.probability)),
-                ("share", &words.percent(threshold.false_alarms)),
-            ],
+            &[("threshold", &words.numbers().ratio(probability)), ("share", &words.percent(false_alarms))],
         ),
+        Some(Threshold { probability: None, .. }) => words.say("not reached by any image").to_owned(),
         None => words.say("none: the validation images did not suffice for one").to_owned(),
     };
     Page {
@@ -255,7 +253,7 @@ mod tests {
             country: "KR".to_owned(),
             months: "2021-01".to_owned(),
             model: "xray-KR@1".to_owned(),
-            threshold: Some(Threshold { false_alarms: 0.05, probability: 0.5 }),
+            threshold: Some(Threshold { false_alarms: 0.05, probability: Some(0.5) }),
             object_threshold: 0.4,
             snapshot: "xray_images@1".to_owned(),
             fraud: BTreeMap::new(),

@@ -120,7 +120,7 @@ fn thresholds(facts: &ModelFacts) -> Result<RecordBatch> {
     let exact = |allowed: f64| facts.figures.detected.get(&format!("detected@{}", allowed * 100.0)).copied();
     batch(vec![
         ("allowed", number_column(points.iter().map(|point| point.allowed))),
-        ("threshold", number_column(points.iter().map(|point| point.threshold))),
+        ("threshold", optional(points.iter().map(|point| point.threshold))),
         ("false_alarms", number_column(points.iter().map(|point| point.false_alarms))),
         ("detected", number_column(points.iter().map(|point| point.detected))),
         ("detected_low", number_column(points.iter().map(|point| point.interval.0))),

@@ -33,7 +33,7 @@ impl Syntax {
             "1.2.840.10008.1.2.1" => Ok(Self::Native { is_explicit: true }),
             "1.2.840.10008.1.2.5" => Ok(Self::Rle),
             "1.2.840.10008.1.2.4.50" => Ok(Self::Jpeg),
-            other => Err(Refused::Values(format!("DICOM pixels of the transfer syntax {other:?}"))),
+            other => Err(Refused::Packed(other.to_owned())),
         }
     }
 

@@ -180,7 +180,7 @@ fn what_is_not_read_is_refused_by_what_it_is() {
     let large = "it declares more pixels than are read";
     let good = || grey((16, 16), &[0; 6]);
     for (file, rule) in [
-        (File { syntax: "1.2.840.10008.1.2.4.90", ..good() }, values),
+        (File { syntax: "1.2.840.10008.1.2.4.90", ..good() }, "its DICOM transfer syntax is not read"),
         (File { photometric: "PALETTE COLOR", ..good() }, values),
         (File { bits: (16, 17), ..good() }, values),
         (File { bits: (32, 32), ..good() }, values),
