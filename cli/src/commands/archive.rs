@@ -42,10 +42,11 @@ pub(super) async fn run(
 /// Shows the columns of one table that exports are read into, or of all.
 fn show_columns(table: Option<&str>, output: Output) -> Result<()> {
     let extensions = CATALOGUE.extensions();
+    let described = || extensions.layouts().filter(|layout| !layout.columns.is_empty());
     let layouts: Vec<_> =
-        extensions.layouts().filter(|layout| table.is_none_or(|table| layout.table == table)).collect();
+        described().filter(|layout| table.is_none_or(|table| layout.table == table)).collect();
     if layouts.is_empty() {
-        let known: Vec<_> = extensions.layouts().map(|layout| layout.table).collect();
+        let known: Vec<_> = described().map(|layout| layout.table).collect();
         return Err(Error::not_found(format!(
             "the tables are {}; there is no {}",
             known.join(", "),

@@ -265,7 +265,9 @@ impl Tables {
             if self.rows.was_made(id).await? {
                 return Ok(records.iter().map(|record| record.archived.unsigned_abs()).sum());
             }
-            let digests: Vec<&str> = records.iter().map(|record| record.digest.as_str()).collect();
+            // Several sources can have the same bytes.
+            let digests: BTreeSet<&str> = records.iter().map(|record| record.digest.as_str()).collect();
+            let digests: Vec<&str> = digests.into_iter().collect();
             let revisions = self.rows.revisions(&digests).await?;
             let forget = |(digest, from): (&&str, _)| SourceChange {
                 digest: (*digest).to_owned(),

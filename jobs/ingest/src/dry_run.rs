@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use tidewaiter_archive::table::Revision;
 use tidewaiter_core::{
     Error, ErrorKind, Result,
     threads::{check, on_cpu},
@@ -14,9 +15,9 @@ use crate::{
     block::RowCounts,
     committed::put_aside,
     file::{check_share, unreadable},
-    keys::{Keys, MOST_KEYS, Room},
+    keys::{Keys, Room},
     mapping::Mapping,
-    readers::{ExportReader, source_digest},
+    readers::ExportReader,
     tally::Tally,
 };
 
@@ -31,13 +32,32 @@ pub(crate) struct DryRun {
     pub(crate) compared: Vec<Compared>,
 }
 
+/// How files are compared with the archive.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    /// What the archive has of each file, in the order of the files.
+    pub(crate) known: Vec<Result<Known>>,
+    /// How many keys may be held, where keys are compared.
+    pub(crate) room: Option<Room>,
+}
+
+/// What the archive has of a file.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The SHA-256 of the file's bytes.
+    pub(crate) digest: String,
+    pub(crate) revision: Revision,
+    /// Whether the ingest would leave the file alone.
+    pub(crate) is_left: bool,
+}
+
 /// What is compared with the archive of a file.
 #[derive(Debug)]
 pub(crate) struct Compared {
     pub(crate) file: String,
-    /// The SHA-256 of its bytes.
-    pub(crate) digest: String,
+    pub(crate) known: Known,
     pub(crate) rows: RowCounts,
+    /// Those of a file that is left alone are empty.
     pub(crate) keys: Keys,
 }
 
@@ -50,7 +70,7 @@ struct ReadFile {
     compared: Option<Compared>,
 }
 
-/// Reads and checks files, so many at a time. `is_compared` says whether there is an archive to compare them with.
+/// Reads and checks files, so many at a time; `comparison` is there where there is an archive to compare them with.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`]; the error of a file is in the answer.
@@ -59,15 +79,23 @@ pub(crate) async fn dry_run(
     files: Vec<String>,
     most_quarantined: f64,
     at_once: usize,
-    is_compared: bool,
+    comparison: Option<Comparison>,
 ) -> Result<DryRun> {
-    let room = is_compared.then(|| Room::of(MOST_KEYS));
+    let (known, room) = match comparison {
+        Some(Comparison { known, room }) => (known, room),
+        None => (Vec::new(), None),
+    };
+    let mut known = known.into_iter();
     let read = files.into_iter().map(|file| {
-        let (mapping, room) = (mapping.clone(), room.clone());
-        on_cpu(move || match read(&file, &mapping, most_quarantined, room.as_ref()) {
-            Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
-            read => Ok(read),
-        })
+        let (mapping, room, known) = (mapping.clone(), room.clone(), known.next());
+        // The work begins when it is asked for, and not all of it at once.
+        async move {
+            on_cpu(move || match read(&file, &mapping, most_quarantined, known, room.as_ref()) {
+                Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
+                read => Ok(read),
+            })
+            .await
+        }
     });
     let read: Vec<_> = read.collect();
     let read: Vec<Result<ReadFile>> = stream::iter(read).buffered(at_once.max(1)).try_collect().await?;
@@ -88,27 +116,29 @@ pub(crate) async fn dry_run(
     Ok(done)
 }
 
-/// The rows and rules of a file, and its keys, where there is an archive to compare them with.
-fn read(file: &str, mapping: &Mapping, most_quarantined: f64, room: Option<&Room>) -> Result<ReadFile> {
+/// The rows and rules of a file, and what is compared of it, where there is an archive to compare it with.
+fn read(
+    file: &str,
+    mapping: &Mapping,
+    most_quarantined: f64,
+    known: Option<Result<Known>>,
+    room: Option<&Room>,
+) -> Result<ReadFile> {
     let (mut tally, mut keys) = (Tally::default(), Keys::default());
+    let is_compared = matches!(&known, Some(Ok(known)) if !known.is_left);
     let mut reader = ExportReader::open(Path::new(file), mapping).map_err(unreadable)?;
     while let Some(block) = reader.next_block().map_err(unreadable)? {
         check()?;
         tally.correct(&block.repairs);
         tally.add(&block.quarantined)?;
-        if let Some(room) = room {
+        if is_compared {
             keys.add(&block.batch, mapping.layout(), room)?;
         }
     }
     let rows = reader.counts();
     check_share(file, rows, &tally, most_quarantined)?;
     let failure = put_aside(file, rows, &tally).map(|failure| Error::new(failure.kind, failure.error));
-    let compared = match room {
-        Some(_) => {
-            let digest = source_digest(Path::new(file)).map_err(unreadable)?;
-            Some(Compared { file: file.to_owned(), digest, rows, keys })
-        }
-        None => None,
-    };
+    let known = known.transpose().map_err(unreadable)?;
+    let compared = known.map(|known| Compared { file: file.to_owned(), known, rows, keys });
     Ok(ReadFile { rows, tally, failure, compared })
 }

@@ -1,6 +1,6 @@
 //! The job that takes sources out of the archive: their rows, their quarantined rows and their records, by one commit.
-//! Their digests are remembered, so that a file is not read again unless that is asked for (`ingest --again`). Start at
-//! [`Parameters`].
+//! The digests of exports are remembered, so that a file is not read again unless that is asked for (`ingest --again`).
+//! Start at [`Parameters`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,18 @@ use datafusion::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidewaiter_archive::{Archive, table::finish_groups};
+use tidewaiter_archive::{Archive, DataFile, table::finish_groups};
 use tidewaiter_core::{Error, Result};
 use tidewaiter_job::{Job, JobParameters, Outcome, async_trait, summary::grouped};
 
 use crate::{
     commit::Tables,
+    removal::few_rows,
     sources::{self, SourceRecord},
 };
+
+/// Bytes of large rows that a writer holds, at most: a reader of the files that it writes holds as much.
+const LARGE_ROWS_BYTES: u64 = 64 << 20;
 
 /// The fewest characters of a digest that name a source.
 const DIGEST_CHARACTERS: usize = 8;
@@ -58,12 +62,16 @@ impl JobParameters for Parameters {
         let found: Vec<(String, Vec<i32>)> = job.step("find sources", find).await?;
         let mut forgotten = serde_json::Map::new();
         for (table, numbers) in found {
-            let layout = job.extensions.tables().iter().find(|layout| layout.table == table);
-            let layout = layout.ok_or_else(|| Error::input(format!("exports are not read into {table}")))?;
-            let tables = Tables::open(job.archive, layout, job.engine.task_memory() as u64).await?;
+            let layout = job.extensions.layouts().find(|layout| layout.table == table);
+            let layout = layout.ok_or_else(|| {
+                Error::input(format!("this version does not know {table}; use the one that ingested it"))
+            })?;
+            let mut tables = Tables::open(job.archive, layout, job.engine.task_memory() as u64).await?;
             let name = format!("forget {table}");
             let (session, id) =
                 (job.session(&name)?, format!("{}-{}", job.outcome.job, table.replace('/', "-")));
+            let before = tables.rows.snapshot(None).await?;
+            limit_memory(&session, &mut tables, &before.files)?;
             let forget = forget(&session, &tables, &id, &numbers);
             let Forgotten { sources, rows, quarantined } = job.step(&name, forget).await?;
             job.outcome.tables.push(format!("{table}@{}", tables.rows.version().await?));
@@ -89,6 +97,16 @@ impl JobParameters for Parameters {
         }
         lines
     }
+}
+
+/// Lets a table of large rows, such as those that hold files, be read and written in a little memory.
+fn limit_memory(session: &SessionContext, tables: &mut Tables, files: &[DataFile]) -> Result<()> {
+    let Some(rows) = few_rows(files) else { return Ok(()) };
+    tables.memory_bytes = tables.memory_bytes.min(LARGE_ROWS_BYTES);
+    let state = session.state_ref();
+    let mut state = state.write();
+    state.config_mut().options_mut().set("datafusion.execution.batch_size", &rows.to_string())?;
+    Ok(())
 }
 
 /// The numbers of the sources that are named, by table.

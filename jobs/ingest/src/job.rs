@@ -20,20 +20,24 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tidewaiter_archive::{table::finish_groups, tasks};
 use tidewaiter_core::{Error, ErrorKind, Period, Result, ResultExt, plan, threads::on_cpu};
-use tidewaiter_job::{Extensions, Job, JobParameters, Outcome, async_trait, parameters::with_arguments};
+use tidewaiter_job::{
+    Extensions, Job, JobParameters, Outcome, async_trait, parameters::with_arguments, summary::grouped,
+};
 
 use crate::{
     commit::{self, Mode, Origin, Tables},
     committed::{Committed, Failure, NAMED},
     dry_run::{DryRun, dry_run},
-    foreseen::{Foreseen, foreseen},
+    foreseen::{Foreseen, comparison, foreseen},
     group::{Group, GroupReport},
-    guess, known,
+    guess,
+    keys::MOST_KEYS,
+    known,
     listing::{grouped_files, list},
     mapping::Mapping,
     messages, nomenclature, numbers,
     operator::IngestOperator,
-    repeated::repeated,
+    repeated::{Repeated, repeated},
     summary,
 };
 
@@ -202,29 +206,38 @@ async fn ingest_exports(job: &mut Job<'_>, parameters: &Parameters) -> Result<()
         let session = job.session("look for keys")?;
         let more = i32::try_from(all.len()).unwrap_or(i32::MAX).saturating_sub(1);
         let last = origin.first_source.saturating_add(more);
-        let repeated = look_for_keys(&session, &tables, &origin, origin.first_source..=last).await?;
-        if repeated > 0 {
-            job.outcome.metrics.insert("repeated".to_owned(), json!(repeated));
-        }
+        let looked = look_for_keys(&session, &tables, &origin, origin.first_source..=last).await?;
+        note_keys(job, looked);
     }
     let advice = advice(mapping.parsed.clone(), all, &committed).await?;
     let query = format!("tidewaiter archive sql \"SELECT * FROM quarantine WHERE job = '{}'\"", origin.job);
     finish(job, committed, Some(query), advice)
 }
 
-/// The number of new rows whose keys the archive had. The rows are archived, whatever becomes of the question.
+/// The new rows whose keys the archive had. The rows are archived, whatever becomes of the question.
 async fn look_for_keys(
     session: &SessionContext,
     tables: &Tables,
     origin: &Origin,
     sources: RangeInclusive<i32>,
-) -> Result<u64> {
+) -> Result<Repeated> {
     match repeated(session, tables, &origin.country, sources).await {
-        Err(error) if error.kind() != ErrorKind::Cancelled => {
-            tracing::warn!(error = error.chain(), "the keys of the new rows were not compared");
-            Ok(0)
-        }
+        Err(error) if error.kind() != ErrorKind::Cancelled => Ok(Repeated::not_compared(error.chain())),
         looked => looked,
+    }
+}
+
+/// Notes in the outcome what is known of the keys of new rows.
+fn note_keys(job: &mut Job<'_>, looked: Repeated) {
+    let metrics = &mut job.outcome.metrics;
+    match looked {
+        Repeated::Rows(0) => {}
+        Repeated::Rows(rows) => {
+            metrics.insert("repeated".to_owned(), json!(rows));
+        }
+        Repeated::NotCompared(why) => {
+            metrics.insert("uncompared".to_owned(), json!(why));
+        }
     }
 }
 
@@ -239,7 +252,11 @@ async fn try_exports(
     let memory = job.engine.task_memory() as u64;
     let tables = Tables::existing(job.archive, mapping.layout(), memory).await?;
     let at_once = job.engine.most_tasks().await;
-    let done = dry_run(mapping.clone(), files.clone(), most_quarantined, at_once, tables.is_some()).await?;
+    let comparison = match &tables {
+        Some(tables) => Some(comparison(tables, mode, files.clone(), at_once).await?),
+        None => None,
+    };
+    let done = dry_run(mapping.clone(), files.clone(), most_quarantined, at_once, comparison).await?;
     let DryRun { rows, tally, failures, compared } = done;
     job.outcome.metrics.insert("dry_run".to_owned(), json!(true));
     let mut committed = Committed { rows, tally, ..Committed::default() };
@@ -255,7 +272,12 @@ async fn try_exports(
             }
         }
         if is_uncompared {
-            job.outcome.metrics.insert("uncompared".to_owned(), json!(true));
+            let why = format!(
+                "the rows have more than {} keys: which of them the archive has already is not counted before the \
+                 ingest; try fewer files at a time",
+                grouped(MOST_KEYS)
+            );
+            job.outcome.metrics.insert("uncompared".to_owned(), json!(why));
         }
     }
     let advice = advice(mapping, files, &committed).await?;

@@ -66,11 +66,11 @@ struct Held {
 }
 
 impl Keys {
-    /// Adds rows of a table, whose keys are held while there is room.
+    /// Adds rows of a table: their months, and where there is a room for keys, the keys while it lasts.
     ///
     /// # Errors
     /// [`tidewaiter_core::ErrorKind::Internal`] where they lack a column of the key or the date.
-    pub(crate) fn add(&mut self, rows: &RecordBatch, layout: &Layout, room: &Room) -> Result<()> {
+    pub(crate) fn add(&mut self, rows: &RecordBatch, layout: &Layout, room: Option<&Room>) -> Result<()> {
         let days = cast(answers::column(rows, layout.date_column)?, &DataType::Date32)?;
         for day in days.as_primitive::<Date32Type>().iter().flatten() {
             if let Some(date) = NaiveDate::from_epoch_days(day) {
@@ -78,9 +78,7 @@ impl Keys {
                 *self.months.entry((date.year(), month)).or_default() += 1;
             }
         }
-        if self.are_too_many {
-            return Ok(());
-        }
+        let Some(room) = room.filter(|_| !self.are_too_many) else { return Ok(()) };
         for (hash, version) in hashes(rows, layout.key)?.into_iter().zip(versions(rows)?) {
             match self.held.entry(hash) {
                 Entry::Occupied(mut held) => {
@@ -203,10 +201,11 @@ mod tests {
     fn rows_of_one_key_meet_whatever_file_they_are_of() {
         let room = Room::of(4);
         let mut keys = Keys::default();
-        keys.add(&rows(&[("A", 1, 19_000, None), ("A", 2, 19_000, Some(2))]), &LAYOUT, &room).expect("adds");
+        keys.add(&rows(&[("A", 1, 19_000, None), ("A", 2, 19_000, Some(2))]), &LAYOUT, Some(&room))
+            .expect("adds");
         let mut other = Keys::default();
         other
-            .add(&rows(&[("A", 1, 19_040, Some(1)), ("A1", 2, 19_040, None)]), &LAYOUT, &room)
+            .add(&rows(&[("A", 1, 19_040, Some(1)), ("A1", 2, 19_040, None)]), &LAYOUT, Some(&room))
             .expect("adds");
         keys.merge(other);
         assert_eq!(keys.months.values().sum::<u64>(), 4);
@@ -222,17 +221,23 @@ mod tests {
     fn beyond_the_room_for_keys_none_is_held_and_months_are_counted_on() {
         let room = Room::of(3);
         let (mut keys, mut other) = (Keys::default(), Keys::default());
-        keys.add(&rows(&[("A", 1, 19_000, None), ("A", 1, 19_000, None)]), &LAYOUT, &room).expect("adds");
-        keys.add(&rows(&[("A", 2, 19_000, None)]), &LAYOUT, &room).expect("adds");
+        keys.add(&rows(&[("A", 1, 19_000, None), ("A", 1, 19_000, None)]), &LAYOUT, Some(&room))
+            .expect("adds");
+        keys.add(&rows(&[("A", 2, 19_000, None)]), &LAYOUT, Some(&room)).expect("adds");
         assert_eq!((keys.held.len(), keys.are_too_many), (2, false));
         // Files share the room.
         let two = [("B", 1, 19_000, None), ("B", 2, 19_000, None)];
-        other.add(&rows(&two), &LAYOUT, &room).expect("adds");
-        other.add(&rows(&two[..1]), &LAYOUT, &room).expect("adds");
+        other.add(&rows(&two), &LAYOUT, Some(&room)).expect("adds");
+        other.add(&rows(&two[..1]), &LAYOUT, Some(&room)).expect("adds");
         assert!(other.are_too_many && other.is_empty());
         keys.merge(other);
         assert!(keys.are_too_many && keys.is_empty());
         assert_eq!(keys.months.values().sum::<u64>(), 6);
         assert_eq!(keys.meet(&rows(&[("A", 1, 0, None)]), LAYOUT.key).expect("meets"), 0);
+        // Where no keys are compared none is held, and that is not too many.
+        let mut uncompared = Keys::default();
+        uncompared.add(&rows(&two), &LAYOUT, None).expect("adds");
+        assert!(uncompared.is_empty() && !uncompared.are_too_many);
+        assert_eq!(uncompared.months.values().sum::<u64>(), 2);
     }
 }

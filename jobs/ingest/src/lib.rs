@@ -33,7 +33,7 @@ mod listing;
 mod mapping;
 pub mod messages;
 mod nomenclature;
-mod numbers;
+pub mod numbers;
 mod operator;
 mod options;
 mod quarantine;
@@ -68,7 +68,9 @@ pub use self::{
     quarantine_table::{QUARANTINE, quarantine_table_schema},
     readers::{ExportReader, source_digest},
     records::{TextForm, records},
-    sources::{SOURCES, SourceRecord, sources_schema},
+    sources::{
+        SOURCES, SourceRecord, sources_schema, with_digests as sources_with_digests, write as write_sources,
+    },
     tally::Tally,
     trace::{RawRecord, raw_records},
 };

@@ -16,9 +16,9 @@ const ATTEMPTS: usize = 256;
 
 /// Numbers that belong to one job: the first, and those that follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Reserved {
+pub struct Reserved {
     /// The first number, from 1.
-    pub(crate) first: i32,
+    pub first: i32,
 }
 
 fn path(first: i32) -> String {
@@ -52,7 +52,7 @@ async fn next(archive: &Archive) -> Result<i32> {
 ///
 /// # Errors
 /// [`ErrorKind::Conflict`] when other jobs were first too often; those of the store.
-pub(crate) async fn reserve(archive: &Archive, count: usize) -> Result<Reserved> {
+pub async fn reserve(archive: &Archive, count: usize) -> Result<Reserved> {
     for _ in 0..ATTEMPTS {
         let first = next(archive).await?;
         if archive.put_new(&path(first), count.max(1).to_string()).await? {
@@ -66,7 +66,7 @@ pub(crate) async fn reserve(archive: &Archive, count: usize) -> Result<Reserved>
 ///
 /// # Errors
 /// Those of the store.
-pub(crate) async fn settle(archive: &Archive, reserved: Reserved, is_used: bool) -> Result<()> {
+pub async fn settle(archive: &Archive, reserved: Reserved, is_used: bool) -> Result<()> {
     if !is_used {
         return archive.delete(&path(reserved.first)).await;
     }

@@ -46,6 +46,20 @@ impl Rewritten {
     }
 }
 
+/// Bytes of rows that a scan gives at a time, at most.
+const BATCH_BYTES: u64 = 16 << 20;
+
+/// Rows that a scan gives at a time where nothing else is said.
+const BATCH_ROWS: u64 = 8192;
+
+/// How many rows of files a scan may give at a time, where they are so large that the usual number is too much memory.
+pub(crate) fn few_rows(files: &[DataFile]) -> Option<u64> {
+    let sum = |of: fn(&DataFile) -> u64| files.iter().map(of).sum::<u64>();
+    let row_bytes = sum(|file| file.size).checked_div(sum(|file| file.rows)).unwrap_or(0);
+    let rows = (BATCH_BYTES / row_bytes.max(1)).max(1);
+    (rows < BATCH_ROWS).then_some(rows)
+}
+
 /// How the rows of a file relate to sources that leave.
 #[derive(Debug, PartialEq, Eq)]
 enum Relation {
@@ -160,9 +174,8 @@ pub(crate) async fn write(
 mod tests {
     use super::*;
 
-    #[test]
-    fn statistics_say_which_files_leave() {
-        let file = |statistics: Option<&str>| DataFile {
+    fn file(statistics: Option<&str>) -> DataFile {
+        DataFile {
             path: "a.parquet".to_owned(),
             size: 1,
             rows: 1,
@@ -171,7 +184,20 @@ mod tests {
             month: 1,
             statistics: statistics.map(str::to_owned),
             digest: None,
-        };
+        }
+    }
+
+    #[test]
+    fn large_rows_are_read_few_at_a_time() {
+        let of = |size, rows| DataFile { size, rows, ..file(None) };
+        assert_eq!(few_rows(&[]), None);
+        assert_eq!(few_rows(&[of(50_000_000, 1_000_000)]), None, "declarations");
+        assert_eq!(few_rows(&[of(1 << 30, 512), of(1 << 30, 512)]), Some(8), "files of 2 MiB");
+        assert_eq!(few_rows(&[of(1 << 40, 1)]), Some(1));
+    }
+
+    #[test]
+    fn statistics_say_which_files_leave() {
         let range = |least: i32, greatest: i32, nulls: i32| {
             let text = format!(
                 r#"{{"minValues":{{"source":{least}}},"maxValues":{{"source":{greatest}}},"nullCount":{{"source":{nulls}}}}}"#

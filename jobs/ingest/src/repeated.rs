@@ -1,7 +1,8 @@
 //! Rows whose keys other sources of the archive have as well, such as those of an export that was saved once more: a reader
-//! of the ingest's outcome should know. Only the months of the new rows are looked at. Start at [`repeated`].
+//! of the ingest's outcome should know. Only the months of the new rows are looked at, and where both sides have too many
+//! rows they are not compared, which the outcome says. Start at [`repeated`].
 
-use std::ops::RangeInclusive;
+use std::{fmt::Display, ops::RangeInclusive};
 
 use datafusion::{
     common::JoinType,
@@ -11,6 +12,7 @@ use datafusion::{
 };
 use tidewaiter_archive::{DataFile, schema::SOURCE};
 use tidewaiter_core::{Result, answers};
+use tidewaiter_job::summary::grouped;
 
 use crate::{
     commit::Tables,
@@ -25,8 +27,41 @@ const NEW: &str = "new_";
 /// Rows whose keys are read, at most.
 const MOST_ROWS: u64 = 50_000_000;
 
-/// The number of rows of the sources with these numbers, of a country, whose keys rows of other sources have in the same
-/// months.
+/// What is known of the keys of new rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// So many of the rows have keys that the archive had.
+    Rows(u64),
+    /// They were not compared, for a reason that people can read.
+    NotCompared(String),
+}
+
+impl Repeated {
+    /// The keys were not compared, because of something that stands at the end of a sentence.
+    pub(crate) fn not_compared(why: impl Display) -> Self {
+        Self::NotCompared(format!(
+            "the keys of the new rows are not compared with those of the archive: {why}; `tidewaiter quality` finds rows of \
+             one key"
+        ))
+    }
+
+    /// That there are too many new rows, and rows of others in their months, to compare; `None` where there are not.
+    fn too_many(rows: u64, others: u64) -> Option<Self> {
+        if rows.min(others) <= MOST_KEYS && rows.max(others) <= MOST_ROWS {
+            return None;
+        }
+        Some(Self::not_compared(format_args!(
+            "the new data files have {} rows and the others of their months {}, and it is done where one of the two is at \
+             most {} and the other at most {}; ingest fewer files at a time",
+            grouped(rows),
+            grouped(others),
+            grouped(MOST_KEYS),
+            grouped(MOST_ROWS)
+        )))
+    }
+}
+
+/// The rows of the sources with these numbers, of a country, whose keys rows of other sources have in the same months.
 ///
 /// # Errors
 /// Those of the store and of the query.
@@ -35,11 +70,11 @@ pub(crate) async fn repeated(
     tables: &Tables,
     country: &str,
     sources: RangeInclusive<i32>,
-) -> Result<u64> {
+) -> Result<Repeated> {
     let snapshot = tables.rows.snapshot(None).await?;
     let (first, last) = sources.into_inner();
     if !has_one_row_a_key(tables.layout) || snapshot.schema.index_of(SOURCE).is_err() {
-        return Ok(0);
+        return Ok(Repeated::Rows(0));
     }
     let of_country = || snapshot.files.iter().filter(|file| file.country == country);
     let has_new =
@@ -53,12 +88,11 @@ pub(crate) async fn repeated(
     let others: Vec<DataFile> = of_country().filter(has_others).cloned().collect();
     let count_of = |files: &[DataFile]| files.iter().map(|file| file.rows).sum::<u64>();
     let (rows, other_rows) = (count_of(&new), count_of(&others));
-    if new.is_empty()
-        || others.is_empty()
-        || rows.min(other_rows) > MOST_KEYS
-        || rows.max(other_rows) > MOST_ROWS
-    {
-        return Ok(0);
+    if new.is_empty() || others.is_empty() {
+        return Ok(Repeated::Rows(0));
+    }
+    if let Some(too_many) = Repeated::too_many(rows, other_rows) {
+        return Ok(too_many);
     }
     let written = tables.rows_written();
     let key = tables.layout.key;
@@ -76,5 +110,29 @@ pub(crate) async fn repeated(
         false => others.join(new, JoinType::RightSemi, key, &new_names, None)?,
     };
     let counted = answers::one_batch(found.aggregate(Vec::new(), vec![count(lit(1)).alias("n")])?).await?;
-    if counted.num_rows() == 0 { Ok(0) } else { answers::count(&counted, "n", 0) }
+    let count = if counted.num_rows() == 0 { 0 } else { answers::count(&counted, "n", 0)? };
+    Ok(Repeated::Rows(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_beyond_a_limit_are_not_compared_and_the_reason_is_told() {
+        for (rows, others) in [(1, MOST_ROWS), (MOST_ROWS, 1), (MOST_KEYS, MOST_KEYS), (MOST_KEYS, MOST_ROWS)]
+        {
+            assert_eq!(Repeated::too_many(rows, others), None, "{rows} {others}");
+        }
+        for (rows, others) in [(MOST_KEYS + 1, MOST_KEYS + 1), (1, MOST_ROWS + 1), (MOST_ROWS + 1, 1)] {
+            let Some(Repeated::NotCompared(why)) = Repeated::too_many(rows, others) else {
+                panic!("{rows} {others} are compared");
+            };
+            for part in
+                [grouped(rows).as_str(), grouped(others).as_str(), "5,000,000", "50,000,000", "fewer files"]
+            {
+                assert!(why.contains(part), "{part} is not in {why}");
+            }
+        }
+    }
 }

@@ -91,11 +91,12 @@ pub fn sources_schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
 }
 
-/// Writes records as files of the table, whose names begin with `name`; their commit is the caller's.
+/// Writes records as files of the table, whose names begin with `name`; their commit is the caller's, together with that of
+/// the rows.
 ///
 /// # Errors
 /// Those of the store.
-pub(crate) async fn write(archive: &Archive, name: &str, records: &[SourceRecord]) -> Result<Vec<DataFile>> {
+pub async fn write(archive: &Archive, name: &str, records: &[SourceRecord]) -> Result<Vec<DataFile>> {
     let mut by_country: BTreeMap<&str, Vec<&SourceRecord>> = BTreeMap::new();
     for record in records {
         by_country.entry(&record.country).or_default().push(record);
@@ -146,7 +147,7 @@ pub(crate) async fn with_values(
 ///
 /// # Errors
 /// Those of the store and of the query.
-pub(crate) async fn with_digests(
+pub async fn with_digests(
     session: &SessionContext,
     archive: &Archive,
     table: &str,

@@ -3,8 +3,6 @@
 use serde_json::Value;
 use tidewaiter_job::{Outcome, Rows, summary::grouped};
 
-use crate::keys::MOST_KEYS;
-
 /// The lines of an outcome.
 pub(crate) fn lines(outcome: &Outcome) -> Vec<String> {
     let Rows { read, archived, quarantined } = outcome.rows;
@@ -48,15 +46,10 @@ pub(crate) fn lines(outcome: &Outcome) -> Vec<String> {
             }
         ));
     }
-    if outcome.metrics.contains_key("uncompared") {
-        lines.push(format!(
-            "the rows have more than {} keys: which of them the archive has already is not counted before the ingest",
-            grouped(MOST_KEYS)
-        ));
-    }
+    let text = |key: &str| outcome.metrics.get(key).and_then(Value::as_str);
+    lines.extend(text("uncompared").map(str::to_owned));
     let texts = |key: &str| outcome.metrics.get(key).and_then(Value::as_array).into_iter().flatten();
     lines.extend(texts("date_formats").filter_map(Value::as_str).map(str::to_owned));
-    let text = |key: &str| outcome.metrics.get(key).and_then(Value::as_str);
     lines.extend(text("first_quarantined").map(|first| format!("first put aside: {first}")));
     lines.extend(text("quarantine").map(|query| format!("rows that were put aside: {query}")));
     let known: Vec<String> = texts("known").filter_map(Value::as_str).map(str::to_owned).collect();
@@ -73,4 +66,20 @@ pub(crate) fn lines(outcome: &Outcome) -> Vec<String> {
         ));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn that_keys_are_not_compared_is_a_line_of_its_own() {
+        let mut outcome =
+            Outcome { rows: Rows { read: 2, archived: 2, quarantined: 0 }, ..Outcome::default() };
+        assert_eq!(lines(&outcome), ["2 rows in = 2 archived + 0 quarantined"]);
+        outcome.metrics.insert("uncompared".to_owned(), json!("the keys are not compared: why"));
+        assert_eq!(lines(&outcome)[1..], ["the keys are not compared: why"]);
+    }
 }
