@@ -1,9 +1,9 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use tidewaiter_catalogue::CATALOGUE;
+use tidewaiter_catalogue::{CATALOGUE, milliseconds_of_age};
 
 /// Batch analytics on a national customs archive.
 #[derive(Debug, Parser)]
@@ -226,6 +226,14 @@ pub(crate) struct Scheduler {
     /// writes it).
     #[arg(long, value_name = "FILE")]
     pub(crate) pods: Option<PathBuf>,
+    /// Delete what nobody reads any more (`archive vacuum`) at such intervals: 1d, 12h. The scheduler submits a job for it,
+    /// when the last one of this archive was submitted that long ago; default: never.
+    #[arg(long, value_name = "AGE", value_parser = interval)]
+    pub(crate) vacuum_every: Option<Duration>,
+    /// With --vacuum-every: age up to which everything stays, and up to which replaced data stay readable: 7d, 12h;
+    /// default: 7d.
+    #[arg(long, value_name = "AGE", requires = "vacuum_every", value_parser = age_beside_others)]
+    pub(crate) vacuum_older_than: Option<String>,
     /// Seconds for which work that needs a GPU waits when no executor with one is there; then processors do it.
     #[arg(long, default_value_t = 300)]
     pub(crate) gpu_wait: u64,
@@ -265,6 +273,23 @@ pub(crate) struct Executor {
     pub(crate) assume_device: bool,
     #[command(flatten)]
     pub(crate) exposure: Exposure,
+}
+
+/// A time that is not 0.
+fn interval(text: &str) -> Result<Duration, String> {
+    let milliseconds = milliseconds_of_age(text).map_err(|error| error.chain())?;
+    match u64::try_from(milliseconds) {
+        Ok(0) | Err(_) => Err("use 1s or more".to_owned()),
+        Ok(milliseconds) => Ok(Duration::from_millis(milliseconds)),
+    }
+}
+
+/// An age for a vacuum while others work on the archive.
+fn age_beside_others(text: &str) -> Result<String, String> {
+    match interval(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}: jobs and queries may read what is younger")),
+    }
 }
 
 /// A number that is not 0.
@@ -327,6 +352,83 @@ mod tests {
                     assert_eq!(given.iter().filter(|given| **given).count(), 1, "{line:?}");
                 }
             }
+        }
+    }
+
+    /// The words of the line of a document that calls this program; none where it calls another, or leaves words out.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for letter in line.chars() {
+            match (quote, letter) {
+                (Some(open), letter) if letter == open => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(letter);
+                    word.get_or_insert_default();
+                }
+                (None, ' ') => words.extend(word.take()),
+                (None, '#' | '>' | '&' | '|') if word.is_none() => break,
+                (_, letter) => word.get_or_insert_default().push(letter),
+            }
+        }
+        words.extend(word);
+        // A setting of the environment may stand before it.
+        let own = words.iter().position(|word| !word.contains('=')).unwrap_or_default();
+        words.drain(..own);
+        let is_own = words.first().is_some_and(|program| program == "tidewaiter");
+        if is_own && !words.iter().any(|word| word == "…") { words } else { Vec::new() }
+    }
+
+    #[test]
+    fn the_command_lines_of_the_documentation_are_taken() {
+        let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let pages = std::fs::read_dir(docs.join("operations")).expect("is there");
+        let pages = pages.map(|page| page.expect("an entry").path());
+        let (mut tried, mut wrong) = (0, Vec::new());
+        for page in pages.chain([docs.join("guide.md"), docs.join("../README.md")]) {
+            let text = std::fs::read_to_string(&page).expect("it is text").replace("\\\n", " ");
+            for line in text.lines().filter(|line| line.starts_with("    ")) {
+                let words = words(line);
+                if words.is_empty() {
+                    continue;
+                }
+                tried += 1;
+                if let Err(error) = command_line().try_get_matches_from(&words) {
+                    wrong.push(format!("{}: {}\n{error}", page.display(), line.trim()));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(tried > 50, "only {tried} were found");
+    }
+
+    #[test]
+    fn the_words_of_a_line_are_those_of_a_shell() {
+        let line = "    A=http://b:1 tidewaiter archive  sql \"SELECT 'a' > 1\" --output 'csv' # why \"not\"";
+        assert_eq!(words(line), ["tidewaiter", "archive", "sql", "SELECT 'a' > 1", "--output", "csv"]);
+        assert_eq!(words("    tidewaiter ingest a#1.csv '' > out"), ["tidewaiter", "ingest", "a#1.csv", ""]);
+        assert_eq!(words("    helm install tidewaiter"), [""; 0]);
+        assert_eq!(words("    tidewaiter retrain fraud … --scheduler x"), [""; 0]);
+    }
+
+    #[test]
+    fn a_vacuum_on_a_schedule_has_an_interval_and_an_age() {
+        let read = |words: &[&str]| {
+            let line = [&["tidewaiter", "scheduler"][..], words].concat();
+            command_line().try_get_matches_from(line).map_err(|error| error.to_string())
+        };
+        read(&[]).expect("no vacuum");
+        read(&["--vacuum-every", "1d"]).expect("the age by default");
+        read(&["--vacuum-every", "12h", "--vacuum-older-than", "30d"]).expect("both");
+        let wrong: [(&[&str], &str); 5] = [
+            (&["--vacuum-every", "daily"], "7d, or 0"),
+            (&["--vacuum-every", "0"], "use 1s or more"),
+            (&["--vacuum-every", "1d", "--vacuum-older-than", "0"], "may read what is younger"),
+            (&["--vacuum-every", "1d", "--vacuum-older-than", "week"], "is no age"),
+            (&["--vacuum-older-than", "7d"], "--vacuum-every"),
+        ];
+        for (words, says) in wrong {
+            let refused = read(words).expect_err("it is refused");
+            assert!(refused.contains(says), "{words:?}: {refused}");
         }
     }
 

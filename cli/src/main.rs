@@ -7,41 +7,18 @@
 mod arguments;
 mod commands;
 mod csv;
+mod logs;
 mod output;
 mod progress;
 
-use std::{
-    io::{IsTerminal as _, stderr},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
 use clap::ArgMatches;
 use tidewaiter_core::{Error, ErrorKind};
 use tokio::runtime::Builder;
-use tracing_subscriber::EnvFilter;
 
 /// The exit status of a command that its user interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
-
-/// What is logged unless the user says otherwise: warnings, except the errors of queries that Ballista logs before it
-/// hands them back, since whoever receives an error reports it; except what it says of tasks that it cannot cancel,
-/// because executors ask for tasks and are not called; except what its executors say at each of twenty requests a
-/// second that is not answered, which the reports say once; and except what a table's log says of each commit that another
-/// one overtook, which is made again.
-const LOGS: &str = "warn,ballista_core::execution_plans::distributed_query=off,\
-                    ballista_scheduler::scheduler_server::query_stage_scheduler=off,\
-                    ballista_scheduler::scheduler_server::grpc=off,\
-                    ballista_scheduler::state::task_manager=off,\
-                    ballista_scheduler::state::executor_manager=off,\
-                    ballista_scheduler::cluster::memory=off,\
-                    ballista_executor::execution_loop=off,\
-                    ballista_executor::executor=off,\
-                    ballista_executor::cpu_bound_executor=off,\
-                    deltalake_core::kernel::transaction=error";
-
-/// The variable that says how logs are written: `text`, or `json` for one object a line.
-const LOG_FORMAT: &str = "TIDEWAITER_LOG_FORMAT";
 
 /// The variable that names the collector of traces, as OpenTelemetry has it.
 const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -52,15 +29,9 @@ const LAST_COMPUTATIONS: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     keep_freed_memory_together();
     let matches = arguments::command_line().get_matches();
-    let filter = EnvFilter::try_from_env("TIDEWAITER_LOG").unwrap_or_else(|_| EnvFilter::new(LOGS));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    match std::env::var(LOG_FORMAT).as_deref() {
-        Ok("json") => logs.json().flatten_event(true).init(),
-        Ok("text" | "") | Err(_) => logs.with_ansi(is_coloured()).init(),
-        Ok(other) => {
-            progress::say(&format!("error: {LOG_FORMAT} is {other:?}; it is text or json"));
-            return ExitCode::from(ErrorKind::Input.exit_status());
-        }
+    if let Err(error) = logs::begin() {
+        progress::say(&format!("error: {error}"));
+        return ExitCode::from(ErrorKind::Input.exit_status());
     }
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -72,11 +43,6 @@ fn main() -> ExitCode {
     let status = runtime.block_on(run(matches));
     runtime.shutdown_timeout(LAST_COMPUTATIONS);
     status
-}
-
-/// Whether logs are coloured: on a terminal whose user has nothing against it (<https://no-color.org>).
-fn is_coloured() -> bool {
-    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 /// Gives glibc's allocator one arena a core, unless the user has said how many. It would make eight, each of which

@@ -1,11 +1,12 @@
 //! Ballista's execution of tasks, with what a task has here besides: it can be stopped, its rows are counted, and its
-//! errors keep their kind.
+//! errors keep their kind. Its log lines name the job, the query, the stage and the task.
 
 use std::sync::Arc;
 
-use ballista_core::JobId;
+use ballista_core::{JobId, config::BALLISTA_JOB_NAME, extension::SessionConfigExt as _};
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use datafusion::{error::Result, physical_plan::ExecutionPlan, prelude::SessionConfig};
+use tidewaiter_job::LINES;
 
 use crate::{
     connections::Connections,
@@ -44,7 +45,11 @@ impl ExecutionEngine for Engine {
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let (name, counted) = (query.as_str().to_owned(), Arc::clone(&plan));
-        let plan = stoppable(plan, &self.running.begin(&name)).map_err(of_task)?;
+        // The name of a query is the job that was submitted.
+        let config_of_query = config.ballista_config();
+        let job = config_of_query.settings().get(BALLISTA_JOB_NAME);
+        let span = tracing::error_span!(target: LINES, "task", job, query = name, stage, task);
+        let plan = stoppable(plan, &self.running.begin(&name), &span).map_err(of_task)?;
         let made =
             self.ballista.create_query_stage_exec(query, stage, task, partitions, plan, work_folder, config);
         let made = made.map_err(of_task)?;

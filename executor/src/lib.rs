@@ -19,6 +19,7 @@ pub mod reports;
 pub mod rows;
 mod running;
 pub mod session;
+pub mod spawned;
 mod stoppable;
 
 use std::{

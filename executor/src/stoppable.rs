@@ -1,5 +1,7 @@
 //! Plans of tasks that can be stopped.
 //!
+//! What is logged in a task lies in its span, also where it runs in a task of the runtime of its own.
+//!
 //! Ballista can abort the future of a task, but the tasks of the runtime that write its rows go on. So the rows end
 //! instead: [`StoppableExec`] stands between a stage's writer and the plan whose rows it writes.
 
@@ -15,6 +17,8 @@ use datafusion::{
         ReplaceChildrenOptions, metrics::MetricsSet, stream::RecordBatchStreamAdapter,
     },
 };
+use futures::{Stream, stream};
+use tracing::Span;
 
 use crate::running::Task;
 
@@ -22,9 +26,13 @@ use crate::running::Task;
 ///
 /// # Errors
 /// When the plan cannot have another input.
-pub(crate) fn stoppable(stage: Arc<dyn ExecutionPlan>, task: &Arc<Task>) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) fn stoppable(
+    stage: Arc<dyn ExecutionPlan>,
+    task: &Arc<Task>,
+    span: &Span,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let stoppable = |input: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
-        Arc::new(StoppableExec { inner: Arc::clone(input), task: Arc::clone(task) })
+        Arc::new(StoppableExec { inner: Arc::clone(input), task: Arc::clone(task), span: span.clone() })
     };
     let inputs = stage.children().into_iter().map(stoppable).collect();
     stage.replace_children(inputs, RECOMPUTE)
@@ -38,6 +46,7 @@ const RECOMPUTE: ReplaceChildrenOptions = ReplaceChildrenOptions::new(ChildrenPr
 struct StoppableExec {
     inner: Arc<dyn ExecutionPlan>,
     task: Arc<Task>,
+    span: Span,
 }
 
 impl StoppableExec {
@@ -82,7 +91,7 @@ impl ExecutionPlan for StoppableExec {
             Ok(children) => Arc::clone(&self.inner).replace_children(children.into(), options)?,
             Err(children) => Arc::clone(&self.inner).replace_children(children, options)?,
         };
-        Ok(Arc::new(Self { inner, task: Arc::clone(&self.task) }))
+        Ok(Arc::new(Self { inner, task: Arc::clone(&self.task), span: self.span.clone() }))
     }
 
     fn with_new_children(
@@ -107,10 +116,16 @@ impl ExecutionPlan for StoppableExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.inner.execute(partition, context)?;
+        let rows = self.span.in_scope(|| self.inner.execute(partition, context))?;
         let (schema, guarded) = (rows.schema(), Arc::clone(&self.task).guard(rows));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, guarded)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, within(self.span.clone(), guarded))))
     }
+}
+
+/// A stream that is polled in a span of the log.
+fn within<S: Stream>(span: Span, rows: S) -> impl Stream<Item = S::Item> {
+    let mut rows = Box::pin(rows);
+    stream::poll_fn(move |context| span.in_scope(|| rows.as_mut().poll_next(context)))
 }
 
 #[cfg(test)]
@@ -130,7 +145,8 @@ mod tests {
         let leaf: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(Arc::new(Schema::empty())));
         let merge: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(Arc::clone(&leaf)));
         let guarded = |inner: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
-            Arc::new(StoppableExec { inner: Arc::clone(inner), task: Arc::clone(&task) })
+            let (inner, task, span) = (Arc::clone(inner), Arc::clone(&task), Span::none());
+            Arc::new(StoppableExec { inner, task, span })
         };
 
         let over_merge = guarded(&merge);

@@ -71,6 +71,8 @@ REFUSED = [
     ({"metrics": {"monitors": {"interval": "often"}}}, "/metrics/monitors/interval"),
     ({"scheduler": {"port": 80}}, "/scheduler/port"),
     ({"scheduler": {"memoryMib": "2Gi"}}, "/scheduler/memoryMib"),
+    ({"scheduler": {"vacuumEvery": "daily"}}, "/scheduler/vacuumEvery"),
+    ({"scheduler": {"vacuumOlderThan": "0"}}, "/scheduler/vacuumOlderThan"),
     ({"scheduler": {"extraEnv": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "AWS_SECRET_ACCESS_KEY"),
     ({"image": {"tag": "latest"}}, "/image/tag"),
     ({"image": {"digest": "abc"}}, "/image/digest"),
@@ -494,6 +496,13 @@ def what_a_pool_says_counts_also_where_it_is_nothing():
     assert "nodeSelector" not in none and more["nodeSelector"] == {"a": "b"}
 
 
+def the_archive_is_vacuumed_unless_the_values_say_never():
+    for own, every, older in (({}, "1d", "7d"), ({"vacuumEvery": "12h", "vacuumOlderThan": "30d"}, "12h", "30d"), ({"vacuumEvery": ""}, None, None)):
+        release = Release("vacuum", merged(LEAST, {"scheduler": own}), "customs")
+        given = arguments(release.servers()["scheduler"])
+        assert (given.get("--vacuum-every"), given.get("--vacuum-older-than")) == (every, older), given
+
+
 def a_pool_of_one_has_no_budget():
     """It would only block a node's drain."""
     for replicas, budgets in ((0, 0), (1, 0), (2, 1)):
@@ -637,6 +646,7 @@ def wrong_values_are_refused_by_name():
 WHOLE = [
     countries_of_a_hub_are_apart,
     what_a_pool_says_counts_also_where_it_is_nothing,
+    the_archive_is_vacuumed_unless_the_values_say_never,
     a_pool_of_one_has_no_budget,
     images_are_named_by_digest_where_one_is_given,
     an_executor_with_several_gpus_says_how_many,

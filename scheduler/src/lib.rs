@@ -23,6 +23,7 @@ pub mod placement;
 mod planner;
 mod polls;
 mod progress;
+pub mod routine;
 pub mod server;
 mod services;
 pub mod standby;

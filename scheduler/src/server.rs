@@ -67,6 +67,7 @@ use crate::{
     placement::{Device, DevicePlacement, StageNeeds},
     planner::JobPlanner,
     polls::Polls,
+    routine::{self, Routine},
     services::Jobs,
     traced::Traced,
 };
@@ -119,6 +120,8 @@ pub struct Options {
     pub metrics: Option<TcpListener>,
     /// The pools whose executors come when they are needed.
     pub pools: Option<tidewaiter_pools::Settings>,
+    /// The job that it submits by itself at intervals, if any.
+    pub routine: Option<Routine>,
     /// The lease of the archive's jobs; `None` where the caller knows that no other scheduler can come to the archive.
     pub lease: Option<Lease>,
 }
@@ -205,6 +208,7 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
         patience,
         metrics,
         pools,
+        routine,
         lease,
     } = options;
     let address = listener.local_addr()?;
@@ -246,7 +250,7 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
     let settings =
         Settings { archive: archive.clone(), cluster, sources, catalogue, exports, retries, at_once };
     let driver = Driver::new(settings);
-    let beside = beside(&driver, &ballista, sources, metrics, pools);
+    let beside = beside(&driver, &ballista, sources, metrics, pools, routine);
     let executors = driver.cluster().executors().clone();
     let members = Members { ballista, executors, archive: archive.clone(), sources };
     let fits = FitServiceServer::new(driver.cluster().hubs().clone())
@@ -310,15 +314,17 @@ pub async fn serve(listener: TcpListener, options: Options, ended: BoxFuture<'st
     result
 }
 
-/// What a scheduler does beside serving: shows its metrics, and keeps its pools. It ends with an error only.
+/// What a scheduler does beside serving: shows its metrics, and keeps its pools and its routine. It ends with an error only.
 fn beside(
     driver: &Driver,
     ballista: &Ballista,
     sources: Sources,
     metrics: Option<TcpListener>,
     pools: Option<tidewaiter_pools::Settings>,
+    routine: Option<Routine>,
 ) -> BoxFuture<'static, Error> {
     let observed = Observed { driver: driver.clone(), ballista: ballista.clone() };
+    let routine = routine.map(|routine| routine::keep(routine, driver.clone(), sources.now_ms));
     let demand = Demand { driver: driver.clone(), ballista: ballista.clone(), now_ms: sources.now_ms };
     Box::pin(async move {
         let shown = async {
@@ -333,9 +339,16 @@ fn beside(
                 None => std::future::pending().await,
             }
         };
+        let submitted = async {
+            match routine {
+                Some(routine) => routine.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = shown => Error::internal("the metrics are served no more"),
             kept = kept => kept.err().unwrap_or_else(|| Error::internal("the pools are kept no more")),
+            never = submitted => match never {},
         }
     })
 }

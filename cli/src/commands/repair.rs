@@ -58,6 +58,13 @@ pub(super) async fn trace(
     let extensions = CATALOGUE.extensions();
     let layout =
         extensions.tables().iter().copied().find(|layout| layout.table == table).ok_or_else(|| {
+            if extensions.layouts().any(|layout| layout.table == table) {
+                return Error::input(format!(
+                    "the rows of {table} are not made of records of text, so that there is none to show; where its rows \
+                     have a column `source`, the files: tidewaiter archive sql \"SELECT source, file, digest, job FROM \
+                     sources WHERE table_name = '{table}'\""
+                ));
+            }
             let known: Vec<_> = extensions.tables().iter().map(|layout| layout.table).collect();
             Error::not_found(format!("exports are read into {}, and not into {table}", known.join(", ")))
         })?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde_json::json;
 use tidewaiter_archive::Archive;
 use tidewaiter_catalogue::CATALOGUE;
 use tidewaiter_core::{Error, ErrorKind, Result, ResultExt};
@@ -12,6 +13,7 @@ use tidewaiter_pools::Settings;
 use tidewaiter_scheduler::{
     driver::{Retries, Sources},
     lease::Lease,
+    routine::Routine,
     server::{self, Patience},
     standby::Standby,
 };
@@ -25,6 +27,9 @@ use crate::{
 
 /// Where an executor looks for its scheduler unless it is told.
 const DEFAULT_SCHEDULER: &str = "http://127.0.0.1:50050";
+
+/// The age up to which a vacuum at intervals deletes nothing, unless it is told.
+const VACUUM_AGE: &str = "7d";
 
 pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()> {
     // The first process of a container is not ended by a signal that it does not take itself.
@@ -56,6 +61,7 @@ pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()
         }
         None => None,
     };
+    let routine = options.vacuum_every.map(|every| vacuum(every, options.vacuum_older_than.as_deref()));
     let lease = Some(lease);
     let options = server::Options {
         archive,
@@ -70,9 +76,21 @@ pub(super) async fn scheduler(archive: Archive, options: Scheduler) -> Result<()
         patience,
         metrics,
         pools,
+        routine,
         lease,
     };
     server::serve(listener, options, ended).await
+}
+
+/// A clean-up of the archive at intervals. A user's own counts, too; one that only says what it would do does not.
+fn vacuum(every: Duration, older_than: Option<&str>) -> Routine {
+    let older_than = older_than.unwrap_or(VACUUM_AGE);
+    Routine {
+        every,
+        kind: "archive",
+        specification: json!({"kind": "archive", "action": "vacuum", "older_than": older_than}).to_string(),
+        is_one: |job| job["kind"] == "archive" && job["action"] == "vacuum" && job["dry_run"] != true,
+    }
 }
 
 /// Listens as soon as no other scheduler has the archive; until then only the health is served ([`Standby`]). `None` when
@@ -224,6 +242,22 @@ mod tests {
             assert_eq!(answer.is_ok(), is_taken, "{device} {gpus} {found}");
             assert!(answer.err().is_none_or(|error| error.kind() == ErrorKind::Input));
         }
+    }
+
+    #[test]
+    fn a_vacuum_at_intervals_is_a_job_that_the_catalogue_reads_and_that_counts_as_one() {
+        for (older_than, wanted) in [(None, "7d"), (Some("30d"), "30d")] {
+            let routine = vacuum(Duration::from_secs(1), older_than);
+            let read = CATALOGUE.read(&routine.specification).expect("it is a job");
+            let mut written = read.to_json().expect("writes");
+            assert_eq!((read.kind(), &written["older_than"]), (routine.kind, &wanted.into()));
+            assert!((routine.is_one)(&written), "{written}");
+            written["dry_run"] = true.into();
+            assert!(!(routine.is_one)(&written), "{written}");
+        }
+        let verify = CATALOGUE.read(r#"{"kind": "archive", "action": "verify"}"#).expect("it is a job");
+        let is_one = vacuum(Duration::from_secs(1), None).is_one;
+        assert!(!is_one(&verify.to_json().expect("writes")));
     }
 
     #[tokio::test]

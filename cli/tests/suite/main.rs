@@ -5,6 +5,7 @@
 mod backtest;
 mod bad_input;
 mod bad_input_cluster;
+mod bucket;
 #[cfg(target_os = "linux")]
 mod cancel;
 mod cluster;

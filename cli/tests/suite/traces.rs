@@ -5,8 +5,9 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    io::{BufRead, Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    process::ChildStderr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -89,6 +90,34 @@ fn take(mut connection: TcpStream) -> Value {
     body
 }
 
+/// Reads a log of JSON to its end, and keeps its lines; nobody may wait for a reader of its log.
+fn keep(log: BufReader<ChildStderr>) -> Arc<Mutex<Vec<Value>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        // What a process says to its user is text among them.
+        for line in log.lines().map_while(Result::ok) {
+            kept.lock().expect("whole").extend(serde_json::from_str::<Value>(&line));
+        }
+    });
+    lines
+}
+
+/// A line of a log that is as it should be, which must come.
+fn line(lines: &Mutex<Vec<Value>>, is_it: impl Fn(&Value) -> bool) -> Value {
+    let begin = Instant::now();
+    loop {
+        let lines = lines.lock().expect("whole");
+        if let Some(line) = lines.iter().find(|line| is_it(line)) {
+            return line.clone();
+        }
+        let last = &lines[lines.len().saturating_sub(9)..];
+        assert!(begin.elapsed() < DEADLINE, "no such line among {}: {last:#?}", lines.len());
+        drop(lines);
+        pause(Duration::from_millis(50));
+    }
+}
+
 fn level(span: &Value) -> &str {
     span["attributes"][0]["value"]["stringValue"].as_str().expect("a level")
 }
@@ -99,21 +128,24 @@ fn the_trace_of_a_job_leads_from_the_job_to_tasks_and_rounds() {
     let collector = Collector::begin();
     let mut command = binary();
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint);
-    command.env("TIDEWAITER_LOG", "tidewaiter_scheduler=info").env("TIDEWAITER_LOG_FORMAT", "json");
+    let wanted = "tidewaiter_scheduler=info,tidewaiter_collective=info";
+    command.env("TIDEWAITER_LOG", wanted).env("TIDEWAITER_LOG_FORMAT", "json");
     command.args(["scheduler", "--bind", "127.0.0.1:0", "--archive"]);
     command.arg(folder.path().join("archive")).arg("--exports").arg(folder.path());
-    let (_scheduler, mut logs, line) = started(&mut command);
-    let url = line.rsplit(' ').next().expect("a word").to_owned();
+    let (_scheduler, mut logs, listens) = started(&mut command);
+    let url = listens.rsplit(' ').next().expect("a word").to_owned();
     let mut logged = String::new();
     logs.read_line(&mut logged).expect("it logs");
     let logged: Value = serde_json::from_str(&logged).expect("one object a line");
     assert_eq!((&logged["level"], &logged["message"]), (&"INFO".into(), &"scheduler is listening".into()));
-    // Nobody may wait for a reader of its log.
-    std::thread::spawn(move || std::io::copy(&mut logs, &mut std::io::sink()));
+    assert!(logged.get("job").is_none(), "{logged}");
+    let of_scheduler = keep(logs);
 
     let mut command = binary();
+    command.env("TIDEWAITER_LOG", "datafusion_physical_plan=trace").env("TIDEWAITER_LOG_FORMAT", "json");
     command.args(["executor", "--scheduler", &url, "--port", "0", "--name", "one", "--work-folder"]);
-    let (_executor, _stderr, _) = started(command.arg(folder.path().join("work")));
+    let (_executor, logs, _) = started(command.arg(folder.path().join("work")));
+    let of_executor = keep(logs);
 
     let (pipeline, exports) = (folder.path().join("p.toml"), folder.path().join("exports"));
     let text = format!(
@@ -127,7 +159,15 @@ fn the_trace_of_a_job_leads_from_the_job_to_tasks_and_rounds() {
     fs::write(&pipeline, text).expect("is written");
     let mut command = binary();
     command.args(["--output", "json", "--scheduler", &url, "run"]).arg(&pipeline);
-    document(&command.output().expect("starts"));
+    let done = document(&command.output().expect("starts"));
+
+    // A line in a job's work names the job and the step, and on an executor the job and the query.
+    let joined = line(&of_scheduler, |line| line["message"] == "worker joined the fit");
+    let step = joined["step"].as_str().expect("a step");
+    assert_eq!((&joined["job"], &joined["kind"]), (&done["job"], &"pipeline".into()), "{joined}");
+    assert!(step.starts_with("3 retrain: "), "{joined}");
+    let of_task = line(&of_executor, |line| line["job"] == done["job"]);
+    assert!(of_task["query"].is_string() && of_task["stage"].is_u64(), "{of_task}");
 
     let spans = collector.trace("pipeline");
     let by_id: HashMap<&Value, &Value> = spans.iter().map(|span| (&span["spanId"], span)).collect();

@@ -1,12 +1,26 @@
 //! The upkeep of an archive: one of an earlier version is read and added to, and a scheduler's is kept small and whole.
 
+#![allow(clippy::disallowed_methods, reason = "a test polls with a deadline")]
+
 use std::{
+    collections::BTreeSet,
     fs,
+    io::BufRead as _,
     path::{Path, PathBuf},
     process::Output,
+    time::{Duration, Instant},
 };
 
-use crate::support::{binary, document, processes::Process, processes::started, tidewaiter};
+use serde_json::Value;
+
+use crate::support::{
+    binary, document,
+    processes::{Process, pause, started},
+    tidewaiter,
+};
+
+/// How long anything may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An archive of three months of declarations of TW, a model and its predictions, as `golden.toml` beside it says.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/archive");
@@ -178,4 +192,72 @@ fn a_scheduler_optimises_vacuums_and_verifies_its_archive() {
     };
     let place = archive.display().to_string();
     assert_eq!(csv(&["--scheduler", &url]), csv(&["--archive", &place]));
+}
+
+/// The jobs in the ledger of an archive's schedulers.
+fn ledger(archive: &Path) -> BTreeSet<String> {
+    let names = ["ledger", "ledger-ended"].into_iter().flat_map(|folder| {
+        let entries = fs::read_dir(archive.join(folder)).into_iter().flatten();
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().replace(".json", ""))
+    });
+    // What was half written when its process was killed is none.
+    names.filter(|name| !name.contains('#')).collect()
+}
+
+#[test]
+fn a_scheduler_vacuums_at_intervals_one_at_a_time_and_a_restart_neither_doubles_nor_forgets_one() {
+    let (_folder, archive) = golden();
+    let orphan = archive.join("declarations/country=TW/year=2020/month=1/failed-0-0-00000.parquet");
+    fs::write(&orphan, "half of a file").expect("written");
+    let scheduler = |every: &str| {
+        let mut command = binary();
+        command.env("TIDEWAITER_LOG", "tidewaiter_scheduler::routine=debug");
+        command.args(["scheduler", "--bind", "127.0.0.1:0", "--vacuum-every", every]);
+        command.args(["--vacuum-older-than", "1s", "--archive"]).arg(&archive);
+        started(&mut command)
+    };
+    let jobs = |line: &str, words: &[&str]| {
+        let url = line.rsplit(' ').next().expect("a word");
+        let mut command = binary();
+        command.args(["--output", "json", "--scheduler", url, "jobs"]).args(words);
+        document(&command.output().expect("the binary starts"))
+    };
+    let (first, _stderr, line) = scheduler("1s");
+    let begin = Instant::now();
+    let listed = loop {
+        let listed = jobs(&line, &["list"]).as_array().cloned().expect("a list");
+        if !orphan.exists() && listed.len() >= 3 {
+            break listed;
+        }
+        assert!(begin.elapsed() < DEADLINE, "{} is there, and the jobs are {listed:?}", orphan.display());
+        pause(Duration::from_millis(50));
+    };
+    let time = |job: &Value, name: &str| job[name].as_i64().unwrap_or(i64::MAX);
+    // The newest is the first.
+    for pair in listed.windows(2) {
+        let (before, next) = (&pair[1], time(&pair[0], "submitted_ms"));
+        assert_eq!((&before["kind"], &before["status"]), (&"archive".into(), &"succeeded".into()));
+        assert!(next >= time(before, "submitted_ms") + 1000, "{listed:?}");
+        assert!(next >= time(before, "ended_ms"), "one began before another had ended: {listed:?}");
+    }
+    let last = listed.last().and_then(|job| job["job"].as_str()).expect("an id");
+    let shown = jobs(&line, &["show", last]);
+    assert_eq!(
+        (&shown["specification"]["action"], &shown["specification"]["older_than"]),
+        (&"vacuum".into(), &"1s".into())
+    );
+
+    drop(first);
+    let before = ledger(&archive);
+    let (_second, mut stderr, line) = scheduler("1d");
+    let mut logged = String::new();
+    while !logged.contains("of a routine") {
+        logged.clear();
+        assert!(stderr.read_line(&mut logged).expect("it is read") > 0, "it logs what it decides");
+    }
+    assert!(logged.contains("is not due"), "{logged}");
+    let listed = jobs(&line, &["list", "--limit", "0"]);
+    let after =
+        listed.as_array().expect("a list").iter().filter_map(|job| job["job"].as_str().map(str::to_owned));
+    assert_eq!(after.collect::<BTreeSet<_>>(), before);
 }

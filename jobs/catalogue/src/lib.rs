@@ -6,6 +6,7 @@ use clap::ArgMatches;
 use tidewaiter_core::Result;
 pub use tidewaiter_ingest::{RawRecord, raw_records};
 use tidewaiter_job::Catalogue;
+pub use tidewaiter_upkeep::age::milliseconds as milliseconds_of_age;
 
 /// The domains; the first one's table is that of a mapping which names none.
 pub static CATALOGUE: Catalogue = Catalogue::new(&[

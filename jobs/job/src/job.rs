@@ -19,7 +19,7 @@ use tidewaiter_core::{
     Error, Result, ResultExt,
     plan::{Meter, QueryProgress},
 };
-use tidewaiter_traces::{Level, Open};
+use tidewaiter_traces::{Level, Open, in_step};
 
 use crate::{
     engine::Engine,
@@ -239,7 +239,7 @@ impl<'a> Job<'a> {
         self.log.start(&logged).await?;
         let before = self.started.elapsed();
         let span = tidewaiter_traces::begin(self.whole, Level::Step, name);
-        let outcome = work.await;
+        let outcome = in_step(&logged, work).await;
         span.end(outcome.as_ref().err().map(Error::chain));
         let outcome = outcome?;
         let seconds = (self.started.elapsed() - before).as_secs_f64();

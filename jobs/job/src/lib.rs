@@ -28,3 +28,4 @@ pub use outcome::{Outcome, Rows, Step};
 pub use parameters::{JobKind, JobParameters};
 pub use roots::{Roots, is_url};
 pub use specification::Specification;
+pub use tidewaiter_traces::LINES;

@@ -6,15 +6,19 @@
 //! [`start`] was told; before that, recording does nothing. Spans that the collector does not take in time are dropped and
 //! counted: a job never waits for them.
 //!
+//! Beside it, log lines of a job's work name the job and the step ([`in_job`]).
+//!
 //! Source: the OpenTelemetry specification, "Trace API" and "OTLP" (OTLP/HTTP with JSON, protocol version 1). What is
 //! absent: sampling, metrics and logs. Start at [`begin`] and [`start`].
 
 mod export;
+mod lines;
 mod recorder;
 mod span;
 
 pub use crate::{
     export::{Exporter, flush, start},
+    lines::{LINES, in_job, in_step},
     recorder::{Open, are_wanted, begin, innermost, new_id, now, record},
     span::{Id, Level, Span},
 };

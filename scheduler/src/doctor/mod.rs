@@ -2,9 +2,10 @@
 //!
 //! [`store`] writes to the archive and reads it back, [`machine`] and [`executors`] compare what processes say of
 //! themselves with what they need. Every check gives a finding, also where all is fine, so that whoever reads them knows
-//! what was looked at. What is absent: repair; nothing but one object in the archive's folder `doctor` is written, and
+//! what was looked at, and what was not. What is absent: repair; nothing but one object in the archive's folder `doctor` is written, and
 //! that is deleted again.
 
+mod certificates;
 pub mod executors;
 pub mod machine;
 pub mod store;
@@ -24,6 +25,11 @@ pub fn warning(check: &str, subject: &str, text: impl Into<String>, remedy: &str
 /// What is wrong.
 pub fn wrong(check: &str, subject: &str, text: impl Into<String>, remedy: &str) -> Finding {
     finding(FindingLevel::Wrong, check, subject, text.into(), remedy)
+}
+
+/// What is not looked at.
+pub fn unknown(check: &str, subject: &str, text: impl Into<String>, remedy: &str) -> Finding {
+    finding(FindingLevel::Unspecified, check, subject, text.into(), remedy)
 }
 
 fn finding(level: FindingLevel, check: &str, subject: &str, text: String, remedy: &str) -> Finding {

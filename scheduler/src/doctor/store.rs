@@ -8,7 +8,12 @@ use tidewaiter_executor::machine::space;
 use tidewaiter_proto::v1::Finding;
 use tokio::time::Instant;
 
-use super::{clock, fine, machine::disk, warning, wrong};
+use super::{
+    certificates::{certificate, endpoint},
+    clock, fine,
+    machine::disk,
+    warning, wrong,
+};
 
 /// A write that takes longer makes every step of a job slow.
 const SLOW: Duration = Duration::from_secs(2);
@@ -28,6 +33,7 @@ pub async fn store(archive: &Archive, id: &str, now_ms: fn() -> i64) -> Vec<Find
                       to list, read, write and delete";
         findings.push(wrong("store", &place, error.chain(), remedy));
     }
+    findings.extend(certificate(archive.url().scheme(), endpoint().as_deref()));
     if let Ok(root) = archive.url().to_file_path()
         && let Some(space) = space(&root)
     {

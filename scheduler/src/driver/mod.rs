@@ -94,6 +94,15 @@ pub(crate) struct Driven {
     pub(crate) has_begun: bool,
 }
 
+/// The last of some jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Last {
+    /// Milliseconds since 1970.
+    pub(crate) submitted_ms: i64,
+    /// Whether it waits or runs.
+    pub(crate) is_open: bool,
+}
+
 /// A list of jobs.
 pub(crate) struct Jobs {
     /// The newest first.
@@ -230,6 +239,27 @@ impl Driver {
             });
             driven.collect()
         })
+    }
+
+    /// Of the jobs of a kind whose specification `is_one`: one that is driven here, or the newest of those that were
+    /// submitted since a time.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub(crate) async fn last(
+        &self,
+        kind: &str,
+        is_one: fn(&serde_json::Value) -> bool,
+        since_ms: i64,
+    ) -> Result<Option<Last>> {
+        for job in self.driven().into_iter().filter(|job| job.kind == kind) {
+            let state = self.inner.ledger.read(&job.id).await?.state;
+            if is_one(&state.specification) {
+                return Ok(Some(Last { submitted_ms: state.submitted_ms, is_open: true }));
+            }
+        }
+        let newest = self.inner.ledger.last(is_one, since_ms).await?;
+        Ok(newest.map(|entry| Last { submitted_ms: entry.state.submitted_ms, is_open: false }))
     }
 
     /// Whether what was unfinished at the start has been taken up.

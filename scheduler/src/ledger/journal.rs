@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tidewaiter_core::{Error, Result};
 use tidewaiter_job::{FinishedStep, StepLog};
 use tokio::sync::Mutex;
+use tracing::Instrument as _;
 
 use super::{
     event::Event,
@@ -35,10 +36,11 @@ impl Journal {
     pub async fn append(&self, event: impl FnOnce(i64) -> Event) -> Result<Entry> {
         let mut entry = Arc::clone(&self.entry).lock_owned().await;
         let (ledger, event) = (self.ledger.clone(), event((self.now_ms)()));
-        let append = tokio::spawn(async move {
+        let append = async move {
             *entry = ledger.append(entry.clone(), event).await?;
             Ok::<_, Error>(entry.clone())
-        });
+        };
+        let append = tokio::spawn(append.in_current_span());
         append.await.map_err(|error| Error::internal("append to the ledger").with_source(error))?
     }
 

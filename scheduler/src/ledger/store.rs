@@ -193,6 +193,26 @@ impl Ledger {
         Ok((self.entries(jobs).await?, older))
     }
 
+    /// The newest job whose specification `is_one`; those that were submitted before `since_ms` (milliseconds since 1970)
+    /// need not be found.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn last(&self, is_one: impl Fn(&Value) -> bool, since_ms: i64) -> Result<Option<Entry>> {
+        let mut limit = READS_AT_ONCE;
+        loop {
+            let (jobs, older) = self.newest(limit).await?;
+            let jobs: Vec<Entry> = jobs.into_iter().flatten().collect();
+            let reaches_back = jobs.last().is_some_and(|oldest| oldest.state.submitted_ms < since_ms);
+            let found = jobs.into_iter().filter(|entry| is_one(&entry.state.specification));
+            let found = found.max_by_key(|entry| entry.state.submitted_ms);
+            if found.is_some() || reaches_back || older == 0 {
+                return Ok(found);
+            }
+            limit = limit.saturating_mul(4);
+        }
+    }
+
     /// Puts the events of a job that has ended together in one object. Does nothing to one that is open or damaged.
     ///
     /// # Errors

@@ -254,6 +254,31 @@ async fn a_ledger_of_an_earlier_version_is_read() {
     assert_eq!(state.error, Some((ErrorKind::Internal, "x".to_owned())));
 }
 
+#[tokio::test]
+async fn the_last_of_some_jobs_is_found_however_many_came_after_it() {
+    let archive = memory("ledger-last");
+    let ledger = ledger(&archive);
+    let is_one = |specification: &serde_json::Value| specification["kind"] == "archive";
+    assert_eq!(ledger.last(is_one, 0).await.expect("looked"), None);
+    for (at_ms, kind) in [(1, "archive"), (2, "archive")].into_iter().chain((3..60).map(|at| (at, "apply"))) {
+        let entry =
+            ledger.submit(&format!("01{at_ms:03}"), json!({"kind": kind}), at_ms).await.expect("written");
+        // Every other one has ended, and its events lie elsewhere.
+        if at_ms % 2 == 0 {
+            ledger.append(entry, cancelled()).await.expect("appended");
+            ledger.compact(&format!("01{at_ms:03}")).await.expect("put together");
+        }
+    }
+    let found = async |since_ms| {
+        let last = ledger.last(is_one, since_ms).await.expect("looked");
+        last.map(|entry| (entry.job, entry.state.submitted_ms))
+    };
+    assert_eq!(found(0).await, Some(("01002".to_owned(), 2)));
+    assert_eq!(found(2).await, Some(("01002".to_owned(), 2)));
+    // Not all jobs are read to find one that nobody asks for.
+    assert_eq!(found(50).await, None);
+}
+
 #[test]
 fn inner_steps_are_under_way_before_those_around_them() {
     let events = [started("1 ingest"), started("1 ingest: list"), finished("1 ingest: list")];

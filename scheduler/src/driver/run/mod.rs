@@ -93,6 +93,10 @@ impl Run<'_> {
     /// # Errors
     /// The result beside the outcome is that of the last attempt.
     pub async fn to_end(&self, specification: &Specification) -> (Outcome, Result<()>) {
+        tidewaiter_traces::in_job(self.id, specification.kind(), self.attempts(specification)).await
+    }
+
+    async fn attempts(&self, specification: &Specification) -> (Outcome, Result<()>) {
         let (mut failures, mut again) = (Failures::default(), false);
         loop {
             let (outcome, result) = self.attempt(specification, again).await;
