@@ -303,7 +303,7 @@ fn strategies(words: &Words, summary: &Summary) -> Markup {
             None => Cell::Absent,
         }));
         cells.push(strategy.total.exploration.into());
-        cells.push((strategy.total.unknown as f64 / strategy.runs.len().max(1) as f64).into());
+        cells.push(strategy.of_one_seed(strategy.total.unknown).into());
         table.row(cells);
     }
     html! {

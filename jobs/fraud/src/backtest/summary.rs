@@ -60,6 +60,11 @@ impl StrategySummary {
         self.draws.figure(&self.runs, figure)
     }
 
+    /// The mean over seeds of a count of all runs together.
+    pub(super) fn of_one_seed(&self, all: u64) -> f64 {
+        all as f64 / self.runs.len().max(1) as f64
+    }
+
     /// The mean over seeds of a figure of one period.
     pub(super) fn of_period(&self, period: usize, figure: Figure) -> Option<Interval> {
         let values = self.runs.iter().filter_map(|(_, periods)| periods.get(period).and_then(figure));
@@ -153,7 +158,7 @@ impl Summary {
         differences
     }
 
-    /// The figures of each strategy, for the job's metrics.
+    /// The figures of each strategy, for the job's metrics: means over its seeds.
     pub(super) fn headline(&self) -> Value {
         let of = |strategy: &StrategySummary| {
             let mut figures: serde_json::Map<String, Value> = FIGURES
@@ -162,8 +167,8 @@ impl Summary {
                     Some(((*name).to_owned(), serde_json::to_value(strategy.overall(*figure)?).ok()?))
                 })
                 .collect();
-            figures.insert("inspected".into(), json!(strategy.total.inspected));
-            figures.insert("unknown".into(), json!(strategy.total.unknown));
+            figures.insert("inspected".into(), json!(strategy.of_one_seed(strategy.total.inspected)));
+            figures.insert("unknown".into(), json!(strategy.of_one_seed(strategy.total.unknown)));
             (strategy.strategy.name.to_owned(), Value::Object(figures))
         };
         Value::Object(self.strategies.iter().map(of).collect())

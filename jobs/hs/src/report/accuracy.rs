@@ -1,7 +1,7 @@
 //! The sections on accuracy, automation, calibration and drift.
 
 use maud::{Markup, html};
-use tidewaiter_registry::intervals::Share;
+use tidewaiter_registry::intervals::{Share, wilson};
 use tidewaiter_report::{
     chart::line::{Axis, LineChart, Series},
     format,
@@ -105,6 +105,13 @@ pub(super) fn accuracy(words: &Words, results: &TestResults, facts: &ReportFacts
             ))
         }
     }
+}
+
+/// The share of right items, as if no two of them were of one declaration; `None` where there are none.
+fn of_independent(right: u64, items: u64) -> Option<Share> {
+    let share = right as f64 / items.max(1) as f64;
+    let (low, high) = wilson(share, items.max(1) as f64);
+    (items > 0).then_some(Share { share, low, high })
 }
 
 /// A share with its interval, as a cell.
@@ -238,18 +245,21 @@ pub(super) fn drift(words: &Words, evaluation: &Evaluation) -> Markup {
     let columns = [
         ("Month", Kind::Text),
         ("Items", Kind::Count),
-        ("2 digits", Kind::Percent),
-        ("4 digits", Kind::Percent),
-        ("6 digits", Kind::Percent),
+        ("2 digits", Kind::Text),
+        ("4 digits", Kind::Text),
+        ("6 digits", Kind::Text),
         ("Mean probability, 6 digits", Kind::Percent),
         ("Too vague", Kind::Percent),
         ("Code without training text", Kind::Percent),
     ];
-    let mut table = words.table("First recommendation right, by test month", &columns);
+    let mut table = words.table(
+        "First recommendation right, by test month, with 95 % intervals that take items as independent (Wilson)",
+        &columns,
+    );
     for (month, figures) in &evaluation.months {
         let share = |part: f64| part / figures.items.max(1) as f64;
         let mut cells: Vec<Cell> = vec![Cell::Text(month_name(*month)), figures.items.into()];
-        cells.extend(figures.right.map(|right| share(right as f64).into()));
+        cells.extend(figures.right.map(|right| interval(words, of_independent(right, figures.items))));
         cells.push(share(figures.probability).into());
         cells.push(share(figures.vague as f64).into());
         cells.push(share(figures.unknown_codes as f64).into());
