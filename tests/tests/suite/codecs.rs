@@ -42,7 +42,10 @@ use tidewaiter_passengers::{
     },
     ingest::{messages as passengers, scan::ScanOperator, store::StoreOperator},
     link::operators::{IdentityOperator, KeysOperator, PairsOperator},
-    model::operator::{PassengerScoreOperator, ScoreMessage},
+    model::{
+        fit_operator::{GraphFitMessage, GraphFitOperator},
+        operator::{PassengerScoreOperator, ScoreMessage},
+    },
     privacy::seal::{PassengersSealOperator, SealOperator},
 };
 use tidewaiter_proto::v1::{self, FileListSource, ParquetSource, parquet_source::Source};
@@ -134,7 +137,11 @@ fn operators() -> Vec<v1::PlanOperator> {
             without_unit: true,
         }.encode_to_vec()),
         (InspectImagesOperator::NAME, Vec::new()),
-        (StoreImagesOperator::NAME, xray_ingest::StoreImagesOperator { left_out: vec![2, 7] }.encode_to_vec()),
+        (StoreImagesOperator::NAME, xray_ingest::StoreImagesOperator {
+            left_out: vec![2, 7],
+            first_source: 3,
+            begins: vec![0, 4],
+        }.encode_to_vec()),
         (SquaresOperator::NAME, xray::XraySquaresOperator {
             archive: archive.clone(),
             folder: "work/squares".to_owned(),
@@ -178,12 +185,20 @@ fn operators() -> Vec<v1::PlanOperator> {
             ingested_us: 1_700_000_000_000_000,
             memory_bytes: 1 << 20,
         }.encode_to_vec()),
-        (PassengerFeaturesOperator::NAME, FeaturesMessage { first: 19_000, last: 19_030 }.encode_to_vec()),
+        (PassengerFeaturesOperator::NAME, FeaturesMessage { first: 19_000, last: 19_030, neighbours: true }.encode_to_vec()),
         (PassengerScoreOperator::NAME, ScoreMessage {
             archive: passengers_archive.clone(),
             model: "models/passengers-KR/1/model.bin".to_owned(),
             reasons_from: Some(0.5),
             rules: String::new(),
+        }.encode_to_vec()),
+        (GraphFitOperator::NAME, GraphFitMessage {
+            archive: passengers_archive.clone(),
+            model: "work/job/model.bin".to_owned(),
+            settings: "{}".to_owned(),
+            valid_first: 19_000,
+            valid_last: 19_030,
+            trips: 1000,
         }.encode_to_vec()),
         (IdentityOperator::NAME, Vec::new()),
         (KeysOperator::NAME, 1000_u64.to_be_bytes().to_vec()),
@@ -256,7 +271,7 @@ fn input_of(message: &v1::PlanOperator, all: &[v1::PlanOperator]) -> Arc<Schema>
         PassengerFeaturesOperator::NAME => Arc::new(Schema::new(
             rows::input().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>(),
         )),
-        PassengerScoreOperator::NAME => rows::schema(),
+        PassengerScoreOperator::NAME | GraphFitOperator::NAME => rows::schema(true),
         _ => schema(),
     }
 }

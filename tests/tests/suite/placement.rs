@@ -134,6 +134,7 @@ async fn stages_that_need_a_gpu_run_only_where_one_is_and_the_rows_are_the_same(
         jobs_at_once: 10,
         metrics: None,
         pools: None,
+        routine: None,
         lease: None,
     };
     tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));

@@ -231,6 +231,7 @@ async fn a_toy_domain_is_ingested_and_counted_here_and_on_a_cluster() {
         jobs_at_once: 10,
         metrics: None,
         pools: None,
+        routine: None,
         lease: None,
     };
     tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));

@@ -6,6 +6,7 @@
 
 #![allow(clippy::expect_used, reason = "a test stops where it cannot go on")]
 
+mod container;
 mod features;
 mod imports;
 mod source;

@@ -70,28 +70,26 @@ fn server() -> Option<Arc<Server>> {
     }
     let python = env::var("TIDEWAITER_PEERS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/store/server.py");
-    let mut process = Command::new(&python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
+    let mut command = Command::new(&python);
+    command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut process) = command.spawn() else { return absent(&python) };
     let mut line = String::new();
     BufReader::new(process.stdout.take()?).read_line(&mut line).expect("it says its port, or ends");
     let Ok(port) = line.trim().parse() else {
         let _ = process.wait();
-        assert_ne!(
-            env::var("TIDEWAITER_PEERS").as_deref(),
-            Ok("required"),
-            "{python} lacks a module of .ci/peers.txt"
-        );
-        eprintln!("SKIPPED a test of an archive in a bucket: {python} lacks a module of .ci/peers.txt");
-        return None;
+        return absent(&python);
     };
     let server = Arc::new(Server { process, port });
     *shared = Arc::downgrade(&server);
     Some(server)
+}
+
+/// Says that this Python is no server, which may be required.
+fn absent(python: &str) -> Option<Arc<Server>> {
+    let peers = env::var("TIDEWAITER_PEERS").unwrap_or_default();
+    assert_ne!(peers, "required", "{python} lacks a module of .ci/peers.txt");
+    eprintln!("SKIPPED a test of an archive in a bucket: {python} lacks a module of .ci/peers.txt");
+    None
 }
 
 /// A client of the bucket at a port.
