@@ -26,6 +26,10 @@ const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// How long computations that nobody awaits any more may take to notice it.
 const LAST_COMPUTATIONS: Duration = Duration::from_secs(2);
 
+/// Bytes of a thread's stack. Plans are read by recursion, up to the hundred levels that their messages may have, and a
+/// level takes up to 100 KiB where nothing is optimised; what is not used takes no memory.
+const STACK_BYTES: usize = 16 << 20;
+
 fn main() -> ExitCode {
     keep_freed_memory_together();
     let matches = arguments::command_line().get_matches();
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
         progress::say(&format!("error: {error}"));
         return ExitCode::from(ErrorKind::Input.exit_status());
     }
-    let runtime = match Builder::new_multi_thread().enable_all().build() {
+    let runtime = match Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             progress::say(&format!("error: start threads: {error}"));

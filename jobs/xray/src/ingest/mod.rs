@@ -27,7 +27,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use clap::Args;
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -424,14 +424,16 @@ fn records(origin: &Origin, lineage: &Lineage, inspected: &Inspected, choice: &C
     inspected.named.iter().enumerate().filter_map(record).collect()
 }
 
-/// Whether the archive has records of the same: the same images of each source were put aside under the same mapping.
+/// Whether the archive has records of the same: of the same bytes of each source as much was put aside under the same
+/// mapping. It can have been more: a second copy of an image is put aside once, and is known afterwards.
 async fn are_known(session: &SessionContext, archive: &Archive, records: &[SourceRecord]) -> Result<bool> {
     let digests: Vec<&str> = records.iter().map(|record| record.digest.as_str()).collect();
     let known = sources_with_digests(session, archive, IMAGES, &digests).await?;
-    let of =
-        |record: &SourceRecord| (record.digest.clone(), record.mapping_digest.clone(), record.quarantined);
-    let known: BTreeSet<_> = known.iter().map(of).collect();
-    Ok(records.iter().all(|record| known.contains(&of(record))))
+    let is_of = |record: &SourceRecord, known: &SourceRecord| {
+        (&known.digest, &known.mapping_digest) == (&record.digest, &record.mapping_digest)
+            && known.quarantined >= record.quarantined
+    };
+    Ok(records.iter().all(|record| known.iter().any(|known| is_of(record, known))))
 }
 
 /// What a commit came to.

@@ -115,19 +115,26 @@ struct Shown {
 }
 
 impl Document<'_> {
-    /// What of `travellers` the picture leaves out, as a sentence; `None` where it shows all.
+    /// What of so many travellers and communities the picture leaves out, as a sentence; `None` where it shows all.
     pub(super) fn left_out(&self, travellers: usize, communities: usize) -> Option<String> {
         let count = |value: usize| ENGLISH.count(value as f64);
         let shown: usize = self.communities.iter().map(|community| community.members).sum();
-        self.summarised.then(|| {
-            format!(
-                "The picture is one of communities: {} of {}, those of seeds first and then by members and known offenders, with \
-                 {} of the {} travellers. A community opens to {MOST_MEMBERS} members at most: {} travellers in all.",
-                count(self.communities.len()),
+        let of_communities = match self.communities.len() {
+            all if all == communities => format!("all {}", count(all)),
+            some => format!(
+                "{} of {}, those of seeds first and then by members and known offenders, with {} of the {} travellers",
+                count(some),
                 count(communities),
                 count(shown),
-                count(travellers),
-                count(self.people.id.len())
+                count(travellers)
+            ),
+        };
+        self.summarised.then(|| {
+            format!(
+                "The picture is one of communities: {of_communities}. A community opens to {MOST_MEMBERS} members at most; \
+                 {} of the {} travellers can be seen in this way.",
+                count(self.people.id.len()),
+                count(travellers)
             )
         })
     }

@@ -283,7 +283,7 @@ mod tests {
         assert!(html.contains("\"summarised\":true") && html.len() < 1_500_000, "{} bytes", html.len());
         let said = html.split("The picture is one of communities: ").nth(1).expect("says what it leaves out");
         assert!(
-            said.starts_with("300 of ") && said.contains(" of the 3,200 travellers. "),
+            said.starts_with("all 100. ") && said.contains("; 3,200 of the 3,200 travellers"),
             "{}",
             &said[..200]
         );
