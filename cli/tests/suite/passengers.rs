@@ -106,6 +106,12 @@ fn generated_messages_become_the_same_persons_here_and_on_a_cluster() {
     assert_eq!(one["metrics"]["test"], other["metrics"]["test"]);
     assert!(one["metrics"]["learned"]["training"].as_u64().is_some_and(|trips| trips > 50), "{one}");
 
+    let apply = ["apply", "passengers", "--country", "KR", "--months", "2024-04"];
+    let (one, other) = (document(&tidewaiter(&here, &apply)), document(&on_cluster(&apply)));
+    assert_eq!(one["rows"]["archived"], other["rows"]["archived"]);
+    let scores = "SELECT trip_id, probability, rank FROM predictions_passengers ORDER BY trip_id";
+    assert_eq!(sql(&here, scores), sql(&there, scores));
+
     let sealed = document(&on_cluster(&["passengers", "depersonalise", "--older-than", "6m", "--key", &key]));
     assert!(sealed["metrics"]["depersonalise"]["rows"].as_u64().is_some_and(|rows| rows > 3 * travellers));
     let clear = sql(&there, "SELECT count(*) AS n FROM passengers_identities WHERE value IS NOT NULL");

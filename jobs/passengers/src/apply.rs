@@ -30,6 +30,7 @@ use crate::{
     cases,
     features::query::{Extraction, extract, version},
     metrics,
+    network::plans::bound_joins,
     own_files::OwnFiles,
     parameters::{ApplyParameters, MODEL, RetrainParameters},
     profiles::rules::Rules,
@@ -240,6 +241,7 @@ async fn travellers(
     parameters: &ApplyParameters,
 ) -> Result<BTreeMap<Trip, Person>> {
     let days = parameters.months.days();
+    bound_joins(session)?;
     let trips = view::trips(session, archive).await?;
     let trips = trips.filter(col("country").eq(lit(&parameters.country)))?;
     let trips = trips.filter(col(FLIGHT_DATE).between(day(*days.start()), day(*days.end())))?;
@@ -303,6 +305,7 @@ fn score<'a>(
     let folder = format!("{}/watched", job.work_folder());
     async move {
         let session = session?;
+        bound_joins(&session)?;
         let scored = scored(&session, archive, parameters, chosen, features);
         let trips = usize::try_from(features.files.rows()).unwrap_or(usize::MAX);
         let selected = metrics::selected(trips, parameters.capacity_percent);
