@@ -217,6 +217,7 @@ async fn suggest(archive: &Archive, texts: &[(String, String)]) -> BenchResult<(
         patience: Patience::default(),
         metrics: None,
         pools: None,
+        routine: None,
         lease: None,
     };
     let serving = tokio::spawn(server::serve(listener, options, Box::pin(std::future::pending())));
