@@ -248,7 +248,7 @@ fn payments() -> Option<Table> {
 }
 
 #[test]
-#[ignore = "a yardstick: fits for half a minute"]
+#[ignore = "measures what docs/benchmarks.md tells, in half a minute; the head of this file has the command"]
 fn yardstick_of_payments() {
     let Some(table) = payments() else { return };
     let train = table.rows.len() * 60 / 100;
@@ -396,7 +396,7 @@ fn with_own(samples: &Samples, table: &Table, rows: std::ops::Range<usize>, trai
 }
 
 #[test]
-#[ignore = "a yardstick: fits for half a minute"]
+#[ignore = "measures what docs/benchmarks.md tells, in half a minute; the head of this file has the command"]
 fn yardstick_of_a_graph_network() {
     let Some((table, samples)) = ratings() else { return };
     let (train, all) = (table.rows.len() * 80 / 100, table.rows.len());
@@ -409,7 +409,7 @@ fn yardstick_of_a_graph_network() {
 }
 
 #[test]
-#[ignore = "a yardstick: fits for half a minute"]
+#[ignore = "measures what docs/benchmarks.md tells, in half a minute; the head of this file has the command"]
 fn yardstick_of_ratings() {
     let Some((table, _)) = ratings() else { return };
     let train = table.rows.len() * 80 / 100;
